@@ -1,0 +1,1 @@
+"""The region cache: what Superset reads and writes through Flask-Caching."""

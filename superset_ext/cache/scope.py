@@ -1,0 +1,132 @@
+"""Who asks for which chart, dataset and dashboard; and which set belongs to which get.
+
+The seam opens a `Frame` around each chart query. Gets and sets within it are paired by key,
+because annotation charts nest (get A, get B, set B, set A), and are told as outcomes only when
+the frame closes: an entry that was found but not used is a rejected miss, and that is known only
+by then.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from superset_ext.signals import Miss, Outcome, Stored, outcome
+
+Channel = Literal["web", "embedded", "celery", "report", "cli", "warm"]
+_PAIRS = 64  # reads remembered outside a frame: enough for the deepest nesting of memoized calls seen
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Who asks, for what, and how. Ids are Superset's; `None` where there is none."""
+
+    channel: Channel = "web"
+    dataset_id: int | None = None
+    database_id: int | None = None
+    schema: str | None = None
+    chart_id: int | None = None
+    dashboard_id: int | None = None
+    user_id: int | None = None
+    forced: bool = False
+    counted: bool = True
+    count_misses: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a get leaves behind for the set that may follow it.
+
+    Attributes:
+        as_of_us: Redis server time in microseconds when the read began, 0 where Redis did not say.
+        started: `time.perf_counter()` when the read began, in seconds.
+    """
+
+    as_of_us: int
+    started: float
+
+
+@dataclass(slots=True)
+class Frame:
+    """One chart query under way."""
+
+    scope: Scope
+    reads: dict[str, Read] = field(default_factory=dict)
+    told: dict[str, Outcome] = field(default_factory=dict)
+
+    def tell(self, key: str, event: Outcome) -> None:
+        """Keep a get's outcome until the frame closes; the last one of a key counts."""
+        self.told[key] = event
+
+    def reject(self, key: str) -> None:
+        """Turn the hit of `key` into a miss: the caller found it and ran the query all the same."""
+        event = self.told.get(key)
+        if event is not None and event.result is None:
+            self.told[key] = replace(event, result=Miss.REJECTED, saved_ms=0.0)
+
+    def close(self) -> None:
+        """Send what the frame has kept, as far as its scope is counted."""
+        for event in self.told.values():
+            if self.scope.counted and (self.scope.count_misses or event.result is None):
+                outcome.send(event.region, event=event)
+
+
+_frame: ContextVar[Frame | None] = ContextVar("superset_ext_frame", default=None)
+_loose: ContextVar[OrderedDict[tuple[str, str], Read] | None] = ContextVar("superset_ext_reads", default=None)
+
+
+def current() -> Frame | None:
+    """The frame that the calling code runs in, if any."""
+    return _frame.get()
+
+
+@contextmanager
+def framed(scope: Scope) -> Iterator[Frame]:
+    """Run a block as one chart query of `scope`; its outcomes are sent when it ends, however it ends."""
+    frame = Frame(scope)
+    token = _frame.set(frame)
+    try:
+        yield frame
+    finally:
+        _frame.reset(token)
+        frame.close()
+
+
+def remember(region: str, key: str, read: Read) -> None:
+    """Note that a get of `key` missed, for the set that may follow it."""
+    frame = _frame.get()
+    if frame is not None:
+        frame.reads[key] = read
+        return
+    reads = _loose.get()
+    if reads is None:
+        reads = OrderedDict()
+        _loose.set(reads)
+    reads[(region, key)] = read
+    if len(reads) > _PAIRS:
+        reads.popitem(last=False)
+
+
+def recall(region: str, key: str) -> Read | None:
+    """The read that this set of `key` belongs to, once."""
+    frame = _frame.get()
+    if frame is not None:
+        return frame.reads.pop(key, None)
+    reads = _loose.get()
+    return reads.pop((region, key), None) if reads else None
+
+
+def report(key: str, event: Outcome) -> None:
+    """Tell what a get or a set came to: a frame's gets at its end, everything else at once."""
+    frame = _frame.get()
+    if frame is None:
+        outcome.send(event.region, event=event)
+    elif isinstance(event.result, Stored):
+        frame.reject(key)
+        outcome.send(event.region, event=replace(event, scope=frame.scope))
+    else:
+        frame.tell(key, replace(event, scope=frame.scope))

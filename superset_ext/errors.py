@@ -1,0 +1,35 @@
+"""One tree of errors; every message is one line that names the fix."""
+
+from __future__ import annotations
+
+
+class SupersetExtError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+
+class SettingsError(SupersetExtError):
+    """A setting is unknown, malformed, or contradicts another one."""
+
+
+class CodecError(SupersetExtError):
+    """A value cannot be encoded, or bytes cannot be decoded."""
+
+
+class EnvelopeError(SupersetExtError):
+    """Stored bytes are not an entry that this version may read."""
+
+
+class BadSignature(EnvelopeError):
+    """Stored bytes were not written by a holder of the secret key."""
+
+
+class StoreUnavailable(SupersetExtError):
+    """Redis did not answer within its budget, refused, or the circuit is open."""
+
+
+class SchemaError(SupersetExtError):
+    """The log database is not what the numbered files of `sql/schema` made it."""
+
+
+class StackError(SupersetExtError):
+    """The embedded stack cannot start or go on."""

@@ -1,0 +1,379 @@
+"""Every knob, in one typed table, read from the environment and checked whole at start.
+
+`Settings` holds what concerns the package, `RegionSettings` what each cache region has of its
+own. The variable of a field is `SUPERSET_EXT_<FIELD>`, that of a region's field
+`SUPERSET_EXT_<REGION>_<FIELD>`. This module imports the standard library and pydantic only:
+Superset loads `superset_config` from inside `superset.config`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, Any, Literal, NoReturn, get_args
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from superset_ext.errors import SettingsError
+
+PREFIX = "SUPERSET_EXT_"
+REDIS_SCHEMES = (
+    "redis",
+    "rediss",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
+DAY = 86_400
+
+
+class Region(StrEnum):
+    """The six cache regions, by the name that the log and the settings use."""
+
+    METADATA = "metadata"
+    QUERY_RESULTS = "query_results"
+    CHART_DATA = "chart_data"
+    FILTER_STATE = "filter_state"
+    EXPLORE_FORM_DATA = "explore_form_data"
+    THUMBNAILS = "thumbnails"
+
+
+def _redis_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in REDIS_SCHEMES:
+        raise ValueError(f"has the scheme {parts.scheme!r}; use one of {', '.join(REDIS_SCHEMES)}")
+    if not parts.netloc:
+        raise ValueError("names no host; write it as redis://host:6379")
+    return value
+
+
+def _database_url(value: str) -> str:
+    if "://" not in value:
+        raise ValueError("is not a database URL; write it as postgresql://user:password@host/name")
+    return value
+
+
+def _postgresql_url(value: str) -> str:
+    if not value.startswith(("postgresql://", "postgresql+psycopg2://")):
+        raise ValueError("must be a PostgreSQL URL; write it as postgresql://user:password@host/name")
+    return value
+
+
+def _cron(value: str) -> str:
+    from croniter import croniter  # Superset's own dependency; loaded only where a line is given
+
+    if len(value.split()) != 5 or not croniter.is_valid(value):
+        raise ValueError(f"is no cron line ({value!r}); write five fields, as in '15 3 * * *'")
+    return value
+
+
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+PostgresqlUrl = Annotated[str, AfterValidator(_postgresql_url)]
+Cron = Annotated[str, AfterValidator(_cron)]
+Compression = Literal["zstd", "lz4", "none"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class RegionSettings(_Table):
+    """What each of the six regions has of its own."""
+
+    backend: Literal["redis", "metastore"] = Field(
+        "redis", description="`redis`, or `metastore` for Superset's own (filter_state and explore_form_data only)."
+    )
+    url: RedisUrl | None = Field(None, description="Redis of this region; `SUPERSET_EXT_REDIS_URL` where not set.")
+    db: int = Field(
+        0, ge=0, le=1023, description="Redis database number, where the URL names none (a cluster has only 0)."
+    )
+    prefix: str = Field("", min_length=1, max_length=64, description="What each key of the region begins with.")
+    timeout: int = Field(
+        300, ge=0, description="Seconds an entry lives where Superset names no timeout; 0 is for ever."
+    )
+    pool_size: int = Field(10, ge=1, le=10_000, description="Connections a process keeps to this region at most.")
+    retry_on_timeout: bool = Field(
+        False, description="Ask Redis once more after a read timed out, within the total budget."
+    )
+    compression: Compression = Field("zstd", description="`zstd`, `lz4` or `none`.")
+    compression_min_size: int = Field(1024, ge=0, description="Bytes under which an entry is stored as it is.")
+    compression_level: int = Field(1, ge=1, le=19, description="zstd's level; lz4 has none.")
+
+
+_REGION_DEFAULTS: dict[Region, dict[str, Any]] = {
+    Region.METADATA: {"db": 1, "prefix": "superset_", "timeout": 300, "pool_size": 50},
+    Region.QUERY_RESULTS: {"db": 2, "prefix": "query_", "timeout": 600, "pool_size": 20, "compression": "none"},
+    Region.CHART_DATA: {"db": 3, "prefix": "chart_", "timeout": 900, "pool_size": 30},
+    Region.FILTER_STATE: {"db": 4, "prefix": "filter_", "timeout": 90 * DAY, "pool_size": 10},
+    Region.EXPLORE_FORM_DATA: {"db": 5, "prefix": "explore_", "timeout": 7 * DAY, "pool_size": 10},
+    Region.THUMBNAILS: {"db": 6, "prefix": "thumb_", "timeout": 7 * DAY, "pool_size": 5},
+}
+
+
+class Settings(_Table):
+    """What concerns the package as a whole."""
+
+    redis_url: RedisUrl | None = Field(
+        None, description="Redis or Valkey of all regions. Without it Superset runs as stock."
+    )
+    database_url: DatabaseUrl | None = Field(
+        None, description="Superset's metadata database. Superset's own setting where not set."
+    )
+    log_database_url: PostgresqlUrl | None = Field(
+        None, description="PostgreSQL of the log tables; the metadata database where that is PostgreSQL."
+    )
+    broker_url: str | None = Field(
+        None, description="Celery's broker; database 0 of `SUPERSET_EXT_REDIS_URL` where not set."
+    )
+    read_timeout_ms: int = Field(50, ge=1, description="Milliseconds of silence that a read from Redis may last.")
+    connect_timeout_ms: int = Field(200, ge=1, description="Milliseconds to connect to Redis.")
+    total_timeout_ms: int = Field(1000, ge=1, description="Milliseconds that one cache operation may take in all.")
+    circuit_failures: int = Field(5, ge=1, description="Failures in a row after which Redis is left alone for a while.")
+    circuit_reset_seconds: float = Field(1.0, gt=0, description="Seconds between two probes of a Redis that failed.")
+    max_entry_bytes: int = Field(
+        10 * 1024**2, ge=1024, description="Stored bytes above which an entry is skipped (SQL Lab results have no cap)."
+    )
+    max_decoded_bytes: int = Field(
+        512 * 1024**2, ge=1024, description="Bytes that an entry may grow to when it is decompressed."
+    )
+    max_result_rows: int = Field(100_000, ge=1, description="Rows above which a chart's result is not cached.")
+    max_memory_share: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Share of `maxmemory` above which nothing is stored on a server whose policy is `noeviction`.",
+    )
+    key_memory: int = Field(
+        50_000, ge=0, description="Keys a region remembers after they are gone, to tell expired and evicted from cold."
+    )
+    recorder: bool = Field(True, description="Count hits and misses into `cache_performance_log`.")
+    recorder_flush_seconds: float = Field(5.0, gt=0, description="Seconds between two flushes of the counters.")
+    recorder_max_rows: int = Field(
+        10_000,
+        ge=100,
+        description="Rows kept in memory while the log database is away; the rest is folded and counted.",
+    )
+    retention_days: int = Field(30, ge=1, description="Days that raw rows of the log are kept.")
+    partitions_ahead: int = Field(3, ge=1, le=60, description="Day partitions created ahead.")
+    maintenance_cron: Cron = Field("15 3 * * *", description="When partitions are created and dropped, in UTC.")
+
+    metadata: RegionSettings
+    query_results: RegionSettings
+    chart_data: RegionSettings
+    filter_state: RegionSettings
+    explore_form_data: RegionSettings
+    thumbnails: RegionSettings
+
+    def region(self, name: Region | str) -> RegionSettings:
+        """The settings of one region.
+
+        Raises:
+            SettingsError: there is no region of that name.
+        """
+        if name not in set(Region):
+            raise SettingsError(f"{name!r} is no cache region; use one of {', '.join(Region)}")
+        return getattr(self, str(name))  # type: ignore[no-any-return]
+
+    def region_url(self, name: Region | str) -> str:
+        """The Redis URL of a region, with its database number filled in where the URL names none.
+
+        Raises:
+            SettingsError: neither the region nor the package has a Redis URL.
+        """
+        region = self.region(name)
+        url = region.url or self.redis_url
+        if url is None:
+            raise SettingsError(f"no Redis for {name}: set {PREFIX}REDIS_URL")
+        return url if region.url else with_database(url, region.db)
+
+
+def with_database(url: str, db: int) -> str:
+    """`url` with the database number `db`; a cluster has only one, and a Sentinel URL keeps its service name."""
+    parts = urlsplit(url)
+    if "+cluster" in parts.scheme:
+        return url
+    if "+sentinel" in parts.scheme:
+        service = parts.path.strip("/").split("/")[0] or "mymaster"
+        return urlunsplit(parts._replace(path=f"/{service}/{db}"))
+    return urlunsplit(parts._replace(path=f"/{db}"))
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One row of the table of settings, as the README prints it."""
+
+    variable: str
+    kind: str
+    default: str
+    help: str
+
+
+def _kind(annotation: Any) -> str:
+    args = [a for a in get_args(annotation) if a is not type(None)]
+    if not args:
+        return str(getattr(annotation, "__name__", annotation))
+    if all(isinstance(a, str) for a in args):
+        return " | ".join(args)
+    return _kind(args[0])
+
+
+def knobs() -> Iterator[Knob]:
+    """Every setting in the order of the table; a region's knob once, with `<REGION>` in its name."""
+    for name, field in Settings.model_fields.items():
+        if field.annotation is not RegionSettings:
+            yield Knob(PREFIX + name.upper(), _kind(field.annotation), _shown(field.default), field.description or "")
+    for name, field in RegionSettings.model_fields.items():
+        values = [_REGION_DEFAULTS[r].get(name, field.default) for r in Region]
+        shown = _shown(values[0]) if len(set(values)) == 1 else ", ".join(_shown(v) for v in values)
+        yield Knob(f"{PREFIX}<REGION>_{name.upper()}", _kind(field.annotation), shown, field.description or "")
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def variables() -> dict[str, tuple[str, ...]]:
+    """Every environment variable, with the path of the field that it sets."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, field in Settings.model_fields.items():
+        if field.annotation is RegionSettings:
+            found |= {f"{PREFIX}{name}_{f}".upper(): (name, f) for f in RegionSettings.model_fields}
+        else:
+            found[f"{PREFIX}{name}".upper()] = (name,)
+    return found
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """The settings that `environ` makes.
+
+    Raises:
+        SettingsError: in one line, what is wrong and how to mend it; the value of a URL is never repeated.
+    """
+    known = variables()
+    values: dict[str, Any] = {str(r): dict(_REGION_DEFAULTS[r]) for r in Region}
+    for variable, raw in environ.items():
+        if not variable.startswith(PREFIX) or raw == "":
+            continue
+        if variable not in known:
+            raise SettingsError(f"{variable} is not a setting{_nearest(variable, known)}")
+        *parents, leaf = known[variable]
+        (values[parents[0]] if parents else values)[leaf] = raw.strip()
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_first_line(error)) from None
+    _check_whole(settings)
+    return settings
+
+
+def _nearest(variable: str, known: Mapping[str, Any]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(variable, known, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else "; remove it, or see the table of settings in the README"
+
+
+def _first_line(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    variable = PREFIX + "_".join(str(p) for p in first["loc"] if isinstance(p, str)).upper()
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{variable} {message}"
+
+
+def _check_whole(settings: Settings) -> None:
+    """What no field can see alone."""
+    for region in (Region.METADATA, Region.QUERY_RESULTS, Region.CHART_DATA, Region.THUMBNAILS):
+        if settings.region(region).backend != "redis":
+            raise SettingsError(
+                f"{PREFIX}{region.upper()}_BACKEND must be redis; "
+                "only filter_state and explore_form_data may use metastore"
+            )
+    if settings.redis_url is None:
+        return
+    _check_broker(settings)
+    _check_disjoint(settings)
+
+
+def _check_broker(settings: Settings) -> None:
+    if settings.broker_url is None and "+" in urlsplit(settings.redis_url or "").scheme:
+        raise SettingsError(
+            f"{PREFIX}BROKER_URL is needed: Celery's broker cannot be derived from a Sentinel or Cluster URL"
+        )
+
+
+def _check_disjoint(settings: Settings) -> None:
+    """Two regions in one database must not hold, or clear, each other's keys."""
+    seen: dict[str, list[tuple[str, Region]]] = {}
+    for region in Region:
+        if settings.region(region).backend != "redis":
+            continue
+        place, prefix = _place(settings.region_url(region)), settings.region(region).prefix
+        for other_prefix, other in seen.setdefault(place, []):
+            if prefix.startswith(other_prefix) or other_prefix.startswith(prefix):
+                raise SettingsError(
+                    f"{other} and {region} would share keys ({other_prefix!r} and {prefix!r} in one database); "
+                    f"give one another {PREFIX}{region.upper()}_PREFIX or {PREFIX}{region.upper()}_DB"
+                )
+        seen[place].append((prefix, region))
+
+
+def _place(url: str) -> str:
+    """Server and database of a URL, without credentials and options."""
+    parts = urlsplit(url)
+    hosts = parts.netloc.rpartition("@")[2].lower()
+    return f"{hosts}{parts.path.rstrip('/') or '/0'}"
+
+
+@lru_cache(maxsize=1)
+def current() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        SettingsError: see `load`.
+    """
+    return load(os.environ)
+
+
+def stop(error: SettingsError) -> NoReturn:
+    """End the process with the one line that names the fix.
+
+    Status 3 is what gunicorn's arbiter takes for «the application cannot boot»; with any other it
+    would start the worker again for ever.
+    """
+    print(f"superset_ext: {error}", file=sys.stderr, flush=True)
+    raise SystemExit(3)
+
+
+def markdown() -> str:
+    """The README's table of settings."""
+    rows = ["| variable | type | default | what it does |", "| --- | --- | --- | --- |"]
+    rows += [f"| `{k.variable}` | {_cell(k.kind)} | {_cell(k.default)} | {k.help} |" for k in knobs()]
+    return "\n".join(rows)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def main(argv: list[str]) -> int:
+    """`python -m superset_ext.settings [check|table]`: check the environment, or print the table."""
+    if argv == ["table"]:
+        print(markdown())
+        return 0
+    try:
+        load(os.environ)
+    except SettingsError as error:
+        print(f"superset_ext: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""What a lower layer tells the upper ones, without importing them.
+
+A region knows no recorder: it sends `outcome`, and whoever wants to count subscribes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from blinker import Namespace
+
+if TYPE_CHECKING:
+    from superset_ext.cache.scope import Scope
+
+_names = Namespace()
+
+outcome = _names.signal("outcome", doc="Sent with `event=Outcome(...)` for every get and set of a region.")
+
+
+class Miss(StrEnum):
+    """Why a get found nothing that it may return."""
+
+    COLD = "cold"
+    EXPIRED = "expired"
+    INVALIDATED = "invalidated"
+    EVICTED = "evicted"
+    FORCED = "forced"
+    DISABLED = "disabled"
+    REJECTED = "rejected"
+    UNKNOWN_FORMAT = "unknown_format"
+    BAD_SIGNATURE = "bad_signature"
+    ERROR = "error"
+
+
+class Stored(StrEnum):
+    """What became of a set."""
+
+    STORED = "stored"
+    TOO_LARGE = "too_large"
+    REFUSED = "refused"
+    MEMORY = "memory"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One get or set of a region.
+
+    Attributes:
+        region: the region's name, as in `settings.Region`.
+        result: `None` for a hit, a `Miss` for a get that returned nothing, a `Stored` for a set.
+        ms: milliseconds. Of a hit: what the cache took. Of a set: from the start of the get that
+            missed to the set, 0 where no get came before it. Of a miss: what the cache took.
+        size: stored bytes read or written.
+        saved_ms: of a hit, what its answer had cost to compute.
+        scope: who asked, where that is known.
+    """
+
+    region: str
+    result: Miss | Stored | None
+    ms: float
+    size: int = 0
+    saved_ms: float = 0.0
+    scope: Scope | None = None
