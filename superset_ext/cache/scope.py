@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from superset_ext.settings import Region
 from superset_ext.signals import Miss, Outcome, Stored, outcome
 
 Channel = Literal["web", "embedded", "celery", "report", "cli", "warm"]
@@ -55,7 +56,7 @@ class Frame:
     """One chart query under way."""
 
     scope: Scope
-    reads: dict[str, Read] = field(default_factory=dict)
+    reads: dict[tuple[str, str], Read] = field(default_factory=dict)
     told: dict[str, Outcome] = field(default_factory=dict)
 
     def tell(self, key: str, event: Outcome) -> None:
@@ -100,7 +101,7 @@ def remember(region: str, key: str, read: Read) -> None:
     """Note that a get of `key` missed, for the set that may follow it."""
     frame = _frame.get()
     if frame is not None:
-        frame.reads[key] = read
+        frame.reads[(region, key)] = read
         return
     reads = _loose.get()
     if reads is None:
@@ -115,18 +116,22 @@ def recall(region: str, key: str) -> Read | None:
     """The read that this set of `key` belongs to, once."""
     frame = _frame.get()
     if frame is not None:
-        return frame.reads.pop(key, None)
+        return frame.reads.pop((region, key), None)
     reads = _loose.get()
     return reads.pop((region, key), None) if reads else None
 
 
 def report(key: str, event: Outcome) -> None:
-    """Tell what a get or a set came to: a frame's gets at its end, everything else at once."""
+    """Tell what a get or a set came to: a frame's chart reads at its end, everything else at once."""
     frame = _frame.get()
     if frame is None:
         outcome.send(event.region, event=event)
+        return
+    event = replace(event, scope=frame.scope)
+    if event.region != Region.CHART_DATA:
+        outcome.send(event.region, event=event)
     elif isinstance(event.result, Stored):
         frame.reject(key)
-        outcome.send(event.region, event=replace(event, scope=frame.scope))
+        outcome.send(event.region, event=event)
     else:
-        frame.tell(key, replace(event, scope=frame.scope))
+        frame.tell(key, event)
