@@ -1,0 +1,107 @@
+"""`superset perf …`: thin commands over the package's own verbs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from superset_ext.errors import SupersetExtError
+from superset_ext.install import EXTENSION, Package, regions
+
+LAST_DAY = (
+    "SELECT cache_type, SUM(cache_hits) AS hits, SUM(cache_misses) AS misses FROM superset_ext.cache_performance_log"
+    " WHERE created_at >= now() - interval '1 day' GROUP BY cache_type"
+)
+
+
+@click.group()
+def perf() -> None:
+    """Caches and their log."""
+
+
+@perf.command()
+@with_appcontext
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def upgrade(as_json: bool) -> None:
+    """Bring the log database's tables up to date; safe to run at any time."""
+    database = _package().database
+    if database is None:
+        raise click.ClickException("no log database; set SUPERSET_EXT_LOG_DATABASE_URL to a PostgreSQL URL")
+    applied = _clear(database.apply_schema)
+    click.echo(json.dumps({"applied": applied}) if as_json else f"Log database: {_what(applied)}.")
+
+
+@perf.command()
+@with_appcontext
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(as_json: bool) -> None:
+    """Each cache region: its server, its memory, its hits and misses of the last day."""
+    package = _package()
+    counts = _counts(package)
+    rows = [_row(name, cache, counts.get(name, (0, 0))) for name, cache in regions(current_app).items()]
+    if as_json:
+        click.echo(json.dumps({"regions": rows, "left_alone": package.left_alone}, indent=2))
+    else:
+        _print(rows)
+    if not all(row["reachable"] for row in rows):
+        raise click.ClickException("a region does not reach its Redis; check SUPERSET_EXT_REDIS_URL and the server")
+
+
+def _package() -> Package:
+    package = current_app.extensions.get(EXTENSION)
+    if package is None:
+        raise click.ClickException("the package is not switched on; set SUPERSET_EXT_REDIS_URL")
+    return package  # type: ignore[no-any-return]
+
+
+def _clear(verb: Any) -> Any:
+    try:
+        return verb()
+    except SupersetExtError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _what(applied: list[str]) -> str:
+    return f"applied {', '.join(applied)}" if applied else "up to date"
+
+
+def _counts(package: Package) -> dict[str, tuple[int, int]]:
+    if package.database is None:
+        return {}
+    rows = _clear(lambda: package.database.rows(LAST_DAY))  # type: ignore[union-attr]
+    return {row["cache_type"]: (int(row["hits"] or 0), int(row["misses"] or 0)) for row in rows}
+
+
+def _row(name: str, cache: Any, counts: tuple[int, int]) -> dict[str, Any]:
+    info = cache.server_info()
+    hits, misses = counts
+    return {
+        "region": name,
+        "server": cache.safe_url,
+        "reachable": info is not None,
+        "used_memory": info.used_memory if info else None,
+        "policy": info.policy if info else None,
+        "hits": hits,
+        "misses": misses,
+        "hit_ratio": round(hits / (hits + misses), 4) if hits + misses else None,
+    }
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("region", "server", "reachable", "memory", "policy", "hits 24 h", "misses 24 h", "hit ratio")
+    for row in rows:
+        memory = f"{row['used_memory'] / 1024**2:.1f} MiB" if row["reachable"] else "–"
+        ratio = "–" if row["hit_ratio"] is None else f"{row['hit_ratio']:.1%}"
+        reachable = "yes" if row["reachable"] else "no"
+        table.add_row(
+            row["region"], row["server"], reachable, memory, row["policy"] or "–", str(row["hits"]),
+            str(row["misses"]), ratio,
+        )  # fmt: skip
+    Console().print(table)

@@ -1,0 +1,93 @@
+"""What turns a Superset app into one with the package: the only module that touches a running app.
+
+It runs as `FLASK_APP_MUTATOR`, in web, worker, beat and CLI alike, and before migrations do: it
+reads no table and waits for no server.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from superset_ext import seams
+from superset_ext.cache.region import RegionCache
+from superset_ext.db import LogDatabase, log_url
+from superset_ext.monitor.recorder import Recorder
+from superset_ext.settings import PREFIX, Region, Settings, current
+
+logger = logging.getLogger(__name__)
+
+EXTENSION = "superset_ext"
+
+
+@dataclass(frozen=True)
+class Package:
+    """What `install` made, for the CLI and for tests: `app.extensions["superset_ext"]`."""
+
+    settings: Settings
+    database: LogDatabase | None
+    recorder: Recorder | None
+    left_alone: tuple[str, ...]
+
+
+def install(app: Any) -> Package | None:
+    """Install the package into a Superset app; `None` where no Redis is set, and Superset runs as stock."""
+    settings = current()
+    if settings.redis_url is None:
+        return None
+    left_alone = tuple(seams.apply())
+    for reason in left_alone:
+        logger.warning("superset_ext: %s; charts are cached, but not counted by dashboard", reason)
+    results = app.config.get("RESULTS_BACKEND")
+    if isinstance(results, RegionCache):
+        results.bind(app)
+    package = Package(settings, *_log(app, settings), left_alone)
+    app.extensions[EXTENSION] = package
+    _add_commands(app)
+    return package
+
+
+def _log(app: Any, settings: Settings) -> tuple[LogDatabase | None, Recorder | None]:
+    url = log_url(settings, str(app.config["SQLALCHEMY_DATABASE_URI"]))
+    if url is None:
+        logger.warning(
+            "superset_ext: nothing is logged, since the metadata database is not PostgreSQL; set %sLOG_DATABASE_URL",
+            PREFIX,
+        )
+        return None, None
+    database = LogDatabase(url)
+    if not settings.recorder:
+        return database, None
+    recorder = Recorder(database, settings, sampler=lambda: samples(app))
+    recorder.start()
+    return database, recorder
+
+
+def regions(app: Any) -> Mapping[str, RegionCache]:
+    """The region caches that this app runs with, by name."""
+    from superset.extensions import cache_manager
+
+    holders = {
+        Region.METADATA: cache_manager.cache,
+        Region.CHART_DATA: cache_manager.data_cache,
+        Region.FILTER_STATE: cache_manager.filter_state_cache,
+        Region.EXPLORE_FORM_DATA: cache_manager.explore_form_data_cache,
+        Region.THUMBNAILS: cache_manager.thumbnail_cache,
+    }
+    found = {str(name): app.extensions["cache"].get(holder) for name, holder in holders.items()}
+    found[str(Region.QUERY_RESULTS)] = app.config.get("RESULTS_BACKEND")
+    return {name: cache for name, cache in found.items() if isinstance(cache, RegionCache)}
+
+
+def samples(app: Any) -> Mapping[str, tuple[int, int]]:
+    """Used memory in bytes and keys evicted since the server started, of each region's server."""
+    infos = {name: cache.server_info() for name, cache in regions(app).items()}
+    return {name: (info.used_memory, info.evicted_keys) for name, info in infos.items() if info is not None}
+
+
+def _add_commands(app: Any) -> None:
+    from superset_ext.cli import perf
+
+    app.cli.add_command(perf)

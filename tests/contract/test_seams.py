@@ -1,0 +1,79 @@
+"""What the package takes for granted in Superset 6.1.0; a failure says what moved and who relies on it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from superset_ext.seams import FETCHES, SEAMS
+
+SUPERSET = Path(str(find_spec("superset").origin)).parent  # type: ignore[union-attr]
+
+
+def function(file: str, owner: str, name: str) -> ast.FunctionDef:
+    for node in ast.parse((SUPERSET / file).read_text()).body:
+        if isinstance(node, ast.ClassDef) and node.name == owner:
+            for member in node.body:
+                if isinstance(member, ast.FunctionDef) and member.name == name:
+                    return member
+    raise AssertionError(f"{owner}.{name} is gone from superset/{file}")
+
+
+def fingerprint(node: ast.FunctionDef) -> str:
+    """A hash of the code as it runs: comments, docstring and layout aside."""
+    node.body = [b for b in node.body if not (isinstance(b, ast.Expr) and isinstance(b.value, ast.Constant))]
+    return hashlib.sha256(ast.unparse(node).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("file", "owner", "name", "known", "relied_on"),
+    [
+        (
+            "common/query_context_processor.py",
+            "QueryContextProcessor",
+            "get_df_payload",
+            "6ee6538289a7cd75",
+            "seams._query_context",
+        ),
+        ("viz.py", "BaseViz", "get_df_payload", "8af622c4b91bbe62", "seams._viz"),
+        (
+            "common/utils/query_cache_manager.py",
+            "QueryCacheManager",
+            "get",
+            "7e11b57d46080e94",
+            "forced frames, truthy filter columns",
+        ),
+        (
+            "common/utils/query_cache_manager.py",
+            "QueryCacheManager",
+            "set_query_result",
+            "1f219a79781726d0",
+            "the codec's chart values",
+        ),
+    ],
+)
+def test_the_wrapped_code_is_the_code_we_know(file: str, owner: str, name: str, known: str, relied_on: str) -> None:
+    """Intent: an upgrade that changes a function under a seam is seen before its effects are."""
+    found = fingerprint(function(file, owner, name))
+    assert found == known, f"superset/{file}: {owner}.{name} has changed ({found}); read it again for {relied_on}"
+
+
+@pytest.mark.parametrize("seam", SEAMS, ids=lambda s: f"{s[1]}.{s[2]}")
+def test_each_seam_names_the_parameters_of_its_function(seam: tuple[str, str, str, tuple[str, ...], object]) -> None:
+    """Intent: a seam steps aside where the parameters differ, so here they must not."""
+    module, owner, name, parameters, _ = seam
+    file = module.removeprefix("superset.").replace(".", "/") + ".py"
+    arguments = function(file, owner, name).args
+    names = [a.arg for a in arguments.args] + ([arguments.kwarg.arg] if arguments.kwarg else [])
+    assert tuple(names) == parameters
+
+
+@pytest.mark.parametrize("endpoint", sorted(FETCHES))
+def test_the_fetches_of_asynchronous_charts_are_where_we_look(endpoint: str) -> None:
+    """Intent: an asynchronous chart's last read is known by its endpoint."""
+    file = {"ChartDataRestApi": "charts/data/api.py", "Superset": "views/core.py"}[endpoint.split(".")[0]]
+    assert function(file, *endpoint.split("."))

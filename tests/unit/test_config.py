@@ -1,0 +1,118 @@
+"""What the star import brings into a config, and what it leaves of the user's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superset_ext.cache.region import RegionCache
+from superset_ext.config import broker_url, celery_config, names
+from superset_ext.settings import load
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = load({"SUPERSET_EXT_REDIS_URL": "redis://cache:6379", "SUPERSET_EXT_DATABASE_URL": "postgresql://db/superset"})
+
+
+class Celery:
+    """A user's own Celery config, as Superset's documentation shows it."""
+
+    broker_url = "redis://own:6379/9"
+    imports = ("superset.sql_lab", "mine.tasks")
+    beat_schedule = {"mine": {"task": "mine.tasks.go", "schedule": 60}}  # noqa: RUF012
+
+
+def test_five_regions_come_as_config_dicts_and_the_sixth_as_an_object() -> None:
+    """Intent: each of the six caches is reached through the name that Superset reads."""
+    found = names(SETTINGS, {})
+    regions = {v["SUPERSET_EXT_REGION"] for k, v in found.items() if k.endswith("CACHE_CONFIG")}
+    assert regions == {"metadata", "chart_data", "filter_state", "explore_form_data", "thumbnails"}
+    assert isinstance(found["RESULTS_BACKEND"], RegionCache)
+
+
+def test_nothing_is_brought_without_a_redis() -> None:
+    """Intent: without our variables Superset runs as stock."""
+    assert names(load({}), {}) == {}
+
+
+def test_the_users_own_mutator_runs_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: a config that has a FLASK_APP_MUTATOR keeps it."""
+    from superset_ext import install
+
+    order: list[str] = []
+    monkeypatch.setattr(install, "install", lambda app: order.append(f"ours {app}"))
+    names(SETTINGS, {"FLASK_APP_MUTATOR": lambda app: order.append(f"own {app}")})["FLASK_APP_MUTATOR"]("app")
+    assert order == ["own app", "ours app"]
+
+
+@pytest.mark.parametrize("own", [Celery, Celery(), dict(vars(Celery))], ids=["class", "object", "dict"])
+def test_celery_config_is_added_to(own: Any) -> None:
+    """Intent: the user's broker, imports and schedule stay, whatever form the config has."""
+    merged = celery_config(SETTINGS, own)
+    read = merged.__getitem__ if isinstance(merged, dict) else lambda name: getattr(merged, name)
+    assert read("broker_url") == "redis://own:6379/9"
+    assert read("imports") == ("superset.sql_lab", "mine.tasks", "superset_ext.monitor.tasks")
+    assert set(read("beat_schedule")) > {"mine"}
+    assert Celery.imports == ("superset.sql_lab", "mine.tasks"), "the user's own object is left as it was"
+
+
+def test_old_celery_names_are_not_mixed_with_new_ones() -> None:
+    """Intent: Celery refuses a config with both."""
+    merged = celery_config(SETTINGS, {"CELERY_IMPORTS": ("mine",)})
+    assert merged["CELERY_IMPORTS"] == ("mine", "superset_ext.monitor.tasks")
+    assert "imports" not in merged
+
+
+def test_celery_switched_off_stays_off() -> None:
+    """Intent: CELERY_CONFIG = None is Superset's way to run without Celery."""
+    assert celery_config(SETTINGS, None) is None
+
+
+def test_broker_is_database_0_and_tls_says_how_it_checks() -> None:
+    """Intent: the broker never shares a database with a region; Celery's Redis backend wants ssl_cert_reqs."""
+    assert broker_url(SETTINGS) == "redis://cache:6379/0"
+    secure = load({"SUPERSET_EXT_REDIS_URL": "rediss://:p@cache:6379"})
+    assert broker_url(secure) == "rediss://:p@cache:6379/0?ssl_cert_reqs=required"
+
+
+def test_the_users_choices_stay() -> None:
+    """Intent: a metadata database or a feature flag of the user's own wins."""
+    own = {"SQLALCHEMY_DATABASE_URI": "postgresql://mine/x", "FEATURE_FLAGS": {"CACHE_IMPERSONATION": False, "A": True}}
+    found = names(SETTINGS, own)
+    assert "SQLALCHEMY_DATABASE_URI" not in found
+    assert found["FEATURE_FLAGS"] == {"CACHE_IMPERSONATION": False, "A": True}
+
+
+def test_metastore_stays_selectable() -> None:
+    """Intent: filter state can stay in Superset's own metastore cache."""
+    chosen = load({"SUPERSET_EXT_REDIS_URL": "redis://c", "SUPERSET_EXT_FILTER_STATE_BACKEND": "metastore"})
+    assert names(chosen, {})["FILTER_STATE_CACHE_CONFIG"]["CACHE_TYPE"] == "SupersetMetastoreCache"
+
+
+@pytest.mark.parametrize("by_path", [True, False], ids=["SUPERSET_CONFIG_PATH", "PYTHONPATH"])
+def test_a_config_of_ones_own_is_chained_as_superset_loads_it(tmp_path: Path, by_path: bool) -> None:
+    """Intent: both ways in which Superset finds a config see the names that stand above the star import."""
+    (tmp_path / "superset_config.py").write_text(
+        "def FLASK_APP_MUTATOR(app): print('own', app)\nFEATURE_FLAGS = {'MINE': True}\nfrom superset_ext.config import *\n"
+    )
+    code = (
+        "import superset.config as c; from superset_ext import install; install.install = lambda app: print('ours', app);"
+        "c.FLASK_APP_MUTATOR('app'); print(c.FEATURE_FLAGS, c.DATA_CACHE_CONFIG['SUPERSET_EXT_REGION'],"
+        " c.CELERY_CONFIG.broker_url, 'reports.scheduler' in c.CELERY_CONFIG.beat_schedule)"
+    )
+    config = {"SUPERSET_CONFIG_PATH": str(tmp_path / "superset_config.py")} if by_path else {}
+    path = str(ROOT) if by_path else os.pathsep.join([str(tmp_path), str(ROOT)])
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "SUPERSET_EXT_REDIS_URL": "redis://cache:6379", **config}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    lines = done.stdout.strip().splitlines()[-3:]
+    assert lines == [
+        "own app",
+        "ours app",
+        "{'CACHE_IMPERSONATION': True, 'MINE': True} chart_data redis://cache:6379/0 True",
+    ], done.stderr

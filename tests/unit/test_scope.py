@@ -1,0 +1,91 @@
+"""Frames: gets and sets are paired by key, and told once, when it is known what they came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from superset_ext.cache.scope import Read, Scope, framed, recall, remember, report
+from superset_ext.signals import Miss, Outcome, Stored, outcome
+
+CHART = "chart_data"
+
+
+@contextmanager
+def heard() -> Iterator[list[Outcome]]:
+    events: list[Outcome] = []
+
+    def listen(_: Any, event: Outcome) -> None:
+        events.append(event)
+
+    with outcome.connected_to(listen):
+        yield events
+
+
+def test_nested_charts_pair_their_own_sets() -> None:
+    """Intent: an annotation's chart (get A, get B, set B, set A) never takes its parent's start time."""
+    with framed(Scope(chart_id=1)):
+        remember(CHART, "A", Read(10, 1.0))
+        with framed(Scope(chart_id=2)):
+            remember(CHART, "B", Read(20, 2.0))
+            assert recall(CHART, "A") is None
+            assert recall(CHART, "B") == Read(20, 2.0)
+        assert recall(CHART, "A") == Read(10, 1.0)
+
+
+def test_found_but_not_used_is_a_rejected_miss() -> None:
+    """Intent: a hit that is followed by a set of the same key was no hit."""
+    with heard() as events, framed(Scope(chart_id=1)):
+        report("A", Outcome(CHART, None, 1.0, saved_ms=5.0))
+        report("A", Outcome(CHART, Stored.STORED, 9.0))
+    assert [(e.result, e.saved_ms) for e in events] == [(Stored.STORED, 0.0), (Miss.REJECTED, 0.0)]
+
+
+def test_hits_carry_the_scope_of_their_frame() -> None:
+    """Intent: the log can say which dashboard and chart a hit was for."""
+    with heard() as events, framed(Scope(chart_id=7, dashboard_id=3)):
+        report("A", Outcome(CHART, None, 1.0))
+        assert events == []
+    assert [(e.scope.chart_id, e.scope.dashboard_id) for e in events if e.scope] == [(7, 3)]
+
+
+def test_a_probe_counts_only_when_it_finds() -> None:
+    """Intent: an asynchronous chart's first look is a hit or nothing; its miss is the worker's to count."""
+    with heard() as events:
+        with framed(Scope(count_misses=False)):
+            report("A", Outcome(CHART, Miss.COLD, 1.0))
+        with framed(Scope(count_misses=False)):
+            report("A", Outcome(CHART, None, 1.0))
+        with framed(Scope(counted=False)):
+            report("A", Outcome(CHART, None, 1.0))
+    assert [e.result for e in events] == [None]
+
+
+def test_a_frame_that_fails_still_tells() -> None:
+    """Intent: a query that raises was a miss all the same."""
+    with heard() as events:
+        try:
+            with framed(Scope()):
+                report("A", Outcome(CHART, Miss.COLD, 1.0))
+                raise ValueError("the database is away")
+        except ValueError:
+            pass
+    assert [e.result for e in events] == [Miss.COLD]
+
+
+def test_other_regions_are_told_at_once_and_every_time() -> None:
+    """Intent: two reads of one metadata key within a chart are two reads."""
+    with heard() as events, framed(Scope(chart_id=1)):
+        report("m", Outcome("metadata", None, 1.0))
+        report("m", Outcome("metadata", None, 1.0))
+        assert len(events) == 2
+
+
+def test_reads_outside_a_frame_are_bounded() -> None:
+    """Intent: a thread that lives for weeks does not collect reads that no set ever follows."""
+    for number in range(1000):
+        remember("metadata", str(number), Read(number, 0.0))
+    assert recall("metadata", "0") is None
+    assert recall("metadata", "999") == Read(999, 0.0)
+    assert recall("metadata", "999") is None

@@ -1,0 +1,125 @@
+"""The table of settings: everything wrong stops the start with one line that names the fix."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from superset_ext.errors import SettingsError
+from superset_ext.settings import Region, Settings, knobs, load, markdown, variables, with_database
+
+ROOT = Path(__file__).resolve().parents[2]
+REDIS = {"SUPERSET_EXT_REDIS_URL": "redis://cache:6379"}
+
+WRONG = [
+    ({"SUPERSET_EXT_REDISURL": "redis://x"}, "did you mean SUPERSET_EXT_REDIS_URL?"),
+    ({"SUPERSET_EXT_NOTHING_LIKE_ANY_OF_THEM": "1"}, "is not a setting"),
+    ({"SUPERSET_EXT_KEY_MEMORY": "many"}, "SUPERSET_EXT_KEY_MEMORY should be a valid integer"),
+    (
+        {"SUPERSET_EXT_CHART_DATA_POOL_SIZE": "0"},
+        "SUPERSET_EXT_CHART_DATA_POOL_SIZE should be greater than or equal to 1",
+    ),
+    ({"SUPERSET_EXT_MAINTENANCE_CRON": "at noon"}, "write five fields"),
+    ({"SUPERSET_EXT_MAINTENANCE_CRON": "61 * * * *"}, "is no cron line"),
+    ({"SUPERSET_EXT_REDIS_URL": "http://cache:6379"}, "use one of redis, rediss"),
+    ({"SUPERSET_EXT_REDIS_URL": "redis:///0"}, "names no host"),
+    ({"SUPERSET_EXT_LOG_DATABASE_URL": "mysql://db/log"}, "must be a PostgreSQL URL"),
+    ({"SUPERSET_EXT_METADATA_BACKEND": "metastore"}, "SUPERSET_EXT_METADATA_BACKEND must be redis"),
+    ({"SUPERSET_EXT_REDIS_URL": "redis+cluster://a:1,b:2/0"}, "SUPERSET_EXT_BROKER_URL is needed"),
+    (REDIS | {"SUPERSET_EXT_CHART_DATA_DB": "1", "SUPERSET_EXT_CHART_DATA_PREFIX": "superset_"}, "would share keys"),
+    (REDIS | {"SUPERSET_EXT_CHART_DATA_DB": "1", "SUPERSET_EXT_CHART_DATA_PREFIX": "superset_c_"}, "would share keys"),
+    (REDIS | {"SUPERSET_EXT_CHART_DATA_URL": "redis://CACHE:6379/1", "SUPERSET_EXT_CHART_DATA_PREFIX": "s"}, "share"),
+]
+
+
+@pytest.mark.parametrize(("environ", "says"), WRONG)
+def test_wrong_setting_is_one_line_that_names_the_fix(environ: dict[str, str], says: str) -> None:
+    """Intent: unknown names, wrong types, bad cron lines, bad schemes and shared regions all stop the start."""
+    with pytest.raises(SettingsError) as caught:
+        load(environ)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_password_is_never_in_the_message() -> None:
+    """Intent: a line that lands in a log must not carry a secret."""
+    with pytest.raises(SettingsError) as caught:
+        load({"SUPERSET_EXT_REDIS_URL": "http://:hunter2@cache:6379"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_every_knob_has_help_and_a_variable_that_sets_it() -> None:
+    """Intent: no knob without documentation, and none that the environment cannot reach."""
+    assert all(len(k.help) > 15 for k in knobs())
+    for variable, path in variables().items():
+        assert variable.startswith("SUPERSET_EXT_")
+        assert len(path) in (1, 2)
+
+
+def test_every_knob_is_read() -> None:
+    """Intent: no setting that nothing reads."""
+    files = [p for p in (ROOT / "superset_ext").rglob("*.py") if "embedded" not in p.parts]
+    code = "\n".join(p.read_text() for p in files)
+    for name in {path[-1] for path in variables().values()}:
+        assert f".{name}" in code, f"nothing reads {name}"
+
+
+def test_readme_table_is_the_generated_one() -> None:
+    """Intent: the README's table of settings is never out of date."""
+    assert markdown() in (ROOT / "README.md").read_text()
+
+
+def test_defaults_are_those_of_the_design() -> None:
+    """Intent: six regions with their own database, prefix, timeout and pool."""
+    settings = load(REDIS)
+    assert [settings.region(r).timeout for r in Region] == [300, 600, 900, 7_776_000, 604_800, 604_800]
+    assert [settings.region(r).pool_size for r in Region] == [50, 20, 30, 10, 10, 5]
+    assert len({settings.region_url(r) for r in Region}) == len(Region)
+
+
+def test_without_a_redis_the_settings_are_fine() -> None:
+    """Intent: an environment without our variables runs Superset as stock."""
+    assert load({"PATH": "/bin"}).redis_url is None
+
+
+@given(st.dictionaries(st.sampled_from(sorted(variables())), st.text(max_size=20), max_size=4))
+def test_any_environment_is_accepted_or_refused_in_one_line(environ: dict[str, str]) -> None:
+    """Intent: no input makes anything but a Settings or a one-line SettingsError."""
+    try:
+        assert isinstance(load(environ), Settings)
+    except SettingsError as error:
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://:p@h:1", "redis://:p@h:1/4"),
+        ("rediss://h:1/0?ssl_cert_reqs=none", "rediss://h:1/4?ssl_cert_reqs=none"),
+        ("redis+sentinel://a:1,b:2/main", "redis+sentinel://a:1,b:2/main/4"),
+        ("redis+cluster://a:1,b:2", "redis+cluster://a:1,b:2"),
+    ],
+)
+def test_database_number_goes_where_the_scheme_wants_it(url: str, expected: str) -> None:
+    """Intent: each kind of Redis names its database in its own way, and a cluster has none."""
+    assert with_database(url, 4) == expected
+
+
+def test_bad_setting_stops_a_starting_superset_with_one_line(tmp_path: Path) -> None:
+    """Intent: the config import ends the process with status 3, on which gunicorn gives up, and one line."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import superset_config"],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "SUPERSET_EXT_REDIS_URL": "ftp://x"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("superset_ext: SUPERSET_EXT_REDIS_URL")
