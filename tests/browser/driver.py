@@ -1,0 +1,158 @@
+"""A browser that opens dashboards as a person does, and keeps what it asked for and was told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+CHART_PATHS = ("/api/v1/chart/data", "/superset/explore_json/")
+BUSY = "[data-test='loading-indicator'], .loading, .ant-spin-spinning"
+PATIENCE = 90.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One chart request and what came back."""
+
+    dashboard_id: int
+    chart_id: int | None
+    method: str
+    url: str
+    body: str | None
+    status: int
+    results: tuple[dict[str, Any], ...]
+
+    @property
+    def ran_sql(self) -> tuple[dict[str, Any], ...]:
+        """The results that a query stands behind; a time-grain filter's answer has none."""
+        return tuple(r for r in self.results if r.get("cache_key") and r.get("query"))
+
+
+@dataclass
+class Visit:
+    """A page and the chart answers that it has had."""
+
+    page: Page
+    base: str
+    answers: list[Response] = field(default_factory=list)
+    pending: set[Request] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.page.on("request", lambda r: self.pending.add(r) if is_chart(r.url) else None)
+        self.page.on("requestfailed", self.pending.discard)
+        self.page.on("response", lambda r: self.answers.append(r) if is_chart(r.url) else None)
+        self.page.on("requestfinished", self.pending.discard)
+
+    def login(self, user: str, password: str) -> None:
+        self.page.goto(f"{self.base}/login/")
+        self.page.fill("input[type=text], #username", user)
+        self.page.fill("input[type=password]", password)
+        self.page.press("input[type=password]", "Enter")
+        self.page.wait_for_url(lambda url: "/login" not in url, timeout=60_000)
+
+    def dashboards(self) -> list[dict[str, Any]]:
+        query = "(page_size:100,order_column:dashboard_title,order_direction:asc)"
+        found = self.page.request.get(f"{self.base}/api/v1/dashboard/?q={query}").json()["result"]
+        return list(found)
+
+    def open(self, dashboard_id: int, query: str = "") -> list[Answer]:
+        """Open a dashboard, go through all its tabs, and return the answers to its charts."""
+        self.answers.clear()
+        self.page.goto(f"{self.base}/superset/dashboard/{dashboard_id}/{query}")
+        self.page.wait_for_selector("[data-test='dashboard-content'], .dashboard-content, .grid-container", timeout=60_000)
+        self.settle()
+        self._tabs(set())
+        return [_answer(dashboard_id, response) for response in self.answers]
+
+    def _tabs(self, seen: set[str]) -> None:
+        """Click every tab that was not yet clicked, those that come to light on the way included."""
+        tabs = self.page.locator(".dashboard-component-tabs .ant-tabs-tab")
+        for index in range(tabs.count()):
+            tab = tabs.nth(index)
+            key = tab.get_attribute("data-node-key") or tab.inner_text()
+            if key in seen or not tab.is_visible():
+                continue
+            seen.add(key)
+            tab.click()
+            self.settle()
+            return self._tabs(seen)
+        return None
+
+    def settle(self) -> None:
+        """Wait until no chart request is under way and nothing says it is loading, twice in a row."""
+        deadline, quiet = time.monotonic() + PATIENCE, 0
+        while quiet < 3:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.page.url} is still loading after {PATIENCE:.0f} s")
+            self.page.wait_for_timeout(250)
+            busy = bool(self.pending) or self.page.locator(BUSY).count() > 0
+            quiet = 0 if busy else quiet + 1
+
+
+def is_chart(url: str) -> bool:
+    return urlsplit(url).path.startswith(CHART_PATHS)
+
+
+def _answer(dashboard_id: int, response: Response) -> Answer:
+    request = response.request
+    body = request.post_data
+    payload = _json(response)
+    results = payload.get("result") if "result" in payload else [payload] if "data" in payload else []
+    return Answer(
+        dashboard_id,
+        _chart_id(request.url, body),
+        request.method,
+        request.url,
+        body,
+        response.status,
+        tuple(r for r in results or [] if isinstance(r, dict)),
+    )
+
+
+def _json(response: Response) -> dict[str, Any]:
+    try:
+        found = response.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _chart_id(url: str, body: str | None) -> int | None:
+    try:
+        form = json.loads(body or "").get("form_data", {})
+    except ValueError:
+        return None
+    return form.get("slice_id")
+
+
+def chromium() -> str | None:
+    """The system's Chromium, if there is one."""
+    return next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
+
+
+@contextmanager
+def browser(profile: Path) -> Iterator[Browser]:
+    """A headless Chromium of the system."""
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium(), args=FLAGS, headless=True)
+        try:
+            yield launched
+        finally:
+            launched.close()
