@@ -10,7 +10,7 @@ usage() {
 
 settle() {
   root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-  export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+  export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$root" # last, so that a superset_config of the user's own wins
   # A forked Python on macOS dies when a library (here: the system's proxy look-up) has used Objective-C before.
   if [ "$(uname -s)" = Darwin ]; then
     export OBJC_DISABLE_INITIALIZE_FORK_SAFETY=YES
