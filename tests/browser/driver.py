@@ -76,7 +76,9 @@ class Visit:
         """Open a dashboard, go through all its tabs, and return the answers to its charts."""
         self.answers.clear()
         self.page.goto(f"{self.base}/superset/dashboard/{dashboard_id}/{query}")
-        self.page.wait_for_selector("[data-test='dashboard-content'], .dashboard-content, .grid-container", timeout=60_000)
+        self.page.wait_for_selector(
+            "[data-test='dashboard-content'], .dashboard-content, .grid-container", timeout=60_000
+        )
         self.settle()
         self._tabs(set())
         return [_answer(dashboard_id, response) for response in self.answers]

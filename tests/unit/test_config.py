@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from superset_ext.cache.region import RegionCache
+
 from superset_ext.config import broker_url, celery_config, names
 from superset_ext.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = load({"SUPERSET_EXT_REDIS_URL": "redis://cache:6379", "SUPERSET_EXT_DATABASE_URL": "postgresql://db/superset"})
+SETTINGS = load(
+    {"SUPERSET_EXT_REDIS_URL": "redis://cache:6379", "SUPERSET_EXT_DATABASE_URL": "postgresql://db/superset"}
+)
 
 
 class Celery:
@@ -97,10 +99,11 @@ def test_metastore_stays_selectable() -> None:
 def test_a_config_of_ones_own_is_chained_as_superset_loads_it(tmp_path: Path, by_path: bool) -> None:
     """Intent: both ways in which Superset finds a config see the names that stand above the star import."""
     (tmp_path / "superset_config.py").write_text(
-        "def FLASK_APP_MUTATOR(app): print('own', app)\nFEATURE_FLAGS = {'MINE': True}\nfrom superset_ext.config import *\n"
+        "def FLASK_APP_MUTATOR(app): print('own', app)\nFEATURE_FLAGS = {'MINE': True}\n"
+        "from superset_ext.config import *\n"
     )
     code = (
-        "import superset.config as c; from superset_ext import install; install.install = lambda app: print('ours', app);"
+        "import superset.config as c; from superset_ext import install; install.install = lambda a: print('ours', a);"
         "c.FLASK_APP_MUTATOR('app'); print(c.FEATURE_FLAGS, c.DATA_CACHE_CONFIG['SUPERSET_EXT_REGION'],"
         " c.CELERY_CONFIG.broker_url, 'reports.scheduler' in c.CELERY_CONFIG.beat_schedule)"
     )
