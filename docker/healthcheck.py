@@ -49,11 +49,10 @@ def worker() -> None:
     """
     from celery import Celery
 
-    from superset_ext.config import broker_url
-    from superset_ext.settings import current
+    from superset_ext.settings import current, with_database
 
-    node = f"celery@{socket.gethostname()}"
-    app = Celery(broker=broker_url(current()))
+    settings, node = current(), f"celery@{socket.gethostname()}"
+    app = Celery(broker=settings.broker_url or with_database(settings.redis_url or "", 0))
     # A client connects for ever by default; Docker would end it without a word.
     app.conf.update(broker_connection_retry=False, broker_transport_options={"socket_connect_timeout": ANSWER_SECONDS})
     try:
