@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -28,6 +29,21 @@ OFFICIAL_SERVICES = {"redis", "db", "superset", "superset-init", "superset-worke
 OFFICIAL_PATHS = {"./docker/pythonpath_dev/superset_config.py"}
 # What the images of the two servers read.
 IMAGE_VARIABLES = {"postgres": {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"}, "valkey": {"REDISCLI_AUTH"}}
+# The shape of that project's config: a Celery class, flags, and an import of the user's own overrides at its end.
+OFFICIAL_CONFIG = """
+class CeleryConfig:
+    broker_url = "redis://redis:6379/0"
+    imports = ("superset.sql_lab",)
+    beat_schedule = {}
+CELERY_CONFIG = CeleryConfig
+FEATURE_FLAGS = {"ALERT_REPORTS": True}
+SQLALCHEMY_DATABASE_URI = "postgresql://superset:superset@db:5432/superset"
+CACHE_CONFIG = DATA_CACHE_CONFIG = {"CACHE_TYPE": "RedisCache"}
+try:
+    from superset_config_docker import *
+except ImportError:
+    pass
+"""
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::?([-?])((?:[^{}]|\{[^}]*\})*))?\}")
 
 
@@ -240,3 +256,27 @@ def test_helm_reads_the_config_last() -> None:
     overrides = load(HELM)["configOverrides"]
     assert max([*overrides, "secret", "enable_oauth", "my_override"]) == "zz_performance"
     assert overrides["zz_performance"].strip() == "from superset_ext.config import *"
+
+
+def test_overlay_keeps_what_the_project_has_configured(tmp_path: Path) -> None:
+    """Under the overlay's mounts the project's broker and flags stay, and the caches are the package's."""
+    service = services(OVERLAY)["superset"]
+    for volume in service["volumes"]:
+        source, target, _ = VARIABLE.sub(lambda m: m[3] if m[2] == "-" else str(ROOT), volume).split(":")
+        place = tmp_path / target.removeprefix("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if source in OFFICIAL_PATHS:
+            place.write_text(OFFICIAL_CONFIG)
+        else:
+            place.symlink_to(source)
+    given = {key: VARIABLE.sub(lambda m: m[3], value) for key, value in environment(service).items()}
+    given["PYTHONPATH"] = given["PYTHONPATH"].replace("/app/", f"{tmp_path}/app/")
+    show = "import superset_config as c; print(c.CELERY_CONFIG.broker_url, c.FEATURE_FLAGS, c.DATA_CACHE_CONFIG)"
+    done = subprocess.run(
+        [sys.executable, "-c", show], env={"PATH": os.environ["PATH"], **given}, cwd=tmp_path, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "redis://redis:6379/0 " in done.stdout
+    assert "'ALERT_REPORTS': True" in done.stdout
+    assert "superset_ext" in done.stdout
