@@ -154,7 +154,7 @@ def test_the_password_variable_is_the_one_that_the_command_reads() -> None:
     (password,) = [option for option in create_admin.params if option.name == "password"]
     assert f"{context.auto_envvar_prefix}_PASSWORD" == "FLASK_FAB_CREATE_ADMIN_PASSWORD"
     assert f"{context.auto_envvar_prefix}_PASSWORD" in ENTRYPOINT.read_text()
-    assert password.allow_from_autoenv  # type: ignore[attr-defined]
+    assert password.allow_from_autoenv
 
 
 def test_init_makes_no_administrator_unasked(recorded: Recorded) -> None:
@@ -200,7 +200,7 @@ def test_web_check_asks_health() -> None:
 def test_beat_check_looks_at_the_schedule_file(tmp_path: Path) -> None:
     """Beat that has not written its file, under any ending, for ten minutes is stuck."""
     schedule = str(tmp_path / "beat")
-    check = [sys.executable, HEALTHCHECK, "beat"]
+    check = (sys.executable, str(HEALTHCHECK), "beat")
     assert "does not exist" in run(*check, SUPERSET_BEAT_SCHEDULE=schedule).stderr
     (tmp_path / "beat.db").touch()
     assert run(*check, SUPERSET_BEAT_SCHEDULE=schedule).returncode == 0
@@ -259,7 +259,7 @@ def test_valkey_starts_as_the_compose_file_says(tmp_path: Path) -> None:
 
 def test_worker_check_pings_this_host_s_worker(tmp_path: Path) -> None:
     """A worker that runs is healthy; without it, or without the broker, the check says which, but no password."""
-    check = [sys.executable, HEALTHCHECK, "worker"]
+    check = (sys.executable, str(HEALTHCHECK), "worker")
     with composed_valkey(tmp_path) as address:
         url = f"redis://:open-sesame@{address}"
         env = {"SUPERSET_EXT_REDIS_URL": url, "PYTHONPATH": str(ROOT)}
