@@ -83,8 +83,9 @@ class _Timed:
 
     silence: float
     deadline: float = NEVER
+    socket_connect_timeout: Any
     info: dict[str, str]
-    _sock: TimedSocket | None
+    _sock: Any
 
     def _connect(self) -> TimedSocket:
         return TimedSocket(super()._connect(), self.silence, self.deadline)  # type: ignore[misc]
@@ -108,6 +109,21 @@ class _Timed:
             if self._sock is None:  # not an answer: the connection is gone
                 raise
             return error
+
+    def open(self, deadline: float) -> None:
+        """Connect and log in before `deadline`.
+
+        Raises:
+            RedisError, OSError: the server could not be reached, or refused.
+        """
+        left = max(0.001, deadline - time.monotonic())
+        self.socket_connect_timeout = min(self.socket_connect_timeout, left)
+        self.deadline = deadline
+        self.connect()  # type: ignore[attr-defined]
+
+    def shut(self) -> None:
+        """Hang up."""
+        self.disconnect()  # type: ignore[attr-defined]
 
     def until(self, deadline: float) -> None:
         """Give the next operation its end."""
@@ -173,7 +189,7 @@ class Pool:
             try:
                 yield found
             except BaseException:
-                found.disconnect()  # an answer may still be on its way, and would be taken for the next one's
+                found.shut()  # an answer may still be on its way, and would be taken for the next one's
                 raise
             idle.append(found)
         finally:
@@ -188,21 +204,18 @@ class Pool:
             if found.usable:
                 found.until(deadline)
                 return found
-            found.disconnect()
+            found.shut()
         return self._connected(deadline)
 
     def _connected(self, deadline: float) -> AnyConnection:
         fresh = self._make()
-        left = deadline - time.monotonic()
-        fresh.socket_connect_timeout = max(0.001, min(fresh.socket_connect_timeout or left, left))
-        fresh.deadline = deadline
-        fresh.connect()
+        fresh.open(deadline)
         return fresh
 
     def drop(self) -> None:
         """Close what is idle, so that the next operation connects anew."""
         while self._idle:
-            self._idle.pop().disconnect()
+            self._idle.pop().shut()
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()

@@ -18,7 +18,7 @@ from typing import Any
 from redis import exceptions as redis_errors
 
 from superset_ext.cache.circuit import Circuit
-from superset_ext.cache.connection import AnyConnection, Pool, PoolExhausted, parse_info
+from superset_ext.cache.connection import NEVER, AnyConnection, Pool, PoolExhausted, parse_info
 from superset_ext.errors import StoreUnavailable
 
 Command = tuple[Any, ...]
@@ -181,12 +181,22 @@ class Node:
         try:
             connection = self._make()
             try:
-                connection.connect()
+                connection.open(NEVER)
                 self._learn(connection.info)
             finally:
-                connection.disconnect()
+                connection.shut()
         except (redis_errors.RedisError, OSError) as error:
             raise self._unavailable(error) from error
+
+    def measured(self, deadline: float) -> ServerInfo:
+        """The server's memory, asked now.
+
+        Raises:
+            StoreUnavailable: see `ask`.
+        """
+        info = ServerInfo.of(parse_info(self.ask([("INFO",)], deadline).replies[0]))
+        self.info = info
+        return info
 
     def _learn(self, info: dict[str, str]) -> None:
         self.info = ServerInfo.of(info)

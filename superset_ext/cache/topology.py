@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from redis.connection import parse_url
+from redis.exceptions import RedisError
 from redis.sentinel import Sentinel
 
 from superset_ext.cache.circuit import Circuit, circuit
@@ -186,7 +187,7 @@ class Place:
         kind = TimedSSLConnection if self.tls else TimedConnection
         try:
             kind(**self.options)
-        except Exception as error:
+        except (TypeError, ValueError, RedisError) as error:
             raise SettingsError(f"{self.shown} has an option that Redis connections do not take: {error}") from None
 
 
@@ -213,7 +214,7 @@ def _address(text: str, default: int, shown: str) -> Address:
 
 def _options(url: str, shown: str) -> dict[str, Any]:
     try:
-        options = parse_url(url)
+        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
     except ValueError as error:
         raise SettingsError(f"{shown} cannot be read: {error}") from None
     dropped = (*_OURS, "connection_class", "host", "port")
@@ -243,10 +244,11 @@ def _node(place: Place, size: int, budget: Budget, address: Address) -> Node:
 def _sentinel(place: Place, size: int, budget: Budget) -> Node:
     tls = {k: v for k, v in place.options.items() if k.startswith("ssl_")} | ({"ssl": True} if place.tls else {})
     limits = {"socket_connect_timeout": budget.connect, "socket_timeout": budget.connect}
-    sentinel = Sentinel(list(place.hosts), sentinel_kwargs={**limits, **tls, **place.sentinel_options})
+    own = {**limits, **tls, **place.sentinel_options}
+    sentinel = Sentinel(list(place.hosts), sentinel_kwargs=own)  # type: ignore[no-untyped-call]
 
     def primary() -> Address:
-        host, port = sentinel.discover_master(place.service)
+        host, port = sentinel.discover_master(place.service)  # type: ignore[no-untyped-call]
         return str(host), int(port)
 
     endpoint = f"Redis {place.service!r} of the Sentinels at " + ",".join("{}:{}".format(*h) for h in place.hosts)

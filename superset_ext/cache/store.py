@@ -1,0 +1,276 @@
+"""What a region does with Redis, in as few round trips as it can be done in.
+
+A read is one: a script that turns the entry's tags into stamps and says the time, and a plain GET of
+the bytes, sent together and matched by the entry's id. In a cluster it is two: the entry from its
+own slot, then clock, stamps and memory from the one slot that holds them all.
+
+**Memory of keys.** Beside the entries a sorted set remembers, for the `key_memory` keys whose
+deadlines are latest, when each was to expire. An entry that is gone before its deadline was evicted,
+one after it expired, and one that nobody remembers is cold. How sure that is: a key that was
+forgotten because more than `key_memory` came after it counts as cold; one that somebody else deleted
+without our `delete` counts as evicted; deadlines follow the server's clock to within a round trip.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from redis.exceptions import OutOfMemoryError, ResponseError
+
+from superset_ext.cache.node import Answer, Command, Node, ServerInfo, run
+from superset_ext.cache.stamps import Stamp, area, stamp_prefix, tags_of
+from superset_ext.cache.topology import Addressed, Topology
+from superset_ext.errors import StoreUnavailable
+
+_FOR_EVER = 2**53 - 1  # the deadline, in ms, of what has none: the largest integer that a score holds exactly
+_KEEP = -1
+_ID = slice(8, 24)
+_BATCH = 1000  # keys a step of `clear`
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the server knows of one key.
+
+    Attributes:
+        data: the entry's bytes, `None` where there are none.
+        time_us: the server's time before the bytes were read, in microseconds.
+        stamps: of the entry's tags in their order, `None` for a tag without one.
+        deadline_ms: when the absent entry was to expire, in ms of the server's time; `None` if not remembered.
+        run_id: of the server that holds the stamps.
+    """
+
+    data: bytes | None
+    time_us: int
+    stamps: tuple[Stamp, ...]
+    deadline_ms: int | None
+    run_id: str
+
+
+class Store:
+    """The keys of one region.
+
+    Args:
+        topology: where they are.
+        prefix: what each begins with.
+        stamped: whether entries have tags.
+        key_memory: keys to remember after they are gone.
+        total: seconds that an operation may take.
+    """
+
+    def __init__(self, topology: Topology, prefix: str, stamped: bool, key_memory: int, total: float) -> None:
+        self._topology = topology
+        self._prefix = prefix
+        self._seen = f"{area(prefix, topology.clustered)}seen".encode()
+        self._stamps = stamp_prefix(prefix, topology.clustered).encode() if stamped else b""
+        self._key_memory = key_memory
+        self._total = total
+        self._skew_us = 0
+
+    def name(self, key: str) -> str:
+        """The Redis key of a cache key; `~` after the prefix is kept for our own."""
+        return f"{self._prefix}{'~~' if key.startswith('~') else ''}{key}"
+
+    def now_us(self) -> int:
+        """The server's time in microseconds, as far as it is known without asking."""
+        return time.time_ns() // 1000 + self._skew_us
+
+    def clock(self) -> Reading:
+        """The server's time and run id, and nothing else.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        answer = self._ask([(self._seen, ("TIME",))])
+        return self._reading([*_whole(answer.replies[0]), b"", None], None, answer.run_id)
+
+    def read(self, *names: str) -> list[Reading]:
+        """All that is known of some keys.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        keys = [name.encode() for name in names]
+        return self._read_two_hops(keys) if self._topology.clustered else self._read_one_hop(keys)
+
+    def write(self, entries: Mapping[str, bytes], ttl_ms: int) -> list[bool]:
+        """Store entries for `ttl_ms`, 0 for ever; of each, whether the server had room for it.
+
+        Where it had none, the old entry is deleted: whoever stored a newer one must not see it again.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        keys = {name.encode(): data for name, data in entries.items()}
+        expiry: Command = ("PX", ttl_ms) if ttl_ms else ()
+        sets = [(key, ("SET", key, data, *expiry)) for key, data in keys.items()]
+        replies = self._ask([*sets, *self._remember(list(keys), ttl_ms)], weigh=True).replies[: len(keys)]
+        stored = [not isinstance(reply, OutOfMemoryError) for reply in replies]
+        if not all(stored):
+            self.delete(*(name for name, kept in zip(entries, stored, strict=True) if not kept))
+        for reply, kept in zip(replies, stored, strict=True):
+            if kept:
+                _whole(reply)
+        return stored
+
+    def swap(self, name: str, seen: bytes | None, data: bytes, ttl_ms: int | None) -> bool:
+        """Store an entry if the one there is still `seen`; `ttl_ms` `None` keeps the old one's timeout.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`, or the server is full.
+        """
+        key = name.encode()
+        left = _KEEP if ttl_ms is None else ttl_ms
+        swapped = self._ask([(key, run("swap", [key], (seen or b"")[_ID], data, left))], weigh=True).replies[0]
+        if _whole(swapped) and ttl_ms is not None and self._key_memory:
+            self._ask(self._remember([key], ttl_ms))
+        return bool(swapped)
+
+    def delete(self, *names: str) -> list[bool]:
+        """Delete keys; of each, whether it was there.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        if not names:
+            return []
+        keys = [name.encode() for name in names]
+        commands: list[Addressed] = [(key, ("UNLINK", key)) for key in keys]
+        commands.append((self._seen, ("ZREM", self._seen, *map(_digest, keys))))
+        return [bool(_whole(reply)) for reply in self._ask(commands, weigh=True).replies[:-1]]
+
+    def clear(self) -> int:
+        """Delete every entry of this region, and how many those were. Stamps stay: queries under way need them.
+
+        Each step has the budget of an operation, since a region may hold millions of keys.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        gone = 0
+        for node in self._topology.primaries(self._deadline()):
+            for keys in self._scan(node):
+                replies = node.ask([("UNLINK", key) for key in keys], self._deadline()).replies
+                gone += sum(bool(_whole(reply)) for reply in replies)
+        self._ask([(self._seen, ("UNLINK", self._seen))])
+        return gone
+
+    def filled(self, name: str, share: float) -> bool:
+        """Whether the server of this key is above `share` of its memory and evicts nothing, as last heard.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        info = self._topology.node(name.encode(), self._deadline()).info
+        return info is not None and info.refuses(share)
+
+    def server_info(self) -> ServerInfo:
+        """The memory of the server, of a cluster's nodes together.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        deadline = self._deadline()
+        infos = [node.measured(deadline) for node in self._topology.primaries(deadline)]
+        return ServerInfo(
+            sum(info.used_memory for info in infos),
+            sum(info.maxmemory for info in infos),
+            infos[0].policy,
+            sum(info.evicted_keys for info in infos),
+        )
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._total
+
+    def _ask(self, commands: Sequence[Addressed], weigh: bool = False) -> Answer:
+        return self._topology.ask(commands, self._deadline(), weigh)
+
+    def _read_one_hop(self, keys: Sequence[bytes]) -> list[Reading]:
+        commands: list[Addressed] = []
+        for key in keys:
+            commands.append((key, run("read", [key, self._seen], self._stamps, _digest(key))))
+            commands.append((key, ("GET", key)))
+        answer = self._ask(commands)
+        pairs = zip(answer.replies[::2], answer.replies[1::2], strict=True)
+        found = [self._reading(_whole(head), data, answer.run_id) for head, data in pairs]
+        return [self._matched(*each) for each in zip(keys, answer.replies[::2], found, strict=True)]
+
+    def _matched(self, key: bytes, head: Any, reading: Reading) -> Reading:
+        """The reading as it is, or, where the entry was replaced between its two halves, judged anew."""
+        if reading.data is None or not self._stamps or reading.data[_ID] == head[2]:
+            return reading
+        return self._judgeable([key], [reading.data])[0]
+
+    def _read_two_hops(self, keys: Sequence[bytes]) -> list[Reading]:
+        replies = self._ask([(key, ("GET", key)) for key in keys]).replies
+        return self._judgeable(keys, [_bytes(reply) for reply in replies])
+
+    def _judgeable(self, keys: Sequence[bytes], entries: Sequence[bytes | None]) -> list[Reading]:
+        """Readings of entries whose bytes are known; what they are judged by is read after them."""
+        commands: list[Addressed] = []
+        for key, data in zip(keys, entries, strict=True):
+            tags = tags_of(data) if data and self._stamps else []
+            stamps = [self._stamps + tag for tag in tags]
+            commands.append((self._seen, run("stamps", [self._seen, *stamps], _digest(key))))
+        answer = self._ask(commands)
+        pairs = zip(answer.replies, entries, strict=True)
+        return [self._reading(_whole(head), data, answer.run_id) for head, data in pairs]
+
+    def _reading(self, head: Sequence[Any], data: Any, run_id: str) -> Reading:
+        time_us = int(head[0]) * 1_000_000 + int(head[1])
+        self._skew_us = time_us - time.time_ns() // 1000
+        stamps = tuple(None if stamp is None else _stamp(stamp) for stamp in head[4:])
+        deadline = None if head[3] is None else int(float(head[3]))
+        return Reading(_bytes(data), time_us, stamps, deadline, run_id)
+
+    def _remember(self, keys: Sequence[bytes], ttl_ms: int) -> list[Addressed]:
+        if not self._key_memory:
+            return []
+        deadline = self.now_us() // 1000 + ttl_ms if ttl_ms else _FOR_EVER
+        scores = [part for key in keys for part in (deadline, _digest(key))]
+        return [
+            (self._seen, ("ZADD", self._seen, *scores)),
+            (self._seen, ("ZREMRANGEBYRANK", self._seen, 0, -self._key_memory - 1)),
+        ]
+
+    def _scan(self, node: Node) -> Iterator[list[bytes]]:
+        pattern = re.sub(r"([\[\]*?^\\-])", r"\\\1", self._prefix) + "*"
+        kept = self._stamps or b"\0"
+        cursor: Any = 0
+        while True:
+            reply = node.ask([("SCAN", cursor, "MATCH", pattern, "COUNT", _BATCH)], self._deadline()).replies[0]
+            cursor, keys = _whole(reply)
+            if keys := [key for key in keys if not key.startswith(kept)]:
+                yield keys
+            if int(cursor) == 0:
+                return
+
+
+def _digest(key: bytes) -> bytes:
+    return blake2b(key, digest_size=16).digest()
+
+
+def _bytes(reply: Any) -> bytes | None:
+    """An entry's bytes; a key that holds something else holds no entry."""
+    return reply if isinstance(reply, bytes) else None
+
+
+def _stamp(value: bytes) -> int:
+    """A stamp's time; one that is no number is of unknown time, and so makes every entry stale."""
+    return int(value) if value.isdigit() else _FOR_EVER
+
+
+def _whole(reply: Any) -> Any:
+    """The reply, if it is none of a refused command.
+
+    Raises:
+        StoreUnavailable: the command was refused.
+    """
+    if isinstance(reply, ResponseError):
+        raise StoreUnavailable(f"Redis refused a command ({reply}); see its log and its memory")
+    return reply
