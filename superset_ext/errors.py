@@ -31,5 +31,19 @@ class SchemaError(SupersetExtError):
     """The log database is not what the numbered files of `sql/schema` made it."""
 
 
+class LogUnavailable(SupersetExtError):
+    """The log database did not answer, or refused a statement.
+
+    Attributes:
+        cause: class of the driver's error, free of secrets.
+        sqlstate: PostgreSQL's code of it, where the server gave one.
+    """
+
+    def __init__(self, message: str, cause: str = "", sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.sqlstate = sqlstate
+
+
 class StackError(SupersetExtError):
     """The embedded stack cannot start or go on."""
