@@ -132,7 +132,7 @@ def scope_of(holder: Any, form_data: Any, forced: bool, force_cached: bool) -> S
         database_id=_id(getattr(source, "database_id", None)),
         schema=getattr(source, "schema", None),
         chart_id=_id(slice_id),
-        dashboard_id=_id(data.get("dashboardId")) or parent.dashboard_id,
+        dashboard_id=_id(data.get("dashboardId")) or _argument("dashboard_id") or parent.dashboard_id,
         user_id=_user_id(),
         forced=(forced or parent.forced) and not fetch,
         counted=not fetch and parent.counted,
@@ -160,6 +160,11 @@ def _id(value: Any) -> int | None:
         return int(value) if value else None
     except (TypeError, ValueError):
         return None
+
+
+def _argument(name: str) -> int | None:
+    """An id from the URL: the old charts name their dashboard nowhere else."""
+    return _id(request.args.get(name)) if has_request_context() else None
 
 
 def _user_id() -> int | None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
 
@@ -56,9 +56,9 @@ class Visit:
 
     def __post_init__(self) -> None:
         self.page.on("request", lambda r: self.pending.add(r) if is_chart(r.url) else None)
-        self.page.on("requestfailed", self.pending.discard)
+        self.page.on("requestfailed", lambda r: self.pending.discard(r))
         self.page.on("response", lambda r: self.answers.append(r) if is_chart(r.url) else None)
-        self.page.on("requestfinished", self.pending.discard)
+        self.page.on("requestfinished", lambda r: self.pending.discard(r))
 
     def login(self, user: str, password: str) -> None:
         self.page.goto(f"{self.base}/login/")
@@ -137,8 +137,10 @@ def _json(response: Response) -> dict[str, Any]:
 
 
 def _chart_id(url: str, body: str | None) -> int | None:
+    """From the query context's form data, or from the URL of an old chart, whose body is a form."""
+    in_url = parse_qs(urlsplit(url).query).get("form_data")
     try:
-        form = json.loads(body or "").get("form_data", {})
+        form = json.loads(in_url[0]) if in_url else json.loads(body or "").get("form_data", {})
     except ValueError:
         return None
     return form.get("slice_id")

@@ -1,0 +1,175 @@
+"""The entry as it lies in Redis: what is needed to judge it, its signature, and the payload.
+
+Layout, version 1 (`lua/read.lua` reads the first 56 bytes and the tags, without unpacking):
+
+    0      4   magic "SXC" and the version
+    4      2   length of the msgpack header, big-endian
+    6      2   length of the tag block, big-endian
+    8      16  entry id, random
+    24     32  HMAC-SHA256 over the length of the cache key, the cache key, and all but these 32 bytes
+    56     …   tags, utf-8, joined by newlines
+    …      …   msgpack header
+    …      …   payload
+
+The signature covers the cache key, so an entry copied under another key is refused, and it is
+checked before anything is decompressed or decoded.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import pyarrow as pa
+
+from superset_ext.cache import codec
+from superset_ext.cache.keyring import KeyRing
+from superset_ext.errors import BadSignature, CodecError, EnvelopeError
+
+MAGIC = b"SXC"
+VERSION = 1
+_FIXED = struct.Struct(">3sBHH16s32s")
+_MAC_AT = 24
+TAGS_AT = _FIXED.size
+MAX_BLOCK = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What an entry says of itself.
+
+    Attributes:
+        entry_id: 16 random bytes.
+        as_of_us: server time in microseconds when the read that led to it began; 0 where that is not known.
+        tags: what it was made from.
+        cost_ms: milliseconds that it took to make.
+        codec: how the payload is encoded.
+        compression: `zstd`, `lz4` or `none`.
+        raw_size: bytes of the payload before compression.
+        run_id: the run of the server that it was written to.
+        stored_at_us: server time in microseconds when it was written, as far as the writer knew it.
+    """
+
+    entry_id: bytes
+    as_of_us: int
+    tags: tuple[str, ...]
+    cost_ms: float
+    codec: str
+    compression: str
+    raw_size: int
+    run_id: str
+    stored_at_us: int
+
+
+def pack(
+    value: Any,
+    *,
+    key: str,
+    ring: KeyRing,
+    as_of_us: int,
+    tags: Sequence[str],
+    cost_ms: float,
+    run_id: str,
+    stored_at_us: int,
+    compression: str,
+    level: int,
+    min_size: int,
+) -> bytes:
+    """The signed entry of `value` under the cache key `key`.
+
+    Raises:
+        CodecError: the value cannot be stored, or its tags take more than 64 KB.
+    """
+    name, raw = codec.encode(value)
+    used, payload = _compress(raw, compression, level, min_size)
+    header = msgpack.packb(
+        {
+            "as_of": as_of_us, "cost": cost_ms, "codec": name, "comp": used, "raw": len(raw), "run": run_id,
+            "at": stored_at_us,
+        }
+    )  # fmt: skip
+    block = "\n".join(tags).encode()
+    if len(block) > MAX_BLOCK:
+        raise CodecError(f"{len(tags)} tags take more than 64 KB; use the database's tag")
+    head = _FIXED.pack(MAGIC, VERSION, len(header), len(block), os.urandom(16), b"")[:_MAC_AT]
+    mac = ring.sign(_named(key), head, block, header, payload)
+    return b"".join((head, mac, block, header, payload))
+
+
+def unpack(data: bytes, *, key: str, ring: KeyRing, max_decoded: int) -> tuple[Envelope, Any]:
+    """The envelope and the value of an entry.
+
+    Args:
+        max_decoded: bytes that the payload may have once it is decompressed.
+
+    Raises:
+        BadSignature: it was not written under this cache key by a holder of the secret key.
+        EnvelopeError: it is cut short, or of another version or codec.
+        CodecError: its payload does not decode.
+    """
+    tags_at, header_at, payload_at = _measure(data)
+    view = memoryview(data)
+    if not ring.verify(data[_MAC_AT:TAGS_AT], _named(key), view[:_MAC_AT], view[TAGS_AT:]):
+        raise BadSignature("an entry's signature is not of this secret key and this cache key")
+    envelope = _envelope(data, data[tags_at:header_at], data[header_at:payload_at])
+    if envelope.codec not in codec.NAMES:
+        raise EnvelopeError(f"an entry's codec {envelope.codec!r} is not known here")
+    return envelope, codec.decode(envelope.codec, _decompress(envelope, view[payload_at:], max_decoded))
+
+
+def _named(key: str) -> bytes:
+    name = key.encode()
+    return len(name).to_bytes(4, "big") + name
+
+
+def _measure(data: bytes) -> tuple[int, int, int]:
+    """Where the tags, the header and the payload begin."""
+    if len(data) < TAGS_AT:
+        raise EnvelopeError("an entry is cut short")
+    magic, version, header, block, _, _ = _FIXED.unpack_from(data)
+    if magic != MAGIC or version != VERSION:
+        raise EnvelopeError("an entry is of a format that this version does not read")
+    if len(data) < TAGS_AT + block + header:
+        raise EnvelopeError("an entry is cut short")
+    return TAGS_AT, TAGS_AT + block, TAGS_AT + block + header
+
+
+def _envelope(data: bytes, block: bytes, header: bytes) -> Envelope:
+    try:
+        said = msgpack.unpackb(header)
+        return Envelope(
+            data[8:24], said["as_of"], tuple(block.decode().split("\n")) if block else (), said["cost"], said["codec"],
+            said["comp"], said["raw"], said["run"], said["at"],
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
+        raise EnvelopeError("an entry's header does not read") from error
+
+
+def _compress(raw: bytes, compression: str, level: int, min_size: int) -> tuple[str, bytes]:
+    """Compressed where it pays: not under `min_size` bytes, nor where it would not get smaller."""
+    if compression == "none" or len(raw) < min_size:
+        return "none", raw
+    small = _codec(compression, level).compress(raw, asbytes=True)
+    return (compression, small) if len(small) < len(raw) else ("none", raw)
+
+
+def _codec(compression: str, level: int) -> pa.Codec:
+    return pa.Codec("zstd", compression_level=level) if compression == "zstd" else pa.Codec("lz4_raw")
+
+
+def _decompress(envelope: Envelope, payload: memoryview, max_decoded: int) -> bytes | memoryview:
+    if envelope.raw_size > max_decoded:
+        raise EnvelopeError(f"an entry would grow to {envelope.raw_size} bytes; the limit is {max_decoded}")
+    if envelope.compression == "none":
+        return payload
+    if envelope.compression not in ("zstd", "lz4"):
+        raise EnvelopeError(f"an entry's compression {envelope.compression!r} is not known here")
+    try:
+        size = envelope.raw_size
+        return memoryview(_codec(envelope.compression, 1).decompress(pa.py_buffer(payload), size))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise EnvelopeError("an entry does not decompress") from error
