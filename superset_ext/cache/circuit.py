@@ -13,12 +13,12 @@ which nothing can be installed beyond what Superset itself needs, and none of th
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
 from enum import StrEnum
 
+from superset_ext.cache.forks import forgets
 from superset_ext.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Circuit:
         self.opened = self.failed_calls = self.refused_calls = 0
         self._limit = failures
         self._reset_seconds = reset_seconds
-        self.forget()
+        forgets(self)
 
     def forget(self) -> None:
         """Begin anew, as a child does after a fork: the thread that would close it stayed with the parent."""
@@ -107,26 +107,14 @@ class Circuit:
 
 
 _circuits: dict[str, Circuit] = {}
-_lock = threading.Lock()
 
 
 def circuit(endpoint: str, failures: int, reset_seconds: float) -> Circuit:
     """The circuit of `endpoint` in this process; the first to ask decides its figures."""
-    with _lock:
-        return _circuits.setdefault(endpoint, Circuit(endpoint, failures, reset_seconds))
+    found = _circuits.get(endpoint)
+    return found if found else _circuits.setdefault(endpoint, Circuit(endpoint, failures, reset_seconds))
 
 
 def circuits() -> list[Circuit]:
     """Every circuit of this process, for status pages and tests."""
-    with _lock:
-        return list(_circuits.values())
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()  # another thread of the parent may have held it
-    for found in list(_circuits.values()):
-        found.forget()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+    return list(_circuits.values())

@@ -10,6 +10,7 @@ from typing import Any
 from redis.crc import key_slot
 from redis.exceptions import ResponseError
 
+from superset_ext.cache.forks import forgets
 from superset_ext.cache.node import Answer, Command, Node
 from superset_ext.cache.topology import Address, Addressed
 from superset_ext.errors import StoreUnavailable
@@ -31,8 +32,12 @@ class Cluster:
         self._make = make
         self._nodes: dict[Address, Node] = {}
         self._owners: dict[int, Address] = {}
-        self._stale_since: float | None = 0.0
-        self._learnt = 0.0
+        self._doubtful = True
+        self._learnt = -_RELEARN
+        forgets(self)
+
+    def forget(self) -> None:
+        """Begin anew, as a child does after a fork: another thread of the parent may have held the lock."""
         self._lock = threading.Lock()
 
     def ask(self, commands: Sequence[Addressed], deadline: float, weigh: bool = False) -> Answer:
@@ -70,7 +75,7 @@ class Cluster:
         try:
             return self._node(address).ask(commands, deadline, weigh)
         except StoreUnavailable:
-            self._doubt()  # a replica may have taken its place
+            self._doubtful = True  # a replica may have taken its place
             raise
 
     def _follow(self, command: Addressed, reply: Any, deadline: float) -> Answer:
@@ -81,7 +86,7 @@ class Cluster:
             address = (host or self._owner(command[0], deadline)[0], int(port))
             if kind == "MOVED":
                 self._owners[int(slot)] = address
-                self._doubt()
+                self._doubtful = True
             asking: list[Command] = [("ASKING",)] if kind == "ASK" else []
             answer = self._ask(address, [*asking, command[1]], deadline)
             reply = answer.replies[-1]
@@ -94,16 +99,12 @@ class Cluster:
         return found if found is not None else self._nodes.setdefault(address, self._make(address))
 
     def _owner(self, key: bytes, deadline: float) -> Address:
-        if self._stale_since is not None and time.monotonic() - self._learnt > _RELEARN:
+        if self._doubtful and time.monotonic() - self._learnt >= _RELEARN:
             self._learn(deadline)
         owner = self._owners.get(key_slot(key))
         if owner is None:
             raise StoreUnavailable("no node of the cluster holds this slot; see its CLUSTER INFO")
         return owner
-
-    def _doubt(self) -> None:
-        if self._stale_since is None:
-            self._stale_since = time.monotonic()
 
     def _learn(self, deadline: float) -> None:
         """Ask for the slots, first those nodes that answer.
@@ -117,7 +118,7 @@ class Cluster:
             for address in self._candidates():
                 try:
                     self._owners = _slots(self._node(address).ask([("CLUSTER", "SLOTS")], deadline), address)
-                    self._stale_since = None
+                    self._doubtful = False
                     return
                 except StoreUnavailable as error:
                     problem = error

@@ -7,18 +7,18 @@ a deadline that its wait for a connection, its connect and every read and write 
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import ReadOnlyError, RedisError
+
+from superset_ext.cache.forks import forgets
 
 NEVER = float("inf")
 
@@ -165,8 +165,7 @@ class Pool:
     def __init__(self, make: Callable[[], AnyConnection], size: int) -> None:
         self._make = make
         self._size = size
-        self.forget()
-        _pools.add(self)
+        forgets(self)
 
     def forget(self) -> None:
         """Begin anew, as a child does after a fork: the sockets belong to the parent, and locks may be held."""
@@ -216,14 +215,3 @@ class Pool:
         """Close what is idle, so that the next operation connects anew."""
         while self._idle:
             self._idle.pop().shut()
-
-
-_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for pool in list(_pools):
-        pool.forget()
-
-
-os.register_at_fork(after_in_child=_after_fork)

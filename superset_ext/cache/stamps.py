@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from superset_ext.cache.envelope import TAGS_AT
+
 Stamp = int | None
-_TAGS_AT = 56  # see envelope.py; the scripts in lua/ count on the same offset
 
 
 def area(prefix: str, clustered: bool) -> str:
@@ -41,7 +42,7 @@ def fresh(as_of_us: int, stamps: Sequence[Stamp]) -> bool:
 
 def tags_of(data: bytes) -> list[bytes]:
     """The tags in an entry's bytes, unverified: they only say which stamps to ask for."""
-    if len(data) < _TAGS_AT:
+    if len(data) < TAGS_AT:
         return []
-    block = data[_TAGS_AT : _TAGS_AT + int.from_bytes(data[6:8], "big")]
+    block = data[TAGS_AT : TAGS_AT + int.from_bytes(data[6:8], "big")]
     return block.split(b"\n") if block else []

@@ -71,6 +71,7 @@ class Store:
         self._key_memory = key_memory
         self._total = total
         self._skew_us = 0
+        self._run_id = ""
 
     def name(self, key: str) -> str:
         """The Redis key of a cache key; `~` after the prefix is kept for our own."""
@@ -79,6 +80,14 @@ class Store:
     def now_us(self) -> int:
         """The server's time in microseconds, as far as it is known without asking."""
         return time.time_ns() // 1000 + self._skew_us
+
+    def last_run_id(self) -> str:
+        """The run id of the server that holds the stamps, as last heard; asked if it never was.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        return self._run_id or self.clock().run_id
 
     def clock(self) -> Reading:
         """The server's time and run id, and nothing else.
@@ -223,7 +232,7 @@ class Store:
 
     def _reading(self, head: Sequence[Any], data: Any, run_id: str) -> Reading:
         time_us = int(head[0]) * 1_000_000 + int(head[1])
-        self._skew_us = time_us - time.time_ns() // 1000
+        self._skew_us, self._run_id = time_us - time.time_ns() // 1000, run_id
         stamps = tuple(None if stamp is None else _stamp(stamp) for stamp in head[4:])
         deadline = None if head[3] is None else int(float(head[3]))
         return Reading(_bytes(data), time_us, stamps, deadline, run_id)
