@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from superset_ext.db import LogDatabase
-from superset_ext.errors import LogUnavailable
+from superset_ext.db import MISSING, LogDatabase
+from superset_ext.errors import LogUnavailable, SchemaError
 from superset_ext.monitor.counts import Batch, Key
 from superset_ext.monitor.retention import maintain
 from superset_ext.monitor.writer import Sampler, write
@@ -181,14 +181,24 @@ class Recorder:
 
     def _write(self, batch: Batch) -> bool:
         try:
-            new_day = write(self._database, batch, self._sampler)
-        except LogUnavailable as error:
+            new_day = self._write_or_make(batch)
+        except (LogUnavailable, SchemaError) as error:
             self._failed(error)
             return False
         self._succeeded(batch)
         if new_day:
             self._maintain()
         return True
+
+    def _write_or_make(self, batch: Batch) -> bool:
+        """Write; where the tables are not there yet, make them first: no deployment step is needed for the log."""
+        try:
+            return write(self._database, batch, self._sampler)
+        except LogUnavailable as error:
+            if error.sqlstate not in MISSING:
+                raise
+        self._database.apply_schema()
+        return write(self._database, batch, self._sampler)
 
     def _maintain(self) -> None:
         """What beat should have done: without one, the log would grow for ever."""
@@ -197,10 +207,10 @@ class Recorder:
         except LogUnavailable as error:
             logger.warning("superset_ext: old days of the log were not dropped: %s", error)
 
-    def _failed(self, error: LogUnavailable) -> None:
+    def _failed(self, error: LogUnavailable | SchemaError) -> None:
         if self._last_error is None:
             logger.warning("superset_ext: counts are kept in memory, because the log takes none: %s", error)
-        self._last_error = error.cause
+        self._last_error = error.cause if isinstance(error, LogUnavailable) else type(error).__name__
         self._failures += 1
 
     def _succeeded(self, batch: Batch) -> None:
