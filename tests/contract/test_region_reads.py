@@ -1,0 +1,316 @@
+"""What a read finds, why it finds nothing, and what it leaves behind for the set that follows."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+
+import pandas as pd
+import pytest
+import redis
+
+from superset_ext.cache import scope
+from superset_ext.cache.envelope import TAGS_AT, unpack
+from superset_ext.cache.keyring import KeyRing
+from superset_ext.cache.region import RegionCache
+from superset_ext.embedded.valkey import Valkey
+from superset_ext.settings import Region
+from superset_ext.signals import Miss, Stored
+from tests.regions import SECRET, client_of, heard, make_region
+
+CHART = {"df": pd.DataFrame({"a": [1, 2]}), "query": "SELECT a FROM t"}
+
+
+@pytest.fixture
+def client(valkey: Valkey) -> Iterator[redis.Redis]:
+    found = client_of(valkey.url)
+    found.flushdb()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def cache(valkey: Valkey, client: redis.Redis) -> RegionCache:
+    return make_region(valkey.url)
+
+
+def why(cache: RegionCache, key: str = "k") -> Miss | None:
+    """The result of a get: `None` for a hit."""
+    with heard() as events:
+        value = cache.get(key)
+    assert len(events) == 1
+    assert (value is None) is (events[0].result is not None)
+    return events[0].result  # type: ignore[return-value]
+
+
+def server_time(client: redis.Redis) -> int:
+    seconds, micros = client.time()
+    return seconds * 1_000_000 + micros
+
+
+def stamp(client: redis.Redis, tag: str, at: int | None = None) -> None:
+    """What the writer of stamps does."""
+    client.set(f"chart_~s:{tag}", server_time(client) if at is None else at)
+
+
+def store(cache: RegionCache, key: str = "k", dataset_id: int | None = 7) -> None:
+    """A get that misses and the set that follows, as Superset does it."""
+    with scope.framed(scope.Scope(dataset_id=dataset_id, database_id=1)):
+        cache.get(key)
+        assert cache.set(key, CHART)
+
+
+class TestReasons:
+    """Each miss has the right name."""
+
+    def test_cold_then_hit(self, cache: RegionCache) -> None:
+        """Intent: nobody ever stored it; then it is there."""
+        assert why(cache) is Miss.COLD
+        store(cache)
+        assert why(cache) is None
+
+    def test_expired(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: gone after its deadline."""
+        cache.set("k", CHART, timeout=0.02)
+        while client.exists("chart_k"):
+            time.sleep(0.005)
+        assert why(cache) is Miss.EXPIRED
+
+    def test_evicted(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: gone before its deadline, by no deletion of ours."""
+        store(cache)
+        client.delete("chart_k")
+        assert why(cache) is Miss.EVICTED
+
+    def test_what_lives_for_ever_can_be_evicted_too(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: no timeout is a deadline that never comes."""
+        cache.set("k", CHART, timeout=0)
+        client.delete("chart_k")
+        assert why(cache) is Miss.EVICTED
+
+    def test_deleted_is_cold(self, cache: RegionCache) -> None:
+        """Intent: whoever deletes knows what they did."""
+        store(cache)
+        cache.delete("k")
+        assert why(cache) is Miss.COLD
+
+    def test_cleared_is_cold(self, cache: RegionCache) -> None:
+        """Intent: as above."""
+        store(cache)
+        cache.clear()
+        assert why(cache) is Miss.COLD
+
+    @pytest.mark.parametrize("junk", [b"", b"x", b"!" + b"\x80" * 200, b"SXC\x63" + b"\0" * 200])
+    def test_unknown_format(self, cache: RegionCache, client: redis.Redis, junk: bytes) -> None:
+        """Intent: what another version or program wrote is a miss, and a set mends it."""
+        client.set("chart_k", junk)
+        assert why(cache) is Miss.UNKNOWN_FORMAT
+        store(cache)
+        assert why(cache) is None
+
+    def test_a_key_of_another_type(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: a list under our key holds no entry, and a set mends it."""
+        client.rpush("chart_k", 1)
+        assert why(cache) is Miss.COLD
+        store(cache)
+        assert why(cache) is None
+
+    def test_bad_signature(
+        self, cache: RegionCache, client: redis.Redis, valkey: Valkey, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Intent: copied, changed, or signed with another key: a miss, and one warning without any content."""
+        store(cache)
+        client.copy("chart_k", "chart_other")
+        with caplog.at_level(logging.WARNING):
+            assert why(cache, "other") is Miss.BAD_SIGNATURE
+            entry = bytearray(client.get("chart_k") or b"")
+            entry[TAGS_AT] ^= 1
+            client.set("chart_k", bytes(entry))
+            assert why(cache) is Miss.BAD_SIGNATURE
+            store(cache)
+            assert why(make_region(valkey.url, secret="another")) is Miss.BAD_SIGNATURE
+        said = [record.getMessage() for record in caplog.records if "not signed" in record.getMessage()]
+        assert len(said) <= 1
+        assert "chart_k" not in caplog.text
+
+    def test_rotation_keeps_entries(self, cache: RegionCache, valkey: Valkey) -> None:
+        """Intent: PREVIOUS_SECRET_KEY."""
+        store(cache)
+        assert why(make_region(valkey.url, secret="new", previous=SECRET)) is None
+
+    def test_the_memory_of_keys_is_bounded(self, valkey: Valkey, client: redis.Redis) -> None:
+        """Intent: whose deadline is first is forgotten first, and counts as cold."""
+        cache = make_region(valkey.url, key_memory=10)
+        for number in range(30):
+            cache.set(f"k{number}", number, timeout=100 + number)
+        assert client.zcard("chart_~seen") == 10
+        client.delete("chart_k0", "chart_k29")
+        assert why(cache, "k0") is Miss.COLD
+        assert why(cache, "k29") is Miss.EVICTED
+
+    def test_no_memory_at_all(self, valkey: Valkey, client: redis.Redis) -> None:
+        """Intent: key_memory 0 writes nothing."""
+        cache = make_region(valkey.url, key_memory=0)
+        cache.set("k", 1)
+        cache.add("l", 1)
+        assert sorted(client.keys()) == [b"chart_k", b"chart_l"]
+
+
+class TestStamps:
+    """Invariant 3, as far as reading goes."""
+
+    def test_a_later_stamp_invalidates(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: the change came after the read."""
+        store(cache)
+        stamp(client, "dataset:7")
+        assert why(cache) is Miss.INVALIDATED
+        assert not cache.has("k")
+        assert cache.get_many("k") == [None]
+        assert cache.add("k", CHART)
+
+    def test_an_earlier_stamp_does_not(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: only what changed: the read saw that change, and other tags do not concern it."""
+        stamp(client, "dataset:7")
+        store(cache)
+        stamp(client, "dataset:8")
+        stamp(client, "any")
+        assert why(cache) is None
+
+    def test_a_change_while_the_query_runs(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: as of when the read began, not when it was stored."""
+        with scope.framed(scope.Scope(dataset_id=7)):
+            cache.get("k")
+            stamp(client, "dataset:7")
+            assert cache.set("k", CHART)
+        assert why(cache) is Miss.INVALIDATED
+
+    def test_a_forced_read_takes_the_time(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: it finds nothing, whatever is there, and what follows is as of now, not of nobody knows when."""
+        store(cache)
+        stamp(client, "dataset:7")
+        with heard() as events, scope.framed(scope.Scope(dataset_id=7, forced=True)):
+            assert cache.get("k") is None
+            cache.set("k", CHART)
+        assert [event.result for event in events] == [Stored.STORED, Miss.FORCED]
+        assert why(cache) is None
+
+    def test_forcing_concerns_charts_alone(self, valkey: Valkey) -> None:
+        """Intent: stock's `force` does not reach other caches either."""
+        cache = make_region(valkey.url, Region.METADATA)
+        cache.set("k", 1)
+        with scope.framed(scope.Scope(forced=True)):
+            assert cache.get("k") == 1
+
+    def test_stored_without_a_read(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: nobody knows as of when, so any stamp makes it stale, however old."""
+        cache.set("k", 1)
+        assert why(cache) is None
+        stamp(client, "any", at=1)
+        assert why(cache) is Miss.INVALIDATED
+
+    def test_a_stamp_that_is_no_number(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: in doubt it is stale."""
+        store(cache)
+        client.set("chart_~s:dataset:7", "soon")
+        assert why(cache) is Miss.INVALIDATED
+
+    def test_a_clock_set_back(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: an entry from the future could not be told from one that a stamp made stale."""
+        with scope.framed(scope.Scope(dataset_id=7)):
+            scope.remember("chart_data", "k", scope.Read(server_time(client) + 60_000_000, time.perf_counter()))
+            cache.set("k", CHART)
+        assert why(cache) in (Miss.INVALIDATED, Miss.EVICTED)
+
+    def test_clear_keeps_stamps(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: a query that began before the change may still be running."""
+        stamp(client, "dataset:7")
+        cache.clear()
+        assert client.exists("chart_~s:dataset:7")
+
+    def test_replaced_between_the_halves_of_a_read(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: the bytes of one entry are never judged by the stamps of another.
+
+        A reader gets entries that a writer replaces all the time, of two datasets one of which is stamped:
+        what it returns must always be the other's.
+        """
+        stamp(client, "dataset:8")
+        store(cache, dataset_id=7)
+        fresh_entry = client.get("chart_k")
+        with scope.framed(scope.Scope(dataset_id=8)):
+            scope.remember("chart_data", "k", scope.Read(1, time.perf_counter()))
+            cache.set("k", {"query": "stale"})
+        stale_entry = client.get("chart_k")
+        store_of = cache._store
+        ask, swaps = store_of._topology.ask, [0]
+
+        def between(commands, deadline, weigh=False):  # type: ignore[no-untyped-def]
+            if len(commands) != 2:
+                return ask(commands, deadline, weigh)
+            client.set("chart_k", fresh_entry)
+            first = ask(commands[:1], deadline)
+            client.set("chart_k", stale_entry)
+            second = ask(commands[1:], deadline)
+            swaps[0] += 1
+            return type(first)([*first.replies, *second.replies], first.run_id)
+
+        store_of._topology.ask = between  # type: ignore[method-assign]
+        assert cache.get("k") is None
+        assert swaps == [1]
+
+    def test_the_scripts_offsets_are_the_envelopes(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: read.lua and envelope.py count alike."""
+        store(cache)
+        reading = cache._store.read("chart_k")[0]
+        envelope, _ = unpack(reading.data or b"", key="chart_k", ring=KeyRing(SECRET), max_decoded=1 << 20)
+        assert envelope.tags == ("dataset:7", "database:1")
+        assert reading.stamps == (None, None)
+        assert abs(envelope.stored_at_us - reading.time_us) < 5_000_000
+        assert 0 < envelope.as_of_us <= reading.time_us
+
+
+class TestCounts:
+    """What is reported, and what it costs."""
+
+    def test_a_read_is_one_round_trip(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: the server reads from its sockets once for a get, for ten of them, for a set, for a forced read."""
+        for key in ("k", "l"):
+            store(cache, key)
+
+        def trips(action) -> int:  # type: ignore[no-untyped-def]
+            def reads() -> int:
+                return int(client.info("stats")["total_reads_processed"])
+
+            before = reads()
+            action()
+            return reads() - before - 1  # its own
+
+        assert trips(lambda: cache.get("k")) == 1
+        assert trips(lambda: cache.get("absent")) == 1
+        assert trips(lambda: cache.get_many("k", "l", *map(str, range(8)))) == 1
+        assert trips(lambda: cache.set("k", CHART)) == 1
+        with scope.framed(scope.Scope(forced=True)):
+            assert trips(lambda: cache.get("k")) == 1
+
+    def test_what_an_answer_had_cost(self, cache: RegionCache) -> None:
+        """Intent: a set knows how long it took since its get, and a later hit saves that."""
+        with heard() as events:
+            cache.get("k")
+            begun = time.perf_counter()
+            while time.perf_counter() - begun < 0.02:
+                pass
+            cache.set("k", CHART)
+            cache.get("k")
+        miss, stored, hit = events
+        assert (miss.result, stored.result, hit.result) == (Miss.COLD, Stored.STORED, None)
+        assert stored.ms >= 20
+        assert 20 <= hit.saved_ms <= stored.ms
+        assert hit.size == stored.size > 0
+        assert 0 < hit.ms < stored.ms
+
+    def test_server_info(self, cache: RegionCache) -> None:
+        """Intent: what the sampler asks for."""
+        info = cache.server_info()
+        assert info is not None
+        assert info.used_memory > 0
+        assert (info.maxmemory, info.policy, info.evicted_keys) == (0, "noeviction", 0)
