@@ -1,0 +1,194 @@
+"""The recorder on a real log database: what is counted is what is written."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from superset_ext.cache.scope import Scope
+from superset_ext.db import LogDatabase
+from superset_ext.monitor.recorder import Recorder
+from superset_ext.settings import load
+from superset_ext.signals import Miss, Outcome, Stored, outcome
+
+TOTALS = (
+    "SELECT SUM(cache_hits)::int AS hits, SUM(cache_misses)::int AS misses, COUNT(*)::int AS rows"
+    " FROM cache_performance_log"
+)
+Maker = Callable[..., Recorder]
+
+
+@pytest.fixture
+def database(database_url: str) -> LogDatabase:
+    return LogDatabase(database_url)
+
+
+@pytest.fixture
+def recorder(database: LogDatabase) -> Iterator[Maker]:
+    """A maker of started recorders that flush when told to, unless settings say otherwise."""
+    made: list[Recorder] = []
+
+    def make(sampler: Any = None, **knobs: str) -> Recorder:
+        environ = {"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"}
+        environ |= {f"SUPERSET_EXT_{name.upper()}": value for name, value in knobs.items()}
+        made.append(Recorder(database, load(environ), sampler=sampler))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+def tell(result: Miss | Stored | None, ms: float = 1.0, region: str = "chart_data", **values: Any) -> None:
+    outcome.send(region, event=Outcome(region, result, ms, **values))
+
+
+def test_the_first_flush_makes_the_tables(recorder: Maker, database: LogDatabase) -> None:
+    """Intent: a fresh log database needs no command before it is written to."""
+    each = recorder()
+    tell(None)
+    assert each.flush()
+    assert database.rows(TOTALS) == [{"hits": 1, "misses": 0, "rows": 1}]
+
+
+def test_a_row_says_all_that_was_told(recorder: Maker, database: LogDatabase) -> None:
+    """Intent: each outcome has its column, and the mean is over hits and the misses that ended in a value."""
+    each = recorder()
+    scope = Scope(dataset_id=3, chart_id=4, dashboard_id=5, channel="report")
+    tell(None, 2.0, size=100, saved_ms=500.0, scope=scope)
+    tell(None, 4.0, size=100, saved_ms=300.0, scope=scope)
+    for reason in Miss:
+        tell(reason, 0.5, scope=scope)
+    for became in Stored:
+        tell(became, 0.0, size=70, scope=scope)
+    tell(Stored.STORED, 900.0, size=70, scope=scope)
+    assert each.flush()
+    [row] = database.rows("SELECT * FROM cache_performance_log")
+    assert (row["cache_type"], row["dataset_id"], row["chart_id"], row["dashboard_id"], row["scope"]) == (
+        "chart_data", 3, 4, 5, "report",
+    )  # fmt: skip
+    assert (row["cache_hits"], row["cache_misses"]) == (2, len(Miss))
+    assert {row[f"miss_{reason}"] for reason in Miss} == {1}
+    assert (row["sets"], row["sets_too_large"], row["sets_refused"], row["sets_memory"]) == (2, 1, 1, 1)
+    assert row["errors"] == 2  # a read and a write
+    assert (row["bytes_read"], row["bytes_written"], row["saved_ms"]) == (200, 140, 800.0)
+    assert row["response_time"] == pytest.approx((2 + 4 + 900) / 3)
+    assert row["hit_ratio"] == pytest.approx(2 / (2 + len(Miss)))
+    [times] = database.rows(
+        "SELECT histogram_quantile(hit_histogram, 1) AS hit, histogram_quantile(miss_histogram, 1) AS miss"
+        " FROM cache_performance_log"
+    )
+    assert times["hit"] == pytest.approx(4, rel=0.05)
+    assert times["miss"] == pytest.approx(900, rel=0.05)
+
+
+def test_an_id_that_no_table_can_hold_does_not_stop_the_log(recorder: Maker, database: LogDatabase) -> None:
+    """Intent: ids come from what browsers send; a made-up one costs its id, not the counts of everybody."""
+    each = recorder()
+    for chart in (2**31, -(2**40), 2**80):
+        tell(None, scope=Scope(dataset_id=1, chart_id=chart))
+    assert each.flush()
+    assert database.rows("SELECT DISTINCT dataset_id, chart_id FROM cache_performance_log") == [
+        {"dataset_id": 1, "chart_id": None}
+    ]
+    assert database.rows(TOTALS)[0]["hits"] == 3
+
+
+def test_memory_is_bounded_and_totals_stay_exact(recorder: Maker, database: LogDatabase) -> None:
+    """Intent: a crawler over a hundred thousand charts costs detail, neither memory nor counts."""
+    each = recorder(recorder_max_rows="100")
+    for chart in range(1, 5001):
+        tell(None, scope=Scope(chart_id=chart))
+        tell(Miss.COLD, region="metadata", scope=Scope(chart_id=chart))
+    status = each.status()
+    assert status.pending <= 102
+    assert status.folded == 10_000 - 100
+    assert each.flush()
+    assert database.rows(TOTALS) == [{"hits": 5000, "misses": 5000, "rows": 102}]
+    folded = database.rows("SELECT cache_type FROM cache_performance_log WHERE chart_id IS NULL ORDER BY 1")
+    assert [row["cache_type"] for row in folded] == ["chart_data", "metadata"]
+
+
+def test_nothing_told_writes_nothing(recorder: Maker, database: LogDatabase) -> None:
+    """Intent: an idle process costs the log no row and no connection."""
+    each = recorder()
+    assert each.flush()
+    assert each.status().last_flush is None
+
+
+def test_stopped_means_not_counted(recorder: Maker, database: LogDatabase) -> None:
+    """Intent: `stop` writes what is there and takes no more."""
+    each = recorder()
+    tell(None)
+    each.stop()
+    tell(None)
+    assert each.status().pending == 0
+    assert database.rows(TOTALS)[0]["hits"] == 1
+
+
+def test_the_thread_flushes_by_itself(recorder: Maker, database: LogDatabase) -> None:
+    """Intent: nobody needs to call `flush`, and the thread that does never keeps a process alive."""
+    flushing = threading.Event()
+    each = recorder(lambda: flushing.set() or {}, recorder_flush_seconds="0.05")
+    tell(None)
+    thread = each._thread
+    assert thread is not None and thread.daemon
+    assert flushing.wait(10)
+    each.stop()
+    assert not thread.is_alive()
+    assert database.rows(TOTALS)[0]["hits"] == 1
+
+
+def test_memory_is_on_each_row_and_evictions_add_up(recorder: Maker, database: LogDatabase) -> None:
+    """Intent: the peak of memory is a peak; a region's evictions are the difference to the last count, over all
+    processes together, and begin anew with the server."""
+    counts = iter([(10, 100), (30, 105), (20, 105), (20, 2)])
+    one, other = (recorder(lambda: {"chart_data": next(counts), "thumbnails": (1, 1)}) for _ in range(2))
+    for each in (one, other, one, other):
+        for chart in (1, 2):  # both recorders hear it: four rows a flush of two
+            tell(None, scope=Scope(chart_id=chart))
+        assert each.flush()
+    [found] = database.rows(
+        "SELECT MAX(memory_usage) AS peak, SUM(evictions)::int AS evictions, COUNT(memory_usage)::int AS rows,"
+        " COUNT(DISTINCT cache_type)::int AS types FROM cache_performance_log"
+    )
+    assert found == {"peak": 30, "evictions": 5 + 0 + 2, "rows": 8, "types": 1}
+
+
+def test_a_sampler_that_raises_does_not_stop_the_log(recorder: Maker, database: LogDatabase) -> None:
+    """Intent: Redis's trouble is not the log's."""
+
+    def sampler() -> Any:
+        raise RuntimeError("gone")
+
+    each = recorder(sampler)
+    tell(None)
+    assert each.flush()
+    assert database.rows("SELECT memory_usage, evictions FROM cache_performance_log") == [
+        {"memory_usage": None, "evictions": 0}
+    ]
+
+
+def test_a_log_that_may_not_be_made_warns_once_with_the_fix(
+    recorder: Maker, database: LogDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Intent: a role without the right to make a schema reads what to grant; charts go on, counts are kept."""
+    with database.transaction() as cursor:
+        cursor.execute("SELECT current_database()")
+        name = cursor.fetchone()[0]
+        role = f"reader_{name}"
+        cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
+    url = database.engine.url.set(username=role, password="x")
+    each = Recorder(LogDatabase(url.render_as_string(hide_password=False)), load({}))
+    with caplog.at_level(logging.WARNING):
+        each._record("chart_data", Outcome("chart_data", None, 1.0))
+        assert not each.flush()
+        assert not each.flush()
+    assert [record.getMessage() for record in caplog.records if "GRANT CREATE" in record.getMessage()]
+    assert len(caplog.records) == 1
+    assert each.status().pending == 1
