@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 
+from superset_ext.cache import scope
 from superset_ext.cache.region import RegionCache
 from superset_ext.settings import Region, load
 from superset_ext.signals import Outcome, outcome
@@ -19,8 +20,12 @@ SECRET = "the secret of the tests"
 def make_region(
     url: str, name: Region = Region.CHART_DATA, secret: str = SECRET, previous: str | None = None, **knobs: object
 ) -> RegionCache:
-    """A region as an app would have it; `knobs` are settings by their names after `SUPERSET_EXT_`."""
-    environ = {"REDIS_URL": url, "BROKER_URL": "memory://", **knobs}
+    """A region as an app would have it; `knobs` are settings by their names after `SUPERSET_EXT_`.
+
+    Reads may be silent for longer than by default, since a test machine may be busy.
+    """
+    scope._loose.set(None)  # what an earlier test has read in this thread is not this one's
+    environ = {"REDIS_URL": url, "BROKER_URL": "memory://", "READ_TIMEOUT_MS": 250, **knobs}
     settings = load({f"SUPERSET_EXT_{name.upper()}": str(value) for name, value in environ.items()})
     cache = RegionCache(name, settings)
     cache.bind(SimpleNamespace(config={"SECRET_KEY": secret, "PREVIOUS_SECRET_KEY": previous}))

@@ -1,0 +1,342 @@
+"""A region while its server is away, frozen, full, locked or new: nothing raises, nothing waits, and it comes back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from superset_ext.cache import scope
+from superset_ext.cache.circuit import State, circuit, circuits
+from superset_ext.cache.region import RegionCache
+from superset_ext.embedded.valkey import Valkey
+from superset_ext.settings import Region
+from superset_ext.signals import Miss, Stored
+from tests.regions import client_of, heard, make_region
+
+RECOVERY_SECONDS = 5.0
+OPEN_SECONDS = 0.005
+Maker = Callable[..., Valkey]
+
+
+def use(cache: RegionCache) -> None:
+    """Every operation once; what each says when it fails."""
+    assert cache.get("k") is None
+    assert cache.get_many("k", "l") == [None, None]
+    assert cache.set("k", 1) is False
+    assert cache.set_many({"k": 1}) == []
+    assert cache.add("k", 1) is False
+    assert cache.has("k") is False
+    assert cache.delete("k") is False
+    assert cache.delete_many("k", "l") == []
+    assert cache.unlink("k") == []
+    assert cache.clear() is False
+    assert cache.inc("n") is None
+    assert cache.dec("n") is None
+    assert cache.server_info() is None
+
+
+def circuit_of(server: Valkey) -> State:
+    return next(found.state for found in circuits() if found.endpoint.endswith(f":{server.port}"))
+
+
+def recovers(cache: RegionCache) -> None:
+    """Within the promised time a value is stored and got again."""
+    end = time.monotonic() + RECOVERY_SECONDS
+    while not (cache.set("back", 1) and cache.get("back") == 1):
+        assert time.monotonic() < end, "no recovery"
+        time.sleep(0.02)
+
+
+def assert_open_is_quick(cache: RegionCache) -> None:
+    took = []
+    for _ in range(50):
+        started = time.perf_counter()
+        use(cache)
+        took.append((time.perf_counter() - started) / 13)
+    assert sorted(took)[len(took) // 2] < OPEN_SECONDS
+
+
+def test_killed(fresh_valkey: Maker, caplog: pytest.LogCaptureFixture) -> None:
+    """Intent: a crash: quick misses, one warning that names a fix, one line when it is over, counted as errors."""
+    server = fresh_valkey()
+    cache = make_region(server.url)
+    assert cache.set("k", 1)
+    server.kill()
+    with caplog.at_level(logging.INFO, "superset_ext"):
+        use(cache)
+        assert circuit_of(server) is State.OPEN
+        assert_open_is_quick(cache)
+        with heard() as events:
+            cache.get("k")
+            cache.set("k", 1)
+        assert [event.result for event in events] == [Miss.ERROR, Stored.ERROR]
+        server.start()
+        recovers(cache)
+    said = [(record.levelname, record.getMessage()) for record in caplog.records if "Redis at" in record.getMessage()]
+    assert [level for level, _ in said] == ["WARNING", "INFO"]
+    assert "check that it runs" in said[0][1]
+
+
+def test_frozen(fresh_valkey: Maker) -> None:
+    """Intent: a server that accepts and says nothing costs the silence a few times, then nothing."""
+    server = fresh_valkey()
+    cache = make_region(server.url, read_timeout_ms=50, circuit_failures=5)
+    assert cache.set("k", 1)
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        for _ in range(5):
+            started = time.perf_counter()
+            assert cache.get("k") is None
+            assert time.perf_counter() - started < 0.5
+        assert circuit_of(server) is State.OPEN
+        assert_open_is_quick(cache)
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    recovers(cache)
+    assert cache.get("k") == 1
+
+
+def test_frozen_while_many_wait_for_few_connections(fresh_valkey: Maker) -> None:
+    """Intent: who waits for a connection is told too, within the total budget."""
+    server = fresh_valkey()
+    cache = make_region(server.url, Region.THUMBNAILS, thumbnails_pool_size=1, total_timeout_ms=300)
+    assert cache.set("k", 1)
+    os.kill(server.pid, signal.SIGSTOP)
+    took: list[float] = []
+
+    def get() -> None:
+        started = time.perf_counter()
+        cache.get("k")
+        took.append(time.perf_counter() - started)
+
+    try:
+        threads = [threading.Thread(target=get) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    assert max(took) < 1
+    recovers(cache)
+
+
+def test_a_pool_in_use_is_no_reason_to_open(fresh_valkey: Maker) -> None:
+    """Intent: a pool that is too small says nothing about the server."""
+    server = fresh_valkey()
+    cache = make_region(server.url, chart_data_pool_size=1, total_timeout_ms=30)
+    cache.set("k", 1)
+    node = cache._store._topology.primaries(time.monotonic() + 1)[0]
+    with node._pool.connection(time.monotonic() + 1):
+        for _ in range(10):
+            assert cache.get("k") is None
+    assert circuit_of(server) is State.CLOSED
+    assert cache.get("k") == 1
+
+
+def test_a_server_that_dribbles() -> None:
+    """Intent: bytes that keep coming never break the silence; the total budget ends it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    end = threading.Event()
+
+    def dribble() -> None:
+        while not end.is_set():
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with client:
+                client.sendall(b"$100000\r\n")
+                while not end.wait(0.01):
+                    try:
+                        client.sendall(b"x")
+                    except OSError:
+                        break
+
+    threading.Thread(target=dribble, daemon=True).start()
+    try:
+        cache = make_region(f"redis://127.0.0.1:{listener.getsockname()[1]}", total_timeout_ms=200)
+        started = time.perf_counter()
+        assert cache.get("k") is None
+        assert 0.15 < time.perf_counter() - started < 1
+    finally:
+        end.set()
+        listener.close()
+
+
+def fill(server: Valkey) -> redis.Redis:
+    """Let a server have no room, and evict nothing."""
+    client = redis.Redis.from_url(server.url)
+    client.config_set("maxmemory-policy", "noeviction")
+    client.set("ballast", b"x" * 5_000_000)
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"]) - 100_000)
+    return client
+
+
+def test_full(fresh_valkey: Maker, caplog: pytest.LogCaptureFixture) -> None:
+    """Intent: what is stored is still read, nothing out of date is left, the circuit stays closed, and it says so."""
+    server = fresh_valkey()
+    cache = make_region(server.url, max_memory_share=1)
+    assert cache.set_many({"kept": 1, "k": "old"})
+    client = fill(server)
+    with caplog.at_level(logging.WARNING), heard() as events:
+        assert cache.set("k", "new") is False
+    assert [event.result for event in events] == [Stored.MEMORY]
+    assert cache.get_many("kept", "k") == [1, None]
+    assert cache.inc("n") is None
+    assert cache.delete("kept")
+    assert circuit_of(server) is State.CLOSED
+    client.config_set("maxmemory", 0)
+    recovers(cache)
+
+
+def test_nearly_full(fresh_valkey: Maker) -> None:
+    """Intent: above the share nothing more is asked of a server that evicts nothing; SQL Lab alone may use the rest."""
+    server = fresh_valkey()
+    client = redis.Redis.from_url(server.url)
+    client.config_set("maxmemory", 2 * int(client.info("memory")["used_memory"]))
+    cache, results = make_region(server.url, max_memory_share=0.3), make_region(server.url, Region.QUERY_RESULTS)
+    cache.get("k")
+    with heard() as events:
+        assert cache.set("k", 1) is False
+    assert [event.result for event in events] == [Stored.MEMORY]
+    assert results.set("k", b"rows")
+    client.config_set("maxmemory-policy", "volatile-lru")
+    cache._store._topology.primaries(0)[0]._info_at = 0.0
+    assert cache.delete("k") is False  # brings the news with it
+    assert cache.set("k", 1)
+
+
+def test_a_wrong_password(fresh_valkey: Maker, caplog: pytest.LogCaptureFixture) -> None:
+    """Intent: as away, with the right fix named and neither password ever shown; it comes back with the password."""
+    server = fresh_valkey(password="right-secret")
+    cache = make_region(server.url.replace("right-secret", "wrong-secret"))
+    with caplog.at_level(logging.DEBUG):
+        use(cache)
+        assert circuit_of(server) is State.OPEN
+        assert_open_is_quick(cache)
+        redis.Redis.from_url(server.url).config_set("requirepass", "wrong-secret")
+        recovers(cache)
+    assert "check the user and the password" in caplog.text
+    assert "secret" not in caplog.text.replace("superset_ext", "")
+    assert "wrong-secret" not in repr(cache) + repr(vars(cache._store._topology.primaries(0)[0]))
+    server.password = "wrong-secret"
+
+
+def test_restarted_empty(fresh_valkey: Maker) -> None:
+    """Intent: the scripts are gone with the data, and the connections are dead; the first read after it works."""
+    server = fresh_valkey()
+    cache = make_region(server.url)
+    assert cache.set("k", 1)
+    assert cache.get("k") == 1
+    server.kill()
+    server.start()
+    with heard() as events:
+        assert cache.get("k") is None
+        assert cache.set("k", 2)
+        assert cache.get("k") == 2
+    assert [event.result for event in events] == [Miss.COLD, Stored.STORED, None]
+
+
+def test_scripts_flushed(fresh_valkey: Maker) -> None:
+    """Intent: SCRIPT FLUSH costs one more round trip, once."""
+    server = fresh_valkey()
+    cache = make_region(server.url)
+    cache.set("k", 1)
+    cache.get("k")
+    client_of(server.url).script_flush()
+    assert cache.get("k") == 1
+
+
+def test_an_earlier_run_counts_as_evicted(fresh_valkey: Maker) -> None:
+    """Intent: a server that restarted with its data may have lost its latest stamps; other regions have none."""
+    server = fresh_valkey(args=["--appendonly", "yes", "--appendfsync", "always"])
+    chart, state = make_region(server.url), make_region(server.url, Region.FILTER_STATE)
+    with scope.framed(scope.Scope(dataset_id=7)):
+        chart.get("k")
+        assert chart.set("k", 1)
+    assert state.set("k", 1)
+    server.kill()
+    server.start()
+    with heard() as events:
+        assert chart.get("k") is None
+        assert state.get("k") == 1
+    assert [event.result for event in events] == [Miss.EVICTED, None]
+
+
+def test_a_read_in_an_earlier_run(fresh_valkey: Maker) -> None:
+    """Intent: a stamp of the first run, lost with it, concerns a query that began in that run too."""
+    server = fresh_valkey()
+    cache = make_region(server.url)
+    with scope.framed(scope.Scope(dataset_id=7)):
+        cache.get("k")
+        server.kill()
+        server.start()
+        cache.set("k", "stale")
+    assert cache.get("k") is None
+
+
+def test_a_read_that_failed(fresh_valkey: Maker) -> None:
+    """Intent: what was read while Redis was away is not stored: a change in between would be forgotten."""
+    server = fresh_valkey()
+    cache = make_region(server.url, circuit_failures=100)
+    server.kill()
+    with scope.framed(scope.Scope(dataset_id=7)):
+        cache.get("k")
+        server.start()
+        assert cache.set("k", "stale") is False
+        cache.get("k")
+        assert cache.set("k", "new")
+
+
+def test_a_replica_is_refused(fresh_valkey: Maker, caplog: pytest.LogCaptureFixture) -> None:
+    """Intent: it may not have seen the latest stamp."""
+    primary = fresh_valkey()
+    replica = fresh_valkey(args=["--replicaof", f"127.0.0.1 {primary.port}"])
+    cache = make_region(replica.url, circuit_failures=1)
+    with caplog.at_level(logging.WARNING):
+        assert cache.get("k") is None
+    assert "let its URL name the primary" in caplog.text
+
+
+def test_a_fork(fresh_valkey: Maker) -> None:
+    """Intent: gunicorn's preload and Celery's prefork: a child shares neither sockets nor an open circuit."""
+    server = fresh_valkey()
+    cache = make_region(server.url)
+    assert cache.set("k", "parent")
+    opened = circuit("Redis at nowhere:1", 1, 3600)
+    opened.failed(RuntimeError("gone"), lambda: None)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        ok = all(cache.get("k") == "parent" for _ in range(50)) and opened.state is State.CLOSED
+        os.write(writer, b"1" if ok else b"0")
+        os._exit(0)
+    assert all(cache.get("k") == "parent" for _ in range(50))
+    os.waitpid(child, 0)
+    assert os.read(reader, 1) == b"1"
+    assert opened.state is State.OPEN
+    assert cache.get("k") == "parent"
+
+
+def test_regions_share_a_circuit(fresh_valkey: Maker) -> None:
+    """Intent: what one region has found out, the others need not."""
+    server = fresh_valkey()
+    first, second = make_region(server.url), make_region(server.url, Region.METADATA)
+    first.get("k")
+    server.kill()
+    for _ in range(5):
+        first.get("k")
+    with heard() as events:
+        started = time.perf_counter()
+        second.get("k")
+        assert time.perf_counter() - started < OPEN_SECONDS
+    assert [event.result for event in events] == [Miss.ERROR]
