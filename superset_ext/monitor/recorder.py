@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from superset_ext.db import MISSING, LogDatabase
-from superset_ext.errors import LogUnavailable, SchemaError
+from superset_ext.errors import LogUnavailable
 from superset_ext.monitor.counts import Batch, Key
 from superset_ext.monitor.retention import maintain
 from superset_ext.monitor.writer import Sampler, write
@@ -74,7 +74,7 @@ class Recorder:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._batch = Batch(self._settings.recorder_max_rows)
-        self._doubtful: Batch | None = None
+        self._writing: Batch | None = None
         self._folded = 0
         self._failures = 0
         self._last_error: str | None = None
@@ -154,41 +154,38 @@ class Recorder:
         What is not written is kept and goes with the next flush.
         """
         with self._flushing:
-            return self._flush_doubtful() and self._flush_current()
-
-    def _flush_doubtful(self) -> bool:
-        if self._doubtful is not None and self._write(self._doubtful):
-            self._doubtful = None
-        return self._doubtful is None
-
-    def _flush_current(self) -> bool:
-        batch = self._take()
-        if not batch.rows or self._write(batch):
-            return True
-        if batch.in_doubt:
-            self._doubtful = batch
-        else:
-            with self._lock:
-                self._batch.absorb(batch)
-        return False
+            # What is still there from the last time was in doubt: it goes again as it is.
+            return self._write(self._writing) and self._write(self._take())
 
     def _take(self) -> Batch:
         fresh = Batch(self._settings.recorder_max_rows)
         with self._lock:
-            batch, self._batch = self._batch, fresh
+            batch = self._writing = self._batch
+            self._batch = fresh
         batch.ended = fresh.started
         return batch
 
-    def _write(self, batch: Batch) -> bool:
+    def _write(self, batch: Batch | None) -> bool:
+        new_day = False
         try:
-            new_day = self._write_or_make(batch)
-        except (LogUnavailable, SchemaError) as error:
+            if batch is not None and batch.rows:
+                new_day = self._write_or_make(batch)
+                self._succeeded(batch)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the thread must live on and the counts be kept)
             self._failed(error)
+            self._give_back()
             return False
-        self._succeeded(batch)
+        self._writing = None
         if new_day:
             self._maintain()
         return True
+
+    def _give_back(self) -> None:
+        """What is certainly not written joins what has been counted meanwhile."""
+        with self._lock:
+            if self._writing is not None and not self._writing.in_doubt:
+                self._batch.absorb(self._writing)
+                self._writing = None
 
     def _write_or_make(self, batch: Batch) -> bool:
         """Write; where the tables are not there yet, make them first: no deployment step is needed for the log."""
@@ -207,7 +204,7 @@ class Recorder:
         except LogUnavailable as error:
             logger.warning("superset_ext: old days of the log were not dropped: %s", error)
 
-    def _failed(self, error: LogUnavailable | SchemaError) -> None:
+    def _failed(self, error: Exception) -> None:
         if self._last_error is None:
             logger.warning("superset_ext: counts are kept in memory, because the log takes none: %s", error)
         self._last_error = error.cause if isinstance(error, LogUnavailable) else type(error).__name__
@@ -223,7 +220,7 @@ class Recorder:
     def status(self) -> RecorderStatus:
         """What this process has not written yet, and how the last flush went."""
         with self._lock:
-            batches = [self._batch] + ([self._doubtful] if self._doubtful else [])
+            batches = [self._batch] + ([self._writing] if self._writing else [])
             return RecorderStatus(
                 pending=sum(len(batch.rows) for batch in batches),
                 folded=self._folded + sum(batch.folded for batch in batches),

@@ -34,7 +34,7 @@ _INSERT = f"INSERT INTO superset_ext.{TABLE} ({', '.join(_COLUMNS)}) VALUES %s" 
 _MOMENT = """
 SELECT at, (at AT TIME ZONE 'UTC')::date,
     to_regclass('superset_ext.cache_performance_log_' || to_char(at AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NOT NULL
-FROM (SELECT now() - make_interval(secs => %s) AS at) AS moment
+FROM (SELECT clock_timestamp() - make_interval(secs => %s) AS at) AS moment
 """
 _CREATE = "SELECT superset_ext.create_day_partition(%s, %s)"
 # Waits until the server is done with an earlier try of this batch, whichever way that ended.

@@ -1,0 +1,199 @@
+"""Day partitions of the log: made ahead, made when missing, dropped when old, whatever the time zone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, date, datetime, timedelta
+
+import psycopg2
+import pytest
+from celery.schedules import crontab
+
+from superset_ext.db import LogDatabase
+from superset_ext.errors import LogUnavailable, SettingsError
+from superset_ext.monitor.recorder import Recorder
+from superset_ext.monitor.retention import Kept, maintain
+from superset_ext.monitor.tasks import MAINTAIN, beat_schedule
+from superset_ext.settings import load
+from superset_ext.signals import Outcome, outcome
+
+SETTINGS = load(
+    {
+        "SUPERSET_EXT_PARTITIONS_AHEAD": "3",
+        "SUPERSET_EXT_RETENTION_DAYS": "30",
+        "SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600",
+    }
+)
+INSERT = (
+    "INSERT INTO superset_ext.cache_performance_log (created_at, window_seconds, host, pid, batch, cache_type,"
+    " cache_hits) VALUES (%s, 5, 'h', 1, gen_random_uuid(), 'chart_data', 1)"
+)
+
+
+@pytest.fixture
+def database(database_url: str) -> LogDatabase:
+    made = LogDatabase(database_url)
+    made.apply_schema()
+    return made
+
+
+def partitions(database: LogDatabase) -> list[str]:
+    rows = database.rows(
+        "SELECT relid::regclass::text AS name FROM pg_partition_tree('superset_ext.cache_performance_log')"
+        " WHERE isleaf ORDER BY 1"
+    )
+    return [row["name"] for row in rows]
+
+
+def name(day: date) -> str:
+    return f"cache_performance_log_{day:%Y%m%d}"
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+def make(database: LogDatabase, day: date) -> None:
+    database.rows("SELECT superset_ext.create_day_partition('cache_performance_log', %s)", (day,))
+
+
+def test_partitions_are_made_ahead_and_dropped_when_old(database: LogDatabase) -> None:
+    """Intent: today, three days ahead, and thirty whole days back are kept; a second run finds nothing to do."""
+    day = today()
+    for age in (29, 30, 31, 400):
+        make(database, day - timedelta(days=age))
+    done = maintain(database, SETTINGS)
+    assert done == Kept(2, (name(day - timedelta(days=400)), name(day - timedelta(days=31))))
+    kept = [day + timedelta(days=n) for n in (-30, -29, 0, 1, 2, 3)]
+    assert partitions(database) == [name(d) for d in kept]
+    assert maintain(database, SETTINGS) == Kept(0, ())
+
+
+def test_many_may_keep_the_log_at_once(database_url: str, database: LogDatabase) -> None:
+    """Intent: beat, a flush past midnight and a start may all do so in the same second."""
+    make(database, today() - timedelta(days=99))
+    results: list[Kept] = []
+    gate = threading.Barrier(6)
+
+    def run() -> None:
+        own = LogDatabase(database_url)
+        gate.wait()
+        results.append(maintain(own, SETTINGS))
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 6
+    assert sum(r.created for r in results) == 2
+    assert [n for r in results for n in r.dropped] == [name(today() - timedelta(days=99))]
+
+
+def test_other_tables_are_left_alone(database: LogDatabase) -> None:
+    """Intent: only partitions that we made are dropped; one that an administrator attached is theirs."""
+    with database.transaction() as cursor:
+        cursor.execute("CREATE TABLE superset_ext.cache_performance_log_19990101 (n int)")
+        cursor.execute(
+            "CREATE TABLE superset_ext.archive PARTITION OF superset_ext.cache_performance_log"
+            " FOR VALUES FROM ('1999-01-01+00') TO ('2000-01-01+00')"
+        )
+    assert maintain(database, SETTINGS).dropped == ()
+
+
+def test_a_reader_of_an_old_day_only_puts_its_drop_off(database: LogDatabase, database_url: str) -> None:
+    """Intent: a dashboard's query is waited for two seconds at most, since others queue behind the drop."""
+    old = today() - timedelta(days=50)
+    make(database, old)
+    reader = psycopg2.connect(database_url)
+    reader.cursor().execute("SELECT COUNT(*) FROM superset_ext.cache_performance_log")
+    started = time.monotonic()
+    with pytest.raises(LogUnavailable, match="timeout"):
+        maintain(database, SETTINGS)
+    assert time.monotonic() - started < 4
+    reader.close()
+    assert maintain(database, SETTINGS).dropped == (name(old),)
+
+
+def test_making_a_partition_does_not_wait_for_readers(database: LogDatabase, database_url: str) -> None:
+    """Intent: at midnight a long query on the log must not hold up the counts."""
+    reader = psycopg2.connect(database_url)
+    reader.cursor().execute("SELECT COUNT(*) FROM superset_ext.cache_performance_log")
+    make(database, today() + timedelta(days=9))
+    assert name(today() + timedelta(days=9)) in partitions(database)
+    reader.close()
+
+
+def test_a_flush_makes_the_day_that_is_missing(database: LogDatabase) -> None:
+    """Intent: without beat the log neither stops at midnight nor grows for ever: the first flush of a day does
+    what beat would have."""
+    with database.transaction() as cursor:
+        cursor.execute("SELECT superset_ext.drop_day_partitions('cache_performance_log', '2999-01-01')")
+    make(database, today() - timedelta(days=77))
+    recorder = Recorder(database, SETTINGS)
+    recorder.start()
+    outcome.send("chart_data", event=Outcome("chart_data", None, 1.0))
+    recorder.stop()
+    assert partitions(database) == [name(today() + timedelta(days=n)) for n in range(4)]
+    assert database.rows("SELECT cache_hits FROM cache_performance_log") == [{"cache_hits": 1}]
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"])
+def test_the_servers_time_zone_changes_nothing(database_url: str, zone: str) -> None:
+    """Intent: days are UTC days on a server of any zone, through the days on which New York changes its clocks;
+    what is counted now lands in the published queries' today."""
+    with psycopg2.connect(database_url) as connection:
+        connection.cursor().execute(f"ALTER DATABASE {database_url.rpartition('/')[2]} SET timezone = '{zone}'")
+    database = LogDatabase(database_url)
+    database.apply_schema()
+    changes = [
+        date(2026, 3, 7),
+        date(2026, 3, 8),
+        date(2026, 3, 9),
+        date(2026, 10, 31),
+        date(2026, 11, 1),
+        date(2026, 11, 2),
+    ]
+    for day in changes:
+        make(database, day)
+        start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        with database.transaction() as cursor:
+            for moment in (start, start + timedelta(hours=12), start + timedelta(days=1, microseconds=-1)):
+                cursor.execute(INSERT, (moment,))
+        rows = database.rows(f"SELECT COUNT(*) AS n FROM superset_ext.{name(day)}")
+        assert rows == [{"n": 3}]
+    recorder = Recorder(database, SETTINGS)
+    recorder.start()
+    outcome.send("metadata", event=Outcome("metadata", None, 1.0))
+    recorder.stop()
+    row = database.query("published_daily")[0]
+    assert row["date"] == database.rows("SELECT CURRENT_DATE AS today")[0]["today"]
+    assert (row["total_hits"], row["total_requests"]) == (1, 1)
+    database.close()
+
+
+def test_beat_runs_it_by_the_setting() -> None:
+    """Intent: the cron line of the setting is when; a line that only croniter reads stops the start."""
+    schedule = beat_schedule(load({"SUPERSET_EXT_MAINTENANCE_CRON": "5 4 * * 1"}))
+    assert schedule[MAINTAIN]["task"] == MAINTAIN
+    assert schedule[MAINTAIN]["schedule"] == crontab(minute="5", hour="4", day_of_week="1")
+    with pytest.raises(SettingsError, match="SUPERSET_EXT_MAINTENANCE_CRON"):
+        beat_schedule(load({"SUPERSET_EXT_MAINTENANCE_CRON": "5 4 L * *"}))
+
+
+def test_the_task_keeps_the_log_of_the_apps_own_database(
+    database: LogDatabase, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: run in an app context, as Superset's worker does, it finds the log by the same rule as install."""
+    from flask import Flask
+
+    from superset_ext.monitor import tasks
+
+    monkeypatch.setattr(tasks, "current", lambda: SETTINGS)
+    make(database, today() - timedelta(days=60))
+    app = Flask("test")
+    app.config["SQLALCHEMY_DATABASE_URI"] = database_url
+    with app.app_context():
+        tasks.maintain_log()
+    assert partitions(database) == [name(today() + timedelta(days=n)) for n in range(4)]
