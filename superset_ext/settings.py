@@ -100,7 +100,7 @@ class RegionSettings(_Table):
     )
     pool_size: int = Field(10, ge=1, le=10_000, description="Connections a process keeps to this region at most.")
     retry_on_timeout: bool = Field(
-        False, description="Ask Redis once more after a read timed out, within the total budget."
+        True, description="Ask Redis once more after a read timed out, within the total budget."
     )
     compression: Compression = Field("zstd", description="`zstd`, `lz4` or `none`.")
     compression_min_size: int = Field(1024, ge=0, description="Bytes under which an entry is stored as it is.")

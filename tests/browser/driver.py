@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -36,6 +35,7 @@ class Answer:
     method: str
     url: str
     body: str | None
+    content_type: str
     status: int
     results: tuple[dict[str, Any], ...]
 
@@ -123,6 +123,7 @@ def _answer(dashboard_id: int, response: Response) -> Answer:
         request.method,
         request.url,
         body,
+        request.headers.get("content-type", ""),
         response.status,
         tuple(r for r in results or [] if isinstance(r, dict)),
     )
@@ -152,7 +153,7 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     """A headless Chromium of the system."""
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium(), args=FLAGS, headless=True)

@@ -1,0 +1,46 @@
+"""Two passes of a browser over the nine example dashboards, for all tests that need them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests.browser.driver import Answer, Visit, browser
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What a browser asked for and was told, opening every dashboard twice.
+
+    Attributes:
+        since: the log database's time before the first pass.
+    """
+
+    since: datetime
+    first: tuple[Answer, ...]
+    second: tuple[Answer, ...]
+
+    @property
+    def both(self) -> tuple[Answer, ...]:
+        return self.first + self.second
+
+
+@pytest.fixture(scope="session")
+def passes(superset_stack: Any) -> Iterator[Passes]:
+    engine = create_engine(superset_stack.database_url)
+    with engine.connect() as connection:
+        since = connection.execute(text("SELECT now()")).scalar()
+    engine.dispose()
+    with browser() as chromium:
+        page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+        visit = Visit(page, superset_stack.url)
+        visit.login(superset_stack.user, superset_stack.password)
+        ids = [d["id"] for d in visit.dashboards()]
+        assert len(ids) == 9
+        first, second = ([a for i in ids for a in visit.open(i)] for _ in range(2))
+        yield Passes(since, tuple(first), tuple(second))

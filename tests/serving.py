@@ -1,0 +1,124 @@
+"""Superset web servers of a test's own, over a stack's databases, and a client that asks them as a browser does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from superset_ext.embedded.ports import LOOPBACK, answers, free_port
+
+ROOT = Path(__file__).resolve().parents[1]
+START_SECONDS = 120.0
+
+
+@contextmanager
+def process(command: list[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process group that ends with the block."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SUPERSET", "FLASK"))}
+    with log.open("ab") as out:
+        started = subprocess.Popen(
+            command, env={**kept, **env}, cwd=ROOT, stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        yield started
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGTERM)
+        try:
+            started.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.wait()
+
+
+@contextmanager
+def web(config: Path, env: Mapping[str, str], *, threads: int = 8, workers: int = 1) -> Iterator[str]:
+    """A gunicorn with Superset configured by the file `config`; yields its URL."""
+    port = free_port()
+    command = [
+        sys.executable, "-m", "gunicorn", "-w", str(workers), "-k", "gthread", "--threads", str(threads),
+        "--timeout", "120", "-b", f"{LOOPBACK}:{port}", "superset.app:create_app()",
+    ]  # fmt: skip
+    full = {**env, "SUPERSET_CONFIG_PATH": str(config), "PYTHONPATH": str(ROOT)}
+    log = config.with_suffix(".log")
+    with process(command, full, log) as server:
+        _await_health(port, server, log)
+        yield f"http://{LOOPBACK}:{port}"
+
+
+def _await_health(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not answers(port) or not _healthy(port):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"the web server did not start:\n{log.read_text()[-3000:]}")
+        time.sleep(0.2)
+
+
+def _healthy(port: int) -> bool:
+    with suppress(requests.RequestException):
+        return requests.get(f"http://{LOOPBACK}:{port}/health", timeout=30).ok
+    return False
+
+
+@contextmanager
+def worker(config: Path, env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A Celery worker with two children, ready to take tasks."""
+    command = [
+        sys.executable, "-m", "celery", "--app=superset.tasks.celery_app:app", "worker", "--pool=prefork", "-c", "2",
+        "-O", "fair", "--without-gossip", "--without-mingle",
+    ]  # fmt: skip
+    full = {**env, "SUPERSET_CONFIG_PATH": str(config), "PYTHONPATH": str(ROOT)}
+    with process(command, full, log) as started:
+        deadline = time.monotonic() + START_SECONDS
+        while " ready." not in (log.read_text() if log.exists() else ""):
+            if started.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the worker did not start:\n{log.read_text()[-3000:]}")
+            time.sleep(0.2)
+        yield started
+
+
+@dataclass
+class Client:
+    """A user with a session, a JWT and a CSRF token, as Superset's own pages have."""
+
+    base: str
+    user: str
+    password: str
+    http: requests.Session = field(default_factory=requests.Session)
+
+    def __post_init__(self) -> None:
+        login = {"username": self.user, "password": self.password, "provider": "db"}
+        found = self.http.post(f"{self.base}/api/v1/security/login", json=login, timeout=60)
+        found.raise_for_status()
+        self.http.headers["Authorization"] = f"Bearer {found.json()['access_token']}"
+        token = self.http.get(f"{self.base}/api/v1/security/csrf_token/", timeout=60).json()["result"]
+        self.http.headers |= {"X-CSRFToken": token, "Referer": self.base}
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return self.http.get(f"{self.base}{path}", timeout=120, **options)
+
+    def post(self, path: str, **options: Any) -> requests.Response:
+        return self.http.post(f"{self.base}{path}", timeout=120, **options)
+
+    def ask(self, url: str, body: str | None, content_type: str) -> requests.Response:
+        """Send a captured chart request again, to this server."""
+        parts = urlsplit(url)
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        return self.post(path, data=(body or "").encode(), headers={"Content-Type": content_type})
+
+
+def exact(text: str) -> Any:
+    """JSON with its numbers as they are written, so that equal means equal to the byte."""
+    return json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
