@@ -211,7 +211,8 @@ class Pool:
         fresh.open(deadline)
         return fresh
 
-    def drop(self) -> None:
-        """Close what is idle, so that the next operation connects anew."""
-        while self._idle:
-            self._idle.pop().shut()
+    def leave(self) -> None:
+        """Use no connection again that was made before; those in use end with their operation."""
+        left, self._idle = self._idle, []
+        while left:
+            left.pop().shut()

@@ -162,7 +162,7 @@ class Node:
 
     def _failed(self, error: Exception) -> StoreUnavailable:
         if isinstance(error, redis_errors.ReadOnlyError):
-            self._pool.drop()  # connected to what is a replica by now
+            self._pool.leave()  # connected to what is a replica by now
         self.info = None
         unavailable = self._unavailable(error)
         self.circuit.failed(unavailable, self.probe)

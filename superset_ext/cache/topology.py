@@ -21,11 +21,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from redis.connection import parse_url
 from redis.exceptions import RedisError
-from redis.sentinel import Sentinel
 
 from superset_ext.cache.circuit import Circuit, circuit
 from superset_ext.cache.connection import AnyConnection, TimedConnection, TimedSSLConnection
 from superset_ext.cache.node import Answer, Command, Node
+from superset_ext.cache.sentinel import Primary, PrimaryNode
 from superset_ext.errors import SettingsError
 
 Address = tuple[str, int]
@@ -244,12 +244,6 @@ def _node(place: Place, size: int, budget: Budget, address: Address) -> Node:
 def _sentinel(place: Place, size: int, budget: Budget) -> Node:
     tls = {k: v for k, v in place.options.items() if k.startswith("ssl_")} | ({"ssl": True} if place.tls else {})
     limits = {"socket_connect_timeout": budget.connect, "socket_timeout": budget.connect}
-    own = {**limits, **tls, **place.sentinel_options}
-    sentinel = Sentinel(list(place.hosts), sentinel_kwargs=own)  # type: ignore[no-untyped-call]
-
-    def primary() -> Address:
-        host, port = sentinel.discover_master(place.service)  # type: ignore[no-untyped-call]
-        return str(host), int(port)
-
-    endpoint = f"Redis {place.service!r} of the Sentinels at " + ",".join("{}:{}".format(*h) for h in place.hosts)
-    return Node(_maker(place, budget, primary), size, budget.circuit(endpoint), budget.retry)
+    primary = Primary(place.hosts, place.service, {**limits, **tls, **place.sentinel_options})
+    circuit = budget.circuit(f"Redis {place.service!r} of the Sentinels at {place.shown.partition('://')[2]}")
+    return PrimaryNode(primary, _maker(place, budget, primary.address), size, circuit, budget.retry)

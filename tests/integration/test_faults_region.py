@@ -281,7 +281,9 @@ def test_a_read_in_an_earlier_run(fresh_valkey: Maker) -> None:
         server.kill()
         server.start()
         cache.set("k", "stale")
-    assert cache.get("k") is None
+    with heard() as events:
+        assert cache.get("k") is None
+    assert [event.result for event in events] == [Miss.EVICTED]
 
 
 def test_a_read_that_failed(fresh_valkey: Maker) -> None:

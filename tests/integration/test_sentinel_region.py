@@ -1,0 +1,124 @@
+"""Regions behind Sentinel, and what happens to them when the primary changes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from superset_ext.cache import scope
+from superset_ext.cache.region import RegionCache
+from superset_ext.embedded.ports import free_port
+from superset_ext.embedded.valkey import Valkey, binary
+from superset_ext.settings import Region
+from superset_ext.signals import Miss
+from tests.regions import heard, make_region
+
+WAIT_SECONDS = 30.0
+
+
+def until(ready: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + WAIT_SECONDS
+    while not ready():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
+class Sentinel:
+    """A Sentinel that watches one primary as `charts`; it wants a password of its own."""
+
+    def __init__(self, directory: Path, primary: Valkey) -> None:
+        self.port = free_port()
+        config = directory / "sentinel.conf"
+        config.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {directory}\nrequirepass watchman\n"
+            f"sentinel monitor charts 127.0.0.1 {primary.port} 1\n"
+            "sentinel down-after-milliseconds charts 500\nsentinel failover-timeout charts 3000\n"
+        )
+        command = [str(binary()), str(config), "--sentinel"]
+        with (directory / "sentinel.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self.client = redis.Redis(port=self.port, password="watchman", decode_responses=True)
+        until(self._sees_a_replica, "Sentinel does not find the replica")
+
+    def _sees_a_replica(self) -> bool:
+        try:
+            return bool(self.client.execute_command("SENTINEL REPLICAS", "charts"))
+        except redis.RedisError:
+            return False
+
+    def primary(self) -> int:
+        return int(self.client.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", "charts")[1])
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(timeout=10)
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[tuple[Valkey, Valkey, Sentinel]]:
+    at_once = ["--repl-diskless-sync-delay", "0"]
+    primary = Valkey(tmp_path / "primary", args=at_once).start()
+    args = ["--replicaof", f"127.0.0.1 {primary.port}", *at_once]
+    replica = Valkey(tmp_path / "replica", args=args).start()
+    client = redis.Redis.from_url(replica.url)
+    until(lambda: client.info("replication")["master_link_status"] == "up", "no replication")
+    sentinel = Sentinel(tmp_path, primary)
+    yield primary, replica, sentinel
+    sentinel.stop()
+    replica.stop()
+    primary.stop()
+
+
+def url(sentinel: Sentinel) -> str:
+    # The first of the Sentinels is not there: the next one is asked.
+    hosts = f"127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}"
+    return f"redis+sentinel://{hosts}/charts/0?sentinel_password=watchman"
+
+
+def test_failover(servers: tuple[Valkey, Valkey, Sentinel]) -> None:
+    """Intent: reads and writes go to the primary, also to the next one, where old chart entries do not count."""
+    _, replica, sentinel = servers
+    chart, state = make_region(url(sentinel)), make_region(url(sentinel), Region.FILTER_STATE)
+    with scope.framed(scope.Scope(dataset_id=1)):
+        chart.get("k")
+        assert chart.set("k", 1)
+    assert state.set("k", 1)
+    assert chart.get("k") == state.get("k") == 1
+    until(lambda: bool(redis.Redis.from_url(f"{replica.url}/4").exists("filter_k")), "not replicated")
+    sentinel.client.execute_command("SENTINEL FAILOVER", "charts")
+    until(lambda: sentinel.primary() == replica.port, "no failover")
+    promoted = redis.Redis.from_url(f"{replica.url}/3")
+    until(lambda: works(chart) and bool(promoted.exists("chart_new")), "the old primary is still used")
+    with heard() as events:
+        assert chart.get("k") is None
+    assert events[-1].result is Miss.EVICTED
+    assert state.get("k") == 1
+
+
+def works(cache: RegionCache) -> bool:
+    return cache.set("new", 2) and cache.get("new") == 2
+
+
+def test_the_primary_dies(servers: tuple[Valkey, Valkey, Sentinel]) -> None:
+    """Intent: nothing raises while nobody is primary, and the next one is found without our help."""
+    primary, replica, sentinel = servers
+    cache = make_region(url(sentinel))
+    assert works(cache)
+    primary.kill()
+    assert cache.get("k") is None
+    until(lambda: sentinel.primary() == replica.port, "no failover")
+    since = time.monotonic()
+    until(lambda: works(cache), "no recovery")
+    assert time.monotonic() - since < 5
+
+
+def test_a_service_that_nobody_knows(servers: tuple[Valkey, Valkey, Sentinel]) -> None:
+    """Intent: a misspelt name fails open."""
+    cache = make_region(url(servers[2]).replace("/charts/", "/chart/"))
+    assert cache.get("k") is None

@@ -1,0 +1,99 @@
+"""The circuit by itself: when it opens, who closes it, and what it costs."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+
+import pytest
+
+from superset_ext.cache.circuit import Circuit, State, circuit
+from superset_ext.errors import StoreUnavailable
+
+GONE = StoreUnavailable("Redis at nowhere failed; check that it runs")
+
+
+class Server:
+    """What a probe asks."""
+
+    def __init__(self) -> None:
+        self.up = False
+        self.asked = threading.Event()
+
+    def probe(self) -> None:
+        self.asked.set()
+        if not self.up:
+            raise GONE
+
+
+def opened(failures: int = 3, reset: float = 0.01) -> tuple[Circuit, Server]:
+    found, server = Circuit("Redis at nowhere", failures, reset), Server()
+    for _ in range(failures):
+        found.failed(GONE, server.probe)
+    return found, server
+
+
+def until(found: Circuit, state: State) -> None:
+    end = time.monotonic() + 5
+    while found.state is not state:
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def test_it_opens_after_failures_in_a_row() -> None:
+    """Intent: one success in between begins the count anew."""
+    found, server = Circuit("Redis at nowhere", 3, 60), Server()
+    for _ in range(2):
+        found.failed(GONE, server.probe)
+    found.succeeded()
+    for _ in range(2):
+        found.failed(GONE, server.probe)
+    found.check()
+    found.failed(GONE, server.probe)
+    with pytest.raises(StoreUnavailable):
+        found.check()
+    assert (found.opened, found.failed_calls, found.refused_calls) == (1, 5, 1)
+
+
+def test_an_open_one_costs_microseconds() -> None:
+    """Intent: a page with a hundred reads is not slowed by a server that is away."""
+    found, _ = opened(reset=60)
+    started = time.perf_counter()
+    for _ in range(1000):
+        with pytest.raises(StoreUnavailable):
+            found.check()
+    assert time.perf_counter() - started < 0.5
+
+
+def test_it_asks_by_itself_and_half_opens() -> None:
+    """Intent: no call is needed to find out; a failure then opens it at once, a success closes it."""
+    found, server = opened()
+    assert server.asked.wait(5)
+    assert found.state is State.OPEN
+    server.up = True
+    until(found, State.HALF_OPEN)
+    found.check()
+    server.up = False
+    found.failed(GONE, server.probe)
+    assert found.state is State.OPEN
+    server.up = True
+    until(found, State.HALF_OPEN)
+    found.succeeded()
+    assert found.state is State.CLOSED
+
+
+def test_late_failures_start_no_second_probe() -> None:
+    """Intent: calls that were under way when it opened do not each start a thread."""
+    found, server = opened(reset=60)
+    before = threading.active_count()
+    for _ in range(10):
+        found.failed(GONE, server.probe)
+    assert threading.active_count() == before
+    assert found.opened == 1
+
+
+def test_a_server_has_one() -> None:
+    """Intent: all regions on it share what one has found out."""
+    name = uuid.uuid4().hex
+    assert circuit(name, 3, 1.0) is circuit(name, 3, 1.0)
