@@ -183,10 +183,13 @@ class LogDatabase:
             self._engine.dispose()
 
     def forget_connections(self) -> None:
-        """In a forked child: leave the parent's connections alone and have none."""
+        """In a forked child: leave the parent's connections alone and have none.
+
+        The engine goes as a whole: one of its locks may have been held at the fork. psycopg2 does not close
+        a connection that another process has opened.
+        """
         self._making = threading.Lock()
-        if self._engine is not None:
-            self._engine.dispose(close=False)
+        self._engine = None
 
 
 def _is_applied(cursor: Any, name: str, checksum: str) -> bool:

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 FIRST_RETRY_SECONDS = 0.25
 LAST_RETRY_SECONDS = 2.0  # with two seconds to connect, an outage's end is noticed within five
 EXIT_SECONDS = 4.0
+FORK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +232,23 @@ class Recorder:
 
 
 _recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
+_forking = threading.local()
 
 
-def _after_fork() -> None:
+def _before_fork() -> None:
+    """Let flushes under way end: the locks of imports, of SQLAlchemy and of TLS that one holds would stay held
+    in the child for ever. Not for long, since the database may hang."""
+    _forking.held = [recorder for recorder in list(_recorders) if recorder._flushing.acquire(timeout=FORK_SECONDS)]
+
+
+def _after_fork_in_parent() -> None:
+    for recorder in _forking.held:
+        recorder._flushing.release()
+
+
+def _after_fork_in_child() -> None:
     for recorder in _recorders:
         recorder._reset()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
