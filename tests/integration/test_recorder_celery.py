@@ -1,0 +1,86 @@
+"""The recorder in a real prefork worker of Celery, and beside a database that is busy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from superset_ext.db import LogDatabase
+from superset_ext.embedded.valkey import Valkey
+from superset_ext.monitor.recorder import Recorder
+from superset_ext.settings import load
+from superset_ext.signals import Miss, Outcome, outcome
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = """
+import os
+from celery import Celery
+from superset_ext.db import LogDatabase
+from superset_ext.monitor.recorder import Recorder
+from superset_ext.settings import load
+from superset_ext.signals import Outcome, outcome
+
+app = Celery("worker", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
+Recorder(LogDatabase(os.environ["DATABASE"]), load({"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"})).start()
+
+@app.task(name="count")
+def count():
+    outcome.send("chart_data", event=Outcome("chart_data", None, 1.0))
+    return os.getpid()
+"""
+TOTALS = "SELECT SUM(cache_hits)::int AS hits, SUM(cache_misses)::int AS misses FROM cache_performance_log"
+
+
+@pytest.fixture
+def database(database_url: str) -> LogDatabase:
+    made = LogDatabase(database_url)
+    made.apply_schema()
+    return made
+
+
+def test_a_prefork_worker_writes_when_it_stops(
+    database: LogDatabase, database_url: str, valkey: Valkey, tmp_path: Path
+) -> None:
+    """Intent: the children of a worker that is told to end write what they counted since the last flush."""
+    from celery import Celery
+
+    (tmp_path / "counting.py").write_text(WORKER)
+    broker = f"redis://127.0.0.1:{valkey.port}/9"
+    path = os.pathsep.join((str(tmp_path), str(ROOT)))
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "counting", "worker", "-P", "prefork", "-c", "2", "-l", "ERROR"],
+        env={**os.environ, "PYTHONPATH": path, "BROKER": broker, "DATABASE": database_url},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        client = Celery(broker=broker, backend=broker)
+        pids = {client.send_task("count").get(timeout=60) for _ in range(10)}
+    finally:
+        worker.terminate()
+        worker.wait(60)
+    assert worker.pid not in pids
+    assert database.rows(TOTALS) == [{"hits": 10, "misses": 0}]
+
+
+def test_counting_does_not_wait_for_a_flush(database: LogDatabase, database_url: str) -> None:
+    """Intent: while the log's table is locked and a flush hangs on it, requests count on, and nothing is lost."""
+    recorder = Recorder(database, load({"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"}))
+    recorder.start()
+    blocker = psycopg2.connect(database_url)
+    blocker.cursor().execute("LOCK TABLE superset_ext.cache_performance_log IN ACCESS EXCLUSIVE MODE")
+    outcome.send("chart_data", event=Outcome("chart_data", None, 1.0))
+    flushing = threading.Thread(target=recorder.flush)
+    flushing.start()
+    for _ in range(100):
+        outcome.send("chart_data", event=Outcome("chart_data", Miss.COLD, 1.0))
+    assert flushing.is_alive()
+    blocker.close()
+    flushing.join()
+    recorder.stop()
+    assert database.rows(TOTALS) == [{"hits": 1, "misses": 100}]
