@@ -34,6 +34,8 @@ class TimedSocket:
         self._sock = sock
         self.silence = silence
         self.deadline = deadline
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
 
     def _arm(self) -> None:
         left = self.deadline - time.monotonic()
@@ -61,9 +63,7 @@ class TimedSocket:
 
     def readable(self) -> bool:
         """Whether anything waits to be read: of an idle connection, that the server has hung up."""
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(self._poll.poll(0))
 
     def shutdown(self, how: int) -> None:
         self._sock.shutdown(how)

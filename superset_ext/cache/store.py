@@ -23,13 +23,16 @@ from typing import Any
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from superset_ext.cache.node import Answer, Command, Node, ServerInfo, run
+from superset_ext.cache.quiet import warn
 from superset_ext.cache.stamps import Stamp, area, stamp_prefix, tags_of
 from superset_ext.cache.topology import Addressed, Topology
 from superset_ext.errors import StoreUnavailable
 
 _FOR_EVER = 2**53 - 1  # the deadline, in ms, of what has none: the largest integer that a score holds exactly
+_DIGITS = 18  # more make no time in microseconds, and thousands no number that Python reads
 _KEEP = -1
 _ID = slice(8, 24)
+_NONE = b"-"
 _BATCH = 1000  # keys a step of `clear`
 
 
@@ -96,7 +99,7 @@ class Store:
             StoreUnavailable: see `Node.ask`.
         """
         answer = self._ask([(self._seen, ("TIME",))])
-        return self._reading([*_whole(answer.replies[0]), b"", None], None, answer.run_id)
+        return self._reading([*_whole(answer.replies[0]), _NONE], None, answer.run_id)
 
     def read(self, *names: str) -> list[Reading]:
         """All that is known of some keys.
@@ -206,12 +209,12 @@ class Store:
             commands.append((key, ("GET", key)))
         answer = self._ask(commands)
         pairs = zip(answer.replies[::2], answer.replies[1::2], strict=True)
-        found = [self._reading(_whole(head), data, answer.run_id) for head, data in pairs]
+        found = [self._reading(_words(head), data, answer.run_id) for head, data in pairs]
         return [self._matched(*each) for each in zip(keys, answer.replies[::2], found, strict=True)]
 
-    def _matched(self, key: bytes, head: Any, reading: Reading) -> Reading:
+    def _matched(self, key: bytes, head: bytes, reading: Reading) -> Reading:
         """The reading as it is, or, where the entry was replaced between its two halves, judged anew."""
-        if reading.data is None or not self._stamps or reading.data[_ID] == head[2]:
+        if reading.data is None or not self._stamps or head.startswith(reading.data[_ID]):
             return reading
         return self._judgeable([key], [reading.data])[0]
 
@@ -228,14 +231,13 @@ class Store:
             commands.append((self._seen, run("stamps", [self._seen, *stamps], _digest(key))))
         answer = self._ask(commands)
         pairs = zip(answer.replies, entries, strict=True)
-        return [self._reading(_whole(head), data, answer.run_id) for head, data in pairs]
+        return [self._reading(_words(head), data, answer.run_id) for head, data in pairs]
 
-    def _reading(self, head: Sequence[Any], data: Any, run_id: str) -> Reading:
-        time_us = int(head[0]) * 1_000_000 + int(head[1])
+    def _reading(self, words: Sequence[bytes], data: Any, run_id: str) -> Reading:
+        time_us = int(words[0]) * 1_000_000 + int(words[1])
         self._skew_us, self._run_id = time_us - time.time_ns() // 1000, run_id
-        stamps = tuple(None if stamp is None else _stamp(stamp) for stamp in head[4:])
-        deadline = None if head[3] is None else int(float(head[3]))
-        return Reading(_bytes(data), time_us, stamps, deadline, run_id)
+        deadline = None if words[2] == _NONE else int(max(0.0, min(float(words[2]), _FOR_EVER)))
+        return Reading(_bytes(data), time_us, tuple(map(_stamp, words[3:])), deadline, run_id)
 
     def _remember(self, keys: Sequence[bytes], ttl_ms: int) -> list[Addressed]:
         if not self._key_memory:
@@ -269,9 +271,20 @@ def _bytes(reply: Any) -> bytes | None:
     return reply if isinstance(reply, bytes) else None
 
 
-def _stamp(value: bytes) -> int:
-    """A stamp's time; one that is no number is of unknown time, and so makes every entry stale."""
-    return int(value) if value.isdigit() else _FOR_EVER
+def _words(head: Any) -> list[bytes]:
+    """What a script of `lua/` says after the entry's id.
+
+    Raises:
+        StoreUnavailable: it was refused.
+    """
+    return bytes(_whole(head))[16:].split(b" ")
+
+
+def _stamp(word: bytes) -> Stamp:
+    """A stamp's time; one that is no time is of a time unknown, and so makes every entry stale."""
+    if word == _NONE:
+        return None
+    return int(word) if word.isdigit() and len(word) < _DIGITS else _FOR_EVER
 
 
 def _whole(reply: Any) -> Any:
@@ -281,5 +294,6 @@ def _whole(reply: Any) -> Any:
         StoreUnavailable: the command was refused.
     """
     if isinstance(reply, ResponseError):
-        raise StoreUnavailable(f"Redis refused a command ({reply}); see its log and its memory")
+        warn("refused", "Redis refused a command (%s); see that nothing else writes under our prefixes", reply)
+        raise StoreUnavailable(f"Redis refused a command ({reply})")
     return reply

@@ -14,6 +14,7 @@ from superset_ext.cache import scope
 from superset_ext.cache.envelope import TAGS_AT, unpack
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.cache.region import RegionCache
+from superset_ext.cache.store import _digest
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.settings import Region
 from superset_ext.signals import Miss, Stored
@@ -209,11 +210,24 @@ class TestStamps:
         stamp(client, "any", at=1)
         assert why(cache, "unread") is Miss.INVALIDATED
 
-    def test_a_stamp_that_is_no_number(self, cache: RegionCache, client: redis.Redis) -> None:
+    @pytest.mark.parametrize("value", ["soon", "", "1 2", "9" * 5000, "1.5"])
+    def test_a_stamp_that_is_no_time(self, cache: RegionCache, client: redis.Redis, value: str) -> None:
         """Intent: in doubt it is stale."""
         store(cache)
-        client.set("chart_~s:dataset:7", "soon")
+        client.set("chart_~s:dataset:7", value)
         assert why(cache) is Miss.INVALIDATED
+
+    def test_bookkeeping_that_somebody_else_wrote(self, cache: RegionCache, client: redis.Redis) -> None:
+        """Intent: whoever can write to Redis can hide entries, and cannot break a request."""
+        client.zadd("chart_~seen", {_digest(b"chart_k"): float("inf")})
+        assert why(cache) is Miss.EVICTED
+        client.delete("chart_~seen")
+        client.rpush("chart_~seen", 1)
+        assert why(cache) is Miss.ERROR
+        client.delete("chart_~seen")
+        store(cache)
+        client.rpush("chart_~s:dataset:7", 1)
+        assert why(cache) is Miss.ERROR
 
     def test_a_clock_set_back(self, cache: RegionCache, client: redis.Redis) -> None:
         """Intent: an entry from the future could not be told from one that a stamp made stale."""

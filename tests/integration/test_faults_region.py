@@ -172,6 +172,16 @@ def test_a_server_that_dribbles() -> None:
         listener.close()
 
 
+@pytest.mark.parametrize("retry", [False, True])
+def test_retry_on_timeout(fresh_valkey: Maker, retry: bool) -> None:
+    """Intent: a pause longer than the silence and shorter than two of them is bridged, if that is asked for."""
+    server = fresh_valkey()
+    cache = make_region(server.url, chart_data_retry_on_timeout=retry, read_timeout_ms=400)
+    cache.set("k", 1)
+    client_of(server.url).execute_command("CLIENT", "PAUSE", 600, "ALL")
+    assert cache.get("k") == (1 if retry else None)
+
+
 def fill(server: Valkey) -> redis.Redis:
     """Let a server have no room, and evict nothing."""
     client = redis.Redis.from_url(server.url)

@@ -2,10 +2,10 @@
 -- entry lives on another node of a cluster, or was replaced between the two halves of the first.
 -- KEYS: the zset of remembered deadlines, the stamps …
 -- ARGV: the entry's digest
--- Answer: as read.lua, with '' for the entry id
+-- Answer: as read.lua's, with zeroes for the id
 local now = redis.call('TIME')
-local answer = {now[1], now[2], '', redis.call('ZSCORE', KEYS[1], ARGV[1])}
+local words = {now[1], now[2], redis.call('ZSCORE', KEYS[1], ARGV[1]) or '-'}
 for i = 2, #KEYS do
-  answer[#answer + 1] = redis.call('GET', KEYS[i])
+  words[#words + 1] = redis.call('GET', KEYS[i]) or '-'
 end
-return answer
+return string.rep('\0', 16) .. table.concat(words, ' ')
