@@ -82,7 +82,7 @@ def pack(
     """The signed entry of `value` under the cache key `key`.
 
     Raises:
-        CodecError: the value cannot be stored, or its tags take more than 64 KB.
+        CodecError: the value cannot be stored, or its tags cannot be written as lines or take more than 64 KB.
     """
     name, raw = codec.encode(value)
     used, payload = _compress(raw, compression, level, min_size)
@@ -92,9 +92,7 @@ def pack(
             "at": stored_at_us,
         }
     )  # fmt: skip
-    block = "\n".join(tags).encode()
-    if len(block) > MAX_BLOCK:
-        raise CodecError(f"{len(tags)} tags take more than 64 KB; use the database's tag")
+    block = _lines(tags)
     head = _FIXED.pack(MAGIC, VERSION, len(header), len(block), os.urandom(16), b"")[:_MAC_AT]
     mac = ring.sign(_named(key), head, block, header, payload)
     return b"".join((head, mac, block, header, payload))
@@ -121,8 +119,20 @@ def unpack(data: bytes, *, key: str, ring: KeyRing, max_decoded: int) -> tuple[E
     return envelope, codec.decode(envelope.codec, _decompress(envelope, view[payload_at:], max_decoded))
 
 
+def _lines(tags: Sequence[str]) -> bytes:
+    try:
+        block = "\n".join(tags).encode()
+    except UnicodeEncodeError as error:
+        raise CodecError("a tag is no text; encode it") from error
+    if len(block) > MAX_BLOCK:
+        raise CodecError(f"{len(tags)} tags take more than 64 KB; use the database's tag")
+    if block.count(b"\n") != max(0, len(tags) - 1) or not all(tags):
+        raise CodecError("a tag is empty or has a line break; encode it")
+    return block
+
+
 def _named(key: str) -> bytes:
-    name = key.encode()
+    name = key.encode(errors="surrogatepass")
     return len(name).to_bytes(4, "big") + name
 
 
@@ -143,7 +153,7 @@ def _envelope(data: bytes, block: bytes, header: bytes) -> Envelope:
         said = msgpack.unpackb(header)
         return Envelope(
             data[8:24], said["as_of"], tuple(block.decode().split("\n")) if block else (), said["cost"], said["codec"],
-            said["comp"], said["raw"], said["run"], said["at"],
+            said["comp"], int(said["raw"]), said["run"], said["at"],
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
         raise EnvelopeError("an entry's header does not read") from error

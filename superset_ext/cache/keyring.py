@@ -9,12 +9,12 @@ from hashlib import sha256
 from superset_ext.errors import SettingsError
 
 PURPOSE = b"superset_ext cache v1"
-SIZE = 32
+# Superset's key of who set none: everybody knows it, so whoever moved away from it must not keep trusting it.
+PUBLIC = b"CHANGE_ME_TO_A_COMPLEX_RANDOM_SECRET"
 
 
-def _derive(secret: str | bytes) -> bytes:
-    raw = secret.encode() if isinstance(secret, str) else bytes(secret)
-    return hmac.digest(raw, PURPOSE, "sha256")
+def _bytes(secret: str | bytes) -> bytes:
+    return secret.encode() if isinstance(secret, str) else bytes(secret)
 
 
 class KeyRing:
@@ -22,7 +22,7 @@ class KeyRing:
 
     Args:
         current: Superset's `SECRET_KEY`.
-        previous: earlier ones, as in `PREVIOUS_SECRET_KEY`.
+        previous: earlier ones, as in `PREVIOUS_SECRET_KEY`; one that everybody knows is left out.
 
     Raises:
         SettingsError: there is no secret key.
@@ -31,7 +31,8 @@ class KeyRing:
     def __init__(self, current: str | bytes, previous: Sequence[str | bytes] = ()) -> None:
         if not current:
             raise SettingsError("cache entries are signed with Superset's SECRET_KEY, which is not set")
-        self._keys = [_derive(secret) for secret in (current, *previous) if secret]
+        trusted = [secret for secret in map(_bytes, previous) if secret not in (b"", PUBLIC)]
+        self._keys = [hmac.digest(secret, PURPOSE, "sha256") for secret in (_bytes(current), *trusted)]
 
     def sign(self, *parts: bytes | memoryview) -> bytes:
         """The HMAC-SHA256, 32 bytes, of `parts` one after the other."""
