@@ -1,0 +1,69 @@
+"""`python -m superset_ext.embedded up|down|env`, which the Makefile calls."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+from pathlib import Path
+
+from superset_ext.embedded.environment import Stack, exports
+from superset_ext.embedded.state import StateDir
+from superset_ext.embedded.up import down, up
+from superset_ext.errors import StackError, SupersetExtError
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; 1 and one line on standard error where it cannot be done."""
+    arguments = _parser().parse_args(argv)
+    state = StateDir(arguments.state_dir)
+    try:
+        if arguments.command == "up":
+            up(state, arguments.port, arguments.examples)
+        elif arguments.command == "down":
+            print(down(state))
+        else:
+            print(env(state))
+    except SupersetExtError as error:
+        return _fail(str(error))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return _fail(f"the disk of {state.path} is full; free some space, then go on with: make up")
+    return 0
+
+
+def env(state: StateDir) -> str:
+    """The addresses of the stack that runs on a state directory, to be evaluated by a shell.
+
+    Raises:
+        StackError: none runs on it.
+    """
+    ports = state.running().get("ports")
+    if ports is None or not state.is_locked():
+        raise StackError(f"no stack runs on {state.path}; start one with: make up")
+    return exports(Stack.at(state, ports).names)
+
+
+def _fail(line: str) -> int:
+    print(f"superset_ext: {line}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m superset_ext.embedded", description=__doc__)
+    parser.add_argument("command", choices=["up", "down", "env"])
+    parser.add_argument("--state-dir", type=Path, default=Path(".state"), help="where the stack keeps its state")
+    parser.add_argument("--port", type=_port, default=8088, help="of the web server, on the loopback interface")
+    parser.add_argument("--no-examples", dest="examples", action="store_false", help="leave the dashboards out")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 1 to 65535")
+    return int(text)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

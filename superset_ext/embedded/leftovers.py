@@ -1,0 +1,75 @@
+"""Processes by number, and whether a number still means the process it was noted for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import TypedDict
+
+import psutil
+
+TOLERANCE_SECONDS = 2.0  # a start time is derived from the boot time, which clock corrections move a little
+
+
+class Noted(TypedDict):
+    """A process as it is written down: its number, and when it started in seconds since 1970."""
+
+    pid: int
+    started: float
+
+
+def note(pid: int) -> Noted:
+    """What to write down of a process that runs; one that has just ended is noted so that it is never found."""
+    try:
+        return {"pid": pid, "started": psutil.Process(pid).create_time()}
+    except psutil.NoSuchProcess:
+        return {"pid": pid, "started": 0.0}
+
+
+def is_alive(noted: Noted) -> bool:
+    """Whether that very process, and not another that was given its number, still runs."""
+    try:
+        process = psutil.Process(noted["pid"])
+        same = abs(process.create_time() - noted["started"]) < TOLERANCE_SECONDS
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_until(met: Callable[[], bool], seconds: float) -> bool:
+    """Poll until `met`, for `seconds` at most; returns whether it was."""
+    deadline = time.monotonic() + seconds
+    while not met():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def group_exists(leader: int) -> bool:
+    """Whether a process group has members left; every part of a stack leads one."""
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # macOS says so of a group that has only zombies
+        return False
+    return True
+
+
+def signal_group(leader: int, number: signal.Signals) -> None:
+    """Send a signal to all that is left of a group."""
+    try:
+        os.killpg(leader, number)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def sweep(leader: int, patience: float) -> None:
+    """End what is left of a group: asked first, made to after `patience` seconds."""
+    signal_group(leader, signal.SIGTERM)
+    if not wait_until(lambda: not group_exists(leader), patience):
+        signal_group(leader, signal.SIGKILL)
+        wait_until(lambda: not group_exists(leader), patience)

@@ -1,0 +1,138 @@
+"""The state directory: what a stack keeps between two starts, and who may use it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from superset_ext.embedded.ports import free_port, is_free
+from superset_ext.errors import StackError
+
+MIB = 1024**2
+FIRST_START_BYTES = 1024 * MIB  # measured: 450 MB after the examples, and as much again while they load
+LATER_START_BYTES = 128 * MIB
+
+
+class StateDir:
+    """The files of one stack. Nothing is made before `prepare`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().absolute()
+        self.postgres = self.path / "postgres"
+        self.valkey = self.path / "valkey"
+        self.home = self.path / "superset"
+        self.schedule = self.path / "beat-schedule"
+        self.init_log = self.path / "init.log"
+        self._lock = self.path / "stack.lock"
+        self._running = self.path / "running.json"
+
+    def prepare(self) -> None:
+        """Make the directory, and see that it is ours, writable and has room.
+
+        Raises:
+            StackError: it is something else's, cannot be written, or its disk is nearly full.
+        """
+        self._refuse_strangers()
+        try:
+            for folder in (self.path, self.home):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock.touch(mode=0o600)
+        except OSError as error:
+            raise StackError(
+                f"{self.path} cannot be written ({error.strerror}); run: make up STATE_DIR=<a directory of yours>"
+            ) from None
+        self._refuse_full_disk()
+
+    def _refuse_strangers(self) -> None:
+        """A folder of somebody's might hold a `postgres` that must not be taken for an unfinished one of ours."""
+        try:
+            foreign = self.path.is_dir() and not self._lock.exists() and any(self.path.iterdir())
+        except OSError as error:
+            raise StackError(
+                f"{self.path} cannot be read ({error.strerror}); run: make up STATE_DIR=<another>"
+            ) from None
+        if foreign or (self.path.exists() and not self.path.is_dir()):
+            raise StackError(f"{self.path} was not made by this stack; run: make up STATE_DIR=<a new directory>")
+
+    def _refuse_full_disk(self) -> None:
+        needed = LATER_START_BYTES if (self.postgres / "PG_VERSION").exists() else FIRST_START_BYTES
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise StackError(
+                f"{free // MIB} MB are free on the disk of {self.path}, {needed // MIB} MB are needed;"
+                " free some, or run: make up STATE_DIR=<a directory on another disk>"
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory for this process; the kernel lets go of it when the process ends in any way.
+
+        Raises:
+            StackError: another stack runs on it.
+        """
+        descriptor = os.open(self._lock, os.O_RDWR)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                port = self.running().get("ports", {}).get("web", "another port")
+                raise StackError(
+                    f"a stack already runs on {self.path}, at port {port}; stop it with: make down"
+                    " — or run: make up PORT=<another> STATE_DIR=<another>"
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def is_locked(self) -> bool:
+        """Whether a stack runs on the directory."""
+        if not self._lock.exists():
+            return False
+        try:
+            with self.locked():
+                return False
+        except StackError:
+            return True
+
+    def running(self) -> dict[str, Any]:
+        """What the stack that runs, or that was killed, had noted of itself; empty where there is nothing."""
+        try:
+            found = json.loads(self._running.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def note(self, what: dict[str, Any] | None) -> None:
+        """Note what runs, or with `None` that nothing does; a reader never sees half of it."""
+        if what is None:
+            self._running.unlink(missing_ok=True)
+            return
+        fresh = self._running.with_suffix(".new")
+        fresh.write_text(json.dumps(what, indent=1))
+        fresh.replace(self._running)
+
+    def secret(self, name: str, length: int = 32) -> str:
+        """A secret made at the first call and kept, readable by its owner alone; `length` is in random bytes."""
+        file = self.path / name
+        if not file.exists():
+            fresh = file.with_suffix(".new")
+            fresh.touch(mode=0o600)
+            fresh.write_text(secrets.token_urlsafe(length))
+            fresh.replace(file)
+        return file.read_text().strip()
+
+    def port(self, name: str) -> int:
+        """A port chosen at the first call and kept; another one when it is taken by now."""
+        file = self.path / f"{name}.port"
+        kept = int(file.read_text()) if file.exists() else 0
+        if not kept or not is_free(kept):
+            kept = free_port()
+            file.write_text(str(kept))
+        return kept

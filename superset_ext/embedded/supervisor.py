@@ -1,0 +1,158 @@
+"""Keeps the parts of the stack running, shows what they say, and ends them together.
+
+honcho's process, printer and colours, with a keeper of our own in the place of its manager, which
+ends everything as soon as one process ends. Looked at before that was written:
+
+- circus starts crashed processes again, but it is steered through two ZeroMQ sockets that ask
+  nobody who he is (any local user could start commands), looks for crashes once a second, and cuts
+  lines where a read ended;
+- supervisor shows no output with prefixes, and wants a configuration file and a control socket.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from signal import SIGKILL, Signals
+
+from honcho.colour import get_colours
+from honcho.printer import Message, Printer
+
+from superset_ext.embedded.leftovers import signal_group, wait_until
+from superset_ext.embedded.parts import Part, Running, ending
+from superset_ext.errors import StackError
+
+NAME = "stack"
+WIDTH = 8
+GRACE_SECONDS = 20.0
+STEADY_SECONDS = 60.0
+LONGEST_PAUSE = 30.0
+
+
+class Output:
+    """Whatever `sys.stdout` is at the moment: a live display puts itself in its place and steps aside for lines."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+    def isatty(self) -> bool:
+        return sys.stdout.isatty()
+
+
+class Supervisor:
+    """The parts that run; `changed` is told the numbers of all processes whenever one has started."""
+
+    def __init__(self, changed: Callable[[Mapping[str, int]], None]) -> None:
+        self._printer = Printer(Output(), width=WIDTH, colour="NO_COLOR" not in os.environ)
+        self._colours = get_colours()
+        self._changed = changed
+        self._lock = threading.RLock()
+        self._parts: dict[str, Part] = {}
+        self._keepers: dict[str, threading.Thread] = {}
+        self._pids: dict[str, int] = {}
+        self._stopping = threading.Event()
+        self._hurry = threading.Event()
+        self._steady = False
+        self._failure: str | None = None
+        self.lost_output = threading.Event()
+
+    def start(self, part: Part) -> None:
+        """Start a part and keep it running until `stop`."""
+        keeper = threading.Thread(target=self._keep, args=(part, next(self._colours)), name=part.name, daemon=True)
+        self._parts[part.name], self._keepers[part.name] = part, keeper
+        keeper.start()
+
+    def _keep(self, part: Part, colour: str) -> None:
+        """Run a part again and again. The thread must outlive its child: a death signal is tied to the thread."""
+        pause = 0.0
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            how = self._run(part, colour)
+            if self._stopping.is_set():
+                return
+            if not self._steady:
+                self._failure = f"{part.name} {how} while it was starting; it says why above"
+                return
+            pause = 0.0 if time.monotonic() - began > STEADY_SECONDS else min(LONGEST_PAUSE, pause * 2 + 1)
+            self.say(f"{part.name} {how}; starting it again" + (f" in {pause:.0f} s" if pause > 1 else ""))
+            self._stopping.wait(pause)
+
+    def _run(self, part: Part, colour: str) -> str:
+        process = Running(part, colour)
+        try:
+            process.run(events=self)
+        except OSError as error:
+            return f"could not be started ({error})"
+        finally:
+            with self._lock:
+                self._pids.pop(part.name, None)
+        return ending(process.returncode or 0)
+
+    def put(self, message: Message) -> None:
+        """What honcho's process calls: a line to show, or the number of a process that has started."""
+        if message.type == "line":
+            return self._show(message)
+        with self._lock:
+            pid = self._pids[message.name] = message.data["pid"]
+            if self._stopping.is_set():
+                signal_group(pid, SIGKILL)  # it slipped in after `stop` had looked
+            return self._changed(dict(self._pids))
+
+    def say(self, text: str) -> None:
+        """Show a line of the stack's own."""
+        self._show(Message("line", text, datetime.now(), NAME, None))
+
+    def _show(self, message: Message) -> None:
+        try:
+            with self._lock:
+                self._printer.write(message)
+        except OSError:  # the terminal, or the reader of the pipe, is gone
+            self.lost_output.set()
+
+    def check(self) -> None:
+        """See that nothing has failed so far.
+
+        Raises:
+            StackError: a part has ended before the stack was `settled`.
+        """
+        if self._failure:
+            raise StackError(self._failure)
+
+    def settled(self) -> None:
+        """From now on, what ends is started again."""
+        self.check()
+        self._steady = True
+
+    def hurry(self) -> None:
+        """Do not wait for orderly ends any longer."""
+        self._hurry.set()
+
+    def stop(self, *names: str) -> None:
+        """End these parts together and wait for them: asked first, made to after the grace period."""
+        self._stopping.set()
+        keepers = [self._keepers[name] for name in names if name in self._keepers]
+        self._signal(names)
+
+        def done() -> bool:
+            return not any(keeper.is_alive() for keeper in keepers)
+
+        wait_until(lambda: done() or self._hurry.is_set(), GRACE_SECONDS)
+        if not done():
+            self._signal(names, SIGKILL)
+            wait_until(done, GRACE_SECONDS)
+
+    def _signal(self, names: tuple[str, ...], number: Signals | None = None) -> None:
+        """To the leader, who tells its own; SIGKILL to all of a group, since nobody can pass that on."""
+        with self._lock:
+            targets = [(self._parts[name], self._pids[name]) for name in names if name in self._pids]
+        for part, pid in targets:
+            with suppress(ProcessLookupError):
+                signal_group(pid, number) if number else os.kill(pid, part.stop_signal)
