@@ -40,7 +40,7 @@ CONNECT = {
 STATEMENT_SECONDS = 5.0
 SCHEMA_SECONDS = 120.0
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('superset_ext.schema', 0))"
-_LIMITS = "SET LOCAL statement_timeout = {ms}; SET LOCAL lock_timeout = {ms}; SET LOCAL search_path = {schema}, public"
+_LIMITS = "SET LOCAL statement_timeout = {ms}; SET LOCAL search_path = {schema}, public"
 _DAYS_LEFT = "SELECT superset_ext.create_day_partition(%s, superset_ext.utc_today() + ahead) FROM unnest(%s) AS ahead"
 
 

@@ -1,4 +1,4 @@
-"""The recorder in a real prefork worker of Celery, and beside a database that is busy."""
+"""The recorder in a real prefork worker of Celery, and beside others at the same database."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import psycopg2
@@ -84,3 +85,19 @@ def test_counting_does_not_wait_for_a_flush(database: LogDatabase, database_url:
     flushing.join()
     recorder.stop()
     assert database.rows(TOTALS) == [{"hits": 1, "misses": 100}]
+
+
+def test_one_process_samples_at_a_time(database: LogDatabase, database_url: str) -> None:
+    """Intent: an older count of evictions must not be stored over a newer one; who finds another process at it
+    writes its counts without a sample, and does not wait."""
+    settings = load({"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"})
+    recorder = Recorder(database, settings, lambda: {"chart_data": (1, 1)})
+    recorder.start()
+    with closing(psycopg2.connect(database_url)) as other:
+        other.cursor().execute("SELECT pg_advisory_xact_lock(hashtextextended('superset_ext.sample', 0))")
+        outcome.send("chart_data", event=Outcome("chart_data", None, 1.0))
+        assert recorder.flush()
+    outcome.send("chart_data", event=Outcome("chart_data", None, 1.0))
+    recorder.stop()
+    rows = database.rows("SELECT memory_usage FROM cache_performance_log ORDER BY created_at")
+    assert [row["memory_usage"] for row in rows] == [None, 1]

@@ -18,6 +18,7 @@ import pytest
 from superset_ext.cache.scope import Scope
 from superset_ext.db import LogDatabase
 from superset_ext.embedded.postgres import Postgres
+from superset_ext.errors import LogUnavailable
 from superset_ext.monitor.recorder import Recorder
 from superset_ext.settings import Settings, load
 from superset_ext.signals import Outcome, outcome
@@ -110,6 +111,8 @@ def test_a_frozen_database_hangs_neither_the_requests_nor_the_end(server: Postgr
         recorder.stop()
         assert time.monotonic() - started < 5
         assert recorder.status().pending == 1
+        with pytest.raises(LogUnavailable, match="timeout expired"):
+            database.rows("SELECT 1")
     finally:
         os.kill(server.pid, signal.SIGCONT)
     assert recorder.flush()
