@@ -34,8 +34,10 @@ class TimedSocket:
         self._sock = sock
         self.silence = silence
         self.deadline = deadline
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
+        # eventlet's workers take `poll` away; `select` does not reach descriptors above 1023.
+        self._poll = select.poll() if hasattr(select, "poll") else None
+        if self._poll:
+            self._poll.register(sock, select.POLLIN)
 
     def _arm(self) -> None:
         left = self.deadline - time.monotonic()
@@ -63,7 +65,7 @@ class TimedSocket:
 
     def readable(self) -> bool:
         """Whether anything waits to be read: of an idle connection, that the server has hung up."""
-        return bool(self._poll.poll(0))
+        return bool(self._poll.poll(0) if self._poll else select.select([self._sock], [], [], 0)[0])
 
     def shutdown(self, how: int) -> None:
         self._sock.shutdown(how)

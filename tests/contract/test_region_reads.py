@@ -245,13 +245,12 @@ class TestStamps:
     def test_replaced_between_the_halves_of_a_read(self, cache: RegionCache, client: redis.Redis) -> None:
         """Intent: the bytes of one entry are never judged by the stamps of another.
 
-        A reader gets entries that a writer replaces all the time, of two datasets one of which is stamped:
-        what it returns must always be the other's.
+        The script sees an entry of a dataset without a stamp, the GET one of a stamped dataset.
         """
         stamp(client, "dataset:8")
         store(cache, dataset_id=7)
         fresh_entry = client.get("chart_k")
-        with scope.framed(scope.Scope(dataset_id=8)):
+        with scope.framed(scope.Scope(dataset_id=8, database_id=1)):
             scope.remember("chart_data", "k", scope.Read(1, time.perf_counter()))
             cache.set("k", {"query": "stale"})
         stale_entry = client.get("chart_k")
