@@ -22,7 +22,7 @@ METADATA, EXAMPLES = "superset", "examples"
 FOREIGN = ("SUPERSET", "FLASK", "GUNICORN", "CELERY", "PYTHON", "PG")
 OURS = ("SUPERSET_EXT_", "SUPERSET_FEATURE_")
 # A volatile-* policy evicts only what has a timeout; stamps of invalidations and Celery's queues have none.
-VALKEY_OPTIONS = ("--maxmemory", "512mb", "--maxmemory-policy", "volatile-lru")
+VALKEY_OPTIONS = ("--maxmemory", "512mb", "--maxmemory-policy", "volatile-lru", "--loglevel", "warning")
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class Stack:
             "SUPERSET_EXT_REDIS_URL": self.valkey.url,
             "SUPERSET_EXT_DATABASE_URL": self.postgres.url(METADATA),
             "SUPERSET__SQLALCHEMY_EXAMPLES_URI": self.postgres.url(EXAMPLES),
+            "GUNICORN_CMD_ARGS": "--no-control-socket",  # all gunicorns of a user would share the one in their home
             "SUPERSET_BIND": LOOPBACK,
             "SUPERSET_PORT": str(self.port),
             "SUPERSET_BEAT_SCHEDULE": str(self.state.schedule),

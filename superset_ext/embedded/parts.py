@@ -53,9 +53,10 @@ class Running(Process):  # type: ignore[misc]
     def __init__(self, part: Part, colour: str) -> None:
         super().__init__(guarded(part.command, part.stop_signal), name=part.name, colour=colour, env=dict(part.env))
         self.returncode: int | None = None
+        self._reader = threading.Thread(target=self._relay, daemon=True)
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
-        """Start, and return when the process and its orphans have ended.
+        """Start, and return when the process has ended; `bury` then sees to what it leaves behind.
 
         Raises:
             OSError: it could not be started.
@@ -63,12 +64,14 @@ class Running(Process):  # type: ignore[misc]
         self._events = events
         self._child = Popen(self.cmd, env=self.env, cwd=self.cwd, shell=False, stdin=subprocess.DEVNULL)
         self._send_message({"pid": self._child.pid}, type="start")
-        reader = threading.Thread(target=self._relay, daemon=True)
-        reader.start()
-        returncode = self._child.wait()
-        sweep(self._child.pid, ORPHAN_SECONDS)
-        reader.join(ORPHAN_SECONDS)
-        self.returncode = returncode
+        self._reader.start()
+        self.returncode = self._child.wait()
+
+    def bury(self) -> None:
+        """End the orphans of a process that has ended, and show its last words."""
+        if self._child is not None:
+            sweep(self._child.pid, ORPHAN_SECONDS)
+            self._reader.join(ORPHAN_SECONDS)
 
     def _relay(self) -> None:
         with self._child.stdout as lines:

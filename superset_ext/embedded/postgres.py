@@ -21,7 +21,13 @@ from superset_ext.errors import StackError
 USER = "postgres"
 START_SECONDS = 60.0
 MAJOR = "18"
-OPTIONS = ("max_connections=200", "listen_addresses=127.0.0.1", "timezone=UTC", "log_timezone=UTC")
+OPTIONS = (
+    "max_connections=200",
+    "listen_addresses=127.0.0.1",
+    "timezone=UTC",
+    "log_timezone=UTC",
+    "log_checkpoints=off",
+)
 # The server refuses to run as root, whatever the data. Root of one user namespace can be somebody else in
 # another, and still owns its files; no account is made and no folder is opened to others.
 AS_SOMEBODY = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")

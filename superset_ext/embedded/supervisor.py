@@ -74,27 +74,32 @@ class Supervisor:
         """Run a part again and again. The thread must outlive its child: a death signal is tied to the thread."""
         pause = 0.0
         while not self._stopping.is_set():
-            began = time.monotonic()
-            how = self._run(part, colour)
-            if self._stopping.is_set():
-                return
-            if not self._steady:
-                self._failure = f"{part.name} {how} while it was starting; it says why above"
-                return
+            began, process = time.monotonic(), Running(part, colour)
+            how = self._run(process)
             pause = 0.0 if time.monotonic() - began > STEADY_SECONDS else min(LONGEST_PAUSE, pause * 2 + 1)
-            self.say(f"{part.name} {how}; starting it again" + (f" in {pause:.0f} s" if pause > 1 else ""))
-            self._stopping.wait(pause)
+            again = self._again(part.name, how, pause)
+            process.bury()
+            if not again or self._stopping.wait(pause):
+                return
 
-    def _run(self, part: Part, colour: str) -> str:
-        process = Running(part, colour)
+    def _run(self, process: Running) -> str:
         try:
             process.run(events=self)
         except OSError as error:
             return f"could not be started ({error})"
         finally:
             with self._lock:
-                self._pids.pop(part.name, None)
+                self._pids.pop(process.name, None)
         return ending(process.returncode or 0)
+
+    def _again(self, name: str, how: str, pause: float) -> bool:
+        if self._stopping.is_set():
+            return False
+        if not self._steady:
+            self._failure = f"{name} {how} while it was starting; it says why above"
+            return False
+        self.say(f"{name} {how}; starting it again" + (f" in {pause:.0f} s" if pause > 1 else ""))
+        return True
 
     def put(self, message: Message) -> None:
         """What honcho's process calls: a line to show, or the number of a process that has started."""

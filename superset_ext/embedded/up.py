@@ -97,7 +97,7 @@ def services(stack: Stack) -> list[Part]:
 
 def web_answers(port: int) -> bool:
     """Whether the web server says that it is healthy."""
-    server = HTTPConnection(LOOPBACK, port, timeout=10)
+    server = HTTPConnection(LOOPBACK, port, timeout=START_SECONDS)  # it is queued while gunicorn boots
     try:
         server.request("GET", "/health")
         return server.getresponse().status == HTTPStatus.OK
