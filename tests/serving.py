@@ -91,7 +91,7 @@ def worker(config: Path, env: Mapping[str, str], log: Path) -> Iterator[subproce
 
 @dataclass
 class Client:
-    """A user with a session, a JWT and a CSRF token, as Superset's own pages have."""
+    """A user with a session and a CSRF token, as Superset's own pages have."""
 
     base: str
     user: str
@@ -99,12 +99,18 @@ class Client:
     http: requests.Session = field(default_factory=requests.Session)
 
     def __post_init__(self) -> None:
+        """Log in with the form, as a browser does: the old chart endpoints take no JWT."""
         login = {"username": self.user, "password": self.password, "provider": "db"}
-        found = self.http.post(f"{self.base}/api/v1/security/login", json=login, timeout=60)
+        token = self.post("/api/v1/security/login", json=login).json()["access_token"]
+        bearer = {"Authorization": f"Bearer {token}"}
+        form = {"username": self.user, "password": self.password, "csrf_token": self._csrf_token(bearer)}
+        self.post("/login/", data=form, headers={"Referer": self.base}).raise_for_status()
+        self.http.headers.update({"X-CSRFToken": self._csrf_token({}), "Referer": self.base})
+
+    def _csrf_token(self, headers: Mapping[str, str]) -> str:
+        found = self.get("/api/v1/security/csrf_token/", headers=headers)
         found.raise_for_status()
-        self.http.headers["Authorization"] = f"Bearer {found.json()['access_token']}"
-        token = self.http.get(f"{self.base}/api/v1/security/csrf_token/", timeout=60).json()["result"]
-        self.http.headers |= {"X-CSRFToken": token, "Referer": self.base}
+        return str(found.json()["result"])
 
     def get(self, path: str, **options: Any) -> requests.Response:
         return self.http.get(f"{self.base}{path}", timeout=120, **options)

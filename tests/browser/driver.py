@@ -37,6 +37,7 @@ class Answer:
     body: str | None
     content_type: str
     status: int
+    text: str
     results: tuple[dict[str, Any], ...]
 
     @property
@@ -125,6 +126,7 @@ def _answer(dashboard_id: int, response: Response) -> Answer:
         body,
         request.headers.get("content-type", ""),
         response.status,
+        response.text(),
         tuple(r for r in results or [] if isinstance(r, dict)),
     )
 

@@ -1,0 +1,43 @@
+"""What the log says, once the recorders have flushed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+COLUMNS = (
+    "cache_hits", "cache_misses", "miss_cold", "miss_forced", "miss_disabled", "miss_error", "miss_rejected",
+    "miss_evicted", "miss_expired", "sets", "sets_skipped", "errors",
+)  # fmt: skip
+
+
+def totals(url: str, **where: Any) -> Mapping[str, int]:
+    """The sums of the counts of the rows that `where` names."""
+    sums = ", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in COLUMNS)
+    conditions = " AND ".join(f"{name} = :{name}" for name in where) or "true"
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            statement = f"SELECT {sums} FROM superset_ext.cache_performance_log WHERE {conditions}"
+            row = connection.execute(text(statement), where).mappings().one()
+            return {name: int(row[name]) for name in COLUMNS}
+    except SQLAlchemyError:
+        return dict.fromkeys(COLUMNS, 0)
+    finally:
+        engine.dispose()
+
+
+def awaited(
+    url: str, done: Callable[[Mapping[str, int]], bool], seconds: float = 30.0, **where: Any
+) -> Mapping[str, int]:
+    """The totals as soon as they are `done`, or as they are when time is up."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = totals(url, **where)
+        if done(found) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.2)
