@@ -13,8 +13,6 @@ CREATE TABLE IF NOT EXISTS superset_ext.cache_performance_log (
     scope text,
     cache_hits bigint NOT NULL DEFAULT 0,
     cache_misses bigint NOT NULL DEFAULT 0,
-    stale_hits bigint NOT NULL DEFAULT 0,
-    coalesced bigint NOT NULL DEFAULT 0,
     miss_cold bigint NOT NULL DEFAULT 0,
     miss_expired bigint NOT NULL DEFAULT 0,
     miss_invalidated bigint NOT NULL DEFAULT 0,
@@ -60,10 +58,8 @@ COMMENT ON COLUMN superset_ext.cache_performance_log.dataset_id IS 'Superset''s 
 COMMENT ON COLUMN superset_ext.cache_performance_log.chart_id IS 'Superset''s chart (slice); NULL as above.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.dashboard_id IS 'Superset''s dashboard; NULL as above.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.scope IS 'Channel that asked: web, embedded, celery, report, cli or warm; NULL as above.';
-COMMENT ON COLUMN superset_ext.cache_performance_log.cache_hits IS 'Reads answered from the cache, those that waited for another caller''s answer included.';
+COMMENT ON COLUMN superset_ext.cache_performance_log.cache_hits IS 'Reads answered from the cache.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.cache_misses IS 'Reads that the cache did not answer: the sum of the miss_ columns.';
-COMMENT ON COLUMN superset_ext.cache_performance_log.stale_hits IS 'Hits answered with an entry past its age, within grace.';
-COMMENT ON COLUMN superset_ext.cache_performance_log.coalesced IS 'Hits that waited for another caller''s answer.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.miss_cold IS 'Misses: never stored, as far as is remembered.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.miss_expired IS 'Misses: the entry''s time was over.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.miss_invalidated IS 'Misses: what the entry was read from has changed since.';
@@ -87,19 +83,19 @@ COMMENT ON COLUMN superset_ext.cache_performance_log.hit_histogram IS 'Times tha
 COMMENT ON COLUMN superset_ext.cache_performance_log.miss_histogram IS 'Times from the read that missed until the value was there to be stored.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.saved_ms IS 'Milliseconds that the answers of the hits had cost to compute.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.memory_usage IS 'Bytes that the region''s server used at the flush, all of its databases together; NULL where it was not asked or did not answer.';
-COMMENT ON COLUMN superset_ext.cache_performance_log.evictions IS 'Keys that the region''s server has evicted since the last row that says so, over all processes, in one row of a flush. Regions of one server each carry that server''s evictions: do not add them up.';
+COMMENT ON COLUMN superset_ext.cache_performance_log.evictions IS 'Keys that the server evicted since the log''s last word on it. Each is in one row only, over all processes and over the regions that share a server, so that SUM(evictions) is right; the server does not say which of its regions they were of.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.hit_ratio IS 'cache_hits / (cache_hits + cache_misses), 0 to 1; NULL where there was no read.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.response_time IS 'Mean in milliseconds of what hits took and of the time until misses had their value; NULL where there was neither.';
 
--- The last count of evictions of each region's server: Redis counts since its start, and all processes of
--- Superset see the same count, so that only one of them may turn a difference into rows.
+-- The last count of evictions of each server: Redis counts since its start, and all processes of Superset and
+-- all regions of a server see the same count, so that only one of them may turn a difference into a row.
 CREATE TABLE IF NOT EXISTS superset_ext.cache_server_counter (
-    cache_type text PRIMARY KEY,
+    server text PRIMARY KEY,
     evicted_keys bigint NOT NULL,
     sampled_at timestamptz NOT NULL DEFAULT now()
 );
 
 COMMENT ON TABLE superset_ext.cache_server_counter IS 'What of the servers'' own counters is in cache_performance_log already.';
-COMMENT ON COLUMN superset_ext.cache_server_counter.cache_type IS 'Region.';
-COMMENT ON COLUMN superset_ext.cache_server_counter.evicted_keys IS 'Keys evicted since the region''s server started, as last seen.';
+COMMENT ON COLUMN superset_ext.cache_server_counter.server IS 'Host and port, as in the region''s URL; of a Sentinel also the service.';
+COMMENT ON COLUMN superset_ext.cache_server_counter.evicted_keys IS 'Keys evicted since the server started, as last seen.';
 COMMENT ON COLUMN superset_ext.cache_server_counter.sampled_at IS 'When it was seen.';

@@ -21,7 +21,8 @@ from superset_ext.db import MISSING, LogDatabase
 from superset_ext.errors import LogUnavailable
 from superset_ext.monitor.counts import Batch, Key
 from superset_ext.monitor.retention import maintain
-from superset_ext.monitor.writer import Sampler, write
+from superset_ext.monitor.sample import Sampler
+from superset_ext.monitor.writer import write
 from superset_ext.settings import Settings
 from superset_ext.signals import Outcome, outcome
 
@@ -191,12 +192,12 @@ class Recorder:
     def _write_or_make(self, batch: Batch) -> bool:
         """Write; where the tables are not there yet, make them first: no deployment step is needed for the log."""
         try:
-            return write(self._database, batch, self._sampler)
+            return write(self._database, self._settings, batch, self._sampler)
         except LogUnavailable as error:
             if error.sqlstate not in MISSING:
                 raise
         self._database.apply_schema()
-        return write(self._database, batch, self._sampler)
+        return write(self._database, self._settings, batch, self._sampler)
 
     def _maintain(self) -> None:
         """What beat should have done: without one, the log would grow for ever."""

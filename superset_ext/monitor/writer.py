@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from os import getpid
 from typing import Any
@@ -14,12 +13,9 @@ from superset_ext.db import LogDatabase
 from superset_ext.errors import LogUnavailable
 from superset_ext.monitor.counts import Batch, Counts, Key
 from superset_ext.monitor.histogram import pairs
+from superset_ext.monitor.sample import Sample, Sampler, sample
+from superset_ext.settings import Settings
 from superset_ext.signals import Miss, Stored
-
-logger = logging.getLogger(__name__)
-
-# Bytes used, and keys evicted since its start, of each region's server.
-Sampler = Callable[[], Mapping[str, tuple[int, int]]]
 
 TABLE = "cache_performance_log"
 _COLUMNS = (
@@ -40,15 +36,9 @@ _CREATE = "SELECT superset_ext.create_day_partition(%s, %s)"
 # Waits until the server is done with an earlier try of this batch, whichever way that ended.
 _LOCK_BATCH = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))"
 _WRITTEN = f"SELECT FROM superset_ext.{TABLE} WHERE batch = %s AND created_at >= %s - interval '1 hour' LIMIT 1"
-_LOCK_SAMPLE = "SELECT pg_try_advisory_xact_lock(hashtextextended('superset_ext.sample', 0))"
-_OLD_EVICTED = "SELECT cache_type, evicted_keys FROM superset_ext.cache_server_counter"
-_NEW_EVICTED = """
-INSERT INTO superset_ext.cache_server_counter (cache_type, evicted_keys) VALUES (%s, %s)
-ON CONFLICT (cache_type) DO UPDATE SET evicted_keys = EXCLUDED.evicted_keys, sampled_at = now()
-"""
 
 
-def write(database: LogDatabase, batch: Batch, sampler: Sampler | None) -> bool:
+def write(database: LogDatabase, settings: Settings, batch: Batch, sampler: Sampler | None) -> bool:
     """Write the rows of `batch`; whether a partition had to be made for them.
 
     A connection lost while it commits leaves open whether the rows are there. The batch is marked then
@@ -64,7 +54,8 @@ def write(database: LogDatabase, batch: Batch, sampler: Sampler | None) -> bool:
             moment, made = _moment(cursor, batch)
             if batch.in_doubt and _is_written(cursor, batch, moment):
                 return made
-            samples = _samples(cursor, {key.cache_type for key in batch.rows}, sampler)
+            regions = {key.cache_type for key in batch.rows}
+            samples = sample(cursor, sampler, settings, regions) if sampler else {}
             _insert(cursor, batch, moment, samples)
             inserted = True
         return made
@@ -88,41 +79,7 @@ def _moment(cursor: Any, batch: Batch) -> tuple[datetime, bool]:
     return moment, True
 
 
-def _samples(cursor: Any, regions: set[str], sampler: Sampler | None) -> dict[str, tuple[int, int]]:
-    """Memory used by the server of each region, and the keys it evicted since the log's last word on it.
-
-    One process samples at a time, under a lock; otherwise an older count could be stored over a newer
-    one and be taken for a restarted server. Who does not get the lock goes without.
-    """
-    if sampler is None:
-        return {}
-    cursor.execute(_LOCK_SAMPLE)
-    if not cursor.fetchone()[0]:
-        return {}
-    sampled = {region: seen for region, seen in _asked(sampler).items() if region in regions}
-    cursor.execute(_OLD_EVICTED)
-    before = dict(cursor.fetchall())
-    for region, (_, evicted) in sampled.items():
-        cursor.execute(_NEW_EVICTED, (region, evicted))
-    return {region: (memory, _delta(before.get(region), evicted)) for region, (memory, evicted) in sampled.items()}
-
-
-def _asked(sampler: Sampler) -> Mapping[str, tuple[int, int]]:
-    try:
-        return sampler()
-    except Exception:  # noqa: BLE001  (a cache's client may raise anything; its trouble must not hold up the log)
-        logger.debug("superset_ext: the cache servers could not be sampled", exc_info=True)
-        return {}
-
-
-def _delta(before: int | None, now: int) -> int:
-    """Keys evicted since `before`; a count that went down began anew with its server."""
-    if before is None:
-        return 0
-    return now - before if now >= before else now
-
-
-def _insert(cursor: Any, batch: Batch, moment: datetime, samples: Mapping[str, tuple[int, int]]) -> None:
+def _insert(cursor: Any, batch: Batch, moment: datetime, samples: Mapping[str, Sample]) -> None:
     from psycopg2.extras import execute_values  # absent where Superset runs on another database
 
     window = max(batch.ended - batch.started, 0.0)
@@ -131,16 +88,16 @@ def _insert(cursor: Any, batch: Batch, moment: datetime, samples: Mapping[str, t
 
 
 def _values(
-    head: tuple[Any, ...], rows: Mapping[Key, Counts], samples: Mapping[str, tuple[int, int]]
+    head: tuple[Any, ...], rows: Mapping[Key, Counts], samples: Mapping[str, Sample]
 ) -> Iterable[tuple[Any, ...]]:
     told: set[str] = set()
     for key, counts in rows.items():
-        memory, evicted = samples.get(key.cache_type, (None, 0))
+        seen = samples.get(key.cache_type)
         # The first row of a region carries the evictions of all, so that their sum is right.
-        evictions = 0 if key.cache_type in told else evicted
+        evictions = seen.evictions if seen and key.cache_type not in told else 0
         told.add(key.cache_type)
         ids = (_id(key.dataset_id), _id(key.chart_id), _id(key.dashboard_id))
-        yield (*head, key.cache_type, *ids, key.channel, *_numbers(counts), memory, evictions)
+        yield (*head, key.cache_type, *ids, key.channel, *_numbers(counts), seen.memory if seen else None, evictions)
 
 
 def _id(value: int | None) -> int | None:

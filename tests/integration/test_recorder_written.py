@@ -160,6 +160,25 @@ def test_memory_is_on_each_row_and_evictions_add_up(recorder: Maker, database: L
     assert found == {"peak": 30, "evictions": 5 + 0 + 2, "rows": 8, "types": 1}
 
 
+def test_regions_of_one_server_tell_an_eviction_once(recorder: Maker, database: LogDatabase) -> None:
+    """Intent: SUM(evictions) is what the servers evicted, however many regions share one; a region with a server of
+    its own has its own count."""
+    evicted = {"chart_data": (1, 10), "metadata": (1, 10), "thumbnails": (1, 500)}
+    each = recorder(
+        lambda: evicted,
+        redis_url="redis://:secret@cache:6379",
+        thumbnails_url="redis://:secret@other:6379/0",
+    )
+    for grown in (0, 7):
+        evicted = {region: (memory, count + grown) for region, (memory, count) in evicted.items()}
+        for region in evicted:
+            tell(None, region=region)
+        assert each.flush()
+    assert database.rows("SELECT SUM(evictions)::int AS n FROM cache_performance_log") == [{"n": 7 + 7}]
+    servers = database.rows("SELECT server, evicted_keys FROM cache_server_counter ORDER BY server")
+    assert [tuple(row.values()) for row in servers] == [("cache:6379", 17), ("other:6379", 507)]
+
+
 def test_a_sampler_that_raises_does_not_stop_the_log(recorder: Maker, database: LogDatabase) -> None:
     """Intent: Redis's trouble is not the log's."""
 
