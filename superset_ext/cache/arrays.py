@@ -19,7 +19,8 @@ from superset_ext.errors import CodecError
 Array: TypeAlias = np.ndarray[Any, Any]
 Parts: TypeAlias = list[Any]
 
-LONG = 512  # values from which a closer look pays
+LONG = 2000  # values from which a closer look pays (bench/codec.py)
+_SAMPLE = 64  # values that settle most closer looks
 _KINDS = "biufcmM"
 _PLACES = (0, 1, 2, 3, 4)  # decimal places that floats are tried with
 _EXACT = 2.0**53  # above it, floats skip integers
@@ -107,7 +108,7 @@ def _step(numbers: Array, unit: str) -> int:
     second = _PER_SECOND.get(unit, 0)
     above = numbers.view("u8") - np.uint64(int(numbers.min()) % 2**64)
     for step in (86_400 * second, 3600 * second, second, second // 10**3, second // 10**6):
-        if step > 1 and not any((part % np.uint64(step)).any() for part in (above[:LONG], above)):
+        if step > 1 and not any((part % np.uint64(step)).any() for part in (above[:_SAMPLE], above)):
             return step
     return 1
 
@@ -124,7 +125,7 @@ def _floats(array: Array) -> Parts:
         usual = bool((array.view("i8")[missing] == _NAN_BITS).all())
         return _gaps(array, missing) if usual else _planes(array)
     for places in _PLACES:
-        if _is_decimal(array[:LONG], places):
+        if _is_decimal(array[:_SAMPLE], places):
             return _tenths(array, places) if _is_decimal(array, places) else _planes(array)
     return _planes(array)
 

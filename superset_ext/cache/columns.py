@@ -20,10 +20,9 @@ _INDEXES = (pd.Index, pd.DatetimeIndex, pd.TimedeltaIndex, pd.PeriodIndex, pd.In
 
 
 def column_parts(array: Any) -> Parts:
-    """The form of a one-dimensional numpy or pandas array."""
+    """The form of a one-dimensional numpy or pandas extension array."""
     if isinstance(array.dtype, np.dtype):
-        plain = np.asarray(array)
-        return ["objects", objects.object_parts(plain)] if plain.dtype == object else arrays.parts_of(plain)
+        return ["objects", objects.object_parts(array)] if array.dtype == object else arrays.parts_of(array)
     for kind, form, write in _WRITE:
         if isinstance(array.dtype, kind):
             return [form, *write(array)]
@@ -39,6 +38,8 @@ def column_of(parts: Parts) -> Any:
 def index_parts(index: pd.Index) -> Parts:
     """The form of a row or column index."""
     kind = type(index)
+    if kind is pd.Index and index.dtype == object:
+        return ["labels", objects.object_parts(index.to_numpy()), index.name]
     if kind is pd.RangeIndex:
         return ["range", index.start, index.stop, index.step, index.name]
     if kind is pd.MultiIndex:
@@ -54,6 +55,8 @@ def index_parts(index: pd.Index) -> Parts:
 
 def index_of(parts: Parts) -> pd.Index:
     """The index of a form."""
+    if parts[0] == "labels":  # what pd.Index comes to after it has looked at each label
+        return pd.Index._simple_new(objects.objects_of(parts[1]), name=parts[2])
     if parts[0] == "range":
         return pd.RangeIndex(parts[1], parts[2], parts[3], name=parts[4])
     if parts[0] == "multi":

@@ -19,6 +19,7 @@ from superset_ext.cache.scalars import Mutable
 from superset_ext.cache.scalars import objects as object_array
 from superset_ext.errors import CodecError
 
+_SAMPLE = 500
 FEW = 0.3  # share of distinct strings, in a sample, up to which a dictionary pays
 _NONE = type(None)
 
@@ -77,8 +78,10 @@ def _read_sparse(places: Parts, filled: Parts) -> Array:
 
 def _strings(values: list[str]) -> Parts | None:
     """A dictionary where few are distinct, as a sample says."""
-    sample = values[:: max(1, len(values) // LONG)]
-    if len(values) < LONG or len(set(sample)) > FEW * len(sample):
+    if len(values) < LONG:
+        return None
+    sample = values[:: len(values) // _SAMPLE]
+    if len(set(sample)) > FEW * len(sample):
         return None
     try:
         encoded = pa.array(values, type=pa.string()).dictionary_encode()
@@ -93,8 +96,12 @@ def _read_words(codes: Parts, words: list[str]) -> Array:
     return object_array(words).take(array_of(codes))
 
 
-def _as(dtype: str) -> Callable[[list[Any]], Parts | None]:
+def _as(dtype: str, least: int = 0) -> Callable[[list[Any]], Parts | None]:
+    """By way of numpy, from `least` values on: fewer of what msgpack knows are quicker as a list."""
+
     def write(values: list[Any]) -> Parts | None:
+        if len(values) < least:
+            return None
         try:
             return ["python", parts_of(np.array(values, dtype=dtype))]
         except OverflowError:
@@ -124,9 +131,9 @@ def _decimals(values: list[Decimal]) -> Parts:
 
 _WRITE: dict[type, Callable[[list[Any]], Parts | None]] = {
     str: _strings,
-    bool: _as("?"),
-    int: _as("i8"),
-    float: _as("f8"),
+    bool: _as("?", LONG),
+    int: _as("i8", LONG),
+    float: _as("f8", LONG),
     Decimal: _decimals,
     dt.date: _as("M8[D]"),
     dt.datetime: _datetimes,

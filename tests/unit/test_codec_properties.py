@@ -62,7 +62,7 @@ def test_values(value: Any) -> None:
 @st.composite
 def frames(draw: st.DrawFn) -> pd.DataFrame:
     rows = draw(st.integers(0, 6))
-    repeats = draw(st.sampled_from([1, 1, 200]))
+    repeats = draw(st.sampled_from([1, 1, arrays.LONG]))
     columns = [draw(_column(rows)) for _ in range(draw(st.integers(0, 4)))]
     labels = draw(st.lists(st.text(max_size=2) | st.integers(0, 2), min_size=len(columns), max_size=len(columns)))
     frame = pd.DataFrame({n: np.tile(column, repeats) for n, column in enumerate(columns)}, index=range(rows * repeats))
