@@ -194,6 +194,7 @@ class TestStamps:
             assert cache.get("k") is None
             cache.set("k", CHART)
         assert [event.result for event in events] == [Stored.STORED, Miss.FORCED]
+        assert events[1].size == 0  # no bytes were fetched in vain
         assert why(cache) is None
 
     def test_forcing_concerns_charts_alone(self, valkey: Valkey) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -18,6 +19,7 @@ from superset_ext.signals import Miss
 from tests.regions import heard, make_region
 
 SLOTS = 16384
+CLUSTERED = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"]
 WAIT_SECONDS = 30.0
 
 
@@ -44,8 +46,7 @@ def is_whole(server: Valkey) -> bool:
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Valkey]]:
     """Three primaries with a third of the slots each."""
-    args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]
-    made = [Valkey(tmp_path_factory.mktemp(f"node{n}"), port=bus_port(), args=args) for n in range(3)]
+    made = [Valkey(tmp_path_factory.mktemp(f"node{n}"), port=bus_port(), args=CLUSTERED) for n in range(3)]
     try:
         form([server.start() for server in made])
         yield made
@@ -190,16 +191,45 @@ def test_a_node_that_is_no_cluster(valkey: Valkey) -> None:
     assert cache.set("k", 1) is False
 
 
-def test_one_node_dies(cache: RegionCache, nodes: list[Valkey]) -> None:
-    """Intent: last of this file, since it breaks the cluster: its keys are misses, and quick ones."""
+def until(ready: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + WAIT_SECONDS
+    while not ready():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
+def follow(server: Valkey, replica: Valkey) -> None:
+    """Make `replica` a node that has all that `server` has."""
+    name = call(server, "CLUSTER MYID")
+    replica.start()
+    call(replica, "CLUSTER MEET", "127.0.0.1", server.port)
+    until(lambda: name in call(replica, "CLUSTER", "NODES"), "the replica does not join")  # type: ignore
+    call(replica, "CLUSTER REPLICATE", name)
+    until(lambda: call(replica, "INFO", "replication").get("master_link_status") == "up", "no replication")  # type: ignore
+
+
+def test_one_node_dies(cache: RegionCache, nodes: list[Valkey], tmp_path: Path) -> None:
+    """Intent: its keys are quick misses, and its replica is found when the cluster has promoted it.
+
+    Last of this file, since it breaks the cluster.
+    """
     keys = [f"k{number}" for number in range(30)]
     cache.set_many(dict.fromkeys(keys, 1))
     home = owner(nodes, "{chart_~}")
     victim = next(server for server in nodes if server is not home)
     mine = next(key for key in keys if owner(nodes, f"chart_{key}") is victim)
-    victim.kill()
-    for _ in range(8):
+    replica = Valkey(tmp_path, port=bus_port(), args=CLUSTERED)
+    try:
+        follow(victim, replica)
+        victim.kill()
+        for _ in range(8):
+            assert cache.get(mine) is None
+        started = time.perf_counter()
         assert cache.get(mine) is None
-    started = time.perf_counter()
-    assert cache.get(mine) is None
-    assert time.perf_counter() - started < 0.05
+        assert time.perf_counter() - started < 0.05
+        until(lambda: call(replica, "ROLE")[0] == b"master", "no failover")  # type: ignore[index]
+        promoted = time.monotonic()
+        until(lambda: cache.get(mine) == 1, "the replica is not found")
+        assert time.monotonic() - promoted < 5
+    finally:
+        replica.stop()

@@ -329,11 +329,13 @@ def test_a_fork(fresh_valkey: Maker) -> None:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
+        signal.alarm(20)  # a child that waits for an answer that its parent took ends here
         ok = all(cache.get("k") == "parent" for _ in range(50)) and opened.state is State.CLOSED
         os.write(writer, b"1" if ok else b"0")
         os._exit(0)
     assert all(cache.get("k") == "parent" for _ in range(50))
     os.waitpid(child, 0)
+    os.close(writer)
     assert os.read(reader, 1) == b"1"
     assert opened.state is State.OPEN
     assert cache.get("k") == "parent"

@@ -52,6 +52,13 @@ class Sentinel:
         except redis.RedisError:
             return False
 
+    def fails_over(self) -> bool:
+        """Whether it agrees to; before it has heard of the replica's state, it does not."""
+        try:
+            return bool(self.client.execute_command("SENTINEL FAILOVER", "charts"))
+        except redis.ResponseError:
+            return False
+
     def primary(self) -> int:
         return int(self.client.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", "charts")[1])
 
@@ -91,7 +98,7 @@ def test_failover(servers: tuple[Valkey, Valkey, Sentinel]) -> None:
     assert state.set("k", 1)
     assert chart.get("k") == state.get("k") == 1
     until(lambda: bool(redis.Redis.from_url(f"{replica.url}/4").exists("filter_k")), "not replicated")
-    sentinel.client.execute_command("SENTINEL FAILOVER", "charts")
+    until(sentinel.fails_over, "Sentinel finds the replica no good")
     until(lambda: sentinel.primary() == replica.port, "no failover")
     promoted = redis.Redis.from_url(f"{replica.url}/3")
     until(lambda: works(chart) and bool(promoted.exists("chart_new")), "the old primary is still used")
