@@ -12,6 +12,7 @@ import pytest
 
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
+from tests.stack import READY, RunningStack, Up
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +50,24 @@ def fresh_valkey(tmp_path: Path) -> Iterator[Callable[..., Valkey]]:
     yield make
     for server in made:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def superset_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """The whole embedded stack with its examples, once a session.
+
+    TEST_STACK=<state directory> takes one that runs already, and leaves it running.
+    """
+    if running := os.environ.get("TEST_STACK"):
+        yield RunningStack.on(Path(running))
+        return
+    state_dir = tmp_path_factory.mktemp("stack") / "state"
+    up = Up(state_dir)
+    try:
+        up.wait_for(READY)
+        yield RunningStack.on(state_dir, up)
+    finally:
+        up.end()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
