@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,16 @@ def by_process(database: LogDatabase) -> list[int]:
     return [row["n"] for row in rows]
 
 
-def test_eight_threads_lose_nothing_while_it_flushes(database: LogDatabase) -> None:
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads that take turns all the time, so that what needs a lock and has none goes wrong."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_eight_threads_lose_nothing_while_it_flushes(database: LogDatabase, hasty_threads: None) -> None:
     """Intent: a count is in exactly one batch, whatever is flushed at that moment."""
     recorder = Recorder(database, load({"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "0.01"}))
     recorder.start()
