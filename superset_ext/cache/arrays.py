@@ -19,7 +19,7 @@ from superset_ext.errors import CodecError
 Array: TypeAlias = np.ndarray[Any, Any]
 Parts: TypeAlias = list[Any]
 
-LONG = 2000  # values from which a closer look pays (bench/codec.py)
+LONG = 8192  # values from which a closer look pays (bench/codec.py)
 _SAMPLE = 64  # values that settle most closer looks
 _KINDS = "biufcmM"
 _PLACES = (0, 1, 2, 3, 4)  # decimal places that floats are tried with
@@ -39,7 +39,7 @@ def parts_of(array: Array) -> Parts:
     if kind not in _KINDS:
         raise CodecError(f"a column of the dtype {array.dtype} cannot be stored")
     if len(array) < LONG or not array.dtype.isnative or kind in "bc":
-        return ["raw", array.dtype.str, array.tobytes()]
+        return _raw(array)
     array = np.ascontiguousarray(array)
     if kind in "iu":
         return _integers(array, 1)
@@ -56,6 +56,10 @@ def array_of(parts: Parts) -> Array:
     if form is None:
         raise CodecError(f"an entry holds an unknown column, {parts[0]!r}")
     return form(*parts[1:])
+
+
+def _raw(array: Array) -> Parts:
+    return ["raw", array.dtype.str, array.tobytes()]
 
 
 def _read_raw(dtype: str, data: bytes) -> Array:
@@ -91,10 +95,6 @@ def _unshuffle(data: bytes, dtype: str) -> Array:
     return planes.T.copy().view(dtype).reshape(-1)
 
 
-def _planes(array: Array) -> Parts:
-    return ["planes", array.dtype.str, _shuffle(array)]
-
-
 def _times(array: Array) -> Parts:
     missing = np.isnat(array)
     if missing.any():
@@ -119,15 +119,15 @@ def _read_times(dtype: str, numbers: Parts) -> Array:
 
 def _floats(array: Array) -> Parts:
     if array.dtype != np.float64:
-        return _planes(array)
+        return _raw(array)
     missing = np.isnan(array)
     if missing.any():
         usual = bool((array.view("i8")[missing] == _NAN_BITS).all())
-        return _gaps(array, missing) if usual else _planes(array)
+        return _gaps(array, missing) if usual else _raw(array)
     for places in _PLACES:
         if _is_decimal(array[:_SAMPLE], places):
-            return _tenths(array, places) if _is_decimal(array, places) else _planes(array)
-    return _planes(array)
+            return _tenths(array, places) if _is_decimal(array, places) else _raw(array)
+    return _raw(array)
 
 
 def _is_decimal(array: Array, places: int) -> bool:
@@ -151,7 +151,7 @@ def _read_tenths(places: int, whole: Parts) -> Array:
 def _gaps(array: Array, missing: Array) -> Parts:
     """Where values are missing, and the array with a value of its own in those places."""
     if missing.all():
-        return _planes(array)
+        return _raw(array)
     filled = array.copy()
     filled[missing] = array[int(np.argmin(missing))]
     return ["gaps", parts_of(np.flatnonzero(missing)), parts_of(filled)]
@@ -166,7 +166,6 @@ def _read_gaps(places: Parts, filled: Parts) -> Array:
 _FORMS: dict[str, Callable[..., Array]] = {
     "raw": _read_raw,
     "ints": _read_integers,
-    "planes": lambda dtype, data: _unshuffle(data, dtype),
     "times": _read_times,
     "tenths": _read_tenths,
     "gaps": _read_gaps,

@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-import pyarrow as pa
 
 from superset_ext.cache.arrays import LONG, Array, Parts, array_of, parts_of
 from superset_ext.cache.scalars import Mutable
@@ -32,6 +31,8 @@ def object_parts(array: Array) -> Parts:
     """
     values = array.tolist()
     kinds = set(map(type, values))
+    if len(values) >= LONG and kinds <= {str, _NONE} and (words := _strings(values)):
+        return words
     if len(kinds) == 2 and _NONE in kinds and next(iter(kinds - {_NONE})) in _WRITE:
         return _sparse(values, next(iter(kinds - {_NONE})))
     return _typed(values, next(iter(kinds))) if len(kinds) == 1 else _mixed(values, kinds)
@@ -76,20 +77,14 @@ def _read_sparse(places: Parts, filled: Parts) -> Array:
     return array
 
 
-def _strings(values: list[str]) -> Parts | None:
-    """A dictionary where few are distinct, as a sample says."""
-    if len(values) < LONG:
-        return None
+def _strings(values: list[Any]) -> Parts | None:
+    """A dictionary where few are distinct, as a sample says. (`pd.factorize` ends strings at a nul.)"""
     sample = values[:: len(values) // _SAMPLE]
     if len(set(sample)) > FEW * len(sample):
         return None
-    try:
-        encoded = pa.array(values, type=pa.string()).dictionary_encode()
-    except (pa.ArrowException, UnicodeError):  # a lone surrogate, or more than 2 GB
-        return None
-    if not isinstance(encoded, pa.DictionaryArray):
-        return None
-    return ["words", parts_of(encoded.indices.to_numpy()), encoded.dictionary.to_pylist()]
+    words = {word: code for code, word in enumerate(dict.fromkeys(values))}
+    codes = np.fromiter(map(words.__getitem__, values), dtype=np.int64, count=len(values))
+    return ["words", parts_of(codes), list(words)]
 
 
 def _read_words(codes: Parts, words: list[str]) -> Array:
@@ -126,11 +121,11 @@ def _timedeltas(values: list[dt.timedelta]) -> Parts | None:
 
 def _decimals(values: list[Decimal]) -> Parts:
     texts = list(map(str, values))
-    return ["decimal", _strings(texts) or ["list", texts]]
+    return ["decimal", object_parts(object_array(texts))]
 
 
 _WRITE: dict[type, Callable[[list[Any]], Parts | None]] = {
-    str: _strings,
+    str: lambda values: ["list", values],
     bool: _as("?", LONG),
     int: _as("i8", LONG),
     float: _as("f8", LONG),

@@ -16,7 +16,7 @@ import pytest
 from superset_ext.cache import codec
 from tests.same import assert_same
 
-MANY = 3000  # rows above which columns take their compact forms
+MANY = 9000  # rows above which columns take their compact forms
 DAY = pd.date_range("2026-01-01", periods=3)
 MOMENTS = ("2026-01-01", "1970-01-01T01:02:03")
 WORKDAY = pd.offsets.CustomBusinessDay(holidays=["2026-01-02"])
