@@ -9,8 +9,11 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from superset_ext.cache.region import RegionCache
+from superset_ext.cache.topology import safe_url
 from superset_ext.errors import SupersetExtError
 from superset_ext.install import EXTENSION, Package, regions
+from superset_ext.monitor.retention import maintain
 
 LAST_DAY = (
     "SELECT cache_type, SUM(cache_hits) AS hits, SUM(cache_misses) AS misses FROM superset_ext.cache_performance_log"
@@ -32,6 +35,7 @@ def upgrade(as_json: bool) -> None:
     if database is None:
         raise click.ClickException("no log database; set SUPERSET_EXT_LOG_DATABASE_URL to a PostgreSQL URL")
     applied = _clear(database.apply_schema)
+    _clear(lambda: maintain(database, _package().settings))
     click.echo(json.dumps({"applied": applied}) if as_json else f"Log database: {_what(applied)}.")
 
 
@@ -42,7 +46,7 @@ def status(as_json: bool) -> None:
     """Each cache region: its server, its memory, its hits and misses of the last day."""
     package = _package()
     counts = _counts(package)
-    rows = [_row(name, cache, counts.get(name, (0, 0))) for name, cache in regions(current_app).items()]
+    rows = [_row(package, name, cache, counts.get(name, (0, 0))) for name, cache in regions(current_app).items()]
     if as_json:
         click.echo(json.dumps({"regions": rows, "left_alone": package.left_alone}, indent=2))
     else:
@@ -70,18 +74,19 @@ def _what(applied: list[str]) -> str:
 
 
 def _counts(package: Package) -> dict[str, tuple[int, int]]:
-    if package.database is None:
+    database = package.database
+    if database is None:
         return {}
-    rows = _clear(lambda: package.database.rows(LAST_DAY))  # type: ignore[union-attr]
+    rows = _clear(lambda: database.rows(LAST_DAY))
     return {row["cache_type"]: (int(row["hits"] or 0), int(row["misses"] or 0)) for row in rows}
 
 
-def _row(name: str, cache: Any, counts: tuple[int, int]) -> dict[str, Any]:
+def _row(package: Package, name: str, cache: RegionCache, counts: tuple[int, int]) -> dict[str, Any]:
     info = cache.server_info()
     hits, misses = counts
     return {
         "region": name,
-        "server": cache.safe_url,
+        "server": safe_url(package.settings.region_url(name)),
         "reachable": info is not None,
         "used_memory": info.used_memory if info else None,
         "policy": info.policy if info else None,

@@ -10,7 +10,8 @@ is nothing to import, and Superset runs as stock.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Mapping, MutableMapping
 from types import FrameType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -116,17 +117,17 @@ def _stock(name: str) -> Any:
 
 
 def _importer() -> Mapping[str, Any]:
-    """The namespace of the config that star-imports this module.
+    """The names of the config that star-imports this module, and of the configs that import that one in turn.
 
-    A config named by `SUPERSET_CONFIG_PATH` is never in `sys.modules`, so the frame is the only way to it.
+    A config named by `SUPERSET_CONFIG_PATH` is never in `sys.modules`, so the frames are the only way to it.
     """
+    configs: list[MutableMapping[str, Any]] = []
     frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        module = str(frame.f_globals.get("__name__", ""))
-        if frame.f_code.co_name == "<module>" and module != __name__:
-            return frame.f_globals
+    while frame is not None and frame.f_globals.get("__name__") != "superset.config":
+        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") != __name__:
+            configs.append(frame.f_globals)
         frame = frame.f_back
-    return {}
+    return ChainMap(*configs)
 
 
 try:

@@ -158,7 +158,7 @@ def channel() -> Channel:
 def _id(value: Any) -> int | None:
     try:
         return int(value) if value else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

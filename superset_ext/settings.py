@@ -90,7 +90,9 @@ class RegionSettings(_Table):
     backend: Literal["redis", "metastore"] = Field(
         "redis", description="`redis`, or `metastore` for Superset's own (filter_state and explore_form_data only)."
     )
-    url: RedisUrl | None = Field(None, description="Redis of this region; `SUPERSET_EXT_REDIS_URL` where not set.")
+    url: RedisUrl | None = Field(
+        None, repr=False, description="Redis of this region; `SUPERSET_EXT_REDIS_URL` where not set."
+    )
     db: int = Field(
         0, ge=0, le=1023, description="Redis database number, where the URL names none (a cluster has only 0)."
     )
@@ -121,16 +123,16 @@ class Settings(_Table):
     """What concerns the package as a whole."""
 
     redis_url: RedisUrl | None = Field(
-        None, description="Redis or Valkey of all regions. Without it Superset runs as stock."
+        None, repr=False, description="Redis or Valkey of all regions. Without it Superset runs as stock."
     )
     database_url: DatabaseUrl | None = Field(
-        None, description="Superset's metadata database. Superset's own setting where not set."
+        None, repr=False, description="Superset's metadata database. Superset's own setting where not set."
     )
     log_database_url: PostgresqlUrl | None = Field(
-        None, description="PostgreSQL of the log tables; the metadata database where that is PostgreSQL."
+        None, repr=False, description="PostgreSQL of the log tables; the metadata database where that is PostgreSQL."
     )
     broker_url: str | None = Field(
-        None, description="Celery's broker; database 0 of `SUPERSET_EXT_REDIS_URL` where not set."
+        None, repr=False, description="Celery's broker; database 0 of `SUPERSET_EXT_REDIS_URL` where not set."
     )
     read_timeout_ms: int = Field(50, ge=1, description="Milliseconds of silence that a read from Redis may last.")
     connect_timeout_ms: int = Field(200, ge=1, description="Milliseconds to connect to Redis.")

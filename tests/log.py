@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError
 
+UNDEFINED_TABLE = ("42P01", "3F000")
 COLUMNS = (
     "cache_hits", "cache_misses", "miss_cold", "miss_forced", "miss_disabled", "miss_error", "miss_rejected",
-    "miss_evicted", "miss_expired", "sets", "sets_skipped", "errors",
+    "miss_evicted", "miss_expired", "sets", "sets_too_large", "sets_refused", "sets_memory", "errors",
 )  # fmt: skip
 
 
@@ -25,8 +26,10 @@ def totals(url: str, **where: Any) -> Mapping[str, int]:
             statement = f"SELECT {sums} FROM superset_ext.cache_performance_log WHERE {conditions}"
             row = connection.execute(text(statement), where).mappings().one()
             return {name: int(row[name]) for name in COLUMNS}
-    except SQLAlchemyError:
-        return dict.fromkeys(COLUMNS, 0)
+    except ProgrammingError as error:
+        if error.orig.pgcode not in UNDEFINED_TABLE:
+            raise
+        return dict.fromkeys(COLUMNS, 0)  # no recorder has flushed yet, so nobody has made the tables
     finally:
         engine.dispose()
 

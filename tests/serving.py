@@ -77,12 +77,12 @@ def worker(config: Path, env: Mapping[str, str], log: Path) -> Iterator[subproce
     """A Celery worker with two children, ready to take tasks."""
     command = [
         sys.executable, "-m", "celery", "--app=superset.tasks.celery_app:app", "worker", "--pool=prefork", "-c", "2",
-        "-O", "fair", "--without-gossip", "--without-mingle",
+        "-O", "fair", "--loglevel", "info",
     ]  # fmt: skip
     full = {**env, "SUPERSET_CONFIG_PATH": str(config), "PYTHONPATH": str(ROOT)}
     with process(command, full, log) as started:
         deadline = time.monotonic() + START_SECONDS
-        while " ready." not in (log.read_text() if log.exists() else ""):
+        while "ready." not in (log.read_text() if log.exists() else ""):
             if started.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"the worker did not start:\n{log.read_text()[-3000:]}")
             time.sleep(0.2)

@@ -8,6 +8,7 @@ by then.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from superset_ext.settings import Region
 from superset_ext.signals import Miss, Outcome, Stored, outcome
 
 Channel = Literal["web", "embedded", "celery", "report", "cli", "warm"]
+_LOOSE_SECONDS = 300.0
 _PAIRS = 64  # reads remembered outside a frame: enough for the deepest nesting of memoized calls seen
 
 
@@ -118,7 +120,9 @@ def recall(region: str, key: str) -> Read | None:
     if frame is not None:
         return frame.reads.pop((region, key), None)
     reads = _loose.get()
-    return reads.pop((region, key), None) if reads else None
+    read = reads.pop((region, key), None) if reads else None
+    # Outside a frame nothing says where a request ends, and a thread serves many.
+    return read if read is None or time.perf_counter() - read.started < _LOOSE_SECONDS else None
 
 
 def report(key: str, event: Outcome) -> None:

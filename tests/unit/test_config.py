@@ -119,3 +119,22 @@ def test_a_config_of_ones_own_is_chained_as_superset_loads_it(tmp_path: Path, by
         "ours app",
         "{'CACHE_IMPERSONATION': True, 'MINE': True} chart_data redis://cache:6379/0 True",
     ], done.stderr
+
+
+def test_a_config_that_imports_another_is_chained_whole(tmp_path: Path) -> None:
+    """Intent: the official compose project's overrides file is star-imported by its superset_config.py."""
+    (tmp_path / "overrides.py").write_text("from superset_ext.config import *\n")
+    (tmp_path / "superset_config.py").write_text(
+        "FEATURE_FLAGS = {'ALERT_REPORTS': True}\nclass CeleryConfig:\n    broker_url = 'redis://own/9'\n"
+        "CELERY_CONFIG = CeleryConfig\nfrom overrides import *\n"
+    )
+    code = "import superset.config as c; print(c.FEATURE_FLAGS['ALERT_REPORTS'], c.CELERY_CONFIG.broker_url)"
+    env = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
+        "SUPERSET_EXT_REDIS_URL": "redis://cache:6379",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip().splitlines()[-1] == "True redis://own/9", done.stderr

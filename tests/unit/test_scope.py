@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -84,8 +85,15 @@ def test_other_regions_are_told_at_once_and_every_time() -> None:
 
 def test_reads_outside_a_frame_are_bounded() -> None:
     """Intent: a thread that lives for weeks does not collect reads that no set ever follows."""
+    now = time.perf_counter()
     for number in range(1000):
-        remember("metadata", str(number), Read(number, 0.0))
+        remember("metadata", str(number), Read(number, now))
     assert recall("metadata", "0") is None
-    assert recall("metadata", "999") == Read(999, 0.0)
+    assert recall("metadata", "999") == Read(999, now)
     assert recall("metadata", "999") is None
+
+
+def test_a_read_of_an_earlier_request_is_not_taken_for_this_ones() -> None:
+    """Intent: a get that missed an hour ago, in a thread that still lives, does not say what a set cost."""
+    remember("metadata", "old", Read(1, time.perf_counter() - 3600))
+    assert recall("metadata", "old") is None

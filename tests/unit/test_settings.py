@@ -53,6 +53,14 @@ def test_password_is_never_in_the_message() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_password_is_not_in_the_settings_repr() -> None:
+    """Intent: settings that end up in a traceback or a log say no password."""
+    names = ("REDIS_URL", "CHART_DATA_URL", "BROKER_URL")
+    urls = {f"SUPERSET_EXT_{name}": f"redis://:hunter2@{name.lower()}/0" for name in names}
+    databases = {f"SUPERSET_EXT_{n}": "postgresql://u:hunter2@h/d" for n in ("DATABASE_URL", "LOG_DATABASE_URL")}
+    assert "hunter2" not in repr(load(urls | databases))
+
+
 def test_every_knob_has_help_and_a_variable_that_sets_it() -> None:
     """Intent: no knob without documentation, and none that the environment cannot reach."""
     assert all(len(k.help) > 15 for k in knobs())
