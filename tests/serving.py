@@ -49,7 +49,7 @@ def web(config: Path, env: Mapping[str, str], *, threads: int = 8, workers: int 
     port = free_port()
     command = [
         sys.executable, "-m", "gunicorn", "-w", str(workers), "-k", "gthread", "--threads", str(threads),
-        "--timeout", "120", "-b", f"{LOOPBACK}:{port}", "superset.app:create_app()",
+        "--timeout", "120", "--graceful-timeout", "3", "-b", f"{LOOPBACK}:{port}", "superset.app:create_app()",
     ]  # fmt: skip
     full = {**env, "SUPERSET_CONFIG_PATH": str(config), "PYTHONPATH": str(ROOT)}
     log = config.with_suffix(".log")

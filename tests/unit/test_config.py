@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from superset_ext.cache.region import RegionCache
 
+from superset_ext.cache.region import RegionCache
 from superset_ext.config import broker_url, celery_config, names
 from superset_ext.settings import load
 
