@@ -82,6 +82,14 @@ def run() -> dict[str, float]:
     }
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print a table and the JSON."""
     logging.disable(logging.WARNING)  # that nobody answers is meant
-    print(json.dumps(run(), indent=2))
+    found = run()
+    for name, value in found.items():
+        print(f"{name.removesuffix('_us').replace('_', ' '):<22}{value:>8} µs an operation")
+    print(json.dumps({"recorder": found}))
+
+
+if __name__ == "__main__":
+    main()

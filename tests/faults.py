@@ -42,10 +42,14 @@ class Load:
 
     Every other request is for a chart that nobody has asked for before, so that there are always reads that could
     hit and sets that could be stored.
+
+    Attributes:
+        pace: seconds that each client waits between two requests; with none, they ask all that the machine bears.
     """
 
     clients: list[Client]
     dataset: int
+    pace: float = 0.0
     asked: list[Asked] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -56,6 +60,7 @@ class Load:
         while not self._stop.is_set():
             turn += 1
             self._ask(client, Chart(self.dataset, limit=next(self._limits) if turn % 2 else 100 + turn % 6))
+            self._stop.wait(self.pace)
 
     def _ask(self, client: Client, chart: Chart) -> None:
         began = time.monotonic()

@@ -1,0 +1,1 @@
+"""Measurements beside stock Superset: ratios that hold on any machine, and JSON to keep."""
