@@ -18,7 +18,7 @@ from pandas._libs.internals import BlockPlacement
 from pandas.core.internals import BlockManager, make_block
 from pandas.core.internals.blocks import get_block_type
 
-from superset_ext.cache.arrays import LONG, Array, Parts
+from superset_ext.cache.arrays import SHORT, Array, Parts
 from superset_ext.cache.columns import column_of, column_parts, index_of, index_parts
 
 _TIMES = {"M": pd.arrays.DatetimeArray, "m": pd.arrays.TimedeltaArray}
@@ -48,7 +48,7 @@ def _block_parts(block: Any, frame: pd.DataFrame) -> Parts:
     if not isinstance(dtype, np.dtype):
         return [places, [column_parts(frame._get_column_array(place)) for place in places]]
     table = block.values._ndarray if dtype.kind in "mM" else block.values
-    if dtype.kind == "O" or table.shape[1] >= LONG:
+    if dtype.kind == "O" or table.shape[1] >= SHORT:
         return [places, [column_parts(column) for column in table]]
     return [places, None, column_parts(table.ravel())]
 

@@ -13,13 +13,14 @@ from uuid import UUID
 
 import numpy as np
 
-from superset_ext.cache.arrays import LONG, Array, Parts, array_of, parts_of
+from superset_ext.cache.arrays import SHORT, Array, Parts, array_of, parts_of
 from superset_ext.cache.scalars import Mutable
 from superset_ext.cache.scalars import objects as object_array
 from superset_ext.errors import CodecError
 
-_SAMPLE = 500
+_SAMPLE = 250
 FEW = 0.3  # share of distinct strings, in a sample, up to which a dictionary pays
+_BYTE = 256
 _NONE = type(None)
 
 
@@ -31,7 +32,7 @@ def object_parts(array: Array) -> Parts:
     """
     values = array.tolist()
     kinds = set(map(type, values))
-    if len(values) >= LONG and kinds <= {str, _NONE} and (words := _strings(values)):
+    if len(values) >= SHORT and kinds <= {str, _NONE} and (words := _strings(values)):
         return words
     if len(kinds) == 2 and _NONE in kinds and next(iter(kinds - {_NONE})) in _WRITE:
         return _sparse(values, next(iter(kinds - {_NONE})))
@@ -83,8 +84,10 @@ def _strings(values: list[Any]) -> Parts | None:
     if len(set(sample)) > FEW * len(sample):
         return None
     words = {word: code for code, word in enumerate(dict.fromkeys(values))}
-    codes = np.fromiter(map(words.__getitem__, values), dtype=np.int64, count=len(values))
-    return ["words", parts_of(codes), list(words)]
+    codes = map(words.__getitem__, values)
+    if len(words) <= _BYTE:
+        return ["words", ["raw", "u1", bytes(codes)], list(words)]
+    return ["words", parts_of(np.fromiter(codes, dtype=np.int64, count=len(values))), list(words)]
 
 
 def _read_words(codes: Parts, words: list[str]) -> Array:
@@ -126,9 +129,9 @@ def _decimals(values: list[Decimal]) -> Parts:
 
 _WRITE: dict[type, Callable[[list[Any]], Parts | None]] = {
     str: lambda values: ["list", values],
-    bool: _as("?", LONG),
-    int: _as("i8", LONG),
-    float: _as("f8", LONG),
+    bool: _as("?", SHORT),
+    int: _as("i8", SHORT),
+    float: _as("f8", SHORT),
     Decimal: _decimals,
     dt.date: _as("M8[D]"),
     dt.datetime: _datetimes,
