@@ -26,7 +26,7 @@ help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
 up: venv
-	@$(STACK) up --port "$(PORT)" --state-dir "$(STATE_DIR)" $(if $(filter 0,$(EXAMPLES)),--no-examples)
+	@exec $(STACK) up --port "$(PORT)" --state-dir "$(STATE_DIR)" $(if $(filter 0,$(EXAMPLES)),--no-examples)
 
 down env:
 	@test -x .venv/bin/python || { echo "superset_ext: nothing runs here; start it with: make up" >&2; exit 1; }

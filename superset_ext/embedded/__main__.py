@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 from pathlib import Path
 
@@ -26,6 +27,9 @@ def main(argv: list[str]) -> int:
             print(env(state))
     except SupersetExtError as error:
         return _fail(str(error))
+    except BrokenPipeError:  # whoever read our output has left; the interpreter would fail once more at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

@@ -49,14 +49,22 @@ def wait_until(met: Callable[[], bool], seconds: float) -> bool:
 
 
 def group_exists(leader: int) -> bool:
-    """Whether a process group has members left; every part of a stack leads one."""
+    """Whether anything of a process group runs; every part of a stack leads one.
+
+    The dead that nobody has collected do not count: in a container there may be nobody who does.
+    """
     try:
         os.killpg(leader, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # the latter is what macOS says of a group of zombies
         return False
-    except PermissionError:  # macOS says so of a group that has only zombies
+    return any(_runs_in(leader, process) for process in psutil.process_iter())
+
+
+def _runs_in(leader: int, process: psutil.Process) -> bool:
+    try:
+        return os.getpgid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
         return False
-    return True
 
 
 def signal_group(leader: int, number: signal.Signals) -> None:

@@ -91,7 +91,8 @@ class Postgres:
         if version.exists():
             if (found := version.read_text().strip()) != MAJOR:
                 raise StackError(
-                    f"{self.data_dir} is of PostgreSQL {found}, not {MAJOR}; move it away, or set STATE_DIR"
+                    f"{self.data_dir} is of PostgreSQL {found}, not {MAJOR};"
+                    " move it away, or run: make up STATE_DIR=<another>"
                 )
             return
         # initdb refuses a directory that has something in it, so one that was interrupted is made again.

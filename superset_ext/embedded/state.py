@@ -33,6 +33,11 @@ class StateDir:
         self._lock = self.path / "stack.lock"
         self._running = self.path / "running.json"
 
+    @property
+    def has_data(self) -> bool:
+        """Whether a PostgreSQL cluster lies here, of whatever version."""
+        return (self.postgres / "PG_VERSION").exists()
+
     def prepare(self) -> None:
         """Make the directory, and see that it is ours, writable and has room.
 
@@ -62,7 +67,7 @@ class StateDir:
             raise StackError(f"{self.path} was not made by this stack; run: make up STATE_DIR=<a new directory>")
 
     def _refuse_full_disk(self) -> None:
-        needed = LATER_START_BYTES if (self.postgres / "PG_VERSION").exists() else FIRST_START_BYTES
+        needed = LATER_START_BYTES if self.has_data else FIRST_START_BYTES
         free = shutil.disk_usage(self.path).free
         if free < needed:
             raise StackError(

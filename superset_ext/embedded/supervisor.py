@@ -101,6 +101,11 @@ class Supervisor:
         self.say(f"{name} {how}; starting it again" + (f" in {pause:.0f} s" if pause > 1 else ""))
         return True
 
+    @property
+    def has_started(self) -> bool:
+        """Whether there was ever anything to stop."""
+        return bool(self._keepers)
+
     def put(self, message: Message) -> None:
         """What honcho's process calls: a line to show, or the number of a process that has started."""
         if message.type == "line":

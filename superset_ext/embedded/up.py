@@ -81,7 +81,10 @@ def start_servers(stack: Stack, supervisor: Supervisor) -> None:
     Raises:
         StackError: one does not start.
     """
-    stack.postgres.initialise()
+    if not stack.state.has_data:
+        with step("Making the database server's files"):
+            stack.postgres.initialise()
+    stack.postgres.initialise()  # sees to the version of files that are there
     own = base_environment()
     supervisor.start(Part("postgres", stack.postgres.command(), own, signal.SIGINT))  # its fast shutdown
     supervisor.start(Part("valkey", stack.valkey.command(), own))
@@ -136,7 +139,8 @@ def _stop(stack: Stack, supervisor: Supervisor) -> None:
     supervisor.stop(*SERVICES)
     supervisor.stop(*SERVERS)
     stack.state.note(None)
-    supervisor.say("all stopped")
+    if supervisor.has_started:
+        supervisor.say("all stopped")
 
 
 @contextmanager

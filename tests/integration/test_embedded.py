@@ -1,0 +1,114 @@
+"""The embedded stack with its examples, as a person finds it after `make up`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import psutil
+import psycopg2
+import pytest
+import requests
+
+from superset_ext.embedded.ports import LOOPBACK
+from tests.stack import END_SECONDS, READY, RunningStack, embedded, left
+
+# What stock's `superset load_examples` of 6.1.0 makes, counted once in a database of its own.
+STOCK = {"dashboards": 9, "slices": 103, "tables": 21, "table_columns": 709, "sql_metrics": 32, "dashboard_slices": 102}
+STOCK_ROWS = {"flights": 55_105, "birth_names": 75_691, "wb_health_population": 11_770, "long_lat": 261_552}
+
+
+@pytest.fixture
+def stack(superset_stack: RunningStack) -> RunningStack:
+    """Only a stack whose process is ours can be looked at from outside."""
+    if superset_stack.up is None:
+        pytest.skip("the stack of TEST_STACK was started by somebody else")
+    return superset_stack
+
+
+def value(url: str, question: str) -> object:
+    connection = psycopg2.connect(url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(question)
+            row = cursor.fetchone()
+            return row[0] if row else None
+    finally:
+        connection.close()
+
+
+def healthy(url: str) -> bool:
+    return requests.get(f"{url}/health", timeout=END_SECONDS).status_code == 200
+
+
+def test_the_ready_line_is_true(stack: RunningStack) -> None:
+    """It names the URL, and a user and password that can log in."""
+    assert stack.up
+    said = stack.up.wait_for(READY).groupdict()
+    login = {"username": said["user"], "password": said["password"], "provider": "db"}
+    answer = requests.post(f"{said['url']}/api/v1/security/login", json=login, timeout=END_SECONDS)
+    assert answer.status_code == 200
+    assert "access_token" in answer.json()
+
+
+def test_the_examples_are_stock_s(superset_stack: RunningStack) -> None:
+    """Loading by COPY leaves the same dashboards, charts, datasets and columns as stock, and all rows."""
+    metadata = superset_stack.env["SUPERSET_EXT_DATABASE_URL"]
+    assert {table: value(metadata, f"SELECT count(*) FROM {table}") for table in STOCK} == STOCK
+    rows = {table: value(superset_stack.examples_url, f"SELECT count(*) FROM {table}") for table in STOCK_ROWS}
+    assert rows == STOCK_ROWS
+
+
+def test_env_is_for_a_shell(superset_stack: RunningStack) -> None:
+    """`eval` of it gives addresses that answer; the log's tables are found without their schema."""
+    done = embedded("env", "--state-dir", superset_stack.state_dir)
+    assert done.returncode == 0
+    script = 'eval "$1"; printf "%s\\n" "$SUPERSET_URL" "$DATABASE_URL" "$EXAMPLES_URL" "$REDIS_URL"'
+    out = subprocess.run(["sh", "-c", script, "sh", done.stdout], capture_output=True, text=True, check=True).stdout
+    own = superset_stack
+    assert out.split() == [own.url, own.database_url, own.examples_url, own.redis_url]
+    assert value(own.database_url, "SELECT count(*) >= 0 FROM cache_performance_log") is True
+
+
+def test_everything_listens_on_loopback_alone(stack: RunningStack) -> None:
+    """Nobody on the network reaches a development stack."""
+    assert stack.up
+    sockets = [c for p in stack.up.tree() for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
+    assert {c.laddr.ip for c in sockets} == {LOOPBACK}
+    assert len({c.laddr.port for c in sockets}) == 3
+
+
+def test_no_list_of_processes_shows_a_secret(stack: RunningStack) -> None:
+    """Every user of the machine can see command lines."""
+    assert stack.up
+    shown = " ".join(part for process in stack.up.tree() for part in process.cmdline())
+    secrets = [p.read_text().strip() for p in stack.state_dir.iterdir() if p.suffix in (".password", ".key")]
+    assert len(secrets) == 4
+    assert not [secret for secret in secrets if secret in shown]
+    assert all((stack.state_dir / p).stat().st_mode & 0o077 == 0 for p in ("admin.password", "secret.key"))
+
+
+def test_a_second_start_on_it_is_refused(superset_stack: RunningStack, tmp_path: Path) -> None:
+    """On the same state, or on the same port: one line, and the stack that runs is not disturbed."""
+    done = embedded("up", "--state-dir", superset_stack.state_dir)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "a stack already runs on" in done.stderr
+    port = superset_stack.url.rpartition(":")[2]
+    done = embedded("up", "--state-dir", tmp_path / "state", "--port", port)
+    assert f"port {port} is in use; run: make up PORT=<another>" in done.stderr
+    assert healthy(superset_stack.url)
+
+
+def test_a_killed_web_server_is_restarted(stack: RunningStack) -> None:
+    """Said in one line; its workers do not live on with the port; charts are answered again."""
+    assert stack.up
+    before = len(stack.up.lines)
+    web = next(p for p in stack.up.tree() if "gunicorn" in " ".join(p.cmdline()))
+    old = [web, *web.children(recursive=True)]
+    web.kill()
+    stack.up.wait_for(r"\| web was killed by SIGKILL; starting it again$", END_SECONDS, after=before)
+    assert not left(old)
+    stack.up.wait_for(r"web .*Listening at", END_SECONDS, after=before)
+    assert healthy(stack.url)
+    assert len([line for line in stack.up.lines[before:] if re.search(r"stack +\| web", line)]) == 1

@@ -1,0 +1,80 @@
+"""A stack from an interrupted first start to its end, beside another one."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from superset_ext.embedded.leftovers import note
+from superset_ext.embedded.ports import answers
+from superset_ext.embedded.state import StateDir
+from tests.integration.test_embedded import healthy, value
+from tests.stack import END_SECONDS, READY, RunningStack, Up, embedded, left
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def ended(up: Up, number: signal.Signals, ports: list[int]) -> int:
+    """Its status, once nothing of it runs and nothing answers where it did."""
+    tree = up.tree()
+    assert len(tree) > 8
+    status = up.end(number)
+    assert not left(tree, END_SECONDS)
+    assert not [port for port in ports if answers(port)]
+    return status
+
+
+def test_the_life_of_a_stack(superset_stack: RunningStack, tmp_path: Path) -> None:
+    """One story, since each chapter needs the one before: a first start is what takes long.
+
+    Killed outright in the middle of the migrations, it leaves nothing running; the next start goes
+    on from there, and is ready beside the session's stack; Ctrl-C leaves nothing; the start after
+    that has nothing to prepare; `down` ends it.
+    """
+    state_dir = tmp_path / "state"
+    up = Up(state_dir, "--no-examples")
+    up.wait_for("migrations")
+    tree = up.tree()
+    up.process.kill()
+    assert not left(tree, END_SECONDS)
+
+    up = Up(state_dir, "--no-examples", port=up.port)
+    up.wait_for("Preparing Superset's database: done")
+    up.wait_for(READY)
+    mine = RunningStack.on(state_dir, up)
+    assert healthy(mine.url)
+    assert healthy(superset_stack.url)
+    assert value(mine.env["SUPERSET_EXT_DATABASE_URL"], "SELECT count(*) FROM dashboards") == 0
+    ports = list(StateDir(state_dir).running()["ports"].values())
+    assert ended(up, signal.SIGINT, ports) == 0
+
+    up = Up(state_dir, "--no-examples", port=up.port)
+    up.wait_for(READY)
+    assert not [line for line in up.lines if "Preparing" in line or "Loading" in line]
+    assert list(StateDir(state_dir).running()["ports"].values()) == ports
+    tree = up.tree()
+    assert embedded("down", "--state-dir", state_dir).stdout == f"The stack of {state_dir} is stopped.\n"
+    assert up.process.wait(END_SECONDS) == 0
+    assert not left(tree, END_SECONDS)
+    assert embedded("env", "--state-dir", state_dir).returncode == 1
+
+
+def test_what_a_killed_stack_left_is_ended_by_down(tmp_path: Path) -> None:
+    """Where no kernel ends them: what the state directory names is ended, and only if it is that very process."""
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    mine = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    stranger = subprocess.Popen(["sleep", "600"])
+    try:
+        old = {**note(stranger.pid), "started": 1.0}
+        state.note({"supervisor": old, "ports": {}, "parts": {"web": note(mine.pid), "worker": old}})
+        done = embedded("down", "--state-dir", state.path)
+        assert done.stdout == f"Ended what a killed stack had left running on {state.path}: web.\n"
+        assert mine.wait(END_SECONDS) == -signal.SIGTERM
+        assert stranger.poll() is None
+    finally:
+        mine.kill()
+        stranger.kill()

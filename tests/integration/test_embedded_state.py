@@ -1,0 +1,176 @@
+"""What stops a start before anything runs: one line each, that names the fix."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from superset_ext.embedded.__main__ import main
+from superset_ext.embedded.environment import Stack, exports
+from superset_ext.embedded.ports import LOOPBACK
+from superset_ext.embedded.postgres import Postgres
+from superset_ext.embedded.state import StateDir
+from superset_ext.errors import StackError
+from tests.stack import embedded
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Refused:
+    """Runs `up` on a state directory, and gives the one line that it ends with."""
+
+    def up(state_dir: Path, *options: str, **env: str) -> str:
+        done = embedded("up", "--state-dir", state_dir, *options, **env)
+        assert (done.returncode, done.stdout) == (1, ""), done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert done.stderr.startswith("superset_ext: ")
+        return done.stderr
+
+    return up
+
+
+def test_a_port_in_use(refused: Refused, tmp_path: Path) -> None:
+    """Before minutes of preparation, not after."""
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = refused(tmp_path / "state", "--port", port)
+    assert f"port {port} is in use; run: make up PORT=<another>" in line
+
+
+def test_a_folder_of_somebody_else(refused: Refused, tmp_path: Path) -> None:
+    """A `postgres` folder that lies there must not be taken for an unfinished one of ours, and replaced."""
+    precious = tmp_path / "postgres" / "precious"
+    precious.parent.mkdir()
+    precious.write_text("data")
+    assert "was not made by this stack; run: make up STATE_DIR=<a new directory>" in refused(tmp_path)
+    assert precious.read_text() == "data"
+
+
+def test_a_state_directory_that_cannot_be_made(refused: Refused, tmp_path: Path) -> None:
+    """Also where the user is root, whom permissions do not stop."""
+    (tmp_path / "file").touch()
+    assert "run: make up STATE_DIR=<a directory of yours>" in refused(tmp_path / "file" / "state")
+    assert "was not made by this stack" in refused(tmp_path / "file")
+
+
+def test_data_of_another_postgresql(refused: Refused, tmp_path: Path) -> None:
+    """The data is kept, and the line says of which version it is."""
+    StateDir(tmp_path / "state").prepare()
+    data = tmp_path / "state/postgres"
+    data.mkdir()
+    (data / "PG_VERSION").write_text("14\n")
+    assert "is of PostgreSQL 14, not 18; move it away, or run: make up STATE_DIR=<another>" in refused(
+        tmp_path / "state"
+    )
+    assert (data / "PG_VERSION").exists()
+
+
+def test_a_setting_that_is_none(refused: Refused, tmp_path: Path) -> None:
+    """The caller's own settings are checked once, not in each part's log."""
+    line = refused(tmp_path / "state", SUPERSET_EXT_RETENTION_DAY="3")
+    assert "SUPERSET_EXT_RETENTION_DAY is not a setting; did you mean SUPERSET_EXT_RETENTION_DAYS?" in line
+
+
+def test_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the numbers, before anything is written."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - 10**8, 10**8))
+    with pytest.raises(StackError, match=r"95 MB are free on the disk of .*, 1024 MB are needed; free some, or run"):
+        StateDir(tmp_path / "state").prepare()
+
+
+def test_a_disk_that_fills_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback when a write fails on the way."""
+
+    def full(_: StateDir) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(StateDir, "prepare", full)
+    assert main(["up", "--state-dir", str(tmp_path / "state")]) == 1
+    assert capsys.readouterr().err.endswith("is full; free some space, then go on with: make up\n")
+
+
+def test_two_starts_on_one_directory(tmp_path: Path) -> None:
+    """The kernel's lock decides, so a stack that was killed does not count."""
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    with state.locked():
+        state.note({"ports": {"web": 8099}})
+        assert state.is_locked()
+        with pytest.raises(StackError, match=r"a stack already runs on .*, at port 8099; stop it with: make down"):
+            state.locked().__enter__()
+    assert not state.is_locked()
+
+
+def test_secrets_are_made_once_and_kept_to_their_owner(tmp_path: Path) -> None:
+    """A second start signs with the same key; no other user reads it."""
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    first = state.secret("secret.key")
+    assert state.secret("secret.key") == first
+    assert stat.S_IMODE((state.path / "secret.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(state.path.stat().st_mode) == 0o700
+
+
+def test_a_server_s_port_is_kept_until_it_is_taken(tmp_path: Path) -> None:
+    """Bookmarked addresses stay; a stranger on the port does not stop the start."""
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    kept = state.port("postgres")
+    assert state.port("postgres") == kept
+    with socket.create_server((LOOPBACK, kept)):
+        assert state.port("postgres") != kept
+
+
+def test_an_interrupted_initdb_is_done_again(tmp_path: Path) -> None:
+    """A folder without a finished cluster in it is replaced, so that the next start goes on."""
+    server = Postgres(tmp_path / "postgres")
+    for half in (tmp_path / "postgres", tmp_path / "postgres.new"):
+        half.mkdir()
+        (half / "base").mkdir()
+    server.start()
+    try:
+        assert server.url().startswith("postgresql://")
+        server.wait()
+    finally:
+        server.stop()
+
+
+def test_env_and_down_of_nothing(tmp_path: Path) -> None:
+    """They say so, and make no directory."""
+    state_dir = tmp_path / "state"
+    done = embedded("env", "--state-dir", state_dir)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"superset_ext: no stack runs on {state_dir}; start one with: make up\n"
+    done = embedded("down", "--state-dir", state_dir)
+    assert (done.returncode, done.stdout) == (0, f"Nothing runs on {state_dir}.\n")
+    assert not state_dir.exists()
+
+
+def test_exports_are_safe_for_a_shell() -> None:
+    """`eval` of a path with a quote and a space gives the path."""
+    assert exports({"A": "it's $HOME"}) == """export A='it'"'"'s $HOME'"""
+
+
+def test_what_the_parts_are_told_is_free_of_the_caller_s_superset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell that was set up for another Superset does not mix the two; our own settings pass."""
+    for name in ("SUPERSET_CONFIG", "SUPERSET_SECRET_KEY", "FLASK_APP", "PYTHONPATH", "PGHOST"):
+        monkeypatch.setenv(name, "foreign")
+    monkeypatch.setenv("SUPERSET_EXT_RETENTION_DAYS", "7")
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    (state.path / "postgres.password").write_text("secret")
+    env = Stack.on(state, 8088).environment
+    assert "foreign" not in env.values()
+    assert env["SUPERSET_EXT_RETENTION_DAYS"] == "7"
