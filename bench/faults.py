@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.reads import region, value
+from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from tests.charts import dataset_id
@@ -24,6 +26,7 @@ from tests.faults import CLIENTS, CONFIG, FAULTS, Load
 from tests.serving import Client, web
 from tests.stack import READY, RunningStack, Up
 
+OPERATIONS = 500
 REQUESTS = 60
 PACE = 1.0  # seconds between two requests of a client: a machine at its limit only measures its limit
 SETTLED_SECONDS = 1.5  # after which the circuit is open, if it opens at all
@@ -72,8 +75,31 @@ def _one(name: str, site: tuple[Valkey, Postgres], clients: list[Client], datase
     }
 
 
+def _left_alone(valkey: Valkey) -> dict[str, float]:
+    """Milliseconds that the cache takes of a request, a get that misses and a set: Redis in order, circuit open."""
+    cache = region(valkey.url)
+    found: dict[str, float] = {}
+    answer = value(100)
+    for state in ("in_order", "open"):
+        took = [_once(cache, f"{state}{n}", answer) for n in range(OPERATIONS)]
+        found |= {f"{state}_ms": round(statistics.median(took), 3), f"{state}_ms_max": round(max(took), 3)}
+        if state == "in_order":
+            valkey.kill()
+            for n in range(20):
+                cache.get(f"opens{n}")
+    valkey.start()
+    return found
+
+
+def _once(cache: RegionCache, key: str, answer: Any) -> float:
+    started = time.perf_counter()
+    cache.get(key)
+    cache.set(key, answer)
+    return (time.perf_counter() - started) * 1000
+
+
 def run() -> dict[str, Any]:
-    """The figures of each fault."""
+    """The figures of each fault, and what the cache takes of a request."""
     with stack() as running, tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         valkey, log = Valkey(folder / "valkey").start(), Postgres(folder / "log").start()
@@ -87,7 +113,8 @@ def run() -> dict[str, Any]:
             with web(folder / "config.py", env) as url:
                 clients = [Client(url, running.user, running.password) for _ in range(CLIENTS)]
                 dataset = dataset_id(clients[0], "birth_names")
-                return {name: _one(name, (valkey, log), clients, dataset) for name in FAULTS}
+                faults = {name: _one(name, (valkey, log), clients, dataset) for name in FAULTS}
+            return {"faults": faults, "cache": _left_alone(valkey)}
         finally:
             valkey.stop()
             log.stop()
@@ -97,12 +124,16 @@ def main() -> None:
     """Print a table and the JSON."""
     figures = run()
     print(f"{'fault':<16}{'requests':>9}{'not 200':>9}{'ms before':>11}{'ms during':>11}{'added':>8}{'recovery s':>12}")
-    for name, row in figures.items():
+    for name, row in figures["faults"].items():
         print(
             f"{name:<16}{row['requests']:>9}{row['not_200']:>9}{row['ms_before']:>11}{row['ms_during']:>11}"
             f"{row['added_ms']:>8}{row['recovery_s']!s:>12}"
         )
-    print(json.dumps({"faults": figures}))
+    cache = figures["cache"]
+    print("\na get and a set, ms    median      max")
+    for state, words in (("in_order", "Redis in order"), ("open", "circuit open")):
+        print(f"{words:<20}{cache[f'{state}_ms']:>9}{cache[f'{state}_ms_max']:>9}")
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def region(url: str) -> RegionCache:
 def stock(url: str) -> RedisCache:
     """Flask-Caching's backend, as Superset's documentation sets it up."""
     config = {"CACHE_REDIS_URL": f"{url}/4", "CACHE_KEY_PREFIX": "stock_", "CACHE_REDIS_DB": 4}
-    return RedisCache.factory(None, config, [], {})
+    return RedisCache.factory(None, config, [], {})  # type: ignore[no-untyped-call,no-any-return]
 
 
 class Turns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
@@ -97,16 +98,23 @@ def _row(package: Package, name: str, cache: RegionCache, counts: tuple[int, int
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
+    """A table; what reads a pipe has no width of its own."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("region", "server", "reachable", "memory", "policy", "hits 24 h", "misses 24 h", "hit ratio")
+    table = Table(box=None, pad_edge=False)
+    for name in ("region", "server", "reached", "memory", "policy", "hits 24 h", "misses 24 h", "hit ratio"):
+        table.add_column(name, no_wrap=True, justify="left" if name in ("region", "server", "policy") else "right")
     for row in rows:
-        memory = f"{row['used_memory'] / 1024**2:.1f} MiB" if row["reachable"] else "–"
-        ratio = "–" if row["hit_ratio"] is None else f"{row['hit_ratio']:.1%}"
-        reachable = "yes" if row["reachable"] else "no"
-        table.add_row(
-            row["region"], row["server"], reachable, memory, row["policy"] or "–", str(row["hits"]),
-            str(row["misses"]), ratio,
-        )  # fmt: skip
-    Console().print(table)
+        table.add_row(*_cells(row))
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    memory = f"{row['used_memory'] / 1024**2:.1f} MiB" if row["reachable"] else "–"
+    ratio = "–" if row["hit_ratio"] is None else f"{row['hit_ratio']:.1%}"
+    reached = "yes" if row["reachable"] else "no"
+    return (
+        row["region"], row["server"], reached, memory, row["policy"] or "–",
+        str(row["hits"]), str(row["misses"]), ratio,
+    )  # fmt: skip
