@@ -183,7 +183,12 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the table and the JSON."""
     measured = run()
     print(table(measured))
-    print(json.dumps(measured))
+    print(json.dumps({"codec": measured}))
+
+
+if __name__ == "__main__":
+    main()
