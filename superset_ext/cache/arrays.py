@@ -19,7 +19,7 @@ from superset_ext.errors import CodecError
 Array: TypeAlias = np.ndarray[Any, Any]
 Parts: TypeAlias = list[Any]
 
-SHORT = 2000  # values below which nothing pays but to copy them (bench/codec.py)
+SHORT = 500  # values below which nothing pays but to copy them (bench/codec.py)
 LONG = 8192  # values from which it pays to reorder bytes
 _SAMPLE = 64  # values that settle most closer looks
 _KINDS = "biufcmM"

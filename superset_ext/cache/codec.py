@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import threading
 from typing import Any
 
 import msgpack
@@ -25,6 +26,9 @@ from superset_ext.errors import CodecError
 
 PLAIN, PICKLED = "msgpack1", "msgpack1+pickle"
 NAMES = (PLAIN, PICKLED)
+_SWOLLEN = 1 << 20  # bytes
+_IDLE = 4  # packers kept by a thread
+_LOCAL = threading.local()
 
 
 class TruthyList(list[Any]):
@@ -56,7 +60,9 @@ def encode(value: Any) -> tuple[str, bytes]:
 
 
 def _encode(value: Any, surrogates: str | None) -> tuple[str, bytes]:
-    writer = _Writer(surrogates)
+    writers: dict[str | None, _Writer] = _LOCAL.__dict__.setdefault("writers", {})
+    writer = writers.get(surrogates) or writers.setdefault(surrogates, _Writer(surrogates))
+    writer.pickled = False
     data = writer.pack(value)
     return (PICKLED if writer.pickled else PLAIN), data
 
@@ -79,17 +85,25 @@ def decode(name: str, data: bytes | memoryview) -> Any:
 
 
 class _Writer:
-    """Packs one value; `pickled` says afterwards whether anything had to be pickled."""
+    """Packs values one after the other; `pickled` says whether anything had to be pickled since it was set."""
 
     def __init__(self, surrogates: str | None) -> None:
         self.pickled = False
         self._surrogates = surrogates
+        self._idle: list[Any] = []
 
     def pack(self, value: Any) -> bytes:
         """The bytes of a value, of any depth."""
-        # A Packer cannot be used again from within its own hook, so each level has its own.
-        packer = msgpack.Packer(default=self._extend, strict_types=True, unicode_errors=self._surrogates)
-        return packer.pack(value)  # type: ignore[no-any-return]
+        # A Packer cannot be used again from within its own hook, so each level has its own. They are kept, but
+        # not those that a large value has swollen: each begins with 1 MB, and the system takes its time over that.
+        packer = self._idle.pop() if self._idle else self._packer()
+        data: bytes = packer.pack(value)
+        if len(data) < _SWOLLEN and len(self._idle) < _IDLE:
+            self._idle.append(packer)
+        return data
+
+    def _packer(self) -> Any:
+        return msgpack.Packer(default=self._extend, strict_types=True, unicode_errors=self._surrogates)
 
     def _extend(self, value: Any) -> msgpack.ExtType | list[Any]:
         kind = type(value)

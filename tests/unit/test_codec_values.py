@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -154,3 +155,22 @@ def test_enums_are_looked_up_in_known_packages_only() -> None:
         data = msgpack.packb(msgpack.ExtType(ENUM, msgpack.packb(parts)))
         with pytest.raises(CodecError):
             codec.decode(codec.PICKLED, data)
+
+
+def test_one_value_leaves_no_trace_in_the_next() -> None:
+    """What packs is kept by the thread: neither a pickle, an error nor a large value may show afterwards."""
+    assert codec.encode(complex(1))[0] == codec.PICKLED
+    with pytest.raises(CodecError):
+        codec.encode({"a": [(1, Response("secret"))]})
+    assert_same(again({"a": (b"x" * (2 << 20), (1, "\ud800"))}), {"a": (b"x" * (2 << 20), (1, "\ud800"))})
+    name, data = codec.encode([(1, ())])
+    assert name == codec.PLAIN
+    assert_same(codec.decode(name, data), [(1, ())])
+
+
+def test_threads_do_not_mix_their_values() -> None:
+    """Requests are served by threads at once."""
+    values = [{"df": pd.DataFrame({"a": [n] * 50}), "t": (n, (str(n),))} for n in range(200)]
+    with ThreadPoolExecutor(8) as threads:
+        for value, back in zip(values, threads.map(again, values), strict=True):
+            assert_same(back, value)
