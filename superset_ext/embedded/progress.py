@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 Report = Callable[..., None]
 
@@ -31,12 +31,12 @@ def step(title: str) -> Iterator[Report]:
 
 @contextmanager
 def _live(title: str) -> Iterator[Report]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(highlight=False), transient=True) as progress:
         task = progress.add_task(title, total=None)
 
         def report(what: str, share: float | None = None) -> None:
-            progress.update(task, description=f"{title}: {what}", total=share and 1.0, completed=share or 0)
+            progress.update(task, description=f"{title}: {what}" + ("" if share is None else f" {share:.0%}"))
 
         yield report
 
