@@ -164,7 +164,10 @@ class Settings(_Table):
     )
     retention_days: int = Field(30, ge=1, description="Days that raw rows of the log are kept.")
     partitions_ahead: int = Field(3, ge=1, le=60, description="Day partitions created ahead.")
-    maintenance_cron: Cron = Field("15 3 * * *", description="When partitions are created and dropped, in UTC.")
+    maintenance_cron: Cron = Field(
+        "15 3 * * *",
+        description="When partitions are created and dropped, by Celery's clock: UTC, unless its `timezone` is set.",
+    )
 
     metadata: RegionSettings
     query_results: RegionSettings
