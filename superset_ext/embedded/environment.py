@@ -74,22 +74,28 @@ class Stack:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of Superset's processes."""
-        return base_environment() | {
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "SUPERSET_CONFIG_PATH": str(ROOT / "superset_config.py"),
-            "SUPERSET_HOME": str(self.state.home),
-            "SUPERSET_SECRET_KEY": self.state.secret("secret.key", 42),
-            "SUPERSET_EXT_REDIS_URL": self.valkey.url,
-            "SUPERSET_EXT_DATABASE_URL": self.postgres.url(METADATA),
-            "SUPERSET__SQLALCHEMY_EXAMPLES_URI": self.postgres.url(EXAMPLES),
-            "GUNICORN_CMD_ARGS": "--no-control-socket",  # all gunicorns of a user would share the one in their home
-            "SUPERSET_BIND": LOOPBACK,
-            "SUPERSET_PORT": str(self.port),
-            "SUPERSET_BEAT_SCHEDULE": str(self.state.schedule),
-            "SUPERSET_ADMIN_USER": ADMIN,
-            "SUPERSET_ADMIN_PASSWORD": self.password,
-        }
+        # One machine runs everything here, the browser too, and Valkey may wait for its turn on a core.
+        patient = {"SUPERSET_EXT_READ_TIMEOUT_MS": "250"}
+        return (
+            patient
+            | base_environment()
+            | {
+                "PYTHONPATH": str(ROOT),
+                "PYTHONUNBUFFERED": "1",
+                "SUPERSET_CONFIG_PATH": str(ROOT / "superset_config.py"),
+                "SUPERSET_HOME": str(self.state.home),
+                "SUPERSET_SECRET_KEY": self.state.secret("secret.key", 42),
+                "SUPERSET_EXT_REDIS_URL": self.valkey.url,
+                "SUPERSET_EXT_DATABASE_URL": self.postgres.url(METADATA),
+                "SUPERSET__SQLALCHEMY_EXAMPLES_URI": self.postgres.url(EXAMPLES),
+                "GUNICORN_CMD_ARGS": "--no-control-socket",  # all gunicorns of a user would share the one in their home
+                "SUPERSET_BIND": LOOPBACK,
+                "SUPERSET_PORT": str(self.port),
+                "SUPERSET_BEAT_SCHEDULE": str(self.state.schedule),
+                "SUPERSET_ADMIN_USER": ADMIN,
+                "SUPERSET_ADMIN_PASSWORD": self.password,
+            }
+        )
 
 
 def base_environment() -> dict[str, str]:
