@@ -16,8 +16,6 @@ from tests.charts import Chart, dataset_id
 from tests.log import awaited
 from tests.serving import Client, web, worker
 
-pytestmark = pytest.mark.timeout(400)
-
 CONFIG = """
 FEATURE_FLAGS = {{"GLOBAL_ASYNC_QUERIES": True}}
 GLOBAL_ASYNC_QUERIES_JWT_SECRET = "a-secret-of-the-test-that-is-long-enough"

@@ -16,7 +16,6 @@ from tests.faults import CLIENTS, CONFIG, FAULTS, Load
 from tests.log import awaited, totals
 from tests.serving import Client, web
 
-pytestmark = pytest.mark.timeout(300)
 REQUESTS = 40  # that have to be answered during each fault
 TRACES = {
     "killed": ("miss_error", "errors"),
