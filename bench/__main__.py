@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-PARTS = ("codec", "reads", "recorder", "faults")
+PARTS = ("codec", "captured", "reads", "recorder", "faults")
 
 for name in PARTS:
     part = import_module(f"bench.{name}")

@@ -146,7 +146,8 @@ def _chart_id(url: str, body: str | None) -> int | None:
         form = json.loads(in_url[0]) if in_url else json.loads(body or "").get("form_data", {})
     except ValueError:
         return None
-    return form.get("slice_id")
+    found = form.get("slice_id")
+    return None if found is None else int(found)
 
 
 def chromium() -> str | None:
