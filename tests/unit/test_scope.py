@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 from superset_ext.cache.scope import Read, Scope, framed, recall, remember, report
-from superset_ext.signals import Miss, Outcome, Stored, outcome
+from superset_ext.signals import Miss, Outcome, Stored
+from tests.regions import heard
 
 CHART = "chart_data"
-
-
-@contextmanager
-def heard() -> Iterator[list[Outcome]]:
-    events: list[Outcome] = []
-
-    def listen(_: Any, event: Outcome) -> None:
-        events.append(event)
-
-    with outcome.connected_to(listen):
-        yield events
 
 
 def test_nested_charts_pair_their_own_sets() -> None:
