@@ -4,7 +4,7 @@
 set -eu
 
 usage() {
-  echo "usage: entrypoint.sh init|web|worker|beat|worker-beat" >&2
+  echo "usage: entrypoint.sh init|web|worker|warmer|beat|worker-beat" >&2
   exit 64 # EX_USAGE
 }
 
@@ -53,8 +53,16 @@ run_web() {
 
 run_worker() {
   # Neither gossip nor mingle: nothing here listens to other workers, and both cost messages all day.
+  # Warming's queue has a worker of its own, the warmer.
   exec celery --app=superset.tasks.celery_app:app worker --pool=prefork -O fair --loglevel=INFO \
-    --concurrency="${SUPERSET_CELERY_CONCURRENCY:-2}" --without-gossip --without-mingle "$@"
+    --queues=celery --concurrency="${SUPERSET_CELERY_CONCURRENCY:-2}" --without-gossip --without-mingle "$@"
+}
+
+run_warmer() {
+  # A worker of its own for warming's queue, at the lowest priority: what it does, nobody is waiting for.
+  exec nice -n 19 celery --app=superset.tasks.celery_app:app worker --pool=prefork -O fair --loglevel=INFO \
+    --hostname=warm@%h --queues=superset_ext_warm --concurrency=1 --prefetch-multiplier=1 \
+    --without-gossip --without-mingle
 }
 
 run_beat() {
@@ -69,7 +77,7 @@ run_worker_beat() {
 
 [ $# -eq 1 ] || usage
 case $1 in
-  init | web | worker | beat | worker-beat) ;;
+  init | web | worker | warmer | beat | worker-beat) ;;
   *) usage ;;
 esac
 settle

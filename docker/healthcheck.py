@@ -1,4 +1,4 @@
-"""Is this part of Superset alive? `healthcheck.py web|worker|beat` exits 0, or 1 with one line that says what is wrong.
+"""Is this part of Superset alive? `healthcheck.py web|worker|warmer|beat` exits 0, or 1 with one line that says what is wrong.
 
 It loads neither Superset nor Flask: the usual `celery --app=superset… inspect ping` costs nine seconds of CPU
 each time it is asked, this costs less than one.
@@ -41,7 +41,7 @@ def web() -> None:
         raise Unhealthy(f"/health on port {port} answers {status}")
 
 
-def worker() -> None:
+def worker(name: str = "celery") -> None:
     """The worker of this host answers a ping that goes through the broker.
 
     Raises:
@@ -51,7 +51,7 @@ def worker() -> None:
 
     from superset_ext.settings import current, with_database
 
-    settings, node = current(), f"celery@{socket.gethostname()}"
+    settings, node = current(), f"{name}@{socket.gethostname()}"
     app = Celery(broker=settings.broker_url or with_database(settings.redis_url or "", 0))
     # A client connects for ever by default; Docker would end it without a word.
     app.conf.update(broker_connection_retry=False, broker_transport_options={"socket_connect_timeout": ANSWER_SECONDS})
@@ -61,6 +61,15 @@ def worker() -> None:
         raise Unhealthy(f"the broker does not answer: {type(error).__name__}") from None
     if not answers:
         raise Unhealthy(f"{node} does not answer")
+
+
+def warmer() -> None:
+    """The worker of warming's queue answers.
+
+    Raises:
+        Unhealthy: see `worker`.
+    """
+    worker("warm")
 
 
 def beat() -> None:
@@ -78,7 +87,7 @@ def beat() -> None:
         raise Unhealthy(f"{schedule} was last written {silence:.0f} s ago")
 
 
-ROLES: dict[str, Callable[[], None]] = {"web": web, "worker": worker, "beat": beat}
+ROLES: dict[str, Callable[[], None]] = {"web": web, "worker": worker, "warmer": warmer, "beat": beat}
 
 
 def main(argv: list[str]) -> int:

@@ -10,11 +10,13 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from superset_ext import warming
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.topology import safe_url
 from superset_ext.errors import SupersetExtError
 from superset_ext.install import EXTENSION, Package, regions
 from superset_ext.monitor.retention import maintain
+from superset_ext.settings import TARGETS, Targets
 
 LAST_DAY = (
     "SELECT cache_type, SUM(cache_hits) AS hits, SUM(cache_misses) AS misses FROM superset_ext.cache_performance_log"
@@ -54,6 +56,50 @@ def status(as_json: bool) -> None:
         _print(rows)
     if not all(row["reachable"] for row in rows):
         raise click.ClickException("a region does not reach its Redis; check SUPERSET_EXT_REDIS_URL and the server")
+
+
+def _numbers(_context: click.Context, option: click.Parameter, value: tuple[str, ...]) -> tuple[int, ...] | str:
+    """`all`, or ids, in one list or in several."""
+    words = [word for part in value for word in part.replace(",", " ").split()]
+    if option.name == "dashboards" and words == ["all"]:
+        return "all"
+    try:
+        return tuple(int(word) for word in words)
+    except ValueError:
+        raise click.BadParameter(f"{' '.join(words)!r} is no list of ids") from None
+
+
+@perf.command()
+@with_appcontext
+@click.option("--dashboards", multiple=True, callback=_numbers, metavar="all|ID,…", help="Dashboards.")
+@click.option("--charts", multiple=True, callback=_numbers, metavar="ID,…", help="Charts.")
+@click.option("--datasets", multiple=True, callback=_numbers, metavar="ID,…", help="What is asked of datasets.")
+@click.option("--tags", multiple=True, metavar="NAME", help="Dashboards, charts and datasets with a tag.")
+@click.option("--target", "targets", multiple=True, type=click.Choice(TARGETS), help="What is used most.")
+@click.option("--limit", type=click.IntRange(1), help="How many of what is used most.")
+@click.option("--budget-seconds", type=click.FloatRange(0, min_open=True), help="Seconds of queries to spend.")
+@click.option("--concurrency", type=click.IntRange(1, 64), help="Requests at a time.")
+@click.option("--batch-size", type=click.IntRange(1, 1000), help="Items that a worker takes at a time.")
+@click.option("--timeout", type=click.IntRange(1), help="Seconds that one item may take.")
+@click.option("--wait", is_flag=True, help="Show the progress, and end when the run does.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def warm(wait: bool, as_json: bool, **named: Any) -> None:
+    """Warm charts beforehand; without a target, show the schedules and the last runs."""
+    package = _package()
+    if package.database is None:
+        raise click.ClickException("no log database; set SUPERSET_EXT_LOG_DATABASE_URL to a PostgreSQL URL")
+    options = _options(named)
+    if options.is_empty():
+        warming.show(package.database, package.settings, as_json)
+    else:
+        _clear(lambda: warming.run(package.database, package.settings, options, wait, as_json))
+
+
+def _options(named: dict[str, Any]) -> Targets:
+    given = {name: value for name, value in named.items() if value not in (None, ())}
+    if given.get("dashboards") == "all":
+        given = {**given, "all_dashboards": True, "dashboards": ()}
+    return Targets(**given)
 
 
 def _package() -> Package:

@@ -56,15 +56,19 @@ def celery_config(settings: Settings, own: Any) -> Any:
     """
     if own is None:
         return None  # Celery is switched off
-    from superset_ext.monitor.tasks import beat_schedule
+    from superset_ext.monitor import tasks as monitor
+    from superset_ext.warm import tasks as warm
+    from superset_ext.warm.service import QUEUE
 
     read: Callable[[str, Any], Any] = (
         own.get if isinstance(own, Mapping) else lambda name, default: getattr(own, name, default)
     )
-    imports, schedule = _celery_names(read)
+    imports, schedule, routes, queues, default = _celery_names(read)
     added = {
-        imports: (*read(imports, ()), "superset_ext.monitor.tasks"),
-        schedule: {**read(schedule, {}), **beat_schedule(settings)},
+        imports: (*read(imports, ()), monitor.__name__, warm.__name__),
+        schedule: {**read(schedule, {}), **monitor.beat_schedule(settings), **warm.beat_schedule(settings)},
+        routes: _routes(read(routes, None), warm.ROUTES),
+        queues: _queues(read(queues, None), read(default, "celery"), QUEUE),
     }
     if str(read("broker_url", "")).startswith("sqla+sqlite"):
         added |= {"broker_url": broker_url(settings), "result_backend": broker_url(settings)}
@@ -75,10 +79,30 @@ def celery_config(settings: Settings, own: Any) -> Any:
     return type("CeleryConfig", (base,), {**values, **added})
 
 
-def _celery_names(read: Callable[[str, Any], Any]) -> tuple[str, str]:
+def _celery_names(read: Callable[[str, Any], Any]) -> tuple[str, ...]:
     """Celery refuses a config that mixes its old names with its new ones."""
     old = read("CELERY_IMPORTS", None) is not None or read("CELERYBEAT_SCHEDULE", None) is not None
-    return ("CELERY_IMPORTS", "CELERYBEAT_SCHEDULE") if old else ("imports", "beat_schedule")
+    if old:
+        return "CELERY_IMPORTS", "CELERYBEAT_SCHEDULE", "CELERY_ROUTES", "CELERY_QUEUES", "CELERY_DEFAULT_QUEUE"
+    return "imports", "beat_schedule", "task_routes", "task_queues", "task_default_queue"
+
+
+def _routes(own: Any, ours: Mapping[str, Any]) -> Any:
+    """Celery takes a dict, or routers in order, of which the first that knows a task decides."""
+    if own is None or isinstance(own, Mapping):
+        return {**(own or {}), **ours}
+    return [dict(ours), *(own if isinstance(own, list | tuple) else [own])]
+
+
+def _queues(own: Any, default: str, warm: str) -> Any:
+    """What a worker without `-Q` consumes: all that it did, and warming's queue, so that no worker need be added."""
+    from kombu import Queue
+
+    if isinstance(own, Mapping):
+        return {**own, warm: own.get(warm, {"exchange": warm, "routing_key": warm})}
+    kept = list(own or [Queue(default, routing_key=default)])
+    there = any(getattr(queue, "name", queue) == warm for queue in kept)
+    return kept if there else [*kept, Queue(warm, routing_key=warm)]
 
 
 def mutator(own: Callable[[Any], None] | None) -> Callable[[Any], None]:

@@ -45,5 +45,9 @@ class LogUnavailable(SupersetExtError):
         self.sqlstate = sqlstate
 
 
+class WarmError(SupersetExtError):
+    """A warming run cannot be started, does not exist, or failed."""
+
+
 class StackError(SupersetExtError):
     """The embedded stack cannot start or go on."""

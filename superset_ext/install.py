@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from superset_ext import seams
+from superset_ext import postrun, seams
 from superset_ext.cache.region import RegionCache
 from superset_ext.db import LogDatabase, log_url
 from superset_ext.monitor.recorder import Recorder
 from superset_ext.settings import PREFIX, Region, Settings, current
+from superset_ext.warm import capture
+from superset_ext.warm.registry import Registry
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ class Package:
     settings: Settings
     database: LogDatabase | None
     recorder: Recorder | None
+    registry: Registry | None
     left_alone: tuple[str, ...]
 
 
@@ -37,6 +40,7 @@ def install(app: Any) -> Package | None:
     settings = current()
     if settings.redis_url is None:
         return None
+    postrun.install()
     left_alone = tuple(seams.apply())
     for reason in left_alone:
         logger.warning("superset_ext: %s; charts are cached, but not counted by dashboard", reason)
@@ -49,20 +53,22 @@ def install(app: Any) -> Package | None:
     return package
 
 
-def _log(app: Any, settings: Settings) -> tuple[LogDatabase | None, Recorder | None]:
+def _log(app: Any, settings: Settings) -> tuple[LogDatabase | None, Recorder | None, Registry | None]:
     url = log_url(settings, str(app.config["SQLALCHEMY_DATABASE_URI"]))
     if url is None:
         logger.warning(
             "superset_ext: nothing is logged, since the metadata database is not PostgreSQL; set %sLOG_DATABASE_URL",
             PREFIX,
         )
-        return None, None
+        return None, None, None
     database = LogDatabase(url)
     if not settings.recorder:
-        return database, None
-    recorder = Recorder(database, settings, sampler=lambda: samples(app))
+        return database, None, None
+    registry = Registry(database, settings)
+    capture.install(app, registry)
+    recorder = Recorder(database, settings, sampler=lambda: samples(app), beside=registry.flush)
     recorder.start()
-    return database, recorder
+    return database, recorder, registry
 
 
 def regions(app: Any) -> Mapping[str, RegionCache]:

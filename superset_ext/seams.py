@@ -26,9 +26,9 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-from flask import has_request_context, request
+from flask import g, has_app_context, has_request_context, request
 
-from superset_ext.cache.scope import Channel, Frame, Scope, current, framed
+from superset_ext.cache.scope import CHANNEL, WARM, Channel, Frame, Scope, current, framed
 from superset_ext.settings import Region
 from superset_ext.signals import Miss, Outcome
 
@@ -125,9 +125,9 @@ def scope_of(holder: Any, form_data: Any, forced: bool, force_cached: bool) -> S
     source = getattr(holder, "datasource", None)
     is_table = getattr(source, "type", None) == "table"
     slice_id = data.get("slice_id") or getattr(getattr(holder, "slice_", None), "id", None)
-    fetch = is_fetch()
+    fetch, through = is_fetch(), channel()
     return Scope(
-        channel=channel(),
+        channel=through,
         dataset_id=_id(getattr(source, "id", None)) if is_table else None,
         database_id=_id(getattr(source, "database_id", None)),
         schema=getattr(source, "schema", None),
@@ -135,13 +135,15 @@ def scope_of(holder: Any, form_data: Any, forced: bool, force_cached: bool) -> S
         dashboard_id=_id(data.get("dashboardId")) or _argument("dashboard_id") or parent.dashboard_id,
         user_id=_user_id(),
         forced=(forced or parent.forced) and not fetch,
-        counted=not fetch and parent.counted,
+        counted=not fetch and parent.counted and through != WARM,  # a hit ratio is of people's requests
         count_misses=not force_cached and parent.count_misses,
     )
 
 
 def channel() -> Channel:
     """Where the asking comes from."""
+    if has_app_context() and g.get(CHANNEL):
+        return g.get(CHANNEL)  # type: ignore[no-any-return]
     if not has_request_context():
         from celery import current_task
 

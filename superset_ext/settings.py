@@ -8,16 +8,17 @@ Superset loads `superset_config` from inside `superset.config`.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated, Any, Literal, NoReturn, get_args
+from typing import Annotated, Any, Literal, NoReturn, cast, get_args
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from superset_ext.errors import SettingsError
 
@@ -82,6 +83,68 @@ Compression = Literal["zstd", "lz4", "none"]
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def _zone(value: str) -> str:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"is no time zone ({value!r}); write a name such as Europe/Berlin") from None
+    return value
+
+
+def _json(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError(f"is no JSON ({error})") from None
+
+
+def _named_once(value: tuple[Schedule, ...]) -> tuple[Schedule, ...]:
+    names = [schedule.name for schedule in value]
+    if len(names) != len(set(names)):
+        raise ValueError("names a schedule twice; give each a name of its own")
+    return value
+
+
+Target = Literal["popular_dashboards", "frequently_accessed_charts", "common_queries"]
+TARGETS: tuple[Target, ...] = get_args(Target)
+
+
+class Targets(_Table):
+    """What a run warms; `all_dashboards` and the lists name things, `targets` picks them by use."""
+
+    targets: tuple[Target, ...] = ()
+    all_dashboards: bool = False
+    dashboards: tuple[int, ...] = ()
+    charts: tuple[int, ...] = ()
+    datasets: tuple[int, ...] = ()
+    tags: tuple[str, ...] = ()
+    limit: int = Field(50, ge=1, le=100_000)  # dashboards, charts and queries that each of `targets` picks
+    budget_seconds: float | None = Field(None, gt=0)  # expected seconds of queries
+    concurrency: int | None = Field(None, ge=1, le=64)
+    batch_size: int | None = Field(None, ge=1, le=1000)
+    timeout: int | None = Field(None, ge=1)
+
+    def is_empty(self) -> bool:
+        """Whether it names nothing to warm."""
+        named = (self.targets, self.dashboards, self.charts, self.datasets, self.tags)
+        return not self.all_dashboards and not any(named)
+
+
+class Schedule(Targets):
+    """A warming schedule."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    cron: Cron = "0 2 * * *"
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    targets: tuple[Target, ...] = TARGETS
+
+
+Schedules = Annotated[tuple[Schedule, ...], BeforeValidator(_json), AfterValidator(_named_once)]
+NIGHTLY = '[{"name": "nightly", "cron": "0 2 * * *"}]'
 
 
 class RegionSettings(_Table):
@@ -164,6 +227,36 @@ class Settings(_Table):
     )
     retention_days: int = Field(30, ge=1, description="Days that raw rows of the log are kept.")
     partitions_ahead: int = Field(3, ge=1, le=60, description="Day partitions created ahead.")
+    warm_capture: bool = Field(
+        True,
+        description="Remember which chart requests people make, so that they can be warmed (needs the recorder).",
+    )
+    warm_keep_values: bool = Field(
+        True,
+        description="Keep filter values in remembered requests; without, such requests are discovered again instead.",
+    )
+    warm_registry_rows: int = Field(100_000, ge=100, description="Remembered requests at most; the least used go.")
+    warm_registry_days: int = Field(30, ge=1, description="Days after which a request that nobody makes is forgotten.")
+    warm_schedules: Schedules = Field(
+        cast(Any, NIGHTLY), description="Warming schedules, a JSON list; see «Warming» for what each may say."
+    )
+    warm_executor: str = Field(
+        "",
+        description="User name as whom dashboards are discovered that have no owner, after `CACHE_WARMUP_EXECUTORS`.",
+    )
+    warm_base_url: str = Field(
+        "", description="URL by which a worker's browser reaches Superset; `WEBDRIVER_BASEURL` where not set."
+    )
+    warm_browser: str = Field(
+        "", description="Chromium executable for discovery; Playwright's own, or one on the path, where not set."
+    )
+    warm_concurrency: int = Field(2, ge=1, le=64, description="Requests that a warming worker makes at a time.")
+    warm_per_database: int = Field(
+        4, ge=1, le=256, description="Requests that all warming workers make at a time to one source database."
+    )
+    warm_batch_size: int = Field(10, ge=1, le=1000, description="Items that a warming worker takes at a time.")
+    warm_timeout: int = Field(300, ge=1, description="Seconds that one item may take.")
+    warm_attempts: int = Field(3, ge=1, le=20, description="Times that an item is tried when its fault may pass.")
     maintenance_cron: Cron = Field(
         "15 3 * * *",
         description="When partitions are created and dropped, by Celery's clock: UTC, unless its `timezone` is set.",
@@ -221,6 +314,8 @@ class Knob:
 
 
 def _kind(annotation: Any) -> str:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "JSON"
     args = [a for a in get_args(annotation) if a is not type(None)]
     if not args:
         return str(getattr(annotation, "__name__", annotation))
@@ -287,9 +382,14 @@ def _nearest(variable: str, known: Mapping[str, Any]) -> str:
 
 def _first_line(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
-    variable = PREFIX + "_".join(str(p) for p in first["loc"] if isinstance(p, str)).upper()
+    loc, place = first["loc"], ""
+    if number := next((index for index, part in enumerate(loc) if isinstance(part, int)), 0):
+        # Within a JSON list, which one variable holds whole.
+        place = f": {'.'.join(map(str, loc[number + 1 :]))} of number {int(loc[number]) + 1}"
+        loc = loc[:number]
+    variable = PREFIX + "_".join(map(str, loc)).upper()
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{variable} {message}"
+    return f"{variable}{place} {message}"
 
 
 def _check_whole(settings: Settings) -> None:

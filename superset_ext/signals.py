@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _names = Namespace()
 
 outcome = _names.signal("outcome", doc="Sent with `event=Outcome(...)` for every get and set of a region.")
+asked = _names.signal("asked", doc="Sent with `event=Asked(...)` at the end of each chart query that is nobody's part.")
 
 
 class Miss(StrEnum):
@@ -56,6 +57,7 @@ class Outcome:
         size: stored bytes read or written.
         saved_ms: of a hit, what its answer had cost to compute.
         scope: who asked, where that is known.
+        seconds: of a set, how long the entry lives, 0 for ever.
     """
 
     region: str
@@ -64,3 +66,31 @@ class Outcome:
     size: int = 0
     saved_ms: float = 0.0
     scope: Scope | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one cache key of a chart query came to.
+
+    Attributes:
+        key: Superset's cache key.
+        hit: whether the cache answered.
+        stored: what became of the value, where there was a set.
+        cost_ms: what the answer cost to compute, now or, of a hit, when it was stored.
+        seconds: for how long it was stored, 0 for ever; `None` where it was not stored now.
+    """
+
+    key: str
+    hit: bool
+    stored: Stored | None
+    cost_ms: float
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A chart query that has ended, however it ended; queries nested in it are its part."""
+
+    scope: Scope
+    answers: tuple[Answer, ...]

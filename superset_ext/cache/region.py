@@ -140,6 +140,15 @@ class RegionCache(BaseCache):
         """Take from a number; see `inc`."""
         return self.inc(key, -delta)
 
+    def seconds_left(self, keys: Sequence[str]) -> list[float | None]:
+        """How long each entry still lives, `None` where there is none; nothing is counted.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        left = self._store.left_ms([self._store.name(key) for key in keys])
+        return [None if ms is None else ms / 1000 for ms in left]
+
     def server_info(self) -> ServerInfo | None:
         """The memory of this region's server, asked now; `None` where it does not answer."""
         try:
@@ -202,7 +211,8 @@ class RegionCache(BaseCache):
         for key, fate in fates.items():
             read, data = reads[key], results.get(key)
             size = len(data) if isinstance(data, bytes) else 0
-            scope.report(key, Outcome(self.region, fate, _ms(read.started) if read else 0.0, size))
+            took, lives = _ms(read.started) if read else 0.0, None if ttl is None else ttl / 1000
+            scope.report(key, Outcome(self.region, fate, took, size, seconds=lives))
         return [key for key, fate in fates.items() if fate is Stored.STORED]
 
     def _encoded(self, key: str, value: Any, ttl: int | None, read: scope.Read | None) -> bytes | Stored:

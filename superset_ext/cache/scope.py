@@ -17,9 +17,11 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from superset_ext.settings import Region
-from superset_ext.signals import Miss, Outcome, Stored, outcome
+from superset_ext.signals import Answer, Asked, Miss, Outcome, Stored, asked, outcome
 
 Channel = Literal["web", "embedded", "celery", "report", "cli", "warm"]
+WARM: Channel = "warm"
+CHANNEL = "superset_ext_channel"  # name in Flask's `g` under which whoever asks for somebody else says so
 _LOOSE_SECONDS = 300.0
 _PAIRS = 64  # reads remembered outside a frame: enough for the deepest nesting of memoized calls seen
 
@@ -60,6 +62,7 @@ class Frame:
     scope: Scope
     reads: dict[tuple[str, str], Read] = field(default_factory=dict)
     told: dict[str, Outcome] = field(default_factory=dict)
+    sets: dict[str, Outcome] = field(default_factory=dict)
 
     def tell(self, key: str, event: Outcome) -> None:
         """Keep a get's outcome until the frame closes; the last one of a key counts."""
@@ -77,6 +80,16 @@ class Frame:
             if self.scope.counted and (self.scope.count_misses or event.result is None):
                 outcome.send(event.region, event=event)
 
+    def asked(self) -> Asked:
+        """The whole of it, for whoever wants to ask it again."""
+        return Asked(self.scope, tuple(self._answer(key, event) for key, event in self.told.items()))
+
+    def _answer(self, key: str, event: Outcome) -> Answer:
+        told = self.sets.get(key)
+        fate = told.result if told and isinstance(told.result, Stored) else None
+        cost = told.ms if told else event.saved_ms
+        return Answer(key, event.result is None, fate, cost, told.seconds if told else None)
+
 
 _frame: ContextVar[Frame | None] = ContextVar("superset_ext_frame", default=None)
 _loose: ContextVar[OrderedDict[tuple[str, str], Read] | None] = ContextVar("superset_ext_reads", default=None)
@@ -91,12 +104,15 @@ def current() -> Frame | None:
 def framed(scope: Scope) -> Iterator[Frame]:
     """Run a block as one chart query of `scope`; its outcomes are sent when it ends, however it ends."""
     frame = Frame(scope)
+    nested = _frame.get() is not None
     token = _frame.set(frame)
     try:
         yield frame
     finally:
         _frame.reset(token)
         frame.close()
+        if not nested and frame.told:
+            asked.send(scope.channel, event=frame.asked())
 
 
 def remember(region: str, key: str, read: Read) -> None:
@@ -136,6 +152,8 @@ def report(key: str, event: Outcome) -> None:
         outcome.send(event.region, event=event)
     elif isinstance(event.result, Stored):
         frame.reject(key)
-        outcome.send(event.region, event=event)
+        frame.sets[key] = event
+        # What warming waits for is nobody's response time.
+        outcome.send(event.region, event=event if frame.scope.channel != WARM else replace(event, ms=0.0))
     else:
         frame.tell(key, event)

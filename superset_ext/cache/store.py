@@ -13,6 +13,7 @@ without our `delete` counts as evicted; deadlines follow the server's clock to w
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ _DIGITS = 18  # more make no time in microseconds, and thousands no number that 
 _KEEP = -1
 _ID = slice(8, 24)
 _NONE = b"-"
-_BATCH = 1000  # keys a step of `clear`
+_BATCH = 1000  # keys a step of `clear` and of `left_ms`
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,18 @@ class Store:
         commands.append((self._seen, ("ZREM", self._seen, *map(_digest, keys))))
         return [bool(_whole(reply)) for reply in self._ask(commands, weigh=True).replies[:-1]]
 
+    def left_ms(self, names: Sequence[str]) -> list[float | None]:
+        """Milliseconds that each key still lives, `None` where it is absent; in steps, each with its own budget.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        found: list[float | None] = []
+        for start in range(0, len(names), _BATCH):
+            keys = [name.encode() for name in names[start : start + _BATCH]]
+            found += [_left(_whole(reply)) for reply in self._ask([(key, ("PTTL", key)) for key in keys]).replies]
+        return found
+
     def clear(self) -> int:
         """Delete every entry of this region, and how many those were. Stamps stay: queries under way need them.
 
@@ -260,6 +273,11 @@ class Store:
                 yield keys
             if int(cursor) == 0:
                 return
+
+
+def _left(reply: int) -> float | None:
+    """PTTL's answer: -2 is no key, -1 one that lives for ever."""
+    return None if reply == -2 else math.inf if reply == -1 else reply
 
 
 def _digest(key: bytes) -> bytes:

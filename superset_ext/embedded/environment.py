@@ -76,8 +76,14 @@ class Stack:
         """The environment of Superset's processes."""
         # One machine runs everything here, the browser too, and Valkey may wait for its turn on a core.
         patient = {"SUPERSET_EXT_READ_TIMEOUT_MS": "250"}
+        # Jinja in datasets, which Superset leaves off because whoever writes a dataset could use it; here to be tried.
+        jinja = {"SUPERSET_FEATURE_ENABLE_TEMPLATE_PROCESSING": "true"}
+        # The examples have no owners.
+        warming = {"SUPERSET_EXT_WARM_BASE_URL": self.url, "SUPERSET_EXT_WARM_EXECUTOR": ADMIN}
         return (
             patient
+            | warming
+            | jinja
             | base_environment()
             | {
                 "PYTHONPATH": str(ROOT),

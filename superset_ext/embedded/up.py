@@ -23,7 +23,8 @@ from superset_ext.errors import StackError
 from superset_ext.settings import load
 
 START_SECONDS = 180.0
-SERVICES, SERVERS = ("web", "worker"), ("postgres", "valkey")
+SERVICES, SERVERS = ("web", "worker", "warmer"), ("postgres", "valkey")
+WORKERS = {"worker": "celery@", "warmer": "warm@"}
 
 
 class Stopped(BaseException):
@@ -71,7 +72,8 @@ def _boot(stack: Stack, supervisor: Supervisor, examples: bool) -> None:
         for part in services(stack):
             supervisor.start(part)
         _wait(supervisor, "web", lambda: web_answers(stack.port))
-        _wait(supervisor, "worker", lambda: worker_answers(stack.valkey.url))
+        for name, node in WORKERS.items():
+            _wait(supervisor, name, lambda node=node: worker_answers(stack.valkey.url, node))  # type: ignore[misc]
     supervisor.settled()
 
 
@@ -93,9 +95,9 @@ def start_servers(stack: Stack, supervisor: Supervisor) -> None:
 
 
 def services(stack: Stack) -> list[Part]:
-    """Web and worker, by the very script that containers run."""
-    env = stack.environment
-    return [Part("web", [str(ENTRYPOINT), "web"], env), Part("worker", [str(ENTRYPOINT), "worker-beat"], env)]
+    """Web and workers, by the very script that containers run."""
+    roles = {"web": "web", "worker": "worker-beat", "warmer": "warmer"}
+    return [Part(name, [str(ENTRYPOINT), role], stack.environment) for name, role in roles.items()]
 
 
 def web_answers(port: int) -> bool:
@@ -110,12 +112,12 @@ def web_answers(port: int) -> bool:
         server.close()
 
 
-def worker_answers(url: str) -> bool:
-    """Whether a worker answers a ping through the broker at `url`, within a second."""
+def worker_answers(url: str, node: str) -> bool:
+    """Whether a worker whose name begins with `node` answers a ping through the broker at `url`, within a second."""
     from celery import Celery
 
     with Celery(broker=f"{url}/0") as app:
-        return bool(app.control.ping(timeout=1.0))
+        return any(name.startswith(node) for answer in app.control.ping(timeout=1.0) for name in answer)
 
 
 def _wait(supervisor: Supervisor, name: str, answers: Callable[[], bool]) -> None:

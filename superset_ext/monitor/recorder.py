@@ -13,6 +13,7 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -60,12 +61,20 @@ class Recorder:
         database: where the rows go.
         settings: `recorder_flush_seconds` and `recorder_max_rows`, and those of `retention.maintain`.
         sampler: asked once a flush, in the recorder's thread, for what each region's server uses.
+        beside: called in the recorder's thread after each flush that succeeded; what else there is to write.
     """
 
-    def __init__(self, database: LogDatabase, settings: Settings, sampler: Sampler | None = None) -> None:
+    def __init__(
+        self,
+        database: LogDatabase,
+        settings: Settings,
+        sampler: Sampler | None = None,
+        beside: Callable[[], None] | None = None,
+    ) -> None:
         self._database = database
         self._settings = settings
         self._sampler = sampler
+        self._beside = beside
         self._last_flush: datetime | None = None
         self._reset()
         _recorders.add(self)
@@ -157,7 +166,16 @@ class Recorder:
         """
         with self._flushing:
             # What is still there from the last time was in doubt: it goes again as it is.
-            return self._write(self._writing) and self._write(self._take())
+            done = self._write(self._writing) and self._write(self._take())
+        if done and self._beside is not None:
+            self._write_beside(self._beside)
+        return done
+
+    def _write_beside(self, beside: Callable[[], None]) -> None:
+        try:
+            beside()
+        except Exception as error:  # noqa: BLE001  (whatever it is, the counts must go on)
+            logger.warning("superset_ext: what belongs beside the counts was not written: %s", error)
 
     def _take(self) -> Batch:
         fresh = Batch(self._settings.recorder_max_rows)

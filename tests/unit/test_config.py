@@ -15,6 +15,7 @@ from superset_ext.config import broker_url, celery_config, names
 from superset_ext.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
+OURS = ("superset_ext.monitor.tasks", "superset_ext.warm.tasks")
 SETTINGS = load(
     {"SUPERSET_EXT_REDIS_URL": "redis://cache:6379", "SUPERSET_EXT_DATABASE_URL": "postgresql://db/superset"}
 )
@@ -57,7 +58,7 @@ def test_celery_config_is_added_to(own: Any) -> None:
     merged = celery_config(SETTINGS, own)
     read = merged.__getitem__ if isinstance(merged, dict) else lambda name: getattr(merged, name)
     assert read("broker_url") == "redis://own:6379/9"
-    assert read("imports") == ("superset.sql_lab", "mine.tasks", "superset_ext.monitor.tasks")
+    assert read("imports") == ("superset.sql_lab", "mine.tasks", *OURS)
     assert set(read("beat_schedule")) > {"mine"}
     assert Celery.imports == ("superset.sql_lab", "mine.tasks"), "the user's own object is left as it was"
 
@@ -65,8 +66,23 @@ def test_celery_config_is_added_to(own: Any) -> None:
 def test_old_celery_names_are_not_mixed_with_new_ones() -> None:
     """Intent: Celery refuses a config with both."""
     merged = celery_config(SETTINGS, {"CELERY_IMPORTS": ("mine",)})
-    assert merged["CELERY_IMPORTS"] == ("mine", "superset_ext.monitor.tasks")
-    assert "imports" not in merged
+    assert merged["CELERY_IMPORTS"] == ("mine", *OURS)
+    assert not {"imports", "beat_schedule", "task_routes", "task_queues"} & set(merged)
+
+
+def test_a_worker_without_queues_of_its_own_consumes_warming_s_too() -> None:
+    """Intent: warming works where nobody has changed how workers are started."""
+    merged = celery_config(SETTINGS, {"task_default_queue": "mine"})
+    assert [queue.name for queue in merged["task_queues"]] == ["mine", "superset_ext_warm"]
+
+
+@pytest.mark.parametrize("own", [{"a.b": {"queue": "mine"}}, [("a.*", {"queue": "mine"})], None])
+def test_routes_are_added_to(own: Any) -> None:
+    """Intent: warming's tasks go to their queue, and the user's own routes stay."""
+    merged = celery_config(SETTINGS, {"task_routes": own})["task_routes"]
+    routers = merged if isinstance(merged, list) else [merged]
+    assert any(dict(router).get("superset_ext.warm") == {"queue": "superset_ext_warm"} for router in routers[:1])
+    assert own is None or str(own).strip("{}[]") in str(merged)
 
 
 def test_celery_switched_off_stays_off() -> None:

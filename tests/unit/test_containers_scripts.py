@@ -80,7 +80,7 @@ def test_entry_with_no_known_role_says_how(arguments: list[str]) -> None:
     """Anything but one known role is one line of usage and EX_USAGE."""
     done = run(ENTRYPOINT, *arguments)
     assert (done.returncode, done.stdout) == (64, "")
-    assert done.stderr == "usage: entrypoint.sh init|web|worker|beat|worker-beat\n"
+    assert done.stderr == "usage: entrypoint.sh init|web|worker|warmer|beat|worker-beat\n"
 
 
 @pytest.mark.parametrize("role", ["init", "web", "worker", "beat", "worker-beat"])
@@ -211,7 +211,7 @@ def test_beat_check_looks_at_the_schedule_file(tmp_path: Path) -> None:
 def test_check_of_no_known_role_says_how() -> None:
     """Anything but one known role is one line of usage."""
     done = run(sys.executable, HEALTHCHECK, "init")
-    assert (done.returncode, done.stderr) == (64, "usage: healthcheck.py web|worker|beat\n")
+    assert (done.returncode, done.stderr) == (64, "usage: healthcheck.py web|worker|warmer|beat\n")
 
 
 @contextmanager

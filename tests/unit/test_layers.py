@@ -20,13 +20,21 @@ ORDER = [
     "warm",
     "monitor",
     "seams",
+    "postrun",
     "install",
+    "warming",
     "cli",
     "web",
 ]
 ALWAYS_STANDALONE = {"errors", "settings"}
 # install hands the CLI to the app, and config is what the config file imports, from inside a function.
-ALLOWED_LATE = {("install", "cli"), ("config", "install"), ("config", "monitor"), ("config", "cache")}
+ALLOWED_LATE = {
+    ("install", "cli"),
+    ("config", "install"),
+    ("config", "monitor"),
+    ("config", "warm"),
+    ("config", "cache"),
+}
 
 
 def layer(path: Path) -> str:
