@@ -50,6 +50,7 @@ def install(app: Any) -> Package | None:
     package = Package(settings, *_log(app, settings), left_alone)
     app.extensions[EXTENSION] = package
     _add_commands(app)
+    _add_api()
     return package
 
 
@@ -97,3 +98,14 @@ def _add_commands(app: Any) -> None:
     from superset_ext.cli import perf
 
     app.cli.add_command(perf)
+
+
+def _add_api() -> None:
+    """The API is for Admin alone, unless somebody grants it: Superset gives Gamma and Alpha what is not on its list."""
+    from superset.extensions import appbuilder
+
+    from superset_ext.web.api import VIEW_MENU, PerformanceApi
+
+    manager = appbuilder.sm
+    manager.ADMIN_ONLY_VIEW_MENUS = manager.ADMIN_ONLY_VIEW_MENUS | {VIEW_MENU}
+    appbuilder.add_api(PerformanceApi)

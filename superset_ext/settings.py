@@ -74,10 +74,17 @@ def _cron(value: str) -> str:
     return value
 
 
+def _api_token(value: str) -> str:
+    if value and (len(value) < 32 or not value.isascii() or not value.isprintable() or " " in value):
+        raise ValueError("is no token; write at least 32 ASCII characters without a space, as in: openssl rand -hex 32")
+    return value
+
+
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 PostgresqlUrl = Annotated[str, AfterValidator(_postgresql_url)]
 Cron = Annotated[str, AfterValidator(_cron)]
+ApiToken = Annotated[str, AfterValidator(_api_token)]
 Compression = Literal["zstd", "lz4", "none"]
 
 
@@ -257,6 +264,11 @@ class Settings(_Table):
     warm_batch_size: int = Field(10, ge=1, le=1000, description="Items that a warming worker takes at a time.")
     warm_timeout: int = Field(300, ge=1, description="Seconds that one item may take.")
     warm_attempts: int = Field(3, ge=1, le=20, description="Times that an item is tried when its fault may pass.")
+    api_token: ApiToken = Field(
+        "",
+        repr=False,
+        description="Bearer token for warm-up over HTTP, at least 32 characters; none is accepted where not set.",
+    )
     maintenance_cron: Cron = Field(
         "15 3 * * *",
         description="When partitions are created and dropped, by Celery's clock: UTC, unless its `timezone` is set.",

@@ -40,7 +40,7 @@ def run(database: LogDatabase | None, settings: Settings, options: Targets, wait
         return
     said = _followed(celery_app, database, settings, run_id, quiet=as_json)
     click.echo(json.dumps(said, default=str, indent=2) if as_json else report(said))
-    if said["state"] == "failed":
+    if said["state"] == "failed" or (said["reason"] and not said["total"]):
         raise WarmError(str(said["reason"]))
     if said["failed"]:
         raise WarmError(f"{said['failed']} of {said['total']} items failed; their reasons are above")

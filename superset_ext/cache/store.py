@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ _DIGITS = 18  # more make no time in microseconds, and thousands no number that 
 _KEEP = -1
 _ID = slice(8, 24)
 _NONE = b"-"
+_NO_KEY, _NO_END = -2, -1  # answers of PTTL
 _BATCH = 1000  # keys a step of `clear` and of `left_ms`
 
 
@@ -163,11 +165,16 @@ class Store:
         Raises:
             StoreUnavailable: see `Node.ask`.
         """
-        found: list[float | None] = []
+        left: list[int] = []
         for start in range(0, len(names), _BATCH):
-            keys = [name.encode() for name in names[start : start + _BATCH]]
-            found += [_left(_whole(reply)) for reply in self._ask([(key, ("PTTL", key)) for key in keys]).replies]
-        return found
+            left += self._left([name.encode() for name in names[start : start + _BATCH]])
+        return [None if ms == _NO_KEY else math.inf if ms == _NO_END else ms for ms in left]
+
+    def _left(self, keys: Sequence[bytes]) -> Sequence[int]:
+        if self._topology.clustered:  # where the keys of a script must be of one slot
+            return [_whole(reply) for reply in self._ask([(key, ("PTTL", key)) for key in keys]).replies]
+        (reply,) = self._ask([(keys[0], run("left", keys))]).replies
+        return struct.unpack(f"<{len(keys)}q", _whole(reply))
 
     def clear(self) -> int:
         """Delete every entry of this region, and how many those were. Stamps stay: queries under way need them.
@@ -273,11 +280,6 @@ class Store:
                 yield keys
             if int(cursor) == 0:
                 return
-
-
-def _left(reply: int) -> float | None:
-    """PTTL's answer: -2 is no key, -1 one that lives for ever."""
-    return None if reply == -2 else math.inf if reply == -1 else reply
 
 
 def _digest(key: bytes) -> bytes:

@@ -15,12 +15,12 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from superset_ext.db import LogDatabase
 from superset_ext.settings import Settings, Targets
 from superset_ext.warm.registry import HOURS, HOURS_HALF_DAYS, USES_HALF_DAYS, hour_of_week
-from superset_ext.warm.runs import Item
+from superset_ext.warm.runs import Action, Item
 from superset_ext.warm.targets import Page, representatives, roles_of
 from superset_ext.warm.who import Who
 
@@ -34,6 +34,7 @@ SELECT r.fingerprint, r.dashboard_id, r.chart_id, r.database_id, r.cost_ms,
     s.user_id, s.guest::text, s.cache_keys
 FROM superset_ext.cache_request r JOIN superset_ext.cache_request_scope s USING (fingerprint)
 WHERE r.replayable AND ({where})
+ORDER BY rate DESC, coalesce(r.cost_ms, {unknown}) DESC, r.fingerprint
 """
 # How many decayed weeks a profile has been filled for: the sum of a geometric series.
 _WEEKS = """
@@ -71,11 +72,24 @@ class Plan:
     left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    item: Item
-    chance: float
-    keys: tuple[str, ...]
+class _Candidate(NamedTuple):
+    """A request as one user; a plain tuple, since there may be as many as the registry holds."""
+
+    fingerprint: str
+    dashboard_id: int | None
+    chart_id: int | None
+    database_id: int | None
+    cost_ms: float | None
+    rate: float
+    user_id: int | None
+    guest: str | None
+    keys: Sequence[str]
+
+    def item(self, action: Action) -> Item:
+        return Item(
+            action, Who(self.user_id, self.guest), self.fingerprint, None, self.dashboard_id, self.chart_id,
+            self.database_id, self.cost_ms,
+        )  # fmt: skip
 
 
 def undiscovered(database: LogDatabase, pages: Iterable[Page]) -> list[Page]:
@@ -131,8 +145,9 @@ def plan(
     window = min(lasting or life, life)
     found = _candidates(database, _where(options, dashboards, charts, datasets), _values(options, dashboards, charts,
                         datasets), window)  # fmt: skip
-    found += _by_role(found, dashboards)
-    found.sort(key=lambda each: (-each.chance, -(each.item.cost_ms or UNKNOWN_MS), each.item.fingerprint or ""))
+    if others := _by_role(found, dashboards):
+        # The chance of one use or more grows with the rate, so that the order is the same.
+        found = sorted(found + others, key=lambda each: (-each.rate, -(each.cost_ms or UNKNOWN_MS)))
     return _within(options.budget_seconds, _without_lasting(found, min(lasting, life / 2), seconds_left))
 
 
@@ -159,21 +174,13 @@ def _values(
 
 
 def _candidates(database: LogDatabase, where: str, values: dict[str, Any], window: float) -> list[_Candidate]:
-    sql = _SELECT.format(where=where, rates=_rates(time.time(), window), weeks=_WEEKS)
-    found = []
+    sql = _SELECT.format(where=where, rates=_rates(time.time(), window), weeks=_WEEKS, unknown=UNKNOWN_MS)
+    found: list[_Candidate] = []
     with database.transaction(60.0) as cursor:
         cursor.execute(sql, values)
         while rows := cursor.fetchmany(2000):
-            found += [_candidate(row) for row in rows]
+            found += map(_Candidate._make, rows)
     return found
-
-
-def _candidate(row: Sequence[Any]) -> _Candidate:
-    from math import exp
-
-    fingerprint, dashboard, chart, source, cost, rate, user, guest, keys = row
-    item = Item("replay", Who(user, guest), fingerprint, None, dashboard, chart, source, cost)
-    return _Candidate(item, 1 - exp(-rate), tuple(keys))
 
 
 def _rates(now: float, window: float) -> str:
@@ -194,49 +201,35 @@ def _by_role(found: Sequence[_Candidate], dashboards: Collection[int]) -> list[_
     if not dashboards:
         return []
     viewers = representatives(dashboards)
-    known = roles_of({c.item.who.user_id for c in found if c.item.who.user_id is not None})
+    known = roles_of({each.user_id for each in found if each.user_id is not None})
     roles: dict[str, set[frozenset[int]]] = defaultdict(set)
     first: dict[str, _Candidate] = {}
     for each in found:
-        name = str(each.item.fingerprint)
-        first.setdefault(name, each)
-        if each.item.who.user_id in known:
-            roles[name].add(known[each.item.who.user_id])
+        first.setdefault(each.fingerprint, each)
+        if each.user_id in known:
+            roles[each.fingerprint].add(known[each.user_id])
     return [
-        _Candidate(_as_user(each.item, user), each.chance, ())
+        each._replace(user_id=user, guest=None, keys=())
         for name, each in first.items()
-        for role_set, user in viewers.get(each.item.dashboard_id or 0, ())
+        for role_set, user in viewers.get(each.dashboard_id or 0, ())
         if role_set not in roles[name]
     ]
 
 
-def _as_user(item: Item, user_id: int) -> Item:
-    return Item(
-        item.action, Who(user_id), item.fingerprint, None, item.dashboard_id, item.chart_id, item.database_id,
-        item.cost_ms,
-    )  # fmt: skip
-
-
 def _without_lasting(found: Sequence[_Candidate], lasting: float, seconds_left: SecondsLeft) -> Plan:
     """Without what lives long enough; what is there but goes too soon is asked anew."""
-    keys = sorted({key for each in found for key in each.keys})
+    keys = list({key for each in found for key in each.keys})
     left = dict(zip(keys, seconds_left(keys), strict=True)) if keys else {}
     made = Plan()
     for each in found:
         lives = [left[key] for key in each.keys]
-        if not lives or any(life is None for life in lives):
-            made.items.append(each.item)
+        if not lives or None in lives:
+            made.items.append(each.item("replay"))
         elif min(life for life in lives if life is not None) <= lasting:
-            made.items.append(_refreshing(each.item))
+            made.items.append(each.item("refresh"))
         else:
             made.fresh += 1
     return made
-
-
-def _refreshing(item: Item) -> Item:
-    return Item(
-        "refresh", item.who, item.fingerprint, None, item.dashboard_id, item.chart_id, item.database_id, item.cost_ms
-    )
 
 
 def _within(budget_seconds: float | None, made: Plan) -> Plan:

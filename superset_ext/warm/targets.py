@@ -15,6 +15,8 @@ from typing import Any
 from superset_ext.settings import Targets
 
 POPULAR_DAYS, HALF_DAYS = 30, 7.0
+# What Superset's log calls the opening of a dashboard; its other rows are of charts, queries and events within.
+OPENED = ("DashboardRestApi.get", "dashboard")
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ def _views() -> list[tuple[int, Any, int]]:
     day = func.date(Log.dttm)
     since = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=POPULAR_DAYS)
     query = db.session.query(Log.dashboard_id, day, func.count()).filter(
-        Log.dashboard_id.isnot(None), Log.dashboard_id != 0, Log.dttm >= since
+        Log.action.in_(OPENED), Log.dashboard_id.isnot(None), Log.dashboard_id != 0, Log.dttm >= since
     )
     return [tuple(row) for row in query.group_by(Log.dashboard_id, day)]
 
@@ -164,7 +166,7 @@ def representatives(dashboards: Iterable[int]) -> Mapping[int, list[tuple[frozen
     wanted = list(dashboards)
     since = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=POPULAR_DAYS)
     query = db.session.query(Log.dashboard_id, Log.user_id, func.max(Log.dttm)).filter(
-        Log.dashboard_id.in_(wanted), Log.user_id.isnot(None), Log.dttm >= since
+        Log.action.in_(OPENED), Log.dashboard_id.in_(wanted), Log.user_id.isnot(None), Log.dttm >= since
     )
     views = sorted(query.group_by(Log.dashboard_id, Log.user_id), key=lambda row: row[2], reverse=True)
     roles = roles_of({row[1] for row in views})

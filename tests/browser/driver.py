@@ -81,8 +81,16 @@ class Visit:
             "[data-test='dashboard-content'], .dashboard-content, .grid-container", timeout=60_000
         )
         self.settle()
-        self._tabs(set())
+        self.tabs()
+        return self.answered(dashboard_id)
+
+    def answered(self, dashboard_id: int) -> list[Answer]:
+        """What has been answered since the page was opened, or since `answers` was cleared."""
         return [_answer(dashboard_id, response) for response in self.answers]
+
+    def tabs(self) -> None:
+        """Click through all tabs."""
+        self._tabs(set())
 
     def _tabs(self, seen: set[str]) -> None:
         """Click every tab that was not yet clicked, those that come to light on the way included."""

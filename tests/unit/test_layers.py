@@ -27,9 +27,10 @@ ORDER = [
     "web",
 ]
 ALWAYS_STANDALONE = {"errors", "settings"}
-# install hands the CLI to the app, and config is what the config file imports, from inside a function.
+# install hands the CLI and the API to the app, and config is what the config file imports, from inside a function.
 ALLOWED_LATE = {
     ("install", "cli"),
+    ("install", "web"),
     ("config", "install"),
     ("config", "monitor"),
     ("config", "warm"),

@@ -1,0 +1,1 @@
+"""The package over HTTP, as a part of Superset's own API."""

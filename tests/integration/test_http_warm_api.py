@@ -1,0 +1,302 @@
+"""Warm-up over HTTP: who may, what is refused, and a run that nobody works on."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from superset_ext.db import LogDatabase
+from superset_ext.embedded.postgres import Postgres
+from superset_ext.embedded.valkey import Valkey
+from superset_ext.settings import Targets
+from superset_ext.warm.service import QUEUE
+from superset_ext.web.schemas import WarmUpRequestSchema
+from tests.serving import Client, process, web
+
+PATH = "/api/v1/performance/cache/warm-up"
+TOKEN = "t" * 31 + "!"
+NOBODY = f"{PATH}/{uuid.UUID(int=1)}"
+
+
+@dataclass
+class Api:
+    """A web server with the API on, a log of its own, and no worker."""
+
+    base: str
+    admin: Client
+    log: LogDatabase
+    output: Path
+
+    def runs(self) -> list[dict[str, Any]]:
+        return self.log.rows("SELECT run_id::text, state, options, requested_by FROM superset_ext.cache_warm_run")
+
+    def asked(self, verb: str, path: str, token: str | None = None, **options: Any) -> requests.Response:
+        """Ask without a session."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return requests.request(verb, f"{self.base}{path}", headers=headers, timeout=60, **options)
+
+    def outsider(self) -> Client:
+        """A user with the role Gamma."""
+        roles = self.admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
+        gamma = next(r["id"] for r in roles if r["name"] == "Gamma")
+        name = f"u{uuid.uuid4().hex[:8]}"
+        made = self.admin.post(
+            "/api/v1/security/users/",
+            json={
+                "username": name, "password": "outside-1!", "first_name": "Out", "last_name": "Sider",
+                "email": f"{name}@example.org", "active": True, "roles": [gamma],
+            },
+        )  # fmt: skip
+        assert made.status_code == 201, made.text
+        return Client(self.base, name, "outside-1!")
+
+
+def initialise(config: Path, env: dict[str, str]) -> None:
+    """`superset init`, which makes the permissions: a stack that ran before may not have them."""
+    full = {**env, "SUPERSET_CONFIG_PATH": str(config), "PYTHONPATH": str(Path(__file__).parents[2])}
+    log = config.with_name("init.log")
+    with process([str(Path(sys.executable).with_name("superset")), "init"], full, log) as command:
+        assert command.wait(120) == 0, log.read_text()[-2000:]
+
+
+@pytest.fixture(scope="module")
+def api(superset_stack: Any, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    folder = tmp_path_factory.mktemp("warm_api")
+    valkey = Valkey(folder / "valkey").start()
+    config = folder / "warm_config.py"
+    config.write_text("from superset_ext.config import *\n")
+    log_url = postgres.create_database(f"warm_{uuid.uuid4().hex[:8]}")
+    env = superset_stack.env | {
+        "SUPERSET_EXT_REDIS_URL": valkey.url,
+        "SUPERSET_EXT_BROKER_URL": f"{valkey.url}/0",
+        "SUPERSET_EXT_LOG_DATABASE_URL": log_url,
+        "SUPERSET_EXT_API_TOKEN": TOKEN,
+    }
+    initialise(config, env)
+    with closing(LogDatabase(log_url)) as log, web(config, env) as base:
+        log.apply_schema()
+        yield Api(base, Client(base, superset_stack.user, superset_stack.password), log, config.with_suffix(".log"))
+    valkey.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_runs(api: Api) -> None:
+    with api.log.transaction() as cursor:
+        cursor.execute("DELETE FROM superset_ext.cache_warm_run")
+
+
+def test_an_admin_starts_a_run(api: Api) -> None:
+    """Intent: the whole way with a session: a run is made, once, and it can be read."""
+    first, second = (api.admin.post(PATH, json={"dashboards": [1]}) for _ in range(2))
+    assert (first.status_code, second.status_code) == (202, 202), first.text
+    run_id = first.json()["run_id"]
+    assert first.json() == {"run_id": run_id, "new": True}
+    assert second.json() == {"run_id": run_id, "new": False}
+    row = {"run_id": run_id, "state": "queued", "options": {"dashboards": [1]}, "requested_by": "api"}
+    assert api.runs() == [row]
+    said = api.admin.get(f"{PATH}/{run_id}").json()
+    assert row.items() <= said.items()
+    assert said["created_at"].startswith("20")
+
+
+def test_all_dashboards_have_two_names(api: Api) -> None:
+    """Intent: `"all"` is what the command takes, and is the same run as `all_dashboards`."""
+    first = api.admin.post(PATH, json={"dashboards": "all"}).json()
+    second = api.admin.post(PATH, json={"all_dashboards": True}).json()
+    assert second == {"run_id": first["run_id"], "new": False}
+    assert [row["options"] for row in api.runs()] == [{"all_dashboards": True}]
+
+
+@pytest.mark.parametrize("token", [None, "wrong"])
+def test_a_session_needs_a_csrf_token(api: Api, token: str | None) -> None:
+    """Intent: the exemption is for headers that another site cannot send, not for whoever is logged in."""
+    kept = api.admin.http.headers.pop("X-CSRFToken")
+    try:
+        refused = api.admin.post(PATH, json={"dashboards": [1]}, headers={"X-CSRFToken": token})
+    finally:
+        api.admin.http.headers["X-CSRFToken"] = kept
+    assert refused.status_code == 400
+    assert "CSRF" in refused.json()["message"]
+    assert api.runs() == []
+
+
+@pytest.mark.parametrize("value", ["Bearer", "Bearer x.y.z", f"Bearer {TOKEN}x", "Basic eDp5", "Bearer sst_x"])
+def test_a_header_does_not_make_up_for_a_csrf_token(api: Api, value: str) -> None:
+    """Intent: only a Bearer that holds frees a session from the CSRF token."""
+    kept = api.admin.http.headers.pop("X-CSRFToken")
+    try:
+        refused = api.admin.post(PATH, json={"dashboards": [1]}, headers={"Authorization": value})
+    finally:
+        api.admin.http.headers["X-CSRFToken"] = kept
+    assert refused.status_code == (400 if value.startswith("Basic") else 401), refused.text
+    assert api.runs() == []
+
+
+def test_gamma_may_neither_start_nor_read(api: Api) -> None:
+    """Intent: `superset init` gives the permission to Admin alone."""
+    outsider = api.outsider()
+    assert outsider.post(PATH, json={"dashboards": [1]}).status_code == 403
+    assert outsider.get(NOBODY).status_code == 403
+    assert api.runs() == []
+
+
+def test_only_admin_has_the_permissions(api: Api) -> None:
+    """Intent: Gamma and Alpha get whatever is not on the list of what is Admin's."""
+    roles = api.admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
+    having = set()
+    for role in roles:
+        found = api.admin.get(f"/api/v1/security/roles/{role['id']}/permissions/").json()["result"]
+        having |= {(role["name"], p["permission_name"]) for p in found if p["view_menu_name"] == "Performance"}
+    assert having == {("Admin", "can_read"), ("Admin", "can_write")}
+
+
+def test_the_anonymous_are_refused(api: Api) -> None:
+    """Intent: 401 for both, with a message."""
+    for answer in (api.asked("POST", PATH, json={"dashboards": [1]}), api.asked("GET", NOBODY)):
+        assert (answer.status_code, answer.json()) == (401, {"message": "Not authorized"})
+    assert api.runs() == []
+
+
+def test_a_jwt_needs_no_csrf_token(api: Api, superset_stack: Any) -> None:
+    """Intent: a script logs in over the API and has no session."""
+    login = {"username": superset_stack.user, "password": superset_stack.password, "provider": "db"}
+    token = api.asked("POST", "/api/v1/security/login", json=login).json()["access_token"]
+    started = api.asked("POST", PATH, token, json={"charts": [1]})
+    assert started.status_code == 202, started.text
+    assert api.asked("GET", f"{PATH}/{started.json()['run_id']}", token).status_code == 200
+    assert api.asked("POST", PATH, token[:-4] + "AAAA", json={"charts": [2]}).status_code == 401
+
+
+def test_the_token_of_the_settings(api: Api) -> None:
+    """Intent: it opens these two routes and nothing else, and no other one does."""
+    started = api.asked("POST", PATH, TOKEN, json={"tags": ["a"]})
+    assert started.status_code == 202, started.text
+    assert api.asked("GET", f"{PATH}/{started.json()['run_id']}", TOKEN).status_code == 200
+    for wrong in (TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "\xe4" * 32):
+        assert api.asked("POST", PATH, wrong, json={"tags": ["b"]}).status_code == 401
+        assert api.asked("GET", NOBODY, wrong).status_code == 401
+    assert api.asked("GET", "/api/v1/dashboard/1", TOKEN).status_code in (401, 404, 422)
+    assert len(api.runs()) == 1
+    assert TOKEN not in api.output.read_text()
+
+
+def deep() -> bytes:
+    return b'{"dashboards": ' + b"[" * 30_000 + b"]" * 30_000 + b"}"
+
+
+BAD: list[tuple[bytes, str]] = [
+    (b"", "not JSON"),
+    (b"{", "not JSON"),
+    (b"\xff\xfe", "not JSON"),
+    (deep(), "not JSON"),
+    (b'{"targets": ["common_queries"], "budget_seconds": Infinity}', "not JSON"),
+    (b"[1]", "not a JSON object"),
+    (b"{}", "nothing to warm is named"),
+    (b'{"limit": 3}', "nothing to warm is named"),
+    (b'{"dashboards": []}', "nothing to warm is named"),
+    (b'{"dashboard": [1]}', "'dashboard' is no field; use targets, all_dashboards, dashboards"),
+    (b'{"dashboards": "some"}', "'dashboards': "),
+    (b'{"dashboards": 1}', "'dashboards': "),
+    (b'{"dashboards": ["1"]}', "'dashboards.0': should be a valid integer"),
+    (b'{"charts": [0]}', "'charts.0': should be greater than or equal to 1"),
+    (b'{"charts": [2147483648]}', "'charts.0': should be less"),
+    (b'{"all_dashboards": "yes"}', "'all_dashboards': should be a valid boolean"),
+    (b'{"targets": ["everything"]}', "'targets.0': should be 'popular_dashboards'"),
+    (b'{"tags": ["a\\u0000"]}', "'tags.0': "),
+    (b'{"tags": ["\\ud800"]}', "the body: "),
+    (b'{"dashboards": [1], "limit": 0}', "'limit': "),
+    (b'{"dashboards": [1], "concurrency": 65}', "'concurrency': "),
+    (b'{"dashboards": [1], "budget_seconds": 0}', "'budget_seconds': "),
+]
+
+
+@pytest.mark.parametrize(("body", "message"), BAD, ids=[body[:40].decode("latin-1") for body, _ in BAD])
+def test_bad_input_is_named_and_starts_nothing(api: Api, body: bytes, message: str) -> None:
+    """Intent: one clear line, and no run."""
+    answer = api.admin.post(PATH, data=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400, answer.text
+    said = answer.json()
+    assert list(said) == ["message"]
+    assert message in said["message"]
+    assert "\n" not in said["message"]
+    assert api.runs() == []
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+def test_a_body_that_is_not_said_to_be_json(api: Api, kind: str) -> None:
+    """Intent: a form of another site can send only such a one."""
+    answer = api.admin.post(PATH, data=b'{"dashboards": [1]}', headers={"Content-Type": kind} if kind else {})
+    assert answer.status_code == 400, answer.text
+    assert "Content-Type: application/json" in answer.json()["message"]
+    assert api.runs() == []
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_over_64_kb_is_refused(api: Api, chunked: bool) -> None:
+    """Intent: also one that does not say how long it is."""
+    body = json.dumps({"charts": list(range(1, 20_000))}).encode()
+    data = iter([body]) if chunked else body
+    answer = api.admin.post(PATH, data=data, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413, answer.text
+    assert answer.json() == {"message": "the body is over 65536 bytes"}
+    assert api.runs() == []
+
+
+def test_an_unknown_run(api: Api) -> None:
+    """Intent: 404 as Superset's own."""
+    answer = api.admin.get(NOBODY)
+    assert (answer.status_code, answer.json()) == (404, {"message": "Not found"})
+
+
+def test_a_run_whose_queue_nobody_consumes_fails(api: Api) -> None:
+    """Intent: who polls learns within half a minute that there is no worker."""
+    run_id = api.asked("POST", PATH, TOKEN, json={"datasets": [1]}).json()["run_id"]
+    deadline = time.monotonic() + 30
+    said: dict[str, Any] = {}
+    while said.get("state") != "failed" and time.monotonic() < deadline:
+        said = api.asked("GET", f"{PATH}/{run_id}", TOKEN).json()
+        time.sleep(0.2)
+    assert said["state"] == "failed"
+    assert QUEUE in said["reason"]
+    assert said["finished_at"]
+
+
+def test_superset_describes_it(api: Api) -> None:
+    """Intent: the API is on Superset's own page, with each field that a request takes."""
+    described = api.admin.get("/api/v1/_openapi").json()
+    assert set(described["paths"][PATH]) == {"post"}
+    assert set(described["paths"][f"{PATH}/{{run_id}}"]) == {"get"}
+    fields = described["components"]["schemas"]["WarmUpRequestSchema"]["properties"]
+    assert set(fields) == set(Targets.model_fields) == set(WarmUpRequestSchema().fields)
+    status = described["components"]["schemas"]["WarmUpStatusSchema"]["properties"]
+    run_id = api.admin.post(PATH, json={"dashboards": [2]}).json()["run_id"]
+    assert set(status) == set(api.admin.get(f"{PATH}/{run_id}").json())
+
+
+def test_the_log_database_away(superset_stack: Any, api: Api, tmp_path: Path) -> None:
+    """Intent: 503 with what to mend, and no token there is no token that is taken."""
+    config = tmp_path / "away_config.py"
+    config.write_text("from superset_ext.config import *\n")
+    env = superset_stack.env | {
+        "SUPERSET_EXT_LOG_DATABASE_URL": "postgresql://u:secret@127.0.0.1:1/none",
+        "SUPERSET_EXT_RECORDER": "false",
+    }
+    with web(config, env) as base:
+        admin = Client(base, superset_stack.user, superset_stack.password)
+        for answer in (admin.post(PATH, json={"dashboards": [1]}), admin.get(NOBODY)):
+            assert answer.status_code == 503
+            assert "secret" not in answer.text
+            assert answer.json()["message"]
+        for token in ("", TOKEN):
+            answer = requests.get(f"{base}{NOBODY}", headers={"Authorization": f"Bearer {token}"}, timeout=60)
+            assert answer.status_code == 401

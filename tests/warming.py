@@ -1,0 +1,52 @@
+"""What tests of warming share: the command as an administrator types it, a stack that knows nothing, the tables."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import redis
+
+SUPERSET = str(Path(sys.executable).with_name("superset"))
+PATIENCE = 60.0
+
+
+def warm(stack: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`superset perf warm`, as an administrator types it."""
+    return subprocess.run(
+        [SUPERSET, "perf", "warm", *arguments], env=stack.env, capture_output=True, text=True, timeout=800, check=False
+    )
+
+
+def cool(stack: Any) -> None:
+    """As if the time of every chart's entry were over."""
+    with closing(redis.Redis.from_url(f"{stack.redis_url}/3")) as client:
+        client.flushdb()
+
+
+def forget(stack: Any) -> None:
+    """As if nobody had ever opened anything."""
+    cool(stack)
+    rows(stack, "TRUNCATE superset_ext.cache_request, superset_ext.cache_request_scope, superset_ext.cache_discovery")
+
+
+def rows(stack: Any, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The rows of a query on the log database."""
+    with closing(psycopg2.connect(stack.database_url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return list(cursor.fetchall()) if cursor.description else []
+
+
+def until(found: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """What `found` returns once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
+        time.sleep(0.2)
+    return value
