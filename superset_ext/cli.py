@@ -79,6 +79,7 @@ def _numbers(_context: click.Context, option: click.Parameter, value: tuple[str,
 @click.option("--limit", type=click.IntRange(1), help="How many of what is used most.")
 @click.option("--budget-seconds", type=click.FloatRange(0, min_open=True), help="Seconds of queries to spend.")
 @click.option("--concurrency", type=click.IntRange(1, 64), help="Requests at a time.")
+@click.option("--per-database", type=click.IntRange(1, 256), help="Requests at a time to one source database.")
 @click.option("--batch-size", type=click.IntRange(1, 1000), help="Items that a worker takes at a time.")
 @click.option("--timeout", type=click.IntRange(1), help="Seconds that one item may take.")
 @click.option("--wait", is_flag=True, help="Show the progress, and end when the run does.")

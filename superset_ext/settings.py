@@ -132,6 +132,7 @@ class Targets(_Table):
     limit: int = Field(50, ge=1, le=100_000)  # dashboards, charts and queries that each of `targets` picks
     budget_seconds: float | None = Field(None, gt=0)  # expected seconds of queries
     concurrency: int | None = Field(None, ge=1, le=64)
+    per_database: int | None = Field(None, ge=1, le=256)
     batch_size: int | None = Field(None, ge=1, le=1000)
     timeout: int | None = Field(None, ge=1)
 

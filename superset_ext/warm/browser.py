@@ -6,12 +6,13 @@ in what order each list of a query comes. So every tab is clicked and every char
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -20,23 +21,23 @@ from superset_ext.errors import SupersetExtError
 from superset_ext.warm.requests import kind_of
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Playwright, Request, Response
+    from playwright.async_api import Browser, CDPSession, Page, Playwright, Request, Response
 
 VIEWPORT = {"width": 1400, "height": 2000}
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--disable-dev-shm-usage", "--disable-background-networking")
 QUIET = 0.5  # seconds without a chart request after which a page that is not loading has asked what it will
-_TICK = 50  # milliseconds between two looks at a page
+_TICK = 0.05  # seconds between two looks at a page
+_CLOSE = 10.0  # seconds that a browser may take to close before it is killed
 _INSTALL = "install one with `playwright install chromium`, or set SUPERSET_EXT_WARM_BROWSER to a chromium executable"
+_LOGIN = r"/login/?$"
 _READY = "[data-test='dashboard-content'], .grid-container, .dashboard-grid, [data-test='chart-container']"
 
-# Each answers with an object, since `wait_for_function` waits for what is true.
-_SPINS = """() => ({count: [...document.querySelectorAll(".loading, [data-test='loading-indicator']")].filter(e => {
+_SPINS = """() => [...document.querySelectorAll(".loading, [data-test='loading-indicator']")].some(e => {
     const box = e.getBoundingClientRect();  // a chart that waits to be scrolled to may show one for ever
     return box.height > 0 && box.bottom > 0 && box.top < innerHeight;
-}).length})"""
-_SHOWS = """ready => /\\/login\\/?$/.test(location.pathname) ? {login: true}
-    : document.querySelector(ready) ? {login: false} : null"""
+})"""
+_SHOWS = """([ready, login]) => document.querySelector(ready) || new RegExp(login).test(location.pathname)"""
 # The deepest first: what a tab holds is done before another one takes its place.
 _NEXT_TAB = """opened => {
     const bars = ".dashboard-component-tabs";
@@ -45,9 +46,9 @@ _NEXT_TAB = """opened => {
         .map(e => ({e, key: e.dataset.nodeKey || e.innerText, name: e.innerText.trim(), depth: depth(e.closest(bars))}))
         .filter(tab => tab.e.getClientRects().length && !opened.includes(tab.key))
         .sort((one, other) => other.depth - one.depth);
-    if (!tabs.length) return {key: null, name: ""};
+    if (!tabs.length) return null;
     tabs[0].e.click();
-    return {key: tabs[0].key, name: tabs[0].name};
+    return [tabs[0].key, tabs[0].name];
 }"""
 _NEXT_CHART = """last => {
     const charts = [...document.querySelectorAll(".dashboard-component-chart-holder")]
@@ -57,7 +58,7 @@ _NEXT_CHART = """last => {
         return index > last && (index === 0 || box.top < -1 || box.bottom > innerHeight + 1);
     });
     if (next >= 0) charts[next].scrollIntoView({block: "start", behavior: "instant"});
-    return {index: next};
+    return next;
 }"""
 
 
@@ -113,49 +114,64 @@ def visit(
     Raises:
         BrowserMissing: Playwright or a Chromium is not installed, or does not start.
     """
+    return asyncio.run(_visit(url, cookies, headers, executable, seconds))
+
+
+async def _visit(
+    url: str, cookies: Mapping[str, str], headers: Mapping[str, str], executable: str | None, seconds: float
+) -> Visit:
     api = _playwright()
-    deadline = time.monotonic() + seconds
-    with api.sync_playwright() as playwright, _launched(playwright, executable, deadline) as browser:
-        page = _page(browser, url, cookies)
-        walk = _Walk(page, url, deadline, _Fence(page, url, headers))
-        try:
-            walk.all()
-        except api.Error as error:
-            walk.stopped(error)
-        return walk.visit()
+    deadline = asyncio.get_running_loop().time() + seconds
+    try:
+        async with api.async_playwright() as playwright, _launched(playwright, executable, seconds) as browser:
+            async with asyncio.timeout_at(deadline):
+                page = await _page(browser, url, cookies)
+                fence = await _Fence.around(page, url, headers)
+            return await _Walk(page, url, fence).until(deadline)
+    except (TimeoutError, api.TimeoutError):
+        return Visit((), 0, ("time ran out starting the browser",))
+    except api.Error as error:
+        return Visit((), 0, (f"the browser failed: {_line(error)}",))
 
 
 def _playwright() -> Any:
+    """Its asynchronous half: the other one waits without end for a page whose script does not return."""
     try:
-        from playwright import sync_api
+        from playwright import async_api
     except ImportError:
         raise BrowserMissing(f"Playwright is not installed; run `pip install playwright`, then {_INSTALL}") from None
-    return sync_api
+    return async_api
 
 
-@contextmanager
-def _launched(playwright: Playwright, executable: str | None, deadline: float) -> Iterator[Browser]:
-    browser = _launch(playwright, executable, deadline)
+@asynccontextmanager
+async def _launched(playwright: Playwright, executable: str | None, seconds: float) -> AsyncIterator[Browser]:
+    browser = await _launch(playwright, executable, seconds)
     try:
         yield browser
     finally:
-        browser.close()
+        with suppress(TimeoutError, _playwright().Error):  # Playwright kills it when it ends itself
+            await asyncio.wait_for(browser.close(), _CLOSE)
 
 
-def _launch(playwright: Playwright, executable: str | None, deadline: float) -> Browser:
+async def _launch(playwright: Playwright, executable: str | None, seconds: float) -> Browser:
     """The one that is named; else Playwright's own; else one on the path."""
     found = [executable] if executable else [None, *filter(None, map(shutil.which, NAMES))]
-    sandbox = os.geteuid() != 0  # root's Chromium has none; without it, Playwright adds `--no-sandbox`
-    timeout = max(1.0, deadline - time.monotonic()) * 1000
     reasons = []
     for path in found:
         try:
-            return playwright.chromium.launch(
-                executable_path=path, args=FLAGS, chromium_sandbox=sandbox, timeout=timeout, headless=True
-            )
+            return await _start(playwright, path, seconds)
+        except _playwright().TimeoutError:
+            raise  # there is one, and the machine is slow
         except _playwright().Error as error:
             reasons.append(_why(error))
     raise BrowserMissing(f"no Chromium starts ({reasons[-1]}); {_INSTALL}")
+
+
+async def _start(playwright: Playwright, path: str | None, seconds: float) -> Browser:
+    sandbox = os.geteuid() != 0  # root's Chromium has none; without it, Playwright adds `--no-sandbox`
+    return await playwright.chromium.launch(
+        executable_path=path, args=FLAGS, chromium_sandbox=sandbox, timeout=seconds * 1000, headless=True
+    )
 
 
 def _why(error: Exception) -> str:
@@ -165,10 +181,11 @@ def _why(error: Exception) -> str:
     return _line(error)
 
 
-def _page(browser: Browser, url: str, cookies: Mapping[str, str]) -> Page:
-    context = browser.new_context(viewport=VIEWPORT, service_workers="block")  # type: ignore[arg-type]
-    context.add_cookies([{"name": name, "value": value, "url": _origin(url) + "/"} for name, value in cookies.items()])
-    return context.new_page()
+async def _page(browser: Browser, url: str, cookies: Mapping[str, str]) -> Page:
+    context = await browser.new_context(viewport=VIEWPORT, service_workers="block")  # type: ignore[arg-type]
+    root = _origin(url) + "/"
+    await context.add_cookies([{"name": name, "value": value, "url": root} for name, value in cookies.items()])
+    return await context.new_page()
 
 
 class _Fence:
@@ -178,31 +195,36 @@ class _Fence:
     and sends added headers along.
     """
 
-    def __init__(self, page: Page, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, chromium: CDPSession, url: str, headers: Mapping[str, str]) -> None:
         self.shut: set[str] = set()  # other origins without which a page may not show
-        self._origin, self._headers = _origin(url), dict(headers)
-        self._chromium = page.context.new_cdp_session(page)
-        self._chromium.on("Fetch.requestPaused", self._decide)
-        self._chromium.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
+        self._chromium, self._origin, self._headers = chromium, _origin(url), dict(headers)
 
-    def _decide(self, paused: dict[str, Any]) -> None:
+    @classmethod
+    async def around(cls, page: Page, url: str, headers: Mapping[str, str]) -> _Fence:
+        chromium = await page.context.new_cdp_session(page)
+        fence = cls(chromium, url, headers)
+        chromium.on("Fetch.requestPaused", fence._decide)
+        await chromium.send("Fetch.enable", {"patterns": [{"urlPattern": "*"}]})
+        return fence
+
+    async def _decide(self, paused: dict[str, Any]) -> None:
         request, origin = paused["request"], _origin(paused["request"]["url"])
         if origin == self._origin and _is_chart(request["method"], request["url"]):
             sent = request["headers"] | self._headers
-            self._send("continueRequest", paused, headers=[{"name": k, "value": v} for k, v in sent.items()])
+            await self._send("continueRequest", paused, headers=[{"name": k, "value": v} for k, v in sent.items()])
         elif origin == self._origin or not origin.startswith("http"):
-            self._send("continueRequest", paused)
+            await self._send("continueRequest", paused)
         else:
-            self._send("failRequest", paused, errorReason="BlockedByClient")
             self._note(paused["resourceType"], origin)
+            await self._send("failRequest", paused, errorReason="BlockedByClient")
 
     def _note(self, kind: str, origin: str) -> None:
         if kind in ("Document", "Script"):
             self.shut.add(origin)
 
-    def _send(self, answer: str, paused: dict[str, Any], **more: Any) -> None:
+    async def _send(self, answer: str, paused: dict[str, Any], **more: Any) -> None:
         with suppress(_playwright().Error):  # the page has gone on, or away
-            self._chromium.send(f"Fetch.{answer}", {"requestId": paused["requestId"], **more})
+            await self._chromium.send(f"Fetch.{answer}", {"requestId": paused["requestId"], **more})
 
 
 class _Traffic:
@@ -259,87 +281,85 @@ class _Traffic:
 class _Walk:
     """The way through a page, and what went wrong on it."""
 
-    def __init__(self, page: Page, url: str, deadline: float, fence: _Fence) -> None:
-        self._page, self._url, self._deadline, self._fence = page, url, deadline, fence
+    def __init__(self, page: Page, url: str, fence: _Fence) -> None:
+        self._page, self._url, self._fence = page, url, fence
         self._traffic = _Traffic(page)
         self._tabs: list[str] = []
         self._problems: list[str] = []
         self._where, self._awaits = "opening the page", "its first answer"
 
-    def all(self) -> None:
-        """Open the page, then each tab, and look at every chart."""
-        if not self._open():
-            return
-        self._look()
-        while self._next_tab():
-            self._look()
-
-    def stopped(self, error: Exception) -> None:
-        """Note why the way ended early."""
-        problem = f"{self._where} failed: {_line(error)}"
-        if isinstance(error, _playwright().TimeoutError):
+    async def until(self, deadline: float) -> Visit:
+        """Go through the page, as far as that comes by the event loop's time `deadline`."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._all()
+        except TimeoutError:
             pending = ", ".join(map(_label, self._traffic.open)) or self._awaits
-            problem = f"time ran out {self._where}; pending: {pending}"
-        self._problems.append(problem + self._shut())
+            self._stopped(f"time ran out {self._where}; pending: {pending}")
+        except _playwright().Error as error:
+            self._stopped(f"{self._where} failed: {_line(error)}")
+        return self._visit()
 
-    def _shut(self) -> str:
-        """The other origins that the page wanted before it showed, of which one may be why it does not."""
+    async def _all(self) -> None:
+        """Open the page, then each tab, and look at every chart."""
+        if not await self._open():
+            return
+        await self._look()
+        while await self._next_tab():
+            await self._look()
+
+    def _stopped(self, problem: str) -> None:
+        """Note why the way ended early."""
         wanted = ", ".join(sorted(self._fence.shut))
-        return f" (nothing is let through to other origins; the page wanted {wanted})" if wanted else ""
+        shut = f" (nothing is let through to other origins; the page wanted {wanted})" if wanted else ""
+        self._problems.append(problem + shut)
+        self._shows_login()
 
-    def visit(self) -> Visit:
+    def _shows_login(self) -> bool:
+        shown = re.search(_LOGIN, urlsplit(self._page.url).path) is not None
+        if shown:
+            self._problems.append("the page shows the login: its session is not valid, or its user may not see it")
+        return shown
+
+    def _visit(self) -> Visit:
         # A page that asks a chart's data anew lets go of the request before; that is no fault.
         lost = {r: why for r, why in self._traffic.failed.items() if "ERR_ABORTED" not in why}
         unanswered = [f"{_label(request)} got no answer: {why}" for request, why in lost.items()]
         return Visit(self._traffic.seen(), len(self._tabs), (*self._problems, *unanswered))
 
-    def _open(self) -> bool:
-        answer = self._page.goto(self._url, wait_until="commit", timeout=self._left())
+    async def _open(self) -> bool:
+        answer = await self._page.goto(self._url, wait_until="commit", timeout=0)
         if answer and answer.status >= 400:
             self._problems.append(f"the page did not load: it was answered with status {answer.status}")
             return False
         self._awaits = "its charts to show"
-        if self._ask(_SHOWS, _READY)["login"]:
-            self._problems.append("the page shows the login: its session is not valid, or its user may not see it")
-            return False
-        return True
+        await self._page.wait_for_function(_SHOWS, arg=[_READY, _LOGIN], timeout=0, polling=_TICK * 1000)
+        return not self._shows_login()
 
-    def _next_tab(self) -> bool:
+    async def _next_tab(self) -> bool:
         self._awaits = "its tabs"
-        tab = self._ask(_NEXT_TAB, self._tabs)
-        if tab["key"] is None:
+        tab = await self._page.evaluate(_NEXT_TAB, self._tabs)
+        if tab is None:
             return False
-        self._tabs.append(tab["key"])
-        self._where = f"in the tab «{tab['name']}»"
+        self._tabs.append(tab[0])
+        self._where = f"in the tab «{tab[1]}»"
         return True
 
-    def _look(self) -> None:
+    async def _look(self) -> None:
         """Scroll to one chart after the other that is not in view."""
-        self._settle()
+        await self._settle()
         last = -1
-        while (last := self._ask(_NEXT_CHART, last)["index"]) >= 0:
-            self._settle()
+        while (last := await self._page.evaluate(_NEXT_CHART, last)) >= 0:
+            await self._settle()
 
-    def _settle(self) -> None:
+    async def _settle(self) -> None:
         """Wait until nothing loads and no chart request was made for a while."""
         self._awaits = "a chart that shows that it loads"
         self._traffic.wake()
         while not self._traffic.quiet:
-            self._page.wait_for_timeout(min(_TICK, self._left()))
-            if self._ask(_SPINS)["count"]:
+            await asyncio.sleep(_TICK)
+            if await self._page.evaluate(_SPINS):
                 self._traffic.wake()
-
-    def _ask(self, script: str, argument: Any = None) -> dict[str, Any]:
-        """What a script answers in the page; unlike `evaluate`, this ends in time where the page hangs."""
-        handle = self._page.wait_for_function(script, arg=argument, timeout=self._left(), polling=_TICK)
-        return dict(handle.json_value())
-
-    def _left(self) -> float:
-        """Milliseconds until the deadline."""
-        left = (self._deadline - time.monotonic()) * 1000
-        if left <= 0:
-            raise _playwright().TimeoutError("no time is left")
-        return left
 
 
 def _is_chart(method: str, url: str) -> bool:

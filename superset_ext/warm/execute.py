@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 SLICE_SECONDS = 60.0
 _RENEW_SECONDS = runs.LEASE_SECONDS / 4
 _BACK_OFF_SECONDS = 5.0
+IDLE_SECONDS = 3.0
 _REQUEST = """
 SELECT kind, path, args, body, is_form FROM superset_ext.cache_request WHERE fingerprint = %s
 """
@@ -71,15 +72,17 @@ class Worker:
         self._discover = discover
         self._lease = str(uuid4())
         self._batch = options.batch_size or settings.warm_batch_size
+        self._per_database = options.per_database or settings.warm_per_database
         self._timeout = options.timeout or settings.warm_timeout
         self._pace = Pace(database, options.concurrency or settings.warm_concurrency)
         self._waiting: deque[Item] = deque()
         self._under_way: dict[int, tuple[Item, float]] = {}
         self._done: queue.Queue[_Done] = queue.Queue()
         self._renewed = time.monotonic()
+        self._taken = 0
 
-    def work(self, seconds: float = SLICE_SECONDS) -> bool:
-        """Work for `seconds`, and then until what was begun is done; whether items are left to take.
+    def work(self, seconds: float = SLICE_SECONDS) -> float | None:
+        """Work for `seconds`, and then until what was begun is done; seconds after which to go on, `None` for the end.
 
         Raises:
             LogUnavailable: see `LogDatabase.transaction`; what was taken is taken again when its lease ends.
@@ -91,7 +94,10 @@ class Worker:
         finally:
             for item in self._waiting:
                 runs.finish(self._database, self._run_id, self._lease, item, "queued")
-        return not runs.close(self._database, self._run_id)
+        if runs.close(self._database, self._run_id):
+            return None
+        # Where nothing could be taken, what is left waits for its next try, or for other workers.
+        return 0.0 if self._taken else IDLE_SECONDS
 
     def _step(self, taking: bool) -> bool:
         """Start what may start, take in what has ended; whether there is anything more to do now."""
@@ -105,7 +111,9 @@ class Worker:
         return bool(self._under_way or (taking and self._waiting))
 
     def _claim(self) -> list[Item]:
-        return runs.claim(self._database, self._run_id, self._lease, self._batch, self._settings.warm_per_database)
+        items = runs.claim(self._database, self._run_id, self._lease, self._batch, self._per_database)
+        self._taken += len(items)
+        return items
 
     def _start(self, item: Item) -> None:
         self._under_way[item.ordinal] = (item, time.monotonic())

@@ -79,21 +79,21 @@ def start(
     return run_id, new
 
 
-def enqueue(celery: Celery, run_id: str) -> None:
-    """Ask for a worker.
+def enqueue(celery: Celery, run_id: str, seconds: float = 0.0) -> None:
+    """Ask for a worker, in so many seconds.
 
     Raises:
         WarmError: the broker takes no message.
     """
     try:
-        celery.send_task(TASK, args=[run_id], queue=QUEUE, retry=False, expires=3600)
+        celery.send_task(TASK, args=[run_id], queue=QUEUE, retry=False, expires=3600, countdown=seconds or None)
     except Exception as error:  # noqa: BLE001  (kombu raises what its transport does)
         reason = f"Celery's broker takes no message ({type(error).__name__}); check SUPERSET_EXT_BROKER_URL"
         raise WarmError(reason) from None
 
 
-def work(app: Flask, database: LogDatabase, settings: Settings, run_id: str) -> bool:
-    """Plan a run if nobody has, and work on it for a while; whether there is more to do.
+def work(app: Flask, database: LogDatabase, settings: Settings, run_id: str) -> float | None:
+    """Plan a run if nobody has, and work on it for a while; seconds after which to go on, `None` for the end.
 
     Raises:
         WarmError: the run failed as a whole, or ended now with failed items.
@@ -104,12 +104,12 @@ def work(app: Flask, database: LogDatabase, settings: Settings, run_id: str) -> 
     if state == "queued":
         _prepare(app, database, settings, run_id, options)
     elif state != "running":
-        return False
+        return None
     worker = Worker(app, database, settings, run_id, options, _discovery(app, database, settings, run_id, options))
-    if worker.work():
-        return True
-    _complain(database, run_id)
-    return False
+    wait = worker.work()
+    if wait is None:
+        _complain(database, run_id)
+    return wait
 
 
 def _complain(database: LogDatabase, run_id: str) -> None:

@@ -69,8 +69,8 @@ def warm(run_id: str) -> None:
 
     app: Any = current_app._get_current_object()  # type: ignore[attr-defined]
     with _log() as database:
-        if database is not None and work(app, database, current(), run_id):
-            enqueue(celery, run_id)
+        if database is not None and (wait := work(app, database, current(), run_id)) is not None:
+            enqueue(celery, run_id, wait)
 
 
 @shared_task(name=TICK, ignore_result=True)  # type: ignore[untyped-decorator]

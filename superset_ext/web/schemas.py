@@ -99,6 +99,9 @@ class WarmUpRequestSchema(Schema):
     limit = fields.Integer(metadata={"minimum": 1, "default": 50, "description": "What each of targets picks at most"})
     budget_seconds = fields.Float(metadata={"nullable": True, "description": "Seconds of queries to spend"})
     concurrency = fields.Integer(metadata={**_COUNT, "maximum": 64, "description": "Requests at a time"})
+    per_database = fields.Integer(
+        metadata={**_COUNT, "maximum": 256, "description": "Requests at a time to one source database"}
+    )
     batch_size = fields.Integer(metadata={**_COUNT, "maximum": 1000, "description": "Items a worker takes at a time"})
     timeout = fields.Integer(metadata={**_COUNT, "maximum": 86_400, "description": "Seconds that one item may take"})
 

@@ -16,6 +16,7 @@ from threading import Event, Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -342,6 +343,28 @@ def test_a_page_that_hangs_or_loads_for_ever_ends_in_time(
     seen = look(server.page(script), 4)
     assert time.monotonic() - started < 15
     assert re.fullmatch(f"time ran out opening the page; pending: {pending}", *seen.problems)
+
+
+def test_a_browser_that_is_too_slow_to_start_is_not_missing(tmp_path: Path) -> None:
+    slow = tmp_path / "chromium"
+    slow.write_text("#!/bin/sh\nexec sleep 30\n")
+    slow.chmod(0o755)
+    seen = visit("http://127.0.0.1:9/", {}, headers={}, executable=str(slow), seconds=1)
+    assert seen == Visit((), 0, ("time ran out starting the browser",))
+
+
+def test_a_browser_that_dies_is_told(make_server: Callable[[], Server]) -> None:
+    server = make_server()
+    url = server.page("setTimeout(() => fetch('/now'), 200); document.body.innerHTML += '<p class=loading>…'")
+
+    def kill() -> None:
+        while not any(path == "/now" for _, path, *_ in server.asked):
+            time.sleep(0.05)
+        top = psutil.Process().children(recursive=True)
+        next(child for child in top if "--headless" in " ".join(child.cmdline())).kill()
+
+    Thread(target=kill, daemon=True).start()
+    assert re.fullmatch("opening the page failed: .*closed", *look(url).problems)
 
 
 def test_a_request_that_is_cut_off_is_told(make_server: Callable[[], Server]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from tests import board
 from tests.browser.driver import Answer, Visit, browser
+from tests.charts import Chart, database_id
 from tests.serving import Client
 from tests.warming import cool, forget, rows, until, warm
 
@@ -97,3 +100,34 @@ def test_a_dashboard_that_does_not_exist_is_named(superset_stack: Any) -> None:
     """Intent: a wrong id is no silent success."""
     done = warm(superset_stack, "--dashboards", "99999", "--wait")
     assert (done.returncode, "dashboard 99999 does not exist" in done.stderr) == (1, True), done.stdout + done.stderr
+
+
+def test_the_popular_dashboard_is_the_one_that_people_open(superset_stack: Any) -> None:
+    """Intent: popularity is Superset's own log of opened dashboards."""
+    client = Client(superset_stack.url, superset_stack.user, superset_stack.password)
+    favourite = max(each["id"] for each in client.get("/api/v1/dashboard/?q=(page_size:100)").json()["result"])
+    for _ in range(100):
+        client.get(f"/api/v1/dashboard/{favourite}").raise_for_status()
+    cool(superset_stack)
+    done = warm(superset_stack, "--target", "popular_dashboards", "--limit", "1", "--wait", "--json")
+    said = json.loads(done.stdout[done.stdout.index("{") :])
+    about = "SELECT DISTINCT dashboard_id FROM superset_ext.cache_warm_item WHERE run_id = %s"
+    assert rows(superset_stack, about, (said["run_id"],)) == [(favourite,)]
+    assert (said["failed"], said["warmed"] > 0) == (0, True)
+
+
+def test_a_broken_chart_is_a_reason_and_fails_the_command(superset_stack: Any) -> None:
+    """Intent: an error is an error, with the database's own words; the rest of the run goes on."""
+    client = Client(superset_stack.url, superset_stack.user, superset_stack.password)
+    mark = f"broken_{uuid.uuid4().hex[:8]}"
+    body = {"database": database_id(client), "schema": "public", "table_name": mark, "sql": "SELECT 1 AS n"}
+    dataset = int(client.post("/api/v1/dataset/", json=body).json()["id"])
+    request = Chart(dataset, "n", 7).body() | {"force": True}
+    request["queries"][0] |= {"metrics": [], "orderby": []}
+    assert client.post("/api/v1/chart/data", json=request).status_code == 200
+    until(lambda: rows(superset_stack, "SELECT FROM superset_ext.cache_request WHERE dataset_id = %s", (dataset,)))
+    client.http.put(f"{client.base}/api/v1/dataset/{dataset}", json={"sql": "SELECT n FROM no_such_table"})
+    done = warm(superset_stack, "--datasets", str(dataset), "--wait")
+    client.http.delete(f"{client.base}/api/v1/dataset/{dataset}")
+    assert done.returncode == 1
+    assert 'relation "no_such_table" does not exist' in done.stdout

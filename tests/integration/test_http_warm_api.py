@@ -18,12 +18,14 @@ import requests
 from superset_ext.db import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.settings import Targets
+from superset_ext.errors import SettingsError
+from superset_ext.settings import Targets, load
 from superset_ext.warm.service import QUEUE
 from superset_ext.web.schemas import WarmUpRequestSchema
 from tests.serving import Client, process, web
 
 PATH = "/api/v1/performance/cache/warm-up"
+MAX_BYTES = 64 * 1024
 TOKEN = "t" * 31 + "!"
 NOBODY = f"{PATH}/{uuid.UUID(int=1)}"
 
@@ -40,9 +42,12 @@ class Api:
     def runs(self) -> list[dict[str, Any]]:
         return self.log.rows("SELECT run_id::text, state, options, requested_by FROM superset_ext.cache_warm_run")
 
-    def asked(self, verb: str, path: str, token: str | None = None, **options: Any) -> requests.Response:
+    def asked(
+        self, verb: str, path: str, token: str | None = None, kind: str = "", **options: Any
+    ) -> requests.Response:
         """Ask without a session."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= {"Content-Type": kind} if kind else {}
         return requests.request(verb, f"{self.base}{path}", headers=headers, timeout=60, **options)
 
     def outsider(self) -> Client:
@@ -241,15 +246,19 @@ def test_a_body_that_is_not_said_to_be_json(api: Api, kind: str) -> None:
     assert api.runs() == []
 
 
+@pytest.mark.parametrize("more", [1, 100_000])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_over_64_kb_is_refused(api: Api, chunked: bool) -> None:
+def test_a_body_over_64_kb_is_refused(api: Api, chunked: bool, more: int) -> None:
     """Intent: also one that does not say how long it is."""
-    body = json.dumps({"charts": list(range(1, 20_000))}).encode()
+    body = json.dumps({"charts": [1]}).encode().ljust(MAX_BYTES + more)
     data = iter([body]) if chunked else body
     answer = api.admin.post(PATH, data=data, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413, answer.text
     assert answer.json() == {"message": "the body is over 65536 bytes"}
+    assert api.asked("POST", PATH, TOKEN, data=body, kind="application/json").status_code == 413
     assert api.runs() == []
+    headers = {"Content-Type": "application/json"}
+    assert api.admin.post(PATH, data=body[:MAX_BYTES], headers=headers).status_code == 202
 
 
 def test_an_unknown_run(api: Api) -> None:
@@ -271,6 +280,15 @@ def test_a_run_whose_queue_nobody_consumes_fails(api: Api) -> None:
     assert said["finished_at"]
 
 
+@pytest.mark.parametrize("value", ["x" * 31, "x" * 31 + " y", "\xe4" * 32])
+def test_a_weak_token_stops_the_start(value: str) -> None:
+    """Intent: it is refused when it is set, and never repeated."""
+    with pytest.raises(SettingsError, match="SUPERSET_EXT_API_TOKEN") as error:
+        load({"SUPERSET_EXT_API_TOKEN": value})
+    assert value not in str(error.value)
+    assert TOKEN not in repr(load({"SUPERSET_EXT_API_TOKEN": TOKEN}))
+
+
 def test_superset_describes_it(api: Api) -> None:
     """Intent: the API is on Superset's own page, with each field that a request takes."""
     described = api.admin.get("/api/v1/_openapi").json()
@@ -283,10 +301,25 @@ def test_superset_describes_it(api: Api) -> None:
     assert set(status) == set(api.admin.get(f"{PATH}/{run_id}").json())
 
 
-def test_the_log_database_away(superset_stack: Any, api: Api, tmp_path: Path) -> None:
-    """Intent: 503 with what to mend, and no token there is no token that is taken."""
+NONE = """
+from dataclasses import replace
+_ours = FLASK_APP_MUTATOR
+
+def FLASK_APP_MUTATOR(app):
+    _ours(app)
+    app.extensions["superset_ext"] = replace(app.extensions["superset_ext"], database=None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [("", "the log database"), (NONE, "set SUPERSET_EXT_LOG_DATABASE_URL")],
+    ids=["away", "none"],
+)
+def test_without_a_log_database(superset_stack: Any, api: Api, tmp_path: Path, more: str, message: str) -> None:
+    """Intent: 503 with what to mend, be it away or not set; and where no token is set none is taken."""
     config = tmp_path / "away_config.py"
-    config.write_text("from superset_ext.config import *\n")
+    config.write_text(f"from superset_ext.config import *\n{more}")
     env = superset_stack.env | {
         "SUPERSET_EXT_LOG_DATABASE_URL": "postgresql://u:secret@127.0.0.1:1/none",
         "SUPERSET_EXT_RECORDER": "false",
@@ -295,8 +328,8 @@ def test_the_log_database_away(superset_stack: Any, api: Api, tmp_path: Path) ->
         admin = Client(base, superset_stack.user, superset_stack.password)
         for answer in (admin.post(PATH, json={"dashboards": [1]}), admin.get(NOBODY)):
             assert answer.status_code == 503
+            assert message in answer.json()["message"]
             assert "secret" not in answer.text
-            assert answer.json()["message"]
         for token in ("", TOKEN):
             answer = requests.get(f"{base}{NOBODY}", headers={"Authorization": f"Bearer {token}"}, timeout=60)
             assert answer.status_code == 401

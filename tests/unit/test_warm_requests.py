@@ -35,9 +35,17 @@ KINDS = st.sampled_from(sorted(PATHS))
 @st.composite
 def bodies(draw: st.DrawFn) -> dict[str, Any]:
     """A body as a dashboard posts it, with some of everything that a request may hold."""
-    query = {"columns": draw(st.lists(NAMES, max_size=3)), "filters": draw(FILTERS), "extras": draw(JSON)}
+    query: dict[str, Any] = {
+        "columns": draw(st.lists(NAMES, max_size=3)),
+        "filters": draw(FILTERS),
+        "extras": draw(JSON),
+    }
     query["url_params"] = draw(st.dictionaries(NAMES, st.text(max_size=4), max_size=2))
-    form = {"slice_id": draw(st.integers(1, 9)), "dashboardId": draw(st.integers(1, 9)), "viz_type": draw(NAMES)}
+    form: dict[str, Any] = {
+        "slice_id": draw(st.integers(1, 9)),
+        "dashboardId": draw(st.integers(1, 9)),
+        "viz_type": draw(NAMES),
+    }
     form["url_params"] = dict(query["url_params"])
     return {"datasource": {"id": 1, "type": "table"}, "force": False, "result_format": "json", "queries": [query],
             "form_data": form, "result_type": "full"}  # fmt: skip

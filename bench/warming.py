@@ -1,0 +1,97 @@
+"""Hits of a browser's first visit to all dashboards: nothing warmed, stock's `cache-warmup`, and `perf warm`.
+
+Run with `python -m bench.warming`; it starts a stack of its own, or takes the one that TEST_STACK names.
+Both strategies of stock that fit are run, one after the other, into the same cache: the popular dashboards,
+after each of them was opened, and all charts; as an administrator, whom stock is told to take.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bench.faults import stack
+from tests.browser.driver import Visit, browser
+from tests.serving import Client
+from tests.stack import RunningStack
+from tests.warming import cool, forget, warm
+
+STOCK = """
+import json, sys
+from superset.app import create_app
+app = create_app()
+with app.app_context():
+    from superset.extensions import celery_app
+    from superset.tasks.cache import cache_warmup
+    from superset.tasks.types import FixedExecutor
+    celery_app.conf.task_always_eager = True
+    app.config["WEBDRIVER_BASEURL"] = sys.argv[1] + "/"
+    app.config["CACHE_WARMUP_EXECUTORS"] = [FixedExecutor(sys.argv[2])]
+    for name, options in (("top_n_dashboards", {"top_n": 100, "since": "1 day ago"}), ("dummy", {})):
+        said = cache_warmup(name, **options)
+        print(json.dumps({name: {key: len(value) for key, value in said.items()}}))
+"""
+
+
+def nothing(running: RunningStack) -> None:
+    """No warming."""
+
+
+def stock(running: RunningStack) -> None:
+    """Stock's task, in process."""
+    client = Client(running.url, running.user, running.password)
+    for each in client.get("/api/v1/dashboard/?q=(page_size:100)").json()["result"]:
+        client.get(f"/api/v1/dashboard/{each['id']}").raise_for_status()
+    subprocess.run(
+        [sys.executable, "-c", STOCK, running.url, running.user], env=running.env, check=True, capture_output=True
+    )
+
+
+def ours(running: RunningStack) -> None:
+    """Ours, from a registry that knows nothing."""
+    done = warm(running, "--dashboards", "all", "--wait")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+WAYS: dict[str, Callable[[RunningStack], None]] = {"nothing": nothing, "stock": stock, "ours": ours}
+
+
+def measured(running: RunningStack, way: Callable[[RunningStack], None]) -> dict[str, Any]:
+    """Hits and results that run SQL of one visit to every dashboard and tab, after `way` has warmed a cold cache."""
+    forget(running)
+    started = time.monotonic()
+    way(running)
+    seconds = time.monotonic() - started
+    with browser() as chromium:
+        visit = Visit(chromium.new_page(viewport={"width": 1400, "height": 1000}), running.url)
+        visit.login(running.user, running.password)
+        answers = [answer for each in visit.dashboards() for answer in visit.open(each["id"])]
+    results = [result for answer in answers for result in answer.ran_sql]
+    hits = sum(bool(result["is_cached"]) for result in results)
+    share = round(hits / len(results), 4)
+    return {"warmed_in_s": round(seconds, 1), "hits": hits, "results": len(results), "share": share}
+
+
+def run() -> dict[str, Any]:
+    """Each way by its name."""
+    with stack() as running:
+        found = {name: measured(running, way) for name, way in WAYS.items()}
+        cool(running)
+    return found
+
+
+def main() -> None:
+    """Print a table and a line of JSON."""
+    found = run()
+    for name, row in found.items():
+        print(f"{name:8} warmed in {row['warmed_in_s']:6.1f} s   {row['hits']:3} hits of {row['results']:3} "
+              f"({row['share']:.1%})")  # fmt: skip
+    print(json.dumps({"warming": found}))
+
+
+if __name__ == "__main__":
+    main()
