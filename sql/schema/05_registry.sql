@@ -91,7 +91,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT CASE
         WHEN cardinality(stored) = 0 THEN fresh
-        WHEN cardinality(fresh) = 0 THEN stored
+        WHEN cardinality(fresh) = 0 THEN (SELECT array_agg((s * factor)::real ORDER BY n) FROM unnest(stored) WITH ORDINALITY AS t (s, n))
         ELSE (SELECT array_agg((s * factor + f)::real ORDER BY n) FROM unnest(stored, fresh) WITH ORDINALITY AS t (s, f, n))
     END
 $$;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, g, has_request_context, request
@@ -19,7 +20,6 @@ from superset_ext.warm.requests import ENDPOINTS, ChartRequest, safe_args
 from superset_ext.warm.who import asking
 
 HEADER = "X-Superset-Ext-Discovery"
-_ANSWERED = (200, 202)
 _HOUR = 3600
 
 
@@ -31,9 +31,16 @@ def install(app: Flask, registry: Registry) -> None:
     @app.after_request
     def note(response: Response) -> Response:
         heard = g.pop("superset_ext_asked", None)
-        if heard and response.status_code in _ANSWERED and g.get(CHANNEL) != WARM:
+        if heard and g.get(CHANNEL) != WARM and _is_worth(response, heard):
             registry.note(_use(heard))
         return response
+
+
+def _is_worth(response: Response, heard: list[Asked]) -> bool:
+    """Whether it was answered, and by what is cached; a worker computes what was accepted."""
+    if response.status_code == HTTPStatus.OK:
+        return any(answer.hit or answer.stored for event in heard for answer in event.answers)
+    return response.status_code == HTTPStatus.ACCEPTED
 
 
 def credential(secret_key: str | bytes, hour: int | None = None) -> str:
@@ -49,7 +56,8 @@ def chart_request() -> ChartRequest | None:
     if kind is None:
         return None
     form = request.form.get("form_data")
-    body = form if form is not None else request.get_data(as_text=True)
+    plain = "" if kind == "stored" else request.get_data(as_text=True)  # whose context Superset has stored
+    body = plain if form is None else form
     return ChartRequest(kind, request.path, safe_args(request.query_string.decode()), body, form is not None)
 
 

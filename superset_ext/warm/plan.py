@@ -10,6 +10,7 @@ request goes first.
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 from superset_ext.db import LogDatabase
 from superset_ext.settings import Settings, Targets
-from superset_ext.warm.registry import HOURS, HOURS_HALF_DAYS, USES_HALF_DAYS, hour_of_week
+from superset_ext.warm.registry import HOURS, HOURS_HALF_DAYS, USES_HALF_DAYS, decayed, hour_of_week
 from superset_ext.warm.runs import Action, Item
 from superset_ext.warm.targets import Page, representatives, roles_of
 from superset_ext.warm.who import Who
@@ -27,25 +28,28 @@ from superset_ext.warm.who import Who
 SecondsLeft = Callable[[Sequence[str]], list[float | None]]
 UNKNOWN_MS = 1000.0  # what a request is taken to cost that was never computed before our eyes
 _WEEK_DAYS = 7.0
-_DECAYED = f"uses * power(0.5, greatest(extract(epoch FROM now() - used_at), 0) / 86400.0 / {USES_HALF_DAYS})"
+_DECAYED = f"uses * {decayed('now() - used_at', str(USES_HALF_DAYS))}"
 _SELECT = """
 SELECT r.fingerprint, r.dashboard_id, r.chart_id, r.database_id, r.cost_ms,
-    CASE WHEN cardinality(r.hours) = 0 THEN 0 ELSE ({rates}) / {weeks} END AS rate,
+    CASE WHEN cardinality(r.hours) = 0 THEN 0 ELSE round(({rates}) * {aged} / {weeks} * 1e4) / 1e4 END AS rate,
     s.user_id, s.guest::text, s.cache_keys
 FROM superset_ext.cache_request r JOIN superset_ext.cache_request_scope s USING (fingerprint)
 WHERE r.replayable AND ({where})
 ORDER BY rate DESC, coalesce(r.cost_ms, {unknown}) DESC, r.fingerprint
 """
 # How many decayed weeks a profile has been filled for: the sum of a geometric series.
-_WEEKS = """
-((1 - power(0.5, greatest(1, ceil(extract(epoch FROM now() - r.first_seen) / 604800.0)) * {q})) / (1 - power(0.5, {q})))
-""".format(q=_WEEK_DAYS / HOURS_HALF_DAYS).strip()
+_WEEKS = (
+    "((1 - power(0.5::float8, least(900, greatest(1, ceil(extract(epoch FROM now() - r.first_seen)::float8 / 604800))"
+    " * {q}))) / (1 - power(0.5::float8, {q})))"
+).format(q=_WEEK_DAYS / HOURS_HALF_DAYS)
+# What a profile has lost since it was last added to.
+_AGED = decayed("now() - r.used_at", str(HOURS_HALF_DAYS))
 _COMMON = f"""
 r.fingerprint IN (SELECT fingerprint FROM superset_ext.cache_request
-    ORDER BY {_DECAYED} * coalesce(cost_ms, {UNKNOWN_MS}) DESC LIMIT %(limit)s)
+    WHERE replayable ORDER BY {_DECAYED} * coalesce(cost_ms, {UNKNOWN_MS}) DESC LIMIT %(limit)s)
 """  # noqa: S608  (only constants)
 _FREQUENT = f"""
-r.chart_id IN (SELECT chart_id FROM superset_ext.cache_request WHERE chart_id IS NOT NULL
+r.chart_id IN (SELECT chart_id FROM superset_ext.cache_request WHERE replayable AND chart_id IS NOT NULL
     GROUP BY chart_id ORDER BY sum({_DECAYED}) DESC LIMIT %(limit)s)
 """  # noqa: S608  (only constants)
 _KNOWN = "SELECT page, version FROM superset_ext.cache_discovery WHERE page = ANY(%s)"
@@ -86,8 +90,9 @@ class _Candidate(NamedTuple):
     keys: Sequence[str]
 
     def item(self, action: Action) -> Item:
+        claims = None if self.guest is None else json.dumps(json.loads(self.guest), sort_keys=True)
         return Item(
-            action, Who(self.user_id, self.guest), self.fingerprint, None, self.dashboard_id, self.chart_id,
+            action, Who(self.user_id, claims), self.fingerprint, None, self.dashboard_id, self.chart_id,
             self.database_id, self.cost_ms,
         )  # fmt: skip
 
@@ -174,7 +179,7 @@ def _values(
 
 
 def _candidates(database: LogDatabase, where: str, values: dict[str, Any], window: float) -> list[_Candidate]:
-    sql = _SELECT.format(where=where, rates=_rates(time.time(), window), weeks=_WEEKS, unknown=UNKNOWN_MS)
+    sql = _SELECT.format(where=where, rates=_rates(time.time(), window), weeks=_WEEKS, aged=_AGED, unknown=UNKNOWN_MS)
     found: list[_Candidate] = []
     with database.transaction(60.0) as cursor:
         cursor.execute(sql, values)

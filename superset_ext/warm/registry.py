@@ -31,7 +31,15 @@ MAX_BODY = 256 * 1024
 HOURS = 168
 USES_HALF_DAYS, HOURS_HALF_DAYS = 7.0, 28.0
 _PAGE = 500
-_HALVED = "power(0.5, greatest(extract(epoch FROM excluded.used_at - r.used_at), 0) / 86400.0 / {days})"
+_NEVER = datetime.fromtimestamp(0, UTC)
+
+
+def decayed(age: str, days: str) -> str:
+    """SQL for what is left after the interval `age` of what halves in `days`; no float8 is as small as 2 ** -1100."""
+    return f"power(0.5::float8, least(900, greatest(extract(epoch FROM {age})::float8, 0) / 86400 / {days}))"
+
+
+_HALVED = decayed("excluded.used_at - r.used_at", "{days}")
 _REQUESTS = f"""
 INSERT INTO superset_ext.cache_request AS r (
     fingerprint, kind, path, args, body, is_form, replayable, dashboard_id, chart_id, dataset_id, database_id,
@@ -63,14 +71,23 @@ ON CONFLICT (fingerprint, scope) DO UPDATE SET
     used_at = greatest(r.used_at, excluded.used_at),
     who = excluded.who, user_id = excluded.user_id, guest = excluded.guest
 """  # noqa: S608  (only constants)
-_FORGET = """
-DELETE FROM superset_ext.cache_request WHERE last_seen < now() - make_interval(days => %(days)s)
-    OR fingerprint IN (
-        SELECT fingerprint FROM superset_ext.cache_request
-        ORDER BY uses * power(0.5, extract(epoch FROM now() - used_at) / 86400.0 / 7) DESC, last_seen DESC
-        OFFSET %(rows)s
-    )
+# A user whose keys are known has no row for the time when they were not.
+_KNOWN = """
+DELETE FROM superset_ext.cache_request_scope s USING superset_ext.cache_request_scope k
+WHERE s.fingerprint = ANY(%s) AND s.cache_keys = '{}' AND k.fingerprint = s.fingerprint AND k.who = s.who
+    AND k.cache_keys <> '{}'
 """
+# What is being written just now is left for the next time, so that nobody waits for the other.
+_FORGET = f"""
+DELETE FROM superset_ext.cache_request WHERE fingerprint IN (
+    SELECT fingerprint FROM superset_ext.cache_request
+    WHERE last_seen < now() - make_interval(days => %(days)s) OR fingerprint IN (
+        SELECT fingerprint FROM superset_ext.cache_request
+        ORDER BY uses * {decayed("now() - used_at", str(USES_HALF_DAYS))} DESC, last_seen DESC OFFSET %(rows)s
+    )
+    FOR UPDATE SKIP LOCKED
+)
+"""  # noqa: S608  (only constants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +100,7 @@ class Use:
         answers: of its queries.
         at: when, in seconds since the epoch.
         people: whether somebody wanted the answer; discovery and warming only want to know it.
+        seen: whether a page has asked it, which warming by itself does not show.
     """
 
     request: ChartRequest
@@ -91,6 +109,7 @@ class Use:
     ids: tuple[int | None, int | None, int | None, int | None]
     at: float
     people: bool = True
+    seen: bool = True
 
 
 @dataclass(slots=True)
@@ -100,9 +119,11 @@ class _Row:
     hours: dict[int, int] = field(default_factory=dict)
     cost_ms: float | None = None
     scopes: dict[str, tuple[Use, int]] = field(default_factory=dict)
+    seen: bool = False
 
     def add(self, use: Use) -> None:
         self.use = use
+        self.seen = self.seen or use.seen
         if use.people:
             self.uses += 1
             hour = hour_of_week(use.at)
@@ -110,6 +131,8 @@ class _Row:
         cost = sum(answer.cost_ms for answer in use.answers)
         self.cost_ms = cost or self.cost_ms
         scope = scope_of(use)
+        for other in [name for name, (last, _) in self.scopes.items() if name != scope and last.who == use.who]:
+            del self.scopes[other]  # led to other keys since then
         self.scopes[scope] = (use, self.scopes.get(scope, (use, 0))[1] + use.people)
 
 
@@ -133,7 +156,8 @@ class Registry:
 
     def note(self, use: Use) -> None:
         """Remember a request that was made; cheap enough for the request's path."""
-        if len(self._queue) >= QUEUE or len(use.request.body or "") > MAX_BODY:
+        body = use.request.body or ""
+        if len(self._queue) >= QUEUE or len(body) > MAX_BODY or "\0" in body:
             self.dropped += 1
         else:
             self._queue.append(use)
@@ -166,11 +190,13 @@ class Registry:
         rows = self._folded(uses)
         names = sorted(rows)  # all processes lock rows in one order
         scopes = [(name, scope, *each) for name in names for scope, each in sorted(rows[name].scopes.items())]
-        moved = [(name, use.who.name, scope) for name, scope, use, _ in scopes]
+        moved = [(name, use.who.name, scope) for name, scope, use, _ in scopes if use.answers]
         with self._database.transaction() as cursor:
             execute_values(cursor, _REQUESTS, [self._request(name, rows[name]) for name in names], page_size=_PAGE)
-            execute_values(cursor, _MOVED, moved, page_size=_PAGE)
+            if moved:
+                execute_values(cursor, _MOVED, moved, page_size=_PAGE)
             execute_values(cursor, _SCOPES, _one_a_scope(scopes), page_size=_PAGE)
+            cursor.execute(_KNOWN, (names,))
 
     def _folded(self, uses: Iterable[Use]) -> dict[str, _Row]:
         rows: dict[str, _Row] = {}
@@ -184,7 +210,9 @@ class Registry:
         hours = [float(row.hours.get(hour, 0)) for hour in range(HOURS)] if row.hours else []
         return (
             name, request.kind, request.path, request.args if kept else "", request.body if kept else None,
-            request.is_form, kept, *use.ids, max(1, len(use.answers)), float(row.uses), at, hours, at, at, row.cost_ms,
+            request.is_form, kept, *map(_fitting, use.ids), max(1, len(use.answers)),
+            float(row.uses), at, hours, at,
+            at if row.seen else _NEVER, row.cost_ms,
         )  # fmt: skip
 
     def forget(self) -> int:
@@ -211,6 +239,11 @@ def hour_of_week(at: float) -> int:
     return moment.weekday() * 24 + moment.hour
 
 
+def _fitting(number: int | None) -> int | None:
+    """An id that its column holds; a browser may send any number."""
+    return number if number is not None and 0 < number < 2**31 else None
+
+
 def _moment(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC)
 
@@ -226,9 +259,11 @@ def _one_a_scope(scopes: Sequence[tuple[str, str, Use, int]]) -> list[tuple[Any,
 
 
 def now_use(request: ChartRequest, who: Who, ids: tuple[int | None, ...], answers: tuple[Answer, ...] = ()) -> Use:
-    """A use that nobody wanted: discovery's, or warming's own."""
+    """A use that nobody wanted: discovery's, or, with answers, warming's own."""
     dashboard, chart, dataset, database = ids
-    return Use(request, who, answers, (dashboard, chart, dataset, database), time.time(), people=False)
+    return Use(
+        request, who, answers, (dashboard, chart, dataset, database), time.time(), people=False, seen=not answers
+    )
 
 
 _registries: weakref.WeakSet[Registry] = weakref.WeakSet()

@@ -32,6 +32,7 @@ _SAME_ANSWER = frozenset({"force", "result_format"})
 _PAGE_S_OWN = frozenset({"native_filters_key", "permalink_key", "form_data_key"})
 _CREDENTIALS = re.compile(r"token|passw|secret|csrf|jwt|api_?key|session", re.IGNORECASE)
 _RELATIVE = re.compile(r"no filter|last .*|previous .*|current .*|next .*", re.IGNORECASE)
+_NO_JSON = (ValueError, RecursionError)  # the latter for text that nests deeper than Python follows
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
@@ -93,7 +94,7 @@ def loaded(text: str) -> dict[str, Any]:
     """A JSON object; empty where the text is none."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except _NO_JSON:
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -101,10 +102,9 @@ def loaded(text: str) -> dict[str, Any]:
 def _canonical(text: str) -> str:
     """JSON with its keys in order and without what changes no answer; other text as it is."""
     try:
-        found = json.loads(text)
-    except ValueError:
+        return json.dumps(_stripped(json.loads(text)), sort_keys=True, separators=(",", ":"))
+    except _NO_JSON:
         return text
-    return json.dumps(_stripped(found), sort_keys=True, separators=(",", ":"))
 
 
 def _stripped(value: Any) -> Any:
@@ -134,11 +134,12 @@ def _holds_literals(part: Mapping[str, Any]) -> bool:
     plain.append(_without_page(part.get("url_params")))
     if any(value not in _EMPTY for value in (*conditions, *plain)):
         return True
-    if _is_absolute(part.get("time_range")):
+    extra = part.get("extra_form_data")
+    extra = extra if isinstance(extra, dict) else {}
+    if _is_absolute(part.get("time_range")) or _is_absolute(extra.get("time_range")):
         return True
     lists = [part.get(name) for name in ("filters", "adhoc_filters", "extra_filters")]
-    extra = part.get("extra_form_data")
-    lists += [extra.get("filters"), extra.get("adhoc_filters")] if isinstance(extra, dict) else []
+    lists += [extra.get("filters"), extra.get("adhoc_filters")]
     return any(_is_literal(each) for found in lists if isinstance(found, list) for each in found)
 
 

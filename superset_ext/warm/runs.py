@@ -49,7 +49,9 @@ WITH busy AS (
     SELECT i.ordinal, row_number() OVER (PARTITION BY i.database_id ORDER BY i.ordinal) + coalesce(b.n, 0) AS place,
         i.database_id
     FROM superset_ext.cache_warm_item i LEFT JOIN busy b ON b.database_id = i.database_id
-    WHERE i.run_id = %(run)s AND (i.state = 'queued' AND i.not_before <= now()
+    WHERE i.run_id = %(run)s
+        AND EXISTS (SELECT FROM superset_ext.cache_warm_run r WHERE r.run_id = i.run_id AND r.state = 'running')
+        AND (i.state = 'queued' AND i.not_before <= now()
         OR i.state = 'running' AND i.lease_until <= now())
 )
 UPDATE superset_ext.cache_warm_item i SET state = 'running', attempts = attempts + 1, lease = %(lease)s,
@@ -169,7 +171,7 @@ def _text(value: Any) -> str | None:
 
 
 def _quoted(value: str) -> str:
-    return '"' + value.replace('"', '""') + '"' if any(c in value for c in '",\n\\') else value
+    return '"' + value.replace('"', '""') + '"' if any(c in value for c in '",\r\n\\') else value
 
 
 def claim(database: LogDatabase, run_id: str, lease: str, count: int, per_database: int) -> list[Item]:
@@ -226,12 +228,13 @@ def finish(
         "wait": wait, "database": database_id,
     }  # fmt: skip
     with database.transaction() as cursor:
+        if more:
+            cursor.execute(_CLAIM_LOCK)  # ordinals are given one after the other; before any row, as in `claim`
         cursor.execute(_FINISH, values)
         if not cursor.rowcount:
             return False
         worth.stored(cursor, run_id, item.ordinal, answers)
         if more:
-            cursor.execute(_CLAIM_LOCK)  # ordinals are given one after the other
             add(cursor, run_id, more)
     return True
 

@@ -18,7 +18,7 @@ from superset_ext.warm.registry import HOURS, hour_of_week
 from superset_ext.warm.targets import Page
 from superset_ext.warm.who import Who
 
-SETTINGS = load({})
+SETTINGS = load({"SUPERSET_EXT_CHART_DATA_TIMEOUT": "86400"})
 HOUR = 3600.0
 NOW = timedelta()
 INSERT = """
@@ -133,9 +133,9 @@ def test_what_will_be_asked_goes_first(database: LogDatabase) -> None:
 
 def test_a_nightly_run_looks_at_the_whole_day(database: LogDatabase) -> None:
     """Intent: what counts is whether somebody asks before the next run, or before the entry goes."""
-    know(database, "evening", hours=coming(50, 12))
+    know(database, "evening", hours=coming(1.5, 12))
     know(database, "soon", hours=coming(1))
-    know(database, "in three days", hours=coming(90, 72))
+    know(database, "in three days", hours=coming(2, 72))
     assert names(planned(database, charts=[1], lasting=86_400.0)) == ["evening", "soon", "in three days"]
     short = load({"SUPERSET_EXT_CHART_DATA_TIMEOUT": "3600"})
     assert names(planned(database, charts=[1], lasting=86_400.0, settings=short))[0] == "soon"
@@ -150,9 +150,6 @@ def test_a_rate_is_by_the_week(database: LogDatabase) -> None:
     assert names(planned(database, charts=[1])) == ["new", "for weeks"]
 
 
-# BUG: hours are as of used_at, and the rate is of now: 04_weeks counts the weeks up to now, but the profile is not
-# decayed from used_at to now.
-@pytest.mark.xfail(reason="BUG: a profile is not decayed from used_at to now")
 def test_what_was_left_alone_for_weeks_is_less_likely(database: LogDatabase) -> None:
     """Intent: a chart whose users went away three weeks ago goes after one that is used now."""
     know(database, "abandoned", hours=coming(2.2), age=timedelta(days=27), known=timedelta(days=60), cost=5000)
@@ -221,9 +218,6 @@ def test_items_say_all_that_a_worker_needs(database: LogDatabase) -> None:
     assert found == {Who(4): ("f", 3, 9, 250.0), Who(): ("f", 3, 9, 250.0)}
 
 
-# BUG: guest::text is jsonb's own writing (other order of keys, other escapes), so that its hash is another name than
-# the one in cache_request_scope, and than the one that claim() gives.
-@pytest.mark.xfail(reason="BUG: a planned guest has another name than the registry's")
 def test_a_guest_has_the_registry_s_name(database: LogDatabase) -> None:
     """Intent: an item's `who` is that of cache_request_scope, as its comment says."""
     guest = Who.of_claims({"user": {"username": "é"}, "resources": [{"type": "dashboard", "id": "x"}], "rls_rules": []})
@@ -276,8 +270,6 @@ def test_what_cannot_be_asked_again_is_never_planned(database: LogDatabase) -> N
     assert names(planned(database, options, charts=[1, 2], datasets=[5])) == ["plain"]
 
 
-# BUG: the limit is filled before what cannot be asked again is left out.
-@pytest.mark.xfail(reason="BUG: requests that are never planned fill the limit of common_queries")
 def test_what_cannot_be_asked_again_takes_no_place(database: LogDatabase) -> None:
     """Intent: fifty queries are fifty that can be warmed."""
     know(database, "hidden", uses=90, replayable=False)

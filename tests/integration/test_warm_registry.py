@@ -148,9 +148,6 @@ def test_uses_go_to_their_hour_of_the_week(registry: Registry, database: LogData
     assert sum(one(database)["hours"]) == pytest.approx(row["monday"] + row["sunday"])
 
 
-# BUG: added_hours() gives `stored` back undecayed where `fresh` is empty, while used_at moves on to the discovery's
-# (and each replay's, which are written with now_use) moment: with nightly warming a profile never decays.
-@pytest.mark.xfail(reason="BUG: a use of nobody's moves used_at without decaying hours")
 def test_warming_a_request_does_not_stop_its_profile_s_decay(registry: Registry, database: LogDatabase) -> None:
     """Intent: hours are counted as of used_at, whoever moves that."""
     registry.write([use()])
@@ -180,8 +177,6 @@ def test_who_moves_to_other_keys_leaves_nothing_behind(registry: Registry, datab
     ]  # fmt: skip
 
 
-# BUG: within one flush both scopes are inserted after the delete; the old one stays until that user asks again.
-@pytest.mark.xfail(reason="BUG: a move within one flush leaves the old scope")
 def test_who_moves_between_two_flushes_leaves_nothing_behind(registry: Registry, database: LogDatabase) -> None:
     """Intent: that both uses are written at once is an accident."""
     now = time.time()
@@ -298,8 +293,6 @@ def test_nothing_is_captured_where_that_is_off(database: LogDatabase) -> None:
     assert database.rows("SELECT * FROM cache_request") == []
 
 
-# BUG: ids come from what browsers send; the recorder drops what no table can hold, the registry loses the batch.
-@pytest.mark.xfail(reason="BUG: an id over 2^31 loses the whole batch")
 def test_an_id_that_no_table_can_hold_costs_only_itself(registry: Registry, database: LogDatabase) -> None:
     """Intent: a made-up id costs its id, not the requests of everybody."""
     registry.note(use(chart=1))
@@ -308,8 +301,6 @@ def test_an_id_that_no_table_can_hold_costs_only_itself(registry: Registry, data
     assert len(database.rows("SELECT * FROM cache_request")) == 2
 
 
-# BUG: the body of a GET is kept as it came; psycopg2 raises ValueError on NUL, and the whole batch is lost.
-@pytest.mark.xfail(reason="BUG: a NUL in a body loses the whole batch")
 def test_a_nul_costs_only_its_own_request(registry: Registry, database: LogDatabase) -> None:
     """Intent: Superset answers a GET whatever its body is; text in PostgreSQL has no NUL."""
     registry.note(use(chart=1))
@@ -449,9 +440,6 @@ def test_who_misses_an_entry_marks_it_gone(database: LogDatabase) -> None:
     assert figures(database, run) == (1, 0, 100.0, 0.0, True)
 
 
-# BUG: hits of a flush are counted before its misses, with the time of the last hit: the second reader's hit of what
-# the first one had stored counts as warming's.
-@pytest.mark.xfail(reason="BUG: a hit after a miss in one flush counts for the entry that was gone")
 def test_a_hit_after_a_miss_in_one_flush_is_not_warming_s(database: LogDatabase) -> None:
     """Intent: that both are written at once is an accident."""
     warmed(database, "a")
@@ -460,8 +448,6 @@ def test_a_hit_after_a_miss_in_one_flush_is_not_warming_s(database: LogDatabase)
     assert entry(database, "a")["reads"] == 0
 
 
-# BUG: reads of a flush are judged by the time of the last one alone.
-@pytest.mark.xfail(reason="BUG: of a flush's hits only the last one's time is looked at")
 def test_a_hit_before_the_end_counts_beside_one_after_it(database: LogDatabase) -> None:
     """Intent: the one who read within the entry's life did not wait."""
     warmed(database, "a", seconds=10.0)
@@ -479,8 +465,6 @@ def test_a_later_run_takes_an_entry_over(database: LogDatabase) -> None:
     assert figures(database, second) == (1, 1, 100.0, 100.0, False)
 
 
-# BUG: ON CONFLICT does not take gone_at back, so that what a run stores anew after it was evicted is read by nobody.
-@pytest.mark.xfail(reason="BUG: gone_at stays when the same run stores the key anew")
 def test_an_entry_that_its_run_stores_anew_lives_again(database: LogDatabase) -> None:
     """Intent: an evicted entry that a second item of the run restores is there."""
     run = warmed(database, "a")

@@ -325,9 +325,8 @@ ODD = ["plain", 'say "x"', "a,b", "two\nlines", "back\\slash", "\\N", "\\.", "ta
     "text",
     [
         *ODD,
-        # BUG: _quoted() does not quote a carriage return; COPY ends with "unquoted carriage return found in data".
         # No page or reason of ours has one today.
-        pytest.param("carriage\rreturn", marks=pytest.mark.xfail(reason="BUG: \\r is not quoted for COPY")),
+        "carriage\rreturn",
     ],
 )
 def test_text_of_any_kind_survives_the_way_in(database: LogDatabase, text: str) -> None:
@@ -361,9 +360,6 @@ def test_a_run_of_many_items_is_added_at_once(database: LogDatabase) -> None:
     assert len(runs.claim(database, run, lease(), 10, 2)) == 10
 
 
-# BUG: finish() locks its item and then waits for the claim lock; claim() holds that and waits for the items whose
-# lease is over. A worker that was slow over a page, and finishes it with items that follow, gets a deadlock.
-@pytest.mark.xfail(raises=LogUnavailable, reason="BUG: finish(more=...) takes its locks in another order than claim()")
 def test_a_late_finish_and_a_claim_do_not_block_each_other(
     database_url: str, database: LogDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
