@@ -130,7 +130,10 @@ async def _visit(
             return await _Walk(page, url, fence).until(deadline)
     except (TimeoutError, api.TimeoutError):
         return Visit((), 0, ("time ran out starting the browser",))
-    except api.Error as error:
+    except Exception as error:
+        # Playwright has no class of its own for the death of the process by which it drives.
+        if type(error) is not Exception and not isinstance(error, api.Error):
+            raise
         return Visit((), 0, (f"the browser failed: {_line(error)}",))
 
 

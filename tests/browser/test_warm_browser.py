@@ -353,7 +353,11 @@ def test_a_browser_that_is_too_slow_to_start_is_not_missing(tmp_path: Path) -> N
     assert seen == Visit((), 0, ("time ran out starting the browser",))
 
 
-def test_a_browser_that_dies_is_told(make_server: Callable[[], Server]) -> None:
+@pytest.mark.parametrize(
+    ("victim", "problem"),
+    [("--headless", "opening the page failed: .*closed"), ("run-driver", "the browser failed: Connection closed.*")],
+)
+def test_a_browser_that_dies_is_told(make_server: Callable[[], Server], victim: str, problem: str) -> None:
     server = make_server()
     url = server.page("setTimeout(() => fetch('/now'), 200); document.body.innerHTML += '<p class=loading>…'")
 
@@ -361,10 +365,10 @@ def test_a_browser_that_dies_is_told(make_server: Callable[[], Server]) -> None:
         while not any(path == "/now" for _, path, *_ in server.asked):
             time.sleep(0.05)
         top = psutil.Process().children(recursive=True)
-        next(child for child in top if "--headless" in " ".join(child.cmdline())).kill()
+        next(child for child in top if victim in " ".join(child.cmdline())).kill()
 
     Thread(target=kill, daemon=True).start()
-    assert re.fullmatch("opening the page failed: .*closed", *look(url).problems)
+    assert re.fullmatch(problem, *look(url).problems)
 
 
 def test_a_request_that_is_cut_off_is_told(make_server: Callable[[], Server]) -> None:
