@@ -1,4 +1,4 @@
-"""Is this part of Superset alive? `healthcheck.py web|worker|warmer|beat` exits 0, or 1 with one line that says what is wrong.
+"""Is this part of Superset alive? `healthcheck.py web|worker|warmer|beat` exits 0, or 1 with a line that says why not.
 
 It loads neither Superset nor Flask: the usual `celery --app=superset… inspect ping` costs nine seconds of CPU
 each time it is asked, this costs less than one.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
+import redis
 
 from tests import board
 from tests.browser.driver import Answer, Visit, browser
@@ -127,7 +129,16 @@ def test_a_broken_chart_is_a_reason_and_fails_the_command(superset_stack: Any) -
     assert client.post("/api/v1/chart/data", json=request).status_code == 200
     until(lambda: rows(superset_stack, "SELECT FROM superset_ext.cache_request WHERE dataset_id = %s", (dataset,)))
     client.http.put(f"{client.base}/api/v1/dataset/{dataset}", json={"sql": "SELECT n FROM no_such_table"})
-    done = warm(superset_stack, "--datasets", str(dataset), "--wait")
+    done = warm(superset_stack, "--datasets", str(dataset), "--wait", "--json")
     client.http.delete(f"{client.base}/api/v1/dataset/{dataset}")
     assert done.returncode == 1
-    assert 'relation "no_such_table" does not exist' in done.stdout
+    said = json.loads(done.stdout[done.stdout.index("{") :])
+    assert 'relation "no_such_table" does not exist' in said["failures"][0]["reason"]
+    until(lambda: _celery_says_failed(superset_stack, said["run_id"]))
+
+
+def _celery_says_failed(stack: Any, run_id: str) -> bool:
+    """Whether a task's result is a failure that names the run."""
+    with closing(redis.Redis.from_url(f"{stack.redis_url}/0")) as broker:
+        results = [json.loads(broker.get(key) or "{}") for key in broker.scan_iter("celery-task-meta-*")]
+    return any(each.get("status") == "FAILURE" and run_id in str(each.get("result")) for each in results)

@@ -112,3 +112,11 @@ def test_a_killed_web_server_is_restarted(stack: RunningStack) -> None:
     stack.up.wait_for(r"web .*Listening at", END_SECONDS, after=before)
     assert healthy(stack.url)
     assert len([line for line in stack.up.lines[before:] if re.search(r"stack +\| web", line)]) == 1
+
+
+def test_tasks_leave_no_traceback(stack: RunningStack) -> None:
+    """Intent: Superset's clean-up after each task runs within an app context, and the tick keeps quiet."""
+    assert stack.up
+    said = [line for line in stack.up.lines if "worker" in line or "warmer" in line]
+    assert not [line for line in said if "outside of application context" in line]
+    assert not [line for line in said if "superset_ext.warm_tick[" in line]
