@@ -1,0 +1,117 @@
+"""Schedules, and runs that nobody works on: real broker, real log database, and no worker at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from superset_ext.db import LogDatabase
+from superset_ext.errors import WarmError
+from superset_ext.settings import Schedule, Settings, Targets, load
+from superset_ext.warm import runs, service
+
+EVERY_MINUTE = '[{"name": "often", "cron": "* * * * *", "targets": ["common_queries"]}]'
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[LogDatabase]:
+    made = LogDatabase(database_url)
+    made.apply_schema()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def celery(fresh_valkey: Any) -> Celery:
+    return Celery(broker=f"{fresh_valkey().url}/0")
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load({"SUPERSET_EXT_WARM_SCHEDULES": EVERY_MINUTE})
+
+
+def waiting(celery: Celery) -> int:
+    """Messages in warming's queue."""
+    with celery.connection_or_acquire() as connection:
+        return int(connection.default_channel.client.llen(service.QUEUE))
+
+
+def silence(database: LogDatabase, seconds: int) -> None:
+    """As if nobody had given a sign of life for so long."""
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE superset_ext.cache_warm_run SET beat_at = now() - make_interval(secs => %s)", (seconds,))
+
+
+def test_two_beats_make_one_run(celery: Celery, database: LogDatabase, settings: Settings) -> None:
+    """Intent: a moment of a schedule is one run and one message, however many beats see it."""
+    due = datetime.now(UTC).minute
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: service.tick(celery, database, settings), range(8)))
+    moments = database.rows("SELECT due_at FROM superset_ext.cache_warm_run WHERE schedule = 'often'")
+    assert len(moments) == len({row["due_at"] for row in moments}) <= (1 if datetime.now(UTC).minute == due else 2)
+    assert waiting(celery) == len(moments) >= 1
+
+
+def test_a_schedule_follows_its_time_zone() -> None:
+    """Intent: seven in Berlin is five or six in UTC, as the season is."""
+    moment = service.next_run(Schedule(name="berlin", cron="0 7 * * *", timezone="Europe/Berlin"))
+    assert moment.astimezone(UTC).hour in (5, 6)
+    assert moment.hour == 7
+
+
+def test_a_run_that_nobody_consumes_fails_with_the_fix(
+    celery: Celery, database: LogDatabase, settings: Settings
+) -> None:
+    """Intent: no worker is the run's reason, not a silence."""
+    run_id, new = service.start(celery, database, Targets(dashboards=(1,)), "test")
+    service.tend(celery, database, settings)
+    assert (new, runs.status(database, run_id)["state"]) == (True, "queued"), "not before it was silent for a while"
+    silence(database, 13)
+    service.tend(celery, database, settings)
+    said = runs.status(database, run_id)
+    assert (said["state"], said["seconds_left"]) == ("failed", 0.0)
+    assert (
+        said["reason"] == "no Celery worker consumes the queue superset_ext_warm; start one with -Q superset_ext_warm"
+    )
+
+
+def test_an_item_under_which_every_worker_died_is_given_up(
+    celery: Celery, database: LogDatabase, settings: Settings
+) -> None:
+    """Intent: a request that kills its worker does not kill them all."""
+    run_id, _ = service.start(celery, database, Targets(dashboards=(1,)), "test")
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE superset_ext.cache_warm_run SET state = 'running', started_at = now()")
+        runs.add(cursor, run_id, [runs.Item("replay", service.Who(1), "f" * 32)])
+        cursor.execute(
+            "UPDATE superset_ext.cache_warm_item"
+            " SET state = 'running', attempts = 3, lease_until = now() - interval '1 second'"
+        )
+    silence(database, 13)
+    service.tend(celery, database, settings)
+    said = runs.status(database, run_id)
+    assert (said["state"], said["failed"]) == ("done", 1)
+    assert "its worker died 3 times" in said["failures"][0]["reason"]
+
+
+def test_nothing_named_starts_nothing(celery: Celery, database: LogDatabase) -> None:
+    """Intent: an empty request is an error, and leaves no row and no message."""
+    with pytest.raises(WarmError, match="nothing to warm is named"):
+        service.start(celery, database, Targets(), "test")
+    assert database.rows("SELECT FROM superset_ext.cache_warm_run") == []
+    assert waiting(celery) == 0
+
+
+def test_a_broker_that_is_away_fails_the_run_at_once(database: LogDatabase) -> None:
+    """Intent: the caller hears it now, and the next one may start anew."""
+    away = Celery(broker="redis://127.0.0.1:9/0", broker_connection_retry=False)
+    away.conf.broker_transport_options = {"socket_connect_timeout": 1, "max_retries": 0}
+    with pytest.raises(WarmError, match="broker takes no message"):
+        service.start(away, database, Targets(dashboards=(1,)), "test")
+    assert [row["state"] for row in database.rows("SELECT state FROM superset_ext.cache_warm_run")] == ["failed"]
