@@ -173,9 +173,18 @@ class Recorder:
 
     def _write_beside(self, beside: Callable[[], None]) -> None:
         try:
-            beside()
+            self._beside_or_make(beside)
         except Exception as error:  # noqa: BLE001  (whatever it is, the counts must go on)
             logger.warning("superset_ext: what belongs beside the counts was not written: %s", error)
+
+    def _beside_or_make(self, beside: Callable[[], None]) -> None:
+        """Write; where a table is missing, since an earlier version made the others, make it for the next time."""
+        try:
+            beside()
+        except LogUnavailable as error:
+            if error.sqlstate not in MISSING:
+                raise
+            self._database.apply_schema()
 
     def _take(self) -> Batch:
         fresh = Batch(self._settings.recorder_max_rows)

@@ -13,10 +13,11 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from superset_ext.db import LogDatabase
@@ -33,7 +34,7 @@ _DECAYED = f"uses * {decayed('now() - used_at', str(USES_HALF_DAYS))}"
 _SELECT = """
 SELECT r.fingerprint, r.dashboard_id, r.chart_id, r.database_id, r.cost_ms,
     CASE WHEN cardinality(r.hours) = 0 THEN 0 ELSE round(({rates}) * {aged} / {weeks} * 1e4) / 1e4 END AS rate,
-    s.user_id, s.guest::text, s.cache_keys
+    s.user_id, s.guest::text, s.cache_keys, r.dataset_id, extract(epoch FROM s.used_at)::float8
 FROM superset_ext.cache_request r JOIN superset_ext.cache_request_scope s USING (fingerprint)
 WHERE r.replayable AND ({where})
 ORDER BY rate DESC, coalesce(r.cost_ms, {unknown}) DESC, r.fingerprint
@@ -89,6 +90,8 @@ class _Candidate(NamedTuple):
     user_id: int | None
     guest: str | None
     keys: Sequence[str]
+    dataset_id: int | None
+    known_at: float
 
     def item(self, action: Action) -> Item:
         return Item(
@@ -141,12 +144,15 @@ def plan(
     datasets: Collection[int] = (),
     lasting: float = 0.0,
     seconds_left: SecondsLeft,
+    changed_at: Mapping[int | None, float] = MappingProxyType({}),
 ) -> Plan:
     """The requests of what is named, and of the targets that go by the registry, in order.
 
     Args:
         lasting: seconds until the same is warmed again; an entry that lives as long is left alone.
         seconds_left: tells how long the entries of cache keys still live.
+        changed_at: when each dataset was last changed, and under `None` the row-level rules, in seconds since the
+            epoch: keys that were seen before lead to entries that nobody is led to any more.
 
     Raises:
         LogUnavailable: see `LogDatabase.transaction`.
@@ -159,7 +165,9 @@ def plan(
     if others := _by_role(found, dashboards):
         # The chance of one use or more grows with the rate, so that the order is the same.
         found = sorted(found + others, key=lambda each: (-each.rate, -(each.cost_ms or UNKNOWN_MS)))
-    return _within(options.budget_seconds, _without_lasting(found, min(lasting, life / 2), seconds_left))
+    return _within(
+        options.budget_seconds, _without_lasting(_now_unknown(found, changed_at), min(lasting, life / 2), seconds_left)
+    )
 
 
 def _where(options: Targets, dashboards: Collection[int], charts: Collection[int], datasets: Collection[int]) -> str:
@@ -225,6 +233,17 @@ def _by_role(found: Sequence[_Candidate], dashboards: Collection[int]) -> list[_
         for name, each in first.items()
         for role_set, user in viewers.get(each.dashboard_id or 0, ())
         if role_set not in roles[name]
+    ]
+
+
+def _now_unknown(found: list[_Candidate], changed_at: Mapping[int | None, float]) -> list[_Candidate]:
+    """Without the keys of what has changed since they were seen."""
+    if not changed_at:
+        return found
+    rules = changed_at.get(None, 0.0)
+    return [
+        each if each.known_at > max(rules, changed_at.get(each.dataset_id or 0, 0.0)) else each._replace(keys=())
+        for each in found
     ]
 
 

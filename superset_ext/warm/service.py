@@ -159,7 +159,7 @@ def _plan(
 ) -> planning.Plan:
     return planning.plan(
         database, settings, options, dashboards=dashboards, charts=charts, datasets=datasets, lasting=lasting,
-        seconds_left=chart_region(app).seconds_left,
+        seconds_left=chart_region(app).seconds_left, changed_at=targets.changed_at(),
     )  # fmt: skip
 
 

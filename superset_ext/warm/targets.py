@@ -153,6 +153,19 @@ def _page(kind: str, model: Any, slices: Iterable[Any]) -> Page:
     return Page(f"{kind}:{model.id}", version, frozenset(chart.id for chart in charts), changed)
 
 
+def changed_at() -> dict[int | None, float]:
+    """When each dataset was last changed, and under `None` the row-level rules, in seconds since the epoch."""
+    from superset.connectors.sqla.models import RowLevelSecurityFilter, SqlaTable
+    from superset.extensions import db
+
+    # Superset writes these times in the server's local time, without a zone; so `timestamp` takes them.
+    found: dict[int | None, float] = {
+        number: moment.timestamp() for number, moment in db.session.query(SqlaTable.id, SqlaTable.changed_on) if moment
+    }
+    rules = [moment.timestamp() for (moment,) in db.session.query(RowLevelSecurityFilter.changed_on) if moment]
+    return found | {None: max(rules, default=0.0)}
+
+
 def representatives(dashboards: Iterable[int]) -> Mapping[int, list[tuple[frozenset[int], int]]]:
     """For each dashboard, of each set of roles among who opened it of late, the last user who did.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,7 +30,7 @@ class Passes:
 
 
 @pytest.fixture(scope="session")
-def passes(superset_stack: Any) -> Iterator[Passes]:
+def passes(superset_stack: Any) -> Passes:
     engine = create_engine(superset_stack.database_url)
     with engine.connect() as connection:
         since = connection.execute(text("SELECT now()")).scalar()
@@ -43,4 +42,5 @@ def passes(superset_stack: Any) -> Iterator[Passes]:
         ids = [d["id"] for d in visit.dashboards()]
         assert len(ids) == 9
         first, second = ([a for i in ids for a in visit.open(i)] for _ in range(2))
-        yield Passes(since, tuple(first), tuple(second))
+    # Not within the block: while one driver is open, its event loop keeps others from running.
+    return Passes(since, tuple(first), tuple(second))

@@ -124,17 +124,26 @@ def test_a_broken_chart_is_a_reason_and_fails_the_command(superset_stack: Any) -
     mark = f"broken_{uuid.uuid4().hex[:8]}"
     body = {"database": database_id(client), "schema": "public", "table_name": mark, "sql": "SELECT 1 AS n"}
     dataset = int(client.post("/api/v1/dataset/", json=body).json()["id"])
+    try:
+        said = _broken(superset_stack, client, dataset)
+    finally:
+        client.http.delete(f"{client.base}/api/v1/dataset/{dataset}").raise_for_status()
+    assert 'relation "no_such_table" does not exist' in said["failures"][0]["reason"]
+    until(lambda: _celery_says_failed(superset_stack, said["run_id"]))
+
+
+def _broken(stack: Any, client: Client, dataset: int) -> dict[str, Any]:
+    """A run over a dataset whose table has gone since somebody asked for a chart of it."""
     request = Chart(dataset, "n", 7).body() | {"force": True}
     request["queries"][0] |= {"metrics": [], "orderby": []}
     assert client.post("/api/v1/chart/data", json=request).status_code == 200
-    until(lambda: rows(superset_stack, "SELECT FROM superset_ext.cache_request WHERE dataset_id = %s", (dataset,)))
-    client.http.put(f"{client.base}/api/v1/dataset/{dataset}", json={"sql": "SELECT n FROM no_such_table"})
-    done = warm(superset_stack, "--datasets", str(dataset), "--wait", "--json")
-    client.http.delete(f"{client.base}/api/v1/dataset/{dataset}")
+    until(lambda: rows(stack, "SELECT 1 FROM superset_ext.cache_request WHERE dataset_id = %s", (dataset,)))
+    body = {"sql": "SELECT n FROM no_such_table"}
+    client.http.put(f"{client.base}/api/v1/dataset/{dataset}", json=body).raise_for_status()
+    done = warm(stack, "--datasets", str(dataset), "--wait", "--json")
     assert done.returncode == 1
-    said = json.loads(done.stdout[done.stdout.index("{") :])
-    assert 'relation "no_such_table" does not exist' in said["failures"][0]["reason"]
-    until(lambda: _celery_says_failed(superset_stack, said["run_id"]))
+    said: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
+    return said
 
 
 def _celery_says_failed(stack: Any, run_id: str) -> bool:

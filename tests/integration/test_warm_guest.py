@@ -1,0 +1,84 @@
+"""Embedded pages: a guest's access scope is warmed from its claims, and apart from everybody else's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.charts import Chart, dataset_id
+from tests.serving import Client
+
+pytestmark = pytest.mark.timeout(240)
+# In a process of its own: Superset's app is one a process, and embedding is off in the stack.
+ASK = """
+import json, sys
+from superset.app import create_app
+app = create_app()
+body, rules, dashboard, admin = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+with app.app_context():
+    from superset.daos.dashboard import DashboardDAO, EmbeddedDashboardDAO
+    from superset.extensions import db
+    page = DashboardDAO.find_by_id(dashboard, skip_base_filter=True)
+    embedded = EmbeddedDashboardDAO.upsert(page, [])
+    db.session.commit()
+    uuid = str(embedded.uuid)
+from superset_ext.warm.replay import replay
+from superset_ext.warm.requests import ChartRequest
+from superset_ext.warm.who import Who
+request = ChartRequest("data", "/api/v1/chart/data", "", body)
+resources = [{"type": "dashboard", "id": uuid}]
+claims = {"user": {"username": "g"}, "resources": resources, "exp": 1}
+guests = [Who.of_claims({**claims, "rls_rules": each}) for each in rules]
+stranger = Who.of_claims({**claims, "resources": [{"type": "dashboard", "id": "0" * 8}], "rls_rules": []})
+for who in (Who(admin), *guests, stranger):
+    done = replay(app, request, who, refresh=True)
+    rows = []
+    if not done.error:
+        with app.app_context():
+            from superset.extensions import cache_manager
+            rows = cache_manager.data_cache.get(done.answers[0].key)["df"].to_dict("records")
+    print("SAID " + json.dumps({"error": done.error, "keys": [a.key for a in done.answers], "rows": rows}, default=str))
+"""
+
+
+def test_guests_are_warmed_with_their_own_rules(superset_stack: Any) -> None:
+    """Intent: two guests with other rules and a user have three keys, each with its own rows; a stranger has none."""
+    admin = Client(superset_stack.url, superset_stack.user, superset_stack.password)
+    births = dataset_id(admin, "birth_names")
+    chart = next(
+        each
+        for each in admin.get("/api/v1/chart/?q=(page_size:200)").json()["result"]
+        if each["datasource_id"] == births and each["viz_type"] == "pie"
+    )
+    whole = admin.get(f"/api/v1/chart/{chart['id']}").json()["result"]
+    dashboard, params = whole["dashboards"][0]["id"], json.loads(whole["params"])
+    body = Chart(births, params["groupby"][0], 10, chart["id"], dashboard).body()
+    body["queries"][0] |= {"metrics": [params["metric"]], "orderby": []}
+    rules = [[{"dataset": births, "clause": f"gender = '{gender}'"}] for gender in ("boy", "girl")]
+    said = asked(superset_stack, body, rules, dashboard)
+    own, boys, girls, stranger = said
+    assert [each["error"] for each in (own, boys, girls)] == [None] * 3
+    assert len({each["keys"][0] for each in (own, boys, girls)}) == 3
+    seen = [{row["gender"] for row in each["rows"]} for each in (own, boys, girls)]
+    assert seen == [{"boy", "girl"}, {"boy"}, {"girl"}]
+    assert stranger["error"] and not stranger["keys"]
+
+
+def asked(stack: Any, body: dict[str, Any], rules: list[Any], dashboard: int) -> list[dict[str, Any]]:
+    environment = os.environ | stack.env | {"SUPERSET_FEATURE_EMBEDDED_SUPERSET": "true"}
+    arguments = (json.dumps(body), json.dumps(rules), str(dashboard), "1")
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line.removeprefix("SAID ")) for line in done.stdout.splitlines() if line.startswith("SAID ")]
