@@ -88,6 +88,10 @@ DELETE FROM superset_ext.cache_request WHERE fingerprint IN (
     FOR UPDATE SKIP LOCKED
 )
 """  # noqa: S608  (only constants)
+# Whose requests may have been forgotten by now, since nobody made them.
+_FORGET_PAGES = """
+DELETE FROM superset_ext.cache_discovery WHERE discovered_at < now() - make_interval(days => %(days)s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +228,9 @@ class Registry:
         bounds = {"days": self._settings.warm_registry_days, "rows": self._settings.warm_registry_rows}
         with self._database.transaction(60.0) as cursor:
             cursor.execute(_FORGET, bounds)
-            return int(cursor.rowcount)
+            forgotten = int(cursor.rowcount)
+            cursor.execute(_FORGET_PAGES, bounds)
+        return forgotten
 
 
 def scope_of(use: Use) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.charts import Chart, dataset_id
 from tests.serving import Client
-from tests.warming import cool, rows, until, warm
+from tests.warming import cool, forget, rows, until, warm
 
 pytestmark = pytest.mark.timeout(300)
 PASSWORD = "inside-1!"
@@ -50,6 +50,7 @@ def genders(results: list[dict[str, Any]]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def world(superset_stack: Any) -> Iterator[World]:
+    forget(superset_stack)
     admin = Client(superset_stack.url, superset_stack.user, superset_stack.password)
     dataset = dataset_id(admin, "birth_names")
     mark = uuid.uuid4().hex[:6]
@@ -60,6 +61,7 @@ def world(superset_stack: Any) -> Iterator[World]:
     users = {name: _user(admin, f"{name}-{mark}", [alpha, *own]) for name, own in wanted.items()}
     # A row limit that nobody else uses makes the charts this test's own.
     yield World(superset_stack, admin, dataset, rules, users, 1000 + int(mark[:3], 16))
+    forget(superset_stack)  # of users who are gone
     admin.http.delete(f"{admin.base}/api/v1/rowlevelsecurity/?q=!({','.join(map(str, rules.values()))})")
 
 
