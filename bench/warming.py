@@ -1,4 +1,4 @@
-"""Hits of a browser's first visit to all dashboards: nothing warmed, stock's `cache-warmup`, and `perf warm`.
+"""Hits of a browser's first visit to all dashboards, from a cold cache: stock's `cache-warmup`, and `perf warm`.
 
 Run with `python -m bench.warming`; it starts a stack of its own, or takes the one that TEST_STACK names.
 Both strategies of stock that fit are run, one after the other, into the same cache: the popular dashboards,
@@ -37,10 +37,6 @@ with app.app_context():
 """
 
 
-def nothing(running: RunningStack) -> None:
-    """No warming."""
-
-
 def stock(running: RunningStack) -> None:
     """Stock's task, in process."""
     client = Client(running.url, running.user, running.password)
@@ -57,7 +53,7 @@ def ours(running: RunningStack) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-WAYS: dict[str, Callable[[RunningStack], None]] = {"nothing": nothing, "stock": stock, "ours": ours}
+WAYS: dict[str, Callable[[RunningStack], None]] = {"stock": stock, "ours": ours}
 
 
 def measured(running: RunningStack, way: Callable[[RunningStack], None]) -> dict[str, Any]:

@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 HEADER = "X-Test-Secret"
 FIX = r"playwright install chromium.*SUPERSET_EXT_WARM_BROWSER"
 # With the number of their tabs.
-# Tabs and filters, many tabs, maps; warming's own test opens all nine.
-DASHBOARDS = {"Sales Dashboard": 2, "FCC New Coder Survey 2018": 3, "deck.gl Demo": 0}
+# Tabs and filters, and maps; warming's own test opens all nine.
+DASHBOARDS = {"Sales Dashboard": 2, "deck.gl Demo": 0}
 
 
 @pytest.fixture(scope="module")
