@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.ports import free_port
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.settings import Region
-from superset_ext.signals import Miss
+from superset_ext.signals import Miss, Outcome
 from tests.regions import heard, make_region
 
 SLOTS = 16384
@@ -191,11 +191,17 @@ def test_a_node_that_is_no_cluster(valkey: Valkey) -> None:
     assert cache.set("k", 1) is False
 
 
-def until(ready: Callable[[], object], what: str) -> None:
+def until(ready: Callable[[], object], what: str | Callable[[], str]) -> None:
     end = time.monotonic() + WAIT_SECONDS
     while not ready():
-        assert time.monotonic() < end, what
+        assert time.monotonic() < end, what if isinstance(what, str) else what()
         time.sleep(0.05)
+
+
+def found(events: Sequence[Outcome], nodes: list[Valkey], victim: Valkey, replica: Valkey) -> str:
+    """What the region met with last, and what each node thinks of the cluster."""
+    views = [call(server, "CLUSTER", "NODES") for server in (*nodes, replica) if server is not victim]
+    return f"the replica is not found: {events[-1]}\n" + "\n".join(map(str, views))
 
 
 def follow(server: Valkey, replica: Valkey) -> None:
@@ -229,7 +235,8 @@ def test_one_node_dies(cache: RegionCache, nodes: list[Valkey], tmp_path: Path) 
         assert time.perf_counter() - started < 0.05
         until(lambda: call(replica, "ROLE")[0] == b"master", "no failover")  # type: ignore[index]
         promoted = time.monotonic()
-        until(lambda: cache.get(mine) == 1, "the replica is not found")
+        with heard() as events:
+            until(lambda: cache.get(mine) == 1, lambda: found(events, nodes, victim, replica))
         assert time.monotonic() - promoted < 5
     finally:
         replica.stop()
