@@ -379,9 +379,9 @@ def test_a_late_finish_and_a_claim_do_not_block_each_other(
     claiming = threading.Thread(target=take)
 
     def between(*_: Any) -> int:
-        """Our item is locked by us now; begin a claim, and go on when it waits for that."""
+        """Begin a claim, and go on when it waits for us."""
         claiming.start()
-        waiting = "SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+        waiting = "SELECT count(*) AS n FROM pg_locks WHERE NOT granted"
         for _attempt in range(5000):
             if database.rows(waiting)[0]["n"] or not claiming.is_alive():
                 break
