@@ -101,7 +101,7 @@ def ours_encode(value: Any) -> bytes:
     """As the chart data region does it, by default settings."""
     return pack(
         value, key="k" * 32, ring=RING, as_of_us=1, tags=["db:1", "public.video_game_sales"], cost_ms=9.5,
-        run_id="r" * 40, stored_at_us=2, compression="zstd", level=1, min_size=1024,
+        run_id="r" * 40, stored_at_us=2, fresh_until_us=3, compression="zstd", level=1, min_size=1024,
     )  # fmt: skip
 
 

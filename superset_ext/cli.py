@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Any
 
 import click
@@ -12,11 +13,14 @@ from flask.cli import with_appcontext
 
 from superset_ext import warming
 from superset_ext.cache.region import RegionCache
+from superset_ext.cache.tags import ANY
 from superset_ext.cache.topology import safe_url
 from superset_ext.errors import SupersetExtError
+from superset_ext.freshness.invalidate import invalidate as tell
+from superset_ext.freshness.named import Named, TableName
 from superset_ext.install import EXTENSION, Package, regions
 from superset_ext.monitor.retention import maintain
-from superset_ext.settings import TARGETS, Targets
+from superset_ext.settings import OPERATIONS, TARGETS, Operation, Targets
 
 LAST_DAY = (
     "SELECT cache_type, SUM(cache_hits) AS hits, SUM(cache_misses) AS misses FROM superset_ext.cache_performance_log"
@@ -94,6 +98,46 @@ def warm(wait: bool, as_json: bool, **named: Any) -> None:
         warming.show(package.database, package.settings, as_json)
     else:
         _clear(lambda: warming.run(package.database, package.settings, options, wait, as_json))
+
+
+def _tables(_context: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> list[TableName]:
+    """DATABASE.SCHEMA.TABLE or DATABASE.TABLE; a part that has a dot is given with --json instead of here."""
+    found = []
+    for each in value:
+        parts = each.split(".")
+        if len(parts) not in (2, 3) or not all(parts):
+            raise click.BadParameter(f"{each!r} is no table; write DATABASE.SCHEMA.TABLE")
+        found.append(TableName(parts[0], parts[-1], parts[1] if len(parts) == 3 else None))
+    return found
+
+
+@perf.command()
+@with_appcontext
+@click.option("--table", "tables", multiple=True, callback=_tables, metavar="DATABASE.SCHEMA.TABLE", help="Tables.")
+@click.option("--database", "databases", multiple=True, metavar="NAME", help="Databases, all of their tables.")
+@click.option("--datasets", multiple=True, callback=_numbers, metavar="ID,…", help="Datasets.")
+@click.option("--charts", multiple=True, callback=_numbers, metavar="ID,…", help="Charts.")
+@click.option("--dashboards", multiple=True, callback=_numbers, metavar="ID,…", help="Dashboards.")
+@click.option("--key", "keys", multiple=True, metavar="PATTERN", help="Cache keys, with * and ?.")
+@click.option("--all", "everything", is_flag=True, help="Everything.")
+@click.option("--operation", type=click.Choice(OPERATIONS), default="data_update", help="What was done.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def invalidate(keys: tuple[str, ...], operation: Operation, as_json: bool, **names: Any) -> None:
+    """Say what changed: nothing that was read before is served any more."""
+    _package()
+    if "all" in names["dashboards"]:
+        raise click.BadParameter("name dashboards by id, or give --all", param_hint="--dashboards")
+    what = Named(**names)
+    if what == Named(tables=[]) and not keys:
+        raise click.UsageError("nothing is named; name tables, databases, datasets, charts, dashboards, keys, or --all")
+    tags, stamped_at, deleted = _clear(lambda: tell(what, keys, "cli", operation, time.time()))
+    said = {"tags": tags, "stamped_at": stamped_at, "keys_deleted": deleted}
+    click.echo(json.dumps(said) if as_json else _told(tags, deleted))
+
+
+def _told(tags: tuple[str, ...], deleted: int | None) -> str:
+    lines = [f"Nothing older is served of: {', '.join(tag for tag in tags if tag != ANY)}."] if tags else []
+    return "\n".join([*lines, f"{deleted} entries deleted."] if deleted is not None else lines)
 
 
 def _options(named: dict[str, Any]) -> Targets:

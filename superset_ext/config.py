@@ -56,6 +56,7 @@ def celery_config(settings: Settings, own: Any) -> Any:
     """
     if own is None:
         return None  # Celery is switched off
+    from superset_ext.freshness import tasks as freshness
     from superset_ext.monitor import tasks as monitor
     from superset_ext.warm import tasks as warm
     from superset_ext.warm.service import QUEUE
@@ -65,8 +66,13 @@ def celery_config(settings: Settings, own: Any) -> Any:
     )
     imports, schedule, routes, queues, default = _celery_names(read)
     added = {
-        imports: (*read(imports, ()), monitor.__name__, warm.__name__),
-        schedule: {**read(schedule, {}), **monitor.beat_schedule(settings), **warm.beat_schedule(settings)},
+        imports: (*read(imports, ()), freshness.__name__, monitor.__name__, warm.__name__),
+        schedule: {
+            **read(schedule, {}),
+            **freshness.beat_schedule(settings),
+            **monitor.beat_schedule(settings),
+            **warm.beat_schedule(settings),
+        },
         routes: _routes(read(routes, None), warm.ROUTES),
         queues: _queues(read(queues, None), read(default, "celery"), QUEUE),
     }

@@ -49,5 +49,13 @@ class WarmError(SupersetExtError):
     """A warming run cannot be started, does not exist, or failed."""
 
 
+class ChangeError(SupersetExtError):
+    """What is said to have changed is not known, or could not be told to the caches."""
+
+
+class WatchError(SupersetExtError):
+    """A table cannot be watched, or its watch cannot be removed."""
+
+
 class StackError(SupersetExtError):
     """The embedded stack cannot start or go on."""

@@ -12,12 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from superset_ext import postrun, seams
+from superset_ext.cache import depends
 from superset_ext.cache.region import RegionCache
 from superset_ext.db import LogDatabase, log_url
+from superset_ext.freshness import sources
+from superset_ext.freshness.events import EXTENSION as FRESHNESS
+from superset_ext.freshness.events import Freshness
+from superset_ext.freshness.followed import Following
+from superset_ext.freshness.log import InvalidationLog
 from superset_ext.monitor.recorder import Recorder
 from superset_ext.settings import PREFIX, Region, Settings, current
-from superset_ext.warm import capture
+from superset_ext.warm import capture, rewarm
+from superset_ext.warm.refresh import Refresher
 from superset_ext.warm.registry import Registry
+from superset_ext.warm.service import chart_region
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +40,7 @@ class Package:
     database: LogDatabase | None
     recorder: Recorder | None
     registry: Registry | None
+    freshness: Freshness
     left_alone: tuple[str, ...]
 
 
@@ -47,29 +56,49 @@ def install(app: Any) -> Package | None:
     results = app.config.get("RESULTS_BACKEND")
     if isinstance(results, RegionCache):
         results.bind(app)
-    package = Package(settings, *_log(app, settings), left_alone)
+    database, recorder, registry, log = _log(app, settings)
+    freshness = _freshness(app, settings, database, log)
+    package = Package(settings, database, recorder, registry, freshness, left_alone)
     app.extensions[EXTENSION] = package
     _add_commands(app)
     _add_api()
     return package
 
 
-def _log(app: Any, settings: Settings) -> tuple[LogDatabase | None, Recorder | None, Registry | None]:
+_Log = tuple[LogDatabase | None, Recorder | None, Registry | None, InvalidationLog | None]
+
+
+def _log(app: Any, settings: Settings) -> _Log:
     url = log_url(settings, str(app.config["SQLALCHEMY_DATABASE_URI"]))
     if url is None:
         logger.warning(
             "superset_ext: nothing is logged, since the metadata database is not PostgreSQL; set %sLOG_DATABASE_URL",
             PREFIX,
         )
-        return None, None, None
+        return None, None, None, None
     database = LogDatabase(url)
     if not settings.recorder:
-        return database, None, None
+        return database, None, None, None
     registry = Registry(database, settings)
     capture.install(app, registry)
-    recorder = Recorder(database, settings, sampler=lambda: samples(app), beside=registry.flush)
+    recorder = Recorder(database, settings, lambda: samples(app), [registry.flush])
+    log = InvalidationLog(database, recorder.begin)
+    recorder.beside.append(log.flush)
     recorder.start()
-    return database, recorder, registry
+    return database, recorder, registry, log
+
+
+def _freshness(app: Any, settings: Settings, database: LogDatabase | None, log: InvalidationLog | None) -> Freshness:
+    """Whoever may say that something changed, and what answers are then dropped."""
+    following = Following(settings.views_seconds)
+    freshness = Freshness(lambda: chart_region(app), following.ancestors, log, following.forget)
+    app.extensions[FRESHNESS] = freshness
+    depends.follow = following.follow
+    if database is not None:
+        rewarm.install(database, lambda: chart_region(app))
+    sources.install(app, settings.sources, freshness, database)
+    Refresher().install()
+    return freshness
 
 
 def regions(app: Any) -> Mapping[str, RegionCache]:

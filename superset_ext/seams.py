@@ -28,7 +28,7 @@ from typing import Any
 
 from flask import g, has_app_context, has_request_context, request
 
-from superset_ext.cache.scope import CHANNEL, WARM, Channel, Frame, Scope, current, framed
+from superset_ext.cache.scope import CHANNEL, REFRESHING, WARM, Channel, Frame, Scope, current, framed
 from superset_ext.settings import Region
 from superset_ext.signals import Miss, Outcome
 
@@ -72,7 +72,8 @@ def _query_context(stock: Callable[..., Any]) -> Callable[..., Any]:
     def get_df_payload(self: Any, query_obj: Any, force_cached: bool | None = False) -> Any:
         context = self._query_context
         scope = scope_of(context, context.form_data, bool(context.force), bool(force_cached))
-        with framed(scope) as frame, _attributes(context, force=False):
+        layers = layers_of(getattr(query_obj, "annotation_layers", None))
+        with framed(scope, context.datasource, layers) as frame, _attributes(context, force=False):
             return _counted(frame, lambda: stock(self, query_obj, bool(force_cached) and not is_fetch()))
 
     return get_df_payload
@@ -83,7 +84,8 @@ def _viz(stock: Callable[..., Any]) -> Callable[..., Any]:
     def get_df_payload(self: Any, query_obj: Any = None, **kwargs: Any) -> Any:
         scope = scope_of(self, self.form_data, bool(self.force), bool(self.force_cached))
         cached = bool(self.force_cached) and not is_fetch()
-        with framed(scope) as frame, _attributes(self, force=False, _force_cached=cached):
+        layers = layers_of(self.form_data.get("annotation_layers"))
+        with framed(scope, self.datasource, layers) as frame, _attributes(self, force=False, _force_cached=cached):
             return _counted(frame, lambda: stock(self, query_obj, **kwargs))
 
     return get_df_payload
@@ -137,7 +139,15 @@ def scope_of(holder: Any, form_data: Any, forced: bool, force_cached: bool) -> S
         forced=(forced or parent.forced) and not fetch,
         counted=not fetch and parent.counted and through != WARM,  # a hit ratio is of people's requests
         count_misses=not force_cached and parent.count_misses,
+        refreshing=parent.refreshing or (has_app_context() and bool(g.get(REFRESHING))),
     )
+
+
+def layers_of(annotations: Any) -> list[int]:
+    """Ids of Superset's own annotation layers among those of a chart; the others are charts, and ask for themselves."""
+    found = annotations if isinstance(annotations, list) else []
+    native = [each for each in found if isinstance(each, dict) and each.get("sourceType") == "NATIVE"]
+    return [number for each in native if (number := _id(each.get("value"))) is not None]
 
 
 def channel() -> Channel:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, NoReturn, cast, get_args
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from superset_ext.errors import SettingsError
 
@@ -131,6 +132,7 @@ class Targets(_Table):
     tags: tuple[str, ...] = ()
     limit: int = Field(50, ge=1, le=100_000)  # dashboards, charts and queries that each of `targets` picks
     budget_seconds: float | None = Field(None, gt=0)  # expected seconds of queries
+    changed: tuple[str, ...] = ()  # what was read from these tags, as in `cache_invalidation_log.tags`
     concurrency: int | None = Field(None, ge=1, le=64)
     per_database: int | None = Field(None, ge=1, le=256)
     batch_size: int | None = Field(None, ge=1, le=1000)
@@ -138,7 +140,7 @@ class Targets(_Table):
 
     def is_empty(self) -> bool:
         """Whether it names nothing to warm."""
-        named = (self.targets, self.dashboards, self.charts, self.datasets, self.tags)
+        named = (self.targets, self.dashboards, self.charts, self.datasets, self.tags, self.changed)
         return not self.all_dashboards and not any(named)
 
 
@@ -153,6 +155,72 @@ class Schedule(Targets):
 
 Schedules = Annotated[tuple[Schedule, ...], BeforeValidator(_json), AfterValidator(_named_once)]
 NIGHTLY = '[{"name": "nightly", "cron": "0 2 * * *"}]'
+
+
+Operation = Literal["user_action", "schema_change", "data_update"]
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+Strategy = Literal["time", "event", "usage"]
+
+
+def _regex(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"is no regular expression ({error})") from None
+    return value
+
+
+class Rule(_Table):
+    """How long answers live that are asked of a dataset, a database, a table, or with some SQL.
+
+    `time` is the default: an answer is fresh for `timeout` seconds (3600), and given for `grace` more while one worker
+    refreshes it. `event`: it lives for `timeout` seconds (a day), and goes when something of `invalidate_on` happens.
+    `usage`: it lives for `timeout` seconds (what Superset asks for), but goes after `max_age` seconds (7200) if it was
+    read less than `min_hits` times (5) until then, and is not warmed again after a change.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    dataset: int | str | None = None
+    database: str | None = None
+    table: str | None = None
+    sql: Annotated[str, AfterValidator(_regex)] | None = None
+    strategy: Strategy = "time"
+    timeout: int | None = Field(None, ge=0)
+    grace: float | None = Field(None, ge=0)
+    invalidate_on: tuple[Operation, ...] | None = None
+    max_age: int | None = Field(None, ge=1)
+    min_hits: int | None = Field(None, ge=1)
+    cache: bool = True
+
+    @model_validator(mode="after")
+    def _whole(self) -> Rule:
+        if self.dataset is None and self.database is None and self.table is None and self.sql is None:
+            raise ValueError("matches everything; name a dataset, a database, a table or sql")
+        if self.strategy == "event" and not self.invalidate_on:
+            raise ValueError("is of the strategy event and has no invalidate_on; name user_action, schema_change or "
+                             "data_update")  # fmt: skip
+        if self.strategy != "usage" and (self.max_age is not None or self.min_hits is not None):
+            raise ValueError("has max_age or min_hits, which are of the strategy usage")
+        return self
+
+
+def _rules(value: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    names = [rule.name for rule in value]
+    if len(names) != len(set(names)):
+        raise ValueError("names a rule twice; give each a name of its own")
+    return value
+
+
+ChangeSource = Literal["edits", "sqllab", "uploads", "cachekey", "webhook"]
+SOURCES: tuple[ChangeSource, ...] = get_args(ChangeSource)
+
+
+def _words(value: Any) -> Any:
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+Sources = Annotated[tuple[ChangeSource, ...], BeforeValidator(_words)]
+Rules = Annotated[tuple[Rule, ...], BeforeValidator(_json), AfterValidator(_rules)]
 
 
 class RegionSettings(_Table):
@@ -269,6 +337,35 @@ class Settings(_Table):
         "",
         repr=False,
         description="Bearer token for warm-up over HTTP, at least 32 characters; none is accepted where not set.",
+    )
+    grace_seconds: float = Field(
+        300,
+        ge=0,
+        description="Seconds that a chart's answer may still be given after its timeout, and at most once its timeout, "
+        "while one worker refreshes it; 0 for never.",
+    )
+    lease_seconds: float = Field(
+        10, ge=1, description="Seconds after which others run a chart's query when the process that ran it has died."
+    )
+    wait_seconds: float = Field(
+        30,
+        ge=0,
+        description="Seconds that a request waits for the same query of another one, before it runs its own; 0 for "
+        "never.",
+    )
+    sources: Sources = Field(
+        cast(Any, ",".join(SOURCES)),
+        description="Who may say that something changed, separated by commas; a single comma stands for nobody.",
+    )
+    views_seconds: float = Field(
+        10, ge=0, description="Seconds for which it is remembered which tables a view of a PostgreSQL source reads."
+    )
+    rewarm: bool = Field(False, description="Warm what people use again after a change, in order of use.")
+    rewarm_budget_seconds: float = Field(
+        120, gt=0, description="Expected seconds of queries that are spent on it after one change."
+    )
+    rules: Rules = Field(
+        cast(Any, "[]"), description="Lifetime by dataset, database, table or SQL, a JSON list; see «Freshness»."
     )
     maintenance_cron: Cron = Field(
         "15 3 * * *",

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 from blinker import Namespace
 
 if TYPE_CHECKING:
+    from superset_ext.cache.flight import Lease
     from superset_ext.cache.scope import Scope
 
 _names = Namespace()
 
 outcome = _names.signal("outcome", doc="Sent with `event=Outcome(...)` for every get and set of a region.")
+stale = _names.signal("stale", doc="Sent with `event=Stale(...)` when an old answer was given that is to be refreshed.")
+changed = _names.signal("changed", doc="Sent with `event=…` after something that changed has been stamped.")
 asked = _names.signal("asked", doc="Sent with `event=Asked(...)` at the end of each chart query that is nobody's part.")
 
 
@@ -42,6 +45,7 @@ class Stored(StrEnum):
     TOO_LARGE = "too_large"
     REFUSED = "refused"
     MEMORY = "memory"
+    SUPERSEDED = "superseded"
     ERROR = "error"
 
 
@@ -57,7 +61,10 @@ class Outcome:
         size: stored bytes read or written.
         saved_ms: of a hit, what its answer had cost to compute.
         scope: who asked, where that is known.
-        seconds: of a set, how long the entry lives, 0 for ever.
+        seconds: of a set, how long the entry is fresh, 0 for ever.
+        stale: of a hit, whether its time was over and it was given while somebody refreshes it.
+        coalesced: of a hit, whether it waited for the query of another caller.
+        tags: of a hit or a set, what the entry depends on.
     """
 
     region: str
@@ -67,6 +74,9 @@ class Outcome:
     saved_ms: float = 0.0
     scope: Scope | None = None
     seconds: float | None = None
+    stale: bool = False
+    coalesced: bool = False
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,7 @@ class Answer:
         stored: what became of the value, where there was a set.
         cost_ms: what the answer cost to compute, now or, of a hit, when it was stored.
         seconds: for how long it was stored, 0 for ever; `None` where it was not stored now.
+        tags: what the entry depends on.
     """
 
     key: str
@@ -86,6 +97,18 @@ class Answer:
     stored: Stored | None
     cost_ms: float
     seconds: float | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """An entry whose time is over was given, and whoever takes the lease is to refresh it.
+
+    A receiver that will do so returns True, and releases the lease in the end.
+    """
+
+    scope: Scope
+    lease: Lease
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,10 @@ def make_region(
 ) -> RegionCache:
     """A region as an app would have it; `knobs` are settings by their names after `SUPERSET_EXT_`.
 
-    Reads may be silent for longer than by default, since a test machine may be busy.
+    Reads may be silent for longer than by default, since a test machine may be busy, and there is no grace.
     """
     scope._loose.set(None)  # what an earlier test has read in this thread is not this one's
-    environ = {"REDIS_URL": url, "BROKER_URL": "memory://", "READ_TIMEOUT_MS": 250, **knobs}
+    environ = {"REDIS_URL": url, "BROKER_URL": "memory://", "READ_TIMEOUT_MS": 250, "GRACE_SECONDS": 0, **knobs}
     settings = load({f"SUPERSET_EXT_{name.upper()}": str(value) for name, value in environ.items()})
     cache = RegionCache(name, settings)
     cache.bind(SimpleNamespace(config={"SECRET_KEY": secret, "PREVIOUS_SECRET_KEY": previous}))

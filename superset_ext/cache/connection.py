@@ -132,6 +132,25 @@ class _Timed:
         if self._sock is not None:
             self._sock.deadline = deadline
 
+    def listens(self, silence: float) -> None:
+        """Wait for each read so long, and for ever in all."""
+        self.silence = silence
+        self._sock.silence, self._sock.deadline = silence, NEVER
+
+    def hears(self, seconds: float) -> bool:
+        """Whether a message comes within so many seconds.
+
+        Raises:
+            RedisError, OSError: the connection is gone, or its server has been dumb for too long.
+        """
+        heard: bool = self.can_read(timeout=seconds)  # type: ignore[attr-defined]
+        return heard
+
+    def heard(self) -> bytes | None:
+        """The message of the channel that came, `None` where it was another answer."""
+        reply = self.read_response(disable_decoding=True)  # type: ignore[attr-defined]
+        return reply[2] if isinstance(reply, list) and reply[0] == b"message" else None
+
     @property
     def usable(self) -> bool:
         """Whether an idle connection is still open."""

@@ -1,13 +1,16 @@
 """The entry as it lies in Redis: what is needed to judge it, its signature, and the payload.
 
-Layout, version 1 (`lua/read.lua` reads the first 56 bytes and the tags, without unpacking):
+Layout, version 2 (`lua/read.lua` and `lua/fill.lua` read the first 80 bytes and the tags, without unpacking):
 
     0      4   magic "SXC" and the version
     4      2   length of the msgpack header, big-endian
     6      2   length of the tag block, big-endian
     8      16  entry id, random
     24     32  HMAC-SHA256 over the length of the cache key, the cache key, and all but these 32 bytes
-    56     …   tags, utf-8, joined by newlines
+    56     8   when the read that led to it began, microseconds of the server's time, big-endian
+    64     8   the run of that server, hashed
+    72     8   until when it is fresh, likewise, 0 for ever
+    80     …   tags, utf-8, joined by newlines
     …      …   msgpack header
     …      …   payload
 
@@ -21,6 +24,7 @@ import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import msgpack
@@ -31,9 +35,10 @@ from superset_ext.cache.keyring import KeyRing
 from superset_ext.errors import BadSignature, CodecError, EnvelopeError
 
 MAGIC = b"SXC"
-VERSION = 1
-_FIXED = struct.Struct(">3sBHH16s32s")
-_MAC_AT = 24
+VERSION = 2
+_FIXED = struct.Struct(">3sBHH16s32sQ8sQ")
+_TIMES = struct.Struct(">Q8sQ")
+_MAC_AT, _MAC_END = 24, 56
 TAGS_AT = _FIXED.size
 MAX_BLOCK = 0xFFFF
 
@@ -52,6 +57,8 @@ class Envelope:
         raw_size: bytes of the payload before compression.
         run_id: the run of the server that it was written to.
         stored_at_us: server time in microseconds when it was written, as far as the writer knew it.
+        fresh_until_us: server time in microseconds until when it may be used, 0 for ever; what lives longer may
+            still be used while somebody refreshes it.
     """
 
     entry_id: bytes
@@ -63,6 +70,7 @@ class Envelope:
     raw_size: int
     run_id: str
     stored_at_us: int
+    fresh_until_us: int = 0
 
 
 def pack(
@@ -75,6 +83,7 @@ def pack(
     cost_ms: float,
     run_id: str,
     stored_at_us: int,
+    fresh_until_us: int,
     compression: str,
     level: int,
     min_size: int,
@@ -88,14 +97,15 @@ def pack(
     used, payload = _compress(raw, compression, level, min_size)
     header = msgpack.packb(
         {
-            "as_of": as_of_us, "cost": cost_ms, "codec": name, "comp": used, "raw": len(raw), "run": run_id,
-            "at": stored_at_us,
+            "cost": cost_ms, "codec": name, "comp": used, "raw": len(raw), "run": run_id, "at": stored_at_us,
         }
     )  # fmt: skip
     block = _lines(tags)
-    head = _FIXED.pack(MAGIC, VERSION, len(header), len(block), os.urandom(16), b"")[:_MAC_AT]
-    mac = ring.sign(_named(key), head, block, header, payload)
-    return b"".join((head, mac, block, header, payload))
+    times = (as_of_us, _short(run_id), fresh_until_us)
+    fixed = _FIXED.pack(MAGIC, VERSION, len(header), len(block), os.urandom(16), b"", *times)
+    head, judged = fixed[:_MAC_AT], fixed[_MAC_END:]
+    mac = ring.sign(_named(key), head, judged, block, header, payload)
+    return b"".join((head, mac, judged, block, header, payload))
 
 
 def unpack(data: bytes, *, key: str, ring: KeyRing, max_decoded: int) -> tuple[Envelope, Any]:
@@ -111,7 +121,7 @@ def unpack(data: bytes, *, key: str, ring: KeyRing, max_decoded: int) -> tuple[E
     """
     tags_at, header_at, payload_at = _measure(data)
     view = memoryview(data)
-    if not ring.verify(data[_MAC_AT:TAGS_AT], _named(key), view[:_MAC_AT], view[TAGS_AT:]):
+    if not ring.verify(data[_MAC_AT:_MAC_END], _named(key), view[:_MAC_AT], view[_MAC_END:]):
         raise BadSignature("an entry's signature is not of this secret key and this cache key")
     envelope = _envelope(data, data[tags_at:header_at], data[header_at:payload_at])
     if envelope.codec not in codec.NAMES:
@@ -131,6 +141,21 @@ def _lines(tags: Sequence[str]) -> bytes:
     return block
 
 
+def times(data: bytes) -> tuple[int, int]:
+    """`as_of_us` and `fresh_until_us` in an entry's first bytes, unverified; zeroes where those are none.
+
+    Unverified, they only say what is worth warming.
+    """
+    if len(data) < TAGS_AT or data[:4] != MAGIC + bytes([VERSION]):
+        return 0, 1
+    as_of_us, _, fresh_until_us = _TIMES.unpack_from(data, _MAC_END)
+    return as_of_us, fresh_until_us
+
+
+def _short(run_id: str) -> bytes:
+    return blake2b(run_id.encode(), digest_size=8).digest()
+
+
 def _named(key: str) -> bytes:
     name = key.encode(errors="surrogatepass")
     return len(name).to_bytes(4, "big") + name
@@ -140,7 +165,7 @@ def _measure(data: bytes) -> tuple[int, int, int]:
     """Where the tags, the header and the payload begin."""
     if len(data) < TAGS_AT:
         raise EnvelopeError("an entry is cut short")
-    magic, version, header, block, _, _ = _FIXED.unpack_from(data)
+    magic, version, header, block, *_ = _FIXED.unpack_from(data)
     if magic != MAGIC or version != VERSION:
         raise EnvelopeError("an entry is of a format that this version does not read")
     if len(data) < TAGS_AT + block + header:
@@ -151,9 +176,10 @@ def _measure(data: bytes) -> tuple[int, int, int]:
 def _envelope(data: bytes, block: bytes, header: bytes) -> Envelope:
     try:
         said = msgpack.unpackb(header)
+        as_of_us, _, fresh_until_us = _TIMES.unpack_from(data, _MAC_END)
         return Envelope(
-            data[8:24], said["as_of"], tuple(block.decode().split("\n")) if block else (), said["cost"], said["codec"],
-            said["comp"], int(said["raw"]), said["run"], said["at"],
+            data[8:24], as_of_us, tuple(block.decode().split("\n")) if block else (), said["cost"], said["codec"],
+            said["comp"], int(said["raw"]), said["run"], int(said["at"]), fresh_until_us,
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
         raise EnvelopeError("an entry's header does not read") from error

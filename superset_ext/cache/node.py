@@ -23,6 +23,7 @@ from superset_ext.errors import StoreUnavailable
 
 Command = tuple[Any, ...]
 _LUA = Path(__file__).parent / "lua"
+_SUBSCRIBE_SECONDS = 5.0
 _INFO_EVERY = 5.0  # seconds; a full server is noticed this late at worst
 # What an answer may say that concerns the server as a whole, not the one command.
 _FATAL = (
@@ -187,6 +188,24 @@ class Node:
                 connection.shut()
         except (redis_errors.RedisError, OSError) as error:
             raise self._unavailable(error) from error
+
+    def subscribed(self, channel: bytes, silence: float) -> AnyConnection:
+        """A connection outside the pool that listens to a channel; a read of it waits for `silence` seconds.
+
+        Raises:
+            StoreUnavailable: the server is left alone.
+            RedisError, OSError: it did not answer.
+        """
+        self.circuit.check()
+        connection = self._make()
+        try:
+            connection.open(time.monotonic() + _SUBSCRIBE_SECONDS)
+            connection.ask([("SUBSCRIBE", channel)])
+        except BaseException:
+            connection.shut()
+            raise
+        connection.listens(silence)
+        return connection
 
     def measured(self, deadline: float) -> ServerInfo:
         """The server's memory, asked now.

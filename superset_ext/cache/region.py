@@ -8,18 +8,22 @@ stored is False, and each is counted with its reason. What each region stores an
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from flask import current_app
 from flask_caching.backends.base import BaseCache
 
 from superset_ext.cache import scope
-from superset_ext.cache.entries import Entries, TimedRead
+from superset_ext.cache.entries import Entries, Lifetime, TimedRead, is_old, reads_needed
+from superset_ext.cache.envelope import Envelope
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.cache.node import ServerInfo
 from superset_ext.cache.policy import Policy
 from superset_ext.cache.quiet import warn
+from superset_ext.cache.shared import Found, Shared
 from superset_ext.cache.store import Reading, Store
 from superset_ext.cache.topology import connect
 from superset_ext.errors import CodecError, StoreUnavailable
@@ -68,6 +72,7 @@ class RegionCache(BaseCache):
         previous = app.config.get("PREVIOUS_SECRET_KEY")
         ring = KeyRing(app.config["SECRET_KEY"], [previous] if previous else [])
         self._made = Entries(self._policy, self._store, ring)
+        self._readers = Shared(self._store, self._made, self._settings)
 
     def get(self, key: str) -> Any:
         """The value of a key, or `None`."""
@@ -87,13 +92,14 @@ class RegionCache(BaseCache):
 
     def add(self, key: str, value: Any, timeout: float | None = None) -> bool:
         """Store a value unless the key has one that `get` would return; whether it was stored."""
-        ttl, read, name = self._policy.ttl_ms(timeout), scope.recall(self.region, key), self._store.name(key)
+        read, name = scope.recall(self.region, key), self._store.name(key)
         try:
             reading = self._store.read(name)[0]
-            if ttl is None or not isinstance(self._entries.judge(key, reading), Miss):
+            lives = self._entries.lives(value, self._policy.ttl_ms(timeout))
+            if lives.fresh_ms is None or self._usable(key, reading):
                 return False
-            data = self._entries.encode(key, value, read)
-            return isinstance(data, bytes) and self._store.swap(name, reading.data, data, ttl)
+            data = self._entries.encode(key, value, read, lives)
+            return isinstance(data, bytes) and self._store.swap(name, reading.data, data, lives.ttl_ms)
         except StoreUnavailable:
             return False
 
@@ -103,7 +109,7 @@ class RegionCache(BaseCache):
             reading = self._store.read(self._store.name(key))[0]
         except StoreUnavailable:
             return False
-        return not isinstance(self._entries.judge(key, reading), Miss)
+        return self._usable(key, reading)
 
     def delete(self, key: str) -> bool:
         """Delete a key; whether it was there."""
@@ -140,8 +146,24 @@ class RegionCache(BaseCache):
         """Take from a number; see `inc`."""
         return self.inc(key, -delta)
 
+    def stamp(self, tags: Collection[str]) -> float:
+        """Have whatever carries one of some tags, and was read until now, be used no more; seconds since 1970.
+
+        Raises:
+            StoreUnavailable: Redis did not answer; some of it may still be used.
+        """
+        return self._store.stamp(tags) / 1e6
+
+    def delete_like(self, pattern: str) -> int:
+        """Delete the entries whose keys match a pattern with `*` and `?`; how many those were.
+
+        Raises:
+            StoreUnavailable: Redis did not answer; some may be left.
+        """
+        return self._store.delete_like(pattern)
+
     def seconds_left(self, keys: Sequence[str]) -> list[float | None]:
-        """How long each entry still lives, `None` where there is none; nothing is counted.
+        """How long each entry is still fresh, `None` where there is none; nothing is counted.
 
         Raises:
             StoreUnavailable: Redis did not answer.
@@ -181,55 +203,97 @@ class RegionCache(BaseCache):
             readings = [clock] * len(keys) if clock else self._store.read(*map(self._store.name, keys))
         except StoreUnavailable:
             for key in keys:
-                self._missed(key, Reading(None, 0, (), None, ""), Miss.ERROR, started, len(keys))
+                self._missed(key, Reading(None, 0, (), None, ""), Miss.ERROR, started, len(keys), 0)
             return [None] * len(keys)
         return [self._found(key, r, started, len(keys), forced) for key, r in zip(keys, readings, strict=True)]
 
     def _found(self, key: str, reading: Reading, started: float, of: int, forced: bool) -> Any:
-        verdict = Miss.FORCED if forced else self._entries.judge(key, reading)
-        if isinstance(verdict, Miss):
-            self._missed(key, reading, verdict, started, of)
+        found = Found(reading, Miss.FORCED if forced else self._entries.judge(key, reading))
+        frame = scope.current() if of == 1 else None
+        if self._policy.stamped:
+            found = self._readers.found(key, found, frame)
+        if isinstance(found.verdict, Miss):
+            self._missed(key, found.reading, found.verdict, started, of, len(reading.data or b""))
             return None
-        envelope, value = verdict
-        took, size = _ms(started) / of, len(reading.data or b"")
-        scope.report(key, Outcome(self.region, None, took, size, envelope.cost_ms))
+        envelope, value = found.verdict
+        if frame is not None:
+            frame.tags |= set(envelope.tags)
+        if needed := reads_needed(envelope):
+            self._used(key, envelope, needed)
+        took, size = _ms(started) / of, len(found.reading.data or b"")
+        event = Outcome(self.region, None, took, size, envelope.cost_ms, tags=envelope.tags)
+        scope.report(key, replace(event, stale=found.stale, coalesced=found.coalesced))
         return value
 
-    def _missed(self, key: str, reading: Reading, why: Miss, started: float, of: int) -> None:
+    def _used(self, key: str, envelope: Envelope, needed: int) -> None:
+        """Count a read of an entry that lives to its end only if it is read often enough."""
+        until_us = envelope.fresh_until_us
+        left_ms = max(1, (until_us - self._store.now_us()) // 1000) if until_us else 0
+        with suppress(StoreUnavailable):
+            self._store.used(self._store.name(key), envelope.entry_id, needed, left_ms)
+
+    def _usable(self, key: str, reading: Reading) -> bool:
+        verdict = self._entries.judge(key, reading)
+        return not isinstance(verdict, Miss) and not is_old(verdict[0], reading)
+
+    def _missed(self, key: str, reading: Reading, why: Miss, started: float, of: int, size: int) -> None:
         scope.remember(self.region, key, TimedRead(reading.time_us, started, reading.run_id))
-        scope.report(key, Outcome(self.region, why, _ms(started) / of, len(reading.data or b"")))
+        scope.report(key, Outcome(self.region, why, _ms(started) / of, size))
 
     def _set(self, mapping: Mapping[str, Any], timeout: float | None) -> list[str]:
         reads = {key: scope.recall(self.region, key) for key in mapping}
-        ttl = self._policy.ttl_ms(timeout)
+        fates: dict[str, Stored] = {}
+        for lives, values in self._timed(mapping, self._policy.ttl_ms(timeout)).items():
+            fates |= self._stored(values, lives, reads)
+        for key in mapping:
+            frame = scope.current()
+            if frame is not None and (lease := frame.leases.pop(key, None)):
+                lease.release(filled=fates[key] in (Stored.STORED, Stored.SUPERSEDED))
+        return [key for key, fate in fates.items() if fate is Stored.STORED]
+
+    def _timed(self, mapping: Mapping[str, Any], passed: int | None) -> dict[Lifetime, dict[str, Any]]:
+        """The values by how long they live."""
+        found: dict[Lifetime, dict[str, Any]] = {}
+        for key, value in mapping.items():
+            lives = self._entries.lives(value, passed)
+            found.setdefault(lives, {})[key] = value
+        return found
+
+    def _stored(self, values: Mapping[str, Any], lives: Lifetime, reads: Mapping[str, scope.Read | None]) -> Any:
         results: dict[str, bytes | Stored] = {}
         try:
-            results = {key: self._encoded(key, value, ttl, reads[key]) for key, value in mapping.items()}
-            fates = self._written(results, ttl or 0)
+            results = {key: self._encoded(key, value, lives, reads[key]) for key, value in values.items()}
+            fates = self._written(results, lives, fenced=any(reads[key] for key in values))
         except StoreUnavailable:
-            fates = dict.fromkeys(mapping, Stored.ERROR)
+            fates = dict.fromkeys(values, Stored.ERROR)
         for key, fate in fates.items():
             read, data = reads[key], results.get(key)
             size = len(data) if isinstance(data, bytes) else 0
-            took, lives = _ms(read.started) if read else 0.0, None if ttl is None else ttl / 1000
-            scope.report(key, Outcome(self.region, fate, took, size, seconds=lives))
-        return [key for key, fate in fates.items() if fate is Stored.STORED]
+            took, fresh = _ms(read.started) if read else 0.0, None if lives.fresh_ms is None else lives.fresh_ms / 1000
+            scope.report(key, Outcome(self.region, fate, took, size, seconds=fresh, tags=lives.tags))
+        return fates
 
-    def _encoded(self, key: str, value: Any, ttl: int | None, read: scope.Read | None) -> bytes | Stored:
-        if ttl is None:
+    def _encoded(self, key: str, value: Any, lives: Lifetime, read: scope.Read | None) -> bytes | Stored:
+        if lives.fresh_ms is None:
             return Stored.REFUSED
         if self._policy.capped and self._store.filled(self._store.name(key), self._settings.max_memory_share):
             return self._full()
-        return self._entries.encode(key, value, read)
+        return self._entries.encode(key, value, read, lives)
 
-    def _written(self, results: Mapping[str, bytes | Stored], ttl: int) -> dict[str, Stored]:
+    def _written(self, results: Mapping[str, bytes | Stored], lives: Lifetime, fenced: bool) -> dict[str, Stored]:
         """Store what has bytes; delete the old value of what has none, since it is out of date now."""
         name = self._store.name
         entries = {key: data for key, data in results.items() if isinstance(data, bytes)}
         fates = {key: fate for key, fate in results.items() if isinstance(fate, Stored)}
         self._store.delete(*map(name, fates))
-        kept = self._store.write({name(key): data for key, data in entries.items()}, ttl) if entries else []
-        return fates | {k: Stored.STORED if fits else self._full() for k, fits in zip(entries, kept, strict=True)}
+        if not entries:
+            return fates
+        write = self._store.fill if fenced and self._policy.stamped else self._store.write
+        kept = write({name(key): data for key, data in entries.items()}, lives.ttl_ms)
+        return fates | {k: self._fate(fits) for k, fits in zip(entries, kept, strict=True)}
+
+    def _fate(self, kept: bool | None) -> Stored:
+        return Stored.SUPERSEDED if kept is None else Stored.STORED if kept else self._full()
 
     def _full(self) -> Stored:
         warn(
@@ -247,8 +311,9 @@ class RegionCache(BaseCache):
         absent = isinstance(verdict, Miss)
         number: int = delta if isinstance(verdict, Miss) else verdict[1] + delta
         read = TimedRead(reading.time_us, time.perf_counter(), reading.run_id)
-        ttl = self._policy.ttl_ms(None) if absent else None
-        stored = self._store.swap(name, reading.data, self._entries.pack(key, number, read), ttl)
+        lives = self._entries.lives(number, self._policy.ttl_ms(None) or 0)
+        data = self._entries.pack(key, number, read, lives)
+        stored = self._store.swap(name, reading.data, data, lives.ttl_ms if absent else None)
         return number if stored else None
 
 

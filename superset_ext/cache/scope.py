@@ -10,18 +10,23 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from superset_ext.cache.tags import ANY, object_tag, tables_tag
 from superset_ext.settings import Region
 from superset_ext.signals import Answer, Asked, Miss, Outcome, Stored, asked, outcome
+
+if TYPE_CHECKING:
+    from superset_ext.cache.flight import Lease
 
 Channel = Literal["web", "embedded", "celery", "report", "cli", "warm"]
 WARM: Channel = "warm"
 CHANNEL = "superset_ext_channel"  # name in Flask's `g` under which whoever asks for somebody else says so
+REFRESHING = "superset_ext_refreshing"  # likewise, whoever asks in order to replace an old answer
 _LOOSE_SECONDS = 300.0
 _PAIRS = 64  # reads remembered outside a frame: enough for the deepest nesting of memoized calls seen
 
@@ -40,6 +45,7 @@ class Scope:
     forced: bool = False
     counted: bool = True
     count_misses: bool = True
+    refreshing: bool = False  # an old answer will not do, since it is the one that is to be refreshed
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +63,36 @@ class Read:
 
 @dataclass(slots=True)
 class Frame:
-    """One chart query under way."""
+    """One chart query under way.
+
+    Attributes:
+        scope: whose it is, and of what.
+        source: Superset's datasource, `None` where there is none.
+        outer: the query that this one is a part of.
+        tags: what its answers, and those of its parts, depend on.
+        leases: the keys that it runs the query of, for others too.
+    """
 
     scope: Scope
+    source: Any = None
+    outer: Frame | None = None
+    tags: set[str] = field(default_factory=set)
+    leases: dict[str, Lease] = field(default_factory=dict)
     reads: dict[tuple[str, str], Read] = field(default_factory=dict)
     told: dict[str, Outcome] = field(default_factory=dict)
     sets: dict[str, Outcome] = field(default_factory=dict)
+
+    def lease(self, key: str) -> Lease | None:
+        """The lease of a key that this query, or one that it is a part of, has."""
+        found = self.leases.get(key)
+        return found if found or self.outer is None else self.outer.lease(key)
+
+    def release(self) -> None:
+        """Give back the leases that no answer came of, and tell the outer query what this one depended on."""
+        for lease in self.leases.values():
+            lease.release(filled=False)
+        if self.outer is not None:
+            self.outer.tags |= self.tags or _unknown(self.scope)
 
     def tell(self, key: str, event: Outcome) -> None:
         """Keep a get's outcome until the frame closes; the last one of a key counts."""
@@ -88,7 +118,8 @@ class Frame:
         told = self.sets.get(key)
         fate = told.result if told and isinstance(told.result, Stored) else None
         cost = told.ms if told else event.saved_ms
-        return Answer(key, event.result is None, fate, cost, told.seconds if told else None)
+        tags = (told or event).tags
+        return Answer(key, event.result is None, fate, cost, told.seconds if told else None, tags)
 
 
 _frame: ContextVar[Frame | None] = ContextVar("superset_ext_frame", default=None)
@@ -100,18 +131,29 @@ def current() -> Frame | None:
     return _frame.get()
 
 
+def _unknown(scope: Scope) -> set[str]:
+    """What a query depends on that neither found its answer in the cache nor stored it there."""
+    return {ANY} if scope.database_id is None else {tables_tag(scope.database_id)}
+
+
 @contextmanager
-def framed(scope: Scope) -> Iterator[Frame]:
-    """Run a block as one chart query of `scope`; its outcomes are sent when it ends, however it ends."""
-    frame = Frame(scope)
-    nested = _frame.get() is not None
+def framed(scope: Scope, source: Any = None, layers: Iterable[int] = ()) -> Iterator[Frame]:
+    """Run a block as one chart query of `scope`; its outcomes are sent when it ends, however it ends.
+
+    Args:
+        source: Superset's datasource.
+        layers: ids of the annotation layers that it shows.
+    """
+    outer = _frame.get()
+    frame = Frame(scope, source, outer, {object_tag("layer", layer) for layer in layers})
     token = _frame.set(frame)
     try:
         yield frame
     finally:
         _frame.reset(token)
+        frame.release()
         frame.close()
-        if not nested and frame.told:
+        if outer is None and frame.told:
             asked.send(scope.channel, event=frame.asked())
 
 

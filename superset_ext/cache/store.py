@@ -17,25 +17,29 @@ import math
 import re
 import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 from redis.exceptions import OutOfMemoryError, ResponseError
 
+from superset_ext.cache.connection import AnyConnection
+from superset_ext.cache.envelope import MAX_BLOCK, TAGS_AT, times
+from superset_ext.cache.flight import Busy, Lease
 from superset_ext.cache.node import Answer, Command, Node, ServerInfo, run
 from superset_ext.cache.quiet import warn
-from superset_ext.cache.stamps import Stamp, area, stamp_prefix, tags_of
+from superset_ext.cache.stamps import Stamp, area, fresh, stamp_prefix, tags_of
 from superset_ext.cache.topology import Addressed, Topology
 from superset_ext.errors import StoreUnavailable
 
 _FOR_EVER = 2**53 - 1  # the deadline, in ms, of what has none: the largest integer that a score holds exactly
 _DIGITS = 18  # more make no time in microseconds, and thousands no number that Python reads
 _KEEP = -1
+_DAY_MS = 86_400_000
 _ID = slice(8, 24)
 _NONE = b"-"
-_NO_KEY, _NO_END = -2, -1  # answers of PTTL
+_NO_KEY, _NO_END = -2, -1  # answers of lua/left.lua
 _BATCH = 1000  # keys a step of `clear` and of `left_ms`
 
 
@@ -74,6 +78,9 @@ class Store:
         self._prefix = prefix
         self._seen = f"{area(prefix, topology.clustered)}seen".encode()
         self._stamps = stamp_prefix(prefix, topology.clustered).encode() if stamped else b""
+        self._leases = f"{area(prefix, topology.clustered)}l:".encode()
+        self._reads_of = f"{area(prefix, topology.clustered)}u:".encode()
+        self._channel = f"{area(prefix, topology.clustered)}done".encode()
         self._key_memory = key_memory
         self._total = total
         self._skew_us = 0
@@ -133,6 +140,97 @@ class Store:
                 _whole(reply)
         return stored
 
+    def fill(self, entries: Mapping[str, bytes], ttl_ms: int) -> list[bool | None]:
+        """Store entries as `write` does, but none over one whose read began later; of each `None` where one is there.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        keys = {name.encode(): data for name, data in entries.items()}
+        fills = [(key, run("fill", [key], data, ttl_ms)) for key, data in keys.items()]
+        replies = self._ask([*fills, *self._remember(list(keys), ttl_ms)], weigh=True).replies[: len(keys)]
+        full = [isinstance(reply, OutOfMemoryError) for reply in replies]
+        if any(full):
+            self.delete(*(name for name, refused in zip(entries, full, strict=True) if refused))
+        return [
+            False if refused else True if _whole(reply) else None for reply, refused in zip(replies, full, strict=True)
+        ]
+
+    def stamp(self, tags: Collection[str]) -> int:
+        """Stamp tags, and the server's time, in microseconds, that they now have.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`; some tags may be stamped.
+        """
+        ordered, time_us = sorted(tags), 0
+        for start in range(0, len(ordered), _BATCH):
+            keys = [self._stamps + tag.encode() for tag in ordered[start : start + _BATCH]]
+            (reply,) = self._ask([(keys[0], run("stamp", keys))]).replies
+            seconds, micros = _whole(reply)
+            time_us = int(seconds) * 1_000_000 + int(micros)
+        return time_us
+
+    def lease(self, lease: Lease, seconds: float, since_us: int) -> tuple[Busy | None, Reading]:
+        """Ask for a lease, and then for what is known of its entry, in one round trip, of a cluster in three.
+
+        Args:
+            seconds: how long it is to last.
+            since_us: somebody else's lease is respected if their read began then or later.
+
+        Returns:
+            `None` if it is the caller's now, and the reading.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`; it may be taken all the same, and then ends by itself.
+        """
+        key = self._leases + lease.name.encode()
+        asked = run("lease", [key], lease.token, lease.as_of_us, int(seconds * 1000), since_us)
+        if self._topology.clustered:
+            reply = self._ask([(key, asked)]).replies[0]
+            (reading,) = self.read(lease.name)
+        else:
+            reply, reading = self._read_after((key, asked), lease.name.encode())
+        said = _whole(reply)
+        return (None if said[0] else Busy(int(said[1]), max(0, int(said[2])) / 1000)), reading
+
+    def renew(self, leases: Sequence[tuple[str, str]], ms: int) -> None:
+        """Make leases, of names and tokens, last for `ms` from now on.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        keys = [(self._leases + name.encode(), token) for name, token in leases]
+        if keys:
+            self._ask([(key, run("renew", [key], token, ms)) for key, token in keys])
+
+    def release(self, name: str, token: str, message: bytes) -> None:
+        """Give back a lease, and tell `message` to those who listen.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        key = self._leases + name.encode()
+        self._ask([(key, run("release", [key], token, self._channel, message))])
+
+    def subscribed(self, silence: float) -> AnyConnection:
+        """A connection of its own that hears what `release` tells; a read waits for `silence` seconds.
+
+        Raises:
+            StoreUnavailable, RedisError, OSError: it cannot be had.
+        """
+        return self._topology.node(self._channel, self._deadline()).subscribed(self._channel, silence)
+
+    def used(self, name: str, entry_id: bytes, needed: int, left_ms: int) -> None:
+        """Count a read of an entry; the one that makes it `needed` lets it live for `left_ms`, 0 for ever.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        counter, key = self._reads_of + entry_id.hex().encode(), name.encode()
+        told = self._ask([(counter, ("INCR", counter)), (counter, ("PEXPIRE", counter, left_ms or _DAY_MS, "NX"))])
+        if _whole(told.replies[0]) == needed:
+            self._ask([(key, ("PEXPIRE", key, left_ms) if left_ms else ("PERSIST", key))])
+
     def swap(self, name: str, seen: bytes | None, data: bytes, ttl_ms: int | None) -> bool:
         """Store an entry if the one there is still `seen`; `ttl_ms` `None` keeps the old one's timeout.
 
@@ -160,7 +258,9 @@ class Store:
         return [bool(_whole(reply)) for reply in self._ask(commands, weigh=True).replies[:-1]]
 
     def left_ms(self, names: Sequence[str]) -> list[float | None]:
-        """Milliseconds that each key still lives, `None` where it is absent; in steps, each with its own budget.
+        """Milliseconds that each entry is still fresh, `None` where there is none, or one that is out of date.
+
+        In steps, each with its own budget.
 
         Raises:
             StoreUnavailable: see `Node.ask`.
@@ -172,8 +272,9 @@ class Store:
 
     def _left(self, keys: Sequence[bytes]) -> Sequence[int]:
         if self._topology.clustered:  # where the keys of a script must be of one slot
-            return [_whole(reply) for reply in self._ask([(key, ("PTTL", key)) for key in keys]).replies]
-        (reply,) = self._ask([(keys[0], run("left", keys))]).replies
+            heads = self._ask([(key, ("GETRANGE", key, 0, TAGS_AT + MAX_BLOCK)) for key in keys]).replies
+            return [_fresh_ms(each) for each in self._judgeable(keys, [_bytes(head) for head in heads])]
+        (reply,) = self._ask([(keys[0], run("left", keys, self._stamps))]).replies
         return struct.unpack(f"<{len(keys)}q", _whole(reply))
 
     def clear(self) -> int:
@@ -184,12 +285,24 @@ class Store:
         Raises:
             StoreUnavailable: see `Node.ask`.
         """
+        gone = self._unlinked("*")
+        self._ask([(self._seen, ("UNLINK", self._seen))])
+        return gone
+
+    def delete_like(self, pattern: str) -> int:
+        """Delete the entries whose cache keys match a pattern with `*` and `?`, and how many those were.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        return self._unlinked(re.sub(r"([\[\]^\\-])", r"\\\1", pattern), own=False)
+
+    def _unlinked(self, pattern: str, own: bool = True) -> int:
         gone = 0
         for node in self._topology.primaries(self._deadline()):
-            for keys in self._scan(node):
+            for keys in self._scan(node, pattern, own):
                 replies = node.ask([("UNLINK", key) for key in keys], self._deadline()).replies
                 gone += sum(bool(_whole(reply)) for reply in replies)
-        self._ask([(self._seen, ("UNLINK", self._seen))])
         return gone
 
     def filled(self, name: str, share: float) -> bool:
@@ -223,14 +336,22 @@ class Store:
         return self._topology.ask(commands, self._deadline(), weigh)
 
     def _read_one_hop(self, keys: Sequence[bytes]) -> list[Reading]:
-        commands: list[Addressed] = []
-        for key in keys:
-            commands.append((key, run("read", [key, self._seen], self._stamps, _digest(key))))
-            commands.append((key, ("GET", key)))
-        answer = self._ask(commands)
-        pairs = zip(answer.replies[::2], answer.replies[1::2], strict=True)
-        found = [self._reading(_words(head), data, answer.run_id) for head, data in pairs]
-        return [self._matched(*each) for each in zip(keys, answer.replies[::2], found, strict=True)]
+        answer = self._ask([command for key in keys for command in self._reads(key)])
+        return self._readings(keys, answer.replies, answer.run_id)
+
+    def _read_after(self, first: Addressed, key: bytes) -> tuple[Any, Reading]:
+        """The reply to a command, and a reading that is younger."""
+        answer = self._ask([first, *self._reads(key)])
+        return answer.replies[0], self._readings([key], answer.replies[1:], answer.run_id)[0]
+
+    def _reads(self, key: bytes) -> list[Addressed]:
+        head = run("read", [key, self._seen], self._stamps, _digest(key))
+        return [(key, head), (key, ("GET", key))]
+
+    def _readings(self, keys: Sequence[bytes], replies: Sequence[Any], run_id: str) -> list[Reading]:
+        pairs = zip(replies[::2], replies[1::2], strict=True)
+        found = [self._reading(_words(head), data, run_id) for head, data in pairs]
+        return [self._matched(*each) for each in zip(keys, replies[::2], found, strict=True)]
 
     def _matched(self, key: bytes, head: bytes, reading: Reading) -> Reading:
         """The reading as it is, or, where the entry was replaced between its two halves, judged anew."""
@@ -269,9 +390,10 @@ class Store:
             (self._seen, ("ZREMRANGEBYRANK", self._seen, 0, -self._key_memory - 1)),
         ]
 
-    def _scan(self, node: Node) -> Iterator[list[bytes]]:
-        pattern = re.sub(r"([\[\]*?^\\-])", r"\\\1", self._prefix) + "*"
-        kept = self._stamps or b"\0"
+    def _scan(self, node: Node, pattern: str, own: bool) -> Iterator[list[bytes]]:
+        """Keys that match a pattern, without the stamps, and without all that is `own` where it is not wanted."""
+        pattern = re.sub(r"([\[\]*?^\\-])", r"\\\1", self._prefix) + pattern
+        kept = (self._stamps or b"\0") if own else area(self._prefix, self._topology.clustered).encode()
         cursor: Any = 0
         while True:
             reply = node.ask([("SCAN", cursor, "MATCH", pattern, "COUNT", _BATCH)], self._deadline()).replies[0]
@@ -280,6 +402,14 @@ class Store:
                 yield keys
             if int(cursor) == 0:
                 return
+
+
+def _fresh_ms(reading: Reading) -> int:
+    """What `lua/left.lua` says of an entry, of a reading of its first bytes."""
+    as_of_us, until_us = times(reading.data or b"")
+    if not reading.data or not fresh(as_of_us, reading.stamps) or 0 < until_us <= reading.time_us:
+        return _NO_KEY
+    return (until_us - reading.time_us) // 1000 if until_us else _NO_END
 
 
 def _digest(key: bytes) -> bytes:

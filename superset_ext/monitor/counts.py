@@ -27,7 +27,8 @@ class Counts:
     """The numbers of one row.
 
     Attributes:
-        hits: reads answered from the cache.
+        hits: reads answered from the cache; of these `stale` with an old answer that somebody refreshed, and
+            `coalesced` with the answer of another caller's query.
         misses: reads that were not, by reason.
         sets: values to be stored, by what became of them.
         bytes_read, bytes_written: stored bytes.
@@ -37,11 +38,14 @@ class Counts:
     """
 
     __slots__ = (
-        "bytes_read", "bytes_written", "hit_times", "hits", "miss_times", "misses", "response_ms", "saved_ms", "sets",
+        "bytes_read", "bytes_written", "coalesced", "hit_times", "hits", "miss_times", "misses", "response_ms",
+        "saved_ms", "sets", "stale",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.hits = 0
+        self.stale = 0
+        self.coalesced = 0
         self.misses: dict[Miss, int] = {}
         self.sets: dict[Stored, int] = {}
         self.bytes_read = 0
@@ -56,6 +60,8 @@ class Counts:
         result = event.result
         if result is None:
             self.hits += 1
+            self.stale += event.stale
+            self.coalesced += event.coalesced
             self.bytes_read += event.size
             self.saved_ms += event.saved_ms
             self._time(self.hit_times, event.ms)
@@ -82,6 +88,8 @@ class Counts:
     def merge(self, other: Counts) -> None:
         """Add the numbers of another row."""
         self.hits += other.hits
+        self.stale += other.stale
+        self.coalesced += other.coalesced
         self.bytes_read += other.bytes_read
         self.bytes_written += other.bytes_written
         self.response_ms += other.response_ms

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -61,7 +61,8 @@ class Recorder:
         database: where the rows go.
         settings: `recorder_flush_seconds` and `recorder_max_rows`, and those of `retention.maintain`.
         sampler: asked once a flush, in the recorder's thread, for what each region's server uses.
-        beside: called in the recorder's thread after each flush that succeeded; what else there is to write.
+        beside: called one after the other in the recorder's thread after each flush that succeeded; what else there
+            is to write. More may be added before the start.
     """
 
     def __init__(
@@ -69,12 +70,12 @@ class Recorder:
         database: LogDatabase,
         settings: Settings,
         sampler: Sampler | None = None,
-        beside: Callable[[], None] | None = None,
+        beside: Iterable[Callable[[], None]] = (),
     ) -> None:
         self._database = database
         self._settings = settings
         self._sampler = sampler
-        self._beside = beside
+        self.beside = list(beside)
         self._last_flush: datetime | None = None
         self._reset()
         _recorders.add(self)
@@ -125,6 +126,12 @@ class Recorder:
                 self._begin()
             self._batch.row(key).add(event)
 
+    def begin(self) -> None:
+        """Write what belongs beside the counts from now on, even where there is nothing to count."""
+        with self._lock:
+            if self._thread is None:
+                self._begin()
+
     def _begin(self) -> None:
         self._batch.started = time.monotonic()
         self._stopping = threading.Event()
@@ -167,8 +174,8 @@ class Recorder:
         with self._flushing:
             # What is still there from the last time was in doubt: it goes again as it is.
             done = self._write(self._writing) and self._write(self._take())
-        if done and self._beside is not None:
-            self._write_beside(self._beside)
+        for beside in self.beside if done else ():
+            self._write_beside(beside)
         return done
 
     def _write_beside(self, beside: Callable[[], None]) -> None:

@@ -18,6 +18,7 @@ WHERE superset_ext.create_day_partition(%s, superset_ext.utc_today() + ahead)
 _DROP = "SELECT superset_ext.drop_day_partitions(%s, superset_ext.utc_today() - %s)"
 # Their items and entries go with them.
 _OLD_RUNS = "DELETE FROM superset_ext.cache_warm_run WHERE created_at < now() - make_interval(days => %s)"
+_OLD_CHANGES = "DELETE FROM superset_ext.cache_invalidation_log WHERE created_at < now() - make_interval(days => %s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +50,5 @@ def maintain(database: LogDatabase, settings: Settings) -> Kept:
             dropped += [row[0] for row in cursor.fetchall()]
     with database.transaction(SCHEMA_SECONDS) as cursor:
         cursor.execute(_OLD_RUNS, (settings.retention_days,))
+        cursor.execute(_OLD_CHANGES, (settings.retention_days,))
     return Kept(created, tuple(dropped), Registry(database, settings).forget())

@@ -19,8 +19,10 @@ from superset_ext.signals import Miss, Stored
 
 TABLE = "cache_performance_log"
 _COLUMNS = (
-    "created_at", "window_seconds", "host", "pid", "batch", *Key._fields[:-1], "scope", "cache_hits", "cache_misses",
-    *(f"miss_{reason}" for reason in Miss), "sets", "sets_too_large", "sets_refused", "sets_memory", "errors",
+    "created_at", "window_seconds", "host", "pid", "batch", *Key._fields[:-1], "scope", "cache_hits", "stale_hits",
+    "coalesced", "cache_misses",
+    *(f"miss_{reason}" for reason in Miss), "sets", "sets_too_large", "sets_refused", "sets_memory",
+    "sets_superseded", "errors",
     "bytes_read", "bytes_written", "response_count", "response_ms_sum", "hit_histogram", "miss_histogram", "saved_ms",
     "memory_usage", "evictions",
 )  # fmt: skip
@@ -108,10 +110,10 @@ def _id(value: int | None) -> int | None:
 def _numbers(counts: Counts) -> tuple[Any, ...]:
     misses, sets = counts.misses, counts.sets
     return (
-        counts.hits, sum(misses.values()), *(misses.get(reason, 0) for reason in Miss),
+        counts.hits, counts.stale, counts.coalesced, sum(misses.values()), *(misses.get(reason, 0) for reason in Miss),
         sets.get(Stored.STORED, 0), sets.get(Stored.TOO_LARGE, 0), sets.get(Stored.REFUSED, 0),
-        sets.get(Stored.MEMORY, 0), sets.get(Stored.ERROR, 0) + misses.get(Miss.ERROR, 0),
-        counts.bytes_read, counts.bytes_written,
+        sets.get(Stored.MEMORY, 0), sets.get(Stored.SUPERSEDED, 0),
+        sets.get(Stored.ERROR, 0) + misses.get(Miss.ERROR, 0), counts.bytes_read, counts.bytes_written,
         sum(counts.hit_times.values()) + sum(counts.miss_times.values()), counts.response_ms,
         pairs(counts.hit_times), pairs(counts.miss_times), counts.saved_ms,
     )  # fmt: skip

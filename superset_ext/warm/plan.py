@@ -54,6 +54,11 @@ _FREQUENT = f"""
 r.chart_id IN (SELECT chart_id FROM superset_ext.cache_request WHERE replayable AND chart_id IS NOT NULL
     GROUP BY chart_id ORDER BY sum({_DECAYED}) DESC LIMIT %(limit)s)
 """  # noqa: S608  (only constants)
+# Of entries that are kept for their use, those that are not used do not come back.
+_CHANGED = """
+(r.tags && %(changed)s::text[] AND NOT EXISTS (SELECT FROM unnest(r.tags) AS t (tag)
+    WHERE t.tag LIKE 'usage:%%' AND r.uses < split_part(t.tag, ':', 2)::float8))
+"""
 _KNOWN = "SELECT page, version FROM superset_ext.cache_discovery WHERE page = ANY(%s)"
 _SEEN = """
 SELECT DISTINCT chart_id FROM superset_ext.cache_request
@@ -177,6 +182,7 @@ def _where(options: Targets, dashboards: Collection[int], charts: Collection[int
             ("r.dashboard_id = ANY(%(dashboards)s)", dashboards),
             ("r.chart_id = ANY(%(charts)s)", charts),
             ("r.dataset_id = ANY(%(datasets)s)", datasets),
+            (_CHANGED, options.changed),
             (_FREQUENT, "frequently_accessed_charts" in options.targets),
             (_COMMON, "common_queries" in options.targets),
         )
@@ -189,7 +195,8 @@ def _values(
     options: Targets, dashboards: Collection[int], charts: Collection[int], datasets: Collection[int]
 ) -> dict[str, Any]:
     lists = {"dashboards": dashboards, "charts": charts, "datasets": datasets}
-    return {name: sorted(ids) for name, ids in lists.items()} | {"limit": options.limit}
+    named = {name: sorted(ids) for name, ids in lists.items()}
+    return named | {"changed": list(options.changed), "limit": options.limit}
 
 
 def _candidates(database: LogDatabase, where: str, values: dict[str, Any], window: float) -> list[_Candidate]:

@@ -31,6 +31,7 @@ MAX_BODY = 256 * 1024
 HOURS = 168
 USES_HALF_DAYS, HOURS_HALF_DAYS = 7.0, 28.0
 _PAGE = 500
+_OWN = ("all", "chart:", "dashboard:")
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
@@ -43,7 +44,7 @@ _HALVED = decayed("excluded.used_at - r.used_at", "{days}")
 _REQUESTS = f"""
 INSERT INTO superset_ext.cache_request AS r (
     fingerprint, kind, path, args, body, is_form, replayable, dashboard_id, chart_id, dataset_id, database_id,
-    queries, uses, used_at, hours, first_seen, last_seen, cost_ms
+    queries, uses, used_at, hours, first_seen, last_seen, cost_ms, tags
 ) VALUES %s
 ON CONFLICT (fingerprint) DO UPDATE SET
     uses = r.uses * {_HALVED.format(days=USES_HALF_DAYS)} + excluded.uses,
@@ -56,6 +57,7 @@ ON CONFLICT (fingerprint) DO UPDATE SET
     dataset_id = coalesce(excluded.dataset_id, r.dataset_id),
     database_id = coalesce(excluded.database_id, r.database_id),
     queries = greatest(r.queries, excluded.queries),
+    tags = CASE WHEN cardinality(excluded.tags) = 0 THEN r.tags ELSE excluded.tags END,
     cost_ms = coalesce(r.cost_ms * 2 / 3 + excluded.cost_ms / 3, excluded.cost_ms, r.cost_ms)
 """  # noqa: S608  (only constants)
 # Who is led to other keys now, because a rule or the dataset changed, is no longer an example of the old ones.
@@ -124,9 +126,12 @@ class _Row:
     cost_ms: float | None = None
     scopes: dict[str, tuple[Use, int]] = field(default_factory=dict)
     seen: bool = False
+    tags: set[str] = field(default_factory=set)
 
     def add(self, use: Use) -> None:
         self.use = use
+        # Only what is read may be looked for; who asked, and where, is in columns of its own.
+        self.tags |= {tag for answer in use.answers for tag in answer.tags if not tag.startswith(_OWN)}
         self.seen = self.seen or use.seen
         if use.people:
             self.uses += 1
@@ -216,7 +221,7 @@ class Registry:
             name, request.kind, request.path, request.args if kept else "", request.body if kept else None,
             request.is_form, kept, *map(_fitting, use.ids), max(1, len(use.answers)),
             float(row.uses), at, hours, at,
-            at if row.seen else _NEVER, row.cost_ms,
+            at if row.seen else _NEVER, row.cost_ms, sorted(row.tags),
         )  # fmt: skip
 
     def forget(self) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 
 from flask import Flask, g
 
-from superset_ext.cache.scope import CHANNEL, WARM
+from superset_ext.cache.scope import CHANNEL, REFRESHING, WARM
 from superset_ext.signals import Answer, Asked, Stored, asked
 from superset_ext.warm.requests import ChartRequest, loaded
 from superset_ext.warm.who import Who, load
@@ -65,7 +65,7 @@ class Unwarmable(Exception):
 
 
 def replay(app: Flask, request: ChartRequest, who: Who, refresh: bool = False) -> Replayed:
-    """Ask `request` as `who`; `refresh` runs its queries even if their answers are cached."""
+    """Ask `request` as `who`; an old answer will not do, and with `refresh` none that is cached."""
     started = time.perf_counter()
     heard: list[Asked] = []
     error: str | None = None
@@ -95,7 +95,8 @@ asked.connect(_collect)
 
 def _kept(done: Replayed) -> Replayed:
     """A result that could not be stored has warmed nothing."""
-    fates = [answer.stored for answer in done.answers if not answer.hit and answer.stored is not Stored.STORED]
+    there = (Stored.STORED, Stored.SUPERSEDED)
+    fates = [answer.stored for answer in done.answers if not answer.hit and answer.stored not in there]
     if not fates:
         return done
     why = next((_FIXES[fate] for fate in fates if fate in _FIXES), "its result is not cached; its timeout may be -1")
@@ -108,6 +109,7 @@ def _context(app: Flask, request: ChartRequest, who: Who) -> Iterator[None]:
 
     with app.app_context(), app.test_request_context(**_environ(request)):
         setattr(g, CHANNEL, WARM)
+        setattr(g, REFRESHING, True)
         try:
             user = load(who)
         except LookupError as error:

@@ -7,6 +7,7 @@ holds a run's id and nothing else.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from celery import shared_task
 from superset_ext.db import LogDatabase, log_url
 from superset_ext.settings import Settings, current
 from superset_ext.warm.execute import SLICE_SECONDS
+from superset_ext.warm.rewarm import follow
 from superset_ext.warm.service import QUEUE, TASK, enqueue, tick, work
 
 TICK = "superset_ext.warm_tick"
@@ -28,9 +30,12 @@ ROUTES = {TASK: {"queue": QUEUE}}
 
 def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     """What beat runs for us, to be merged into Celery's `beat_schedule`; the schedules themselves are the tick's."""
-    if not settings.warm_schedules:
+    if not settings.warm_schedules and not settings.rewarm:
         return {}
     return {TICK: {"task": TICK, "schedule": TICK_SECONDS, "options": {"expires": TICK_SECONDS}}}
+
+
+_TICKS = re.compile(r"superset_ext\.\w+_tick")
 
 
 class _Quiet(logging.Filter):
@@ -38,7 +43,7 @@ class _Quiet(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is to be written."""
-        return record.levelno > logging.INFO or TICK not in record.getMessage()
+        return record.levelno > logging.INFO or not _TICKS.search(record.getMessage())
 
 
 for _name in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
@@ -83,3 +88,4 @@ def warm_tick() -> None:
     with _log() as database:
         if database is not None:
             tick(celery, database, current())
+            follow(celery, database, current())

@@ -1,4 +1,4 @@
-"""`/api/v1/performance`: start a warming run, and ask where it is at.
+"""`/api/v1/performance`: say what changed, start a warming run, and ask where it is at.
 
 Superset's users come with a session and its CSRF token, or with a JWT or an API key; a machine may come
 with the token of the settings. Superset asks for a CSRF token before it looks at who is there, so that is
@@ -20,14 +20,17 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from flask_wtf.csrf import CSRFError  # type: ignore[import-untyped]
 from jwt import PyJWTError
 from superset.extensions import appbuilder, celery_app
+from superset.utils.core import get_user_id
 from superset.views.base_api import BaseSupersetApi, statsd_metrics
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from superset_ext.db import LogDatabase
-from superset_ext.errors import LogUnavailable, WarmError
+from superset_ext.errors import ChangeError, LogUnavailable, StoreUnavailable, WarmError
+from superset_ext.freshness.invalidate import invalidate
 from superset_ext.install import EXTENSION, Package
 from superset_ext.settings import PREFIX
 from superset_ext.warm import runs, service
+from superset_ext.web import invalidate as invalidation
 from superset_ext.web import schemas
 
 VIEW_MENU = "Performance"
@@ -100,7 +103,7 @@ def answered(method: Method) -> Method:
     def tried(self: BaseSupersetApi, *args: Any, **kwargs: Any) -> Response:
         try:
             return method(self, *args, **kwargs)
-        except (WarmError, LogUnavailable) as error:
+        except (WarmError, LogUnavailable, StoreUnavailable) as error:
             return self.response(503, message=str(error))  # type: ignore[no-any-return]
 
     return tried
@@ -128,17 +131,66 @@ def _database() -> LogDatabase:
 
 
 class PerformanceApi(BaseSupersetApi):  # type: ignore[misc]
-    """Warm-up over HTTP."""
+    """Warm-up and invalidation over HTTP."""
 
     resource_name = "performance"
     class_permission_name = VIEW_MENU
-    method_permission_name = {"warm_up": "write", "warm_up_status": "read"}  # noqa: RUF012  (as Superset has it)
+    method_permission_name = {  # noqa: RUF012  (as Superset has it)
+        "invalidate": "write",
+        "warm_up": "write",
+        "warm_up_status": "read",
+    }
     allow_browser_login = True
     csrf_exempt = True  # see `guarded`
     openapi_spec_tag = VIEW_MENU
     openapi_spec_component_schemas = (
-        schemas.WarmUpRequestSchema, schemas.WarmUpStartedSchema, schemas.WarmUpStatusSchema,
+        invalidation.InvalidateRequestSchema, invalidation.InvalidatedSchema, schemas.WarmUpRequestSchema,
+        schemas.WarmUpStartedSchema, schemas.WarmUpStatusSchema,
     )  # fmt: skip
+
+    @_route("/cache/invalidate", "POST")
+    def invalidate(self) -> Response:
+        """Say what changed, so that nothing older is served.
+        ---
+        post:
+          summary: Say what changed
+          description: >-
+            Drops the cached answers that were read from what is named, at once, and nothing else. Whatever is named
+            must exist, otherwise nothing is dropped.
+          requestBody:
+            required: true
+            content:
+              application/json:
+                schema:
+                  $ref: '#/components/schemas/InvalidateRequestSchema'
+          responses:
+            200:
+              description: Nothing older is served any more
+              content:
+                application/json:
+                  schema:
+                    $ref: '#/components/schemas/InvalidatedSchema'
+            400:
+              $ref: '#/components/responses/400'
+            401:
+              $ref: '#/components/responses/401'
+            403:
+              $ref: '#/components/responses/403'
+            413:
+              description: The body is over 64 KB
+            503:
+              description: Redis could not be told, and old answers may still be served
+        """
+        if "webhook" not in _package().settings.sources:
+            return self.response_403()  # type: ignore[no-any-return]
+        try:
+            asked = invalidation.parse(_body())
+            said = invalidate(asked.named, asked.keys, "webhook", asked.operation, asked.at, get_user_id())
+        except RequestEntityTooLarge:
+            return _too_large(self)
+        except (schemas.BadRequest, ChangeError) as error:
+            return self.response_400(message=str(error))  # type: ignore[no-any-return]
+        return self.response(200, **invalidation.as_json(*said))  # type: ignore[no-any-return]
 
     @_route("/cache/warm-up", "POST")
     def warm_up(self) -> Response:

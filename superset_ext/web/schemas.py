@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, NoReturn
 
@@ -60,15 +61,16 @@ def _checked(said: dict[str, Any]) -> Targets:
     try:
         found = WarmUp.model_validate_json(json.dumps(said), strict=True)
     except ValidationError as error:
-        raise BadRequest(_first(error)) from None
+        raise BadRequest(first_problem(error, Targets.model_fields)) from None
     return Targets.model_validate(found.model_dump(exclude_unset=True))
 
 
-def _first(error: ValidationError) -> str:
+def first_problem(error: ValidationError, names: Iterable[str]) -> str:
+    """The first thing that is wrong with a body whose fields have `names`, in one line."""
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(map(str, first["loc"]))[:_NAME_LENGTH]
     if first["type"] == "extra_forbidden":
-        return f"{place!r} is no field; use {', '.join(Targets.model_fields)}"
+        return f"{place!r} is no field; use {', '.join(names)}"
     message = first["msg"].removeprefix("Input ")
     return f"{place!r}: {message}" if place else f"the body: {message}"
 

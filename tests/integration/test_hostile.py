@@ -32,7 +32,7 @@ class Trap:
 def packed(value: Any, key: str, secret: str) -> bytes:
     return envelope.pack(
         value, key=key, ring=KeyRing(secret), as_of_us=1, tags=(), cost_ms=1.0, run_id="", stored_at_us=1,
-        compression="zstd", level=1, min_size=0,
+        fresh_until_us=0, compression="zstd", level=1, min_size=0,
     )  # fmt: skip
 
 

@@ -139,6 +139,6 @@ def test_entries(value: Any, key: str, compression: str) -> None:
     ring = KeyRing("secret")
     data = pack(
         value, key=key, ring=ring, as_of_us=1, tags=["t"], cost_ms=1, run_id="r", stored_at_us=2,
-        compression=compression, level=1, min_size=0,
+        fresh_until_us=3, compression=compression, level=1, min_size=0,
     )  # fmt: skip
     assert_same(unpack(data, key=key, ring=ring, max_decoded=1 << 24)[1], value)

@@ -23,6 +23,7 @@ ORDER = [
     "postrun",
     "install",
     "warming",
+    "watching",
     "cli",
     "web",
 ]

@@ -1,8 +1,38 @@
--- How long many keys of one server still live, in as few bytes as it can be said.
--- KEYS: the keys.
--- Answers 8 bytes a key: PTTL's reply as a signed little-endian number (-2: no key, -1: no end).
+-- For how long many entries of one server are still of use, in as few bytes as it can be said.
+-- KEYS: the entries
+-- ARGV: what a stamp's key begins with ('' where entries have no tags)
+-- Answers 8 bytes a key, a signed little-endian number: milliseconds, -2 none or out of date, -1 no end.
+local now = redis.call('TIME')
+local now_us = now[1] * 1000000 + now[2]
+
+local function number(bytes)
+  local high, low = struct.unpack('>I4I4', bytes)
+  return high * 4294967296 + low
+end
+
+local function outdated(key, head)
+  local high, low = string.byte(head, 7, 8)
+  local as_of = number(string.sub(head, 57, 64))
+  for tag in string.gmatch(redis.call('GETRANGE', key, 80, 79 + high * 256 + low), '[^\n]+') do
+    local stamp = redis.call('GET', ARGV[1] .. tag)
+    if stamp and tonumber(stamp) >= as_of then
+      return true
+    end
+  end
+  return false
+end
+
 local left = {}
 for index, key in ipairs(KEYS) do
-  left[index] = struct.pack('<i8', redis.call('PTTL', key))
+  local head = redis.pcall('GETRANGE', key, 0, 79)
+  local ms = -2
+  if type(head) == 'string' and #head == 80 then
+    local until_us = number(string.sub(head, 73, 80))
+    ms = until_us == 0 and -1 or math.max(-2, math.floor((until_us - now_us) / 1000))
+    if ms == -1 and until_us > 0 or ms ~= -2 and ARGV[1] ~= '' and outdated(key, head) then
+      ms = -2
+    end
+  end
+  left[index] = struct.pack('<i8', ms)
 end
 return table.concat(left)

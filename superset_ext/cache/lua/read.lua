@@ -6,8 +6,8 @@
 --   the entry's id (16 bytes, zero without an entry), then seconds, microseconds, the remembered
 --   deadline in ms of an absent entry or '-', and each tag's stamp or '-', separated by spaces
 local now = redis.call('TIME')
-local head = redis.pcall('GETRANGE', KEYS[1], 0, 55)
-if type(head) ~= 'string' or #head < 56 then
+local head = redis.pcall('GETRANGE', KEYS[1], 0, 79)
+if type(head) ~= 'string' or #head < 80 then
   local deadline = redis.call('ZSCORE', KEYS[2], ARGV[2]) or '-'
   return string.rep('\0', 16) .. now[1] .. ' ' .. now[2] .. ' ' .. deadline
 end
@@ -15,7 +15,7 @@ local words = {now[1], now[2], '-'}
 local high, low = string.byte(head, 7, 8)
 local length = high * 256 + low
 if ARGV[1] ~= '' and length > 0 then
-  for tag in string.gmatch(redis.call('GETRANGE', KEYS[1], 56, 55 + length), '[^\n]+') do
+  for tag in string.gmatch(redis.call('GETRANGE', KEYS[1], 80, 79 + length), '[^\n]+') do
     words[#words + 1] = redis.call('GET', ARGV[1] .. tag) or '-'
   end
 end

@@ -1,0 +1,41 @@
+"""The Celery task that tells what waits in the outbox, and when beat runs it.
+
+Celery loads this outside an app context, so it imports no Superset; the task runs within one.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+from celery import shared_task
+
+from superset_ext.db import LogDatabase, log_url
+from superset_ext.freshness.events import changed
+from superset_ext.freshness.log import tell_again
+from superset_ext.settings import Settings, current
+
+TICK = "superset_ext.freshness_tick"
+SECONDS = 5.0
+
+
+def beat_schedule(_settings: Settings) -> dict[str, dict[str, Any]]:
+    """What beat runs for us, to be merged into Celery's `beat_schedule`."""
+    return {TICK: {"task": TICK, "schedule": SECONDS, "options": {"expires": SECONDS * 2}}}
+
+
+@shared_task(name=TICK, ignore_result=True)  # type: ignore[untyped-decorator]
+def freshness_tick() -> None:
+    """Tell what Redis could not be told before.
+
+    Raises:
+        LogUnavailable: the log database does not answer; the next tick does it.
+        StoreUnavailable: Redis cannot be told; the next tick does it.
+    """
+    from flask import current_app
+
+    url = log_url(current(), str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
+    if url is None:
+        return
+    with closing(LogDatabase(url)) as database:
+        tell_again(database, changed)

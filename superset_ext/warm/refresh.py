@@ -1,0 +1,75 @@
+"""Refreshes in the background what was given although it was old: the same request, as the same user.
+
+A few threads of the web process do it, one for each request at most, so that nobody waits and no worker is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, current_app, g, has_request_context
+
+from superset_ext.cache.flight import Lease
+from superset_ext.cache.quiet import warn
+from superset_ext.cache.scope import CHANNEL, WARM
+from superset_ext.signals import Stale, stale
+from superset_ext.warm.capture import chart_request
+from superset_ext.warm.replay import replay
+from superset_ext.warm.requests import ChartRequest
+from superset_ext.warm.who import Who, asking
+
+THREADS = 2
+WAITING = 50  # refreshes that may wait for a thread; beyond, the reader runs the query, as without grace
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    app: Flask
+    request: ChartRequest
+    who: Who
+    lease: Lease
+
+
+class Refresher:
+    """The threads of this process that refresh."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin anew, as a child does after a fork: it has none of its parent's threads."""
+        self._threads = ThreadPoolExecutor(THREADS, "superset_ext-refresh")
+        self._room = threading.BoundedSemaphore(WAITING)
+
+    def install(self) -> None:
+        """Refresh from now on."""
+        os.register_at_fork(after_in_child=self._begin)
+        stale.connect(self._take, weak=False)
+
+    def _take(self, _channel: str, event: Stale) -> bool:
+        """Take on a refresh, where the current request can be asked again."""
+        if not has_request_context() or g.get(CHANNEL) == WARM:
+            return False
+        request = chart_request()
+        if request is None or not self._room.acquire(blocking=False):
+            return False
+        app: Any = current_app._get_current_object()  # type: ignore[attr-defined]
+        try:
+            self._threads.submit(self._run, _Work(app, request, asking(), event.lease))
+        except RuntimeError:  # the process ends
+            self._room.release()
+            return False
+        return True
+
+    def _run(self, work: _Work) -> None:
+        try:
+            with work.lease.handed():
+                done = replay(work.app, work.request, work.who)
+            if done.error:
+                warn("refresh", "an old answer could not be refreshed (%s); it goes when its grace ends", done.error)
+        finally:
+            self._room.release()

@@ -1,0 +1,97 @@
+"""What rules do to entries on a real server."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from superset_ext.cache import scope
+from superset_ext.cache.region import RegionCache
+from superset_ext.cache.tags import Table
+from superset_ext.embedded.valkey import Valkey
+from superset_ext.freshness.events import Change, Freshness, SourceTable
+from superset_ext.settings import Operation
+from tests.regions import client_of, make_region
+
+SOURCE = SimpleNamespace(
+    name="Sales",
+    database=SimpleNamespace(database_name="warehouse", db_engine_spec=SimpleNamespace(engine="postgresql")),
+)
+ORDERS = {"query": "SELECT * FROM public.orders"}
+
+
+@pytest.fixture
+def url(valkey: Valkey) -> str:
+    client_of(f"redis://127.0.0.1:{valkey.port}").flushall()
+    return f"redis://127.0.0.1:{valkey.port}"
+
+
+def region(url: str, **rule: Any) -> RegionCache:
+    return make_region(url, RULES=json.dumps([{"name": "r", "table": "orders"} | rule]))
+
+
+def store(cache: RegionCache, value: dict[str, str] = ORDERS) -> bool:
+    with scope.framed(scope.Scope(dataset_id=1, database_id=1), SOURCE):
+        cache.get("k")
+        return cache.set("k", value)
+
+
+def change(cache: RegionCache, operation: Operation) -> None:
+    told = Freshness(lambda: cache, lambda _database, tables: tables, None)
+    told.changed(Change("webhook", operation, tables=[SourceTable(1, Table("public", "orders"))]))
+
+
+def test_a_rule_may_forbid_the_cache(url: str) -> None:
+    """Intent: nothing is stored, and nothing else is touched."""
+    cache = region(url, cache=False)
+    assert store(cache) is False
+    assert cache.get("k") is None
+    assert store(cache, {"query": "SELECT * FROM public.others"})
+
+
+def test_a_rule_sets_another_timeout(url: str) -> None:
+    """Intent: for what it matches alone."""
+    cache = region(url, timeout=100, grace=50)
+    assert store(cache)
+    assert 140_000 < client_of(url).pttl("chart_k") <= 150_000
+    assert store(cache, {"query": "SELECT * FROM public.others"})
+    assert client_of(url).pttl("chart_k") > 800_000
+
+
+@pytest.mark.parametrize(
+    ("operation", "gone"), [("data_update", True), ("schema_change", True), ("user_action", False)]
+)
+def test_a_rule_names_what_invalidates(url: str, operation: Operation, gone: bool) -> None:
+    """Intent: other operations leave the entry alone."""
+    cache = region(url, strategy="event", invalidate_on=["data_update", "schema_change"])
+    assert store(cache)
+    change(cache, operation)
+    assert (cache.get("k") is None) is gone
+
+
+def test_everything_is_everything(url: str) -> None:
+    """Intent: no rule keeps an entry that somebody wants dropped by --all."""
+    cache = region(url, strategy="event", invalidate_on=["schema_change"])
+    assert store(cache)
+    Freshness(lambda: cache, lambda _database, tables: tables, None).changed(
+        Change("cli", "data_update", everything=True)
+    )
+    assert cache.get("k") is None
+
+
+def test_what_is_used_lives_on(url: str) -> None:
+    """Intent: an entry lives for max_age, and to its end once it was read often enough."""
+    cache = region(url, strategy="usage", max_age=60, min_hits=3, timeout=5000)
+    assert store(cache)
+    for _ in range(2):
+        assert cache.get("k")
+        assert client_of(url).pttl("chart_k") <= 60_000
+    assert cache.get("k")
+    assert client_of(url).pttl("chart_k") > 4_900_000
+    with scope.framed(scope.Scope(dataset_id=1, database_id=1, forced=True), SOURCE):
+        cache.get("k")
+        cache.set("k", ORDERS)  # a new answer begins anew
+    assert client_of(url).pttl("chart_k") <= 60_000

@@ -1,0 +1,249 @@
+"""After a change, whoever tells of it, the charts that show it have the new numbers at once, and only those miss."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.freshness import READING, World, world
+from tests.serving import Client
+from tests.warming import rows, until
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def orders(superset_stack: Any) -> Iterator[World]:
+    with world(superset_stack) as made:
+        path = f"{made.admin.base}/api/v1/database/{made.database}"
+        assert made.admin.http.put(path, json={"allow_dml": True}).status_code == 200
+        yield made
+        made.admin.http.put(path, json={"allow_dml": False})
+
+
+def warmed(orders: World) -> dict[str, Any]:
+    """All six, cached; what they show."""
+    for name in (*READING, "other", "noted"):
+        orders.look(name)
+    shown = {name: orders.look(name) for name in (*READING, "other", "noted")}
+    assert all(cached for cached, _ in shown.values()), shown
+    return {name: value for name, (_, value) in shown.items()}
+
+
+def assert_fresh(orders: World, before: dict[str, Any], added: int) -> None:
+    """The first five are misses with the new numbers, and the last is a hit with the old one."""
+    for name in READING:
+        cached, value = orders.look(name)
+        assert not cached, name
+        if name == "annotated":
+            assert value != before[name]
+        else:
+            assert value == before[name] + added, name
+    assert orders.look("other") == (True, before["other"])
+    assert orders.look("noted") == (True, before["noted"])
+
+
+def webhook(orders: World, **body: Any) -> Any:
+    return orders.admin.post("/api/v1/performance/cache/invalidate", json=body)
+
+
+def table(orders: World, **other: Any) -> dict[str, Any]:
+    return {"database": "examples", "schema": "public", "table": orders.orders} | other
+
+
+def test_nobody_tells(orders: World) -> None:
+    """Intent: what the rest of this file shows is not there by itself."""
+    before = warmed(orders)
+    orders.add(1)
+    assert {name: orders.look(name) for name in before} == {name: (True, value) for name, value in before.items()}
+    assert webhook(orders, tables=[table(orders)]).status_code == 200
+
+
+def test_the_webhook(orders: World) -> None:
+    """Intent: an ETL says which table it has loaded."""
+    before = warmed(orders)
+    orders.add(10)
+    answer = webhook(orders, tables=[table(orders)], operation="data_update")
+    assert answer.status_code == 200, answer.text
+    assert f"table:{orders.database}:public.{orders.orders}" in answer.json()["tags"]
+    assert_fresh(orders, before, 10)
+
+
+def test_the_webhook_without_a_schema(orders: World) -> None:
+    """Intent: a name without a schema is one of the default schema."""
+    before = warmed(orders)
+    orders.add(11)
+    assert webhook(orders, tables=[{"database": "examples", "table": orders.orders.upper()}]).status_code == 200
+    assert_fresh(orders, before, 11)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO {orders} VALUES (100)",
+        "UPDATE {orders} SET amount = amount + 100 WHERE ctid = (SELECT min(ctid) FROM {orders})",
+        "SELECT 1; INSERT INTO {orders} SELECT 60; INSERT INTO public.{orders} SELECT 40",
+    ],
+)
+def test_sql_lab(orders: World, statement: str) -> None:
+    """Intent: what people write in SQL Lab is heard after it is committed."""
+    before = warmed(orders)
+    body = {
+        "database_id": orders.database, "sql": statement.format(orders=orders.orders), "schema": "public",
+        "runAsync": False, "select_as_cta": False, "client_id": orders.mark[:5] + str(time.time_ns())[-6:],
+    }  # fmt: skip
+    answer = orders.admin.post("/api/v1/sqllab/execute/", json=body)
+    assert answer.status_code == 200, answer.text
+    assert_fresh(orders, before, 100)
+
+
+def test_a_select_in_sql_lab_drops_nothing(orders: World) -> None:
+    """Intent: reading is no change."""
+    before = warmed(orders)
+    body = {"database_id": orders.database, "sql": f"SELECT * FROM {orders.orders}", "schema": "public"}
+    assert orders.admin.post("/api/v1/sqllab/execute/", json=body | {"runAsync": False}).status_code == 200
+    assert {name: orders.look(name)[0] for name in before} == dict.fromkeys(before, True)
+
+
+def test_a_dataset_is_edited(orders: World) -> None:
+    """Intent: an edit drops what was asked of that dataset, also where it is an annotation, and nothing else."""
+    before = warmed(orders)
+    path = f"/api/v1/dataset/{orders.datasets['table']}"
+    put = orders.admin.http.put(f"{orders.admin.base}{path}", json={"description": f"at {time.time()}"})
+    assert put.status_code == 200, put.text
+    found = {name: orders.look(name)[0] for name in before}
+    assert found == dict.fromkeys(before, True) | {"table": False, "annotated": False}
+
+
+def test_an_annotation_is_edited(orders: World) -> None:
+    """Intent: Superset's own annotations are data too."""
+    before = warmed(orders)
+    layer = orders.charts["layer"]
+    (note,) = orders.admin.get(f"/api/v1/annotation_layer/{layer}/annotation/").json()["result"]
+    path = f"/api/v1/annotation_layer/{layer}/annotation/{note['id']}"
+    put = orders.admin.http.put(f"{orders.admin.base}{path}", json={"short_descr": f"at {time.time()}"})
+    assert put.status_code == 200, put.text
+    cached, value = orders.look("noted")
+    assert not cached
+    assert value != before["noted"]
+    assert {name: orders.look(name)[0] for name in (*READING, "other")} == dict.fromkeys((*READING, "other"), True)
+
+
+def test_a_metric_is_deleted(orders: World) -> None:
+    """Intent: that does not touch the dataset's `changed_on`, so that stock keeps the old key."""
+    path = f"/api/v1/dataset/{orders.datasets['other']}"
+    metric = {"metric_name": "m", "expression": "MAX(amount)"}
+    put = orders.admin.http.put(f"{orders.admin.base}{path}", json={"metrics": [metric]})
+    assert put.status_code == 200, put.text
+    (made,) = [m for m in orders.admin.get(path).json()["result"]["metrics"] if m["metric_name"] == "m"]
+    before = warmed(orders)
+    assert orders.admin.http.delete(f"{orders.admin.base}{path}/metric/{made['id']}").status_code == 200
+    found = {name: orders.look(name)[0] for name in before}
+    assert found == dict.fromkeys(before, True) | {"other": False, "annotated": False, "noted": False}
+
+
+def test_stock_s_own_endpoint(orders: World) -> None:
+    """Intent: scripts that were written for it do what they say now."""
+    before = warmed(orders)
+    body = {"datasource_uids": [f"{orders.datasets['view']}__table"]}
+    assert orders.admin.post("/api/v1/cachekey/invalidate", json=body).status_code == 201
+    assert {name: orders.look(name)[0] for name in before} == dict.fromkeys(before, True) | {"view": False}
+    named = {"database_name": "examples", "datasource_name": orders.other, "datasource_type": "table"}
+    assert orders.admin.post("/api/v1/cachekey/invalidate", json={"datasources": [named]}).status_code == 201
+    assert orders.look("other")[0] is False
+
+
+@pytest.mark.parametrize("what", ["datasets", "charts", "keys", "all", "databases"])
+def test_other_names(orders: World, what: str) -> None:
+    """Intent: a webhook may name datasets, charts, keys or everything."""
+    before = warmed(orders)
+    value: Any = {
+        "datasets": [orders.datasets["join"]], "charts": [orders.charts["table"]], "keys": ["*"], "all": True,
+        "databases": ["examples"],
+    }[what]  # fmt: skip
+    # Which keys are a chart's is known to the registry, which is written every few seconds.
+    if what == "charts":
+        known = "SELECT 1 FROM superset_ext.cache_request WHERE chart_id = %s"
+        until(lambda: rows(orders.stack, known, (orders.charts["table"],)))
+    answer = webhook(orders, **{what: value})
+    assert answer.status_code == 200, answer.text
+    gone = {"datasets": {"join"}, "charts": {"table", "annotated"}}.get(what, set(before))
+    assert {name for name in before if not orders.look(name)[0]} == gone
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ({}, "nothing is named"),
+        ({"tables": [{"database": "examples", "schema": "public", "table": "no_such_table"}]}, "has no table"),
+        ({"tables": [{"database": "no such", "table": "t"}]}, "has no database"),
+        ({"tables": [{"database": "examples"}]}, "table"),
+        ({"tables": "orders"}, "tables"),
+        ({"tables": [{"database": "examples", "table": "a\x00b"}]}, "table"),
+        ({"datasets": [999_999]}, "does not exist"),
+        ({"datasets": ["1"]}, "datasets"),
+        ({"charts": [-1]}, "charts"),
+        ({"all": "yes"}, "all"),
+        ({"all": True, "operation": "guess"}, "operation"),
+        ({"everything": True}, "is no field"),
+        ([1, 2], "valid"),
+    ],
+)
+def test_bad_input_is_told_and_changes_nothing(orders: World, body: Any, word: str) -> None:
+    """Intent: 4xx with a clear message, and nothing is invalidated."""
+    before = warmed(orders)
+    answer = orders.admin.post("/api/v1/performance/cache/invalidate", json=body)
+    assert answer.status_code == 400, answer.text
+    assert word in answer.json()["message"]
+    mixed = {"tables": [table(orders), {"database": "examples", "table": "no_such_table"}]}
+    assert webhook(orders, **mixed).status_code == 400
+    assert {name: orders.look(name)[0] for name in before} == dict.fromkeys(before, True)
+
+
+def test_ten_megabytes_and_nobody(orders: World) -> None:
+    """Intent: a body is bounded, and whoever has no right changes nothing."""
+    path = "/api/v1/performance/cache/invalidate"
+    before = warmed(orders)
+    huge = orders.admin.post(path, json={"keys": ["x" * 10 * 1024**2]})
+    assert huge.status_code == 413, huge.text
+    stranger = orders.admin.http.__class__()
+    assert stranger.post(f"{orders.admin.base}{path}", json={"all": True}, timeout=60).status_code == 401
+    gamma = _user_without_rights(orders)
+    assert gamma.post(path, json={"all": True}).status_code == 403
+    without = orders.admin.http.post(f"{orders.admin.base}{path}", json={"all": True}, headers={"X-CSRFToken": ""})
+    assert without.status_code == 400
+    assert {name: orders.look(name)[0] for name in before} == dict.fromkeys(before, True)
+
+
+def _user_without_rights(orders: World) -> Client:
+    found = orders.admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
+    gamma = next(role["id"] for role in found if role["name"] == "Gamma")
+    name = f"gamma-{orders.mark}"
+    body = {
+        "username": name, "password": "inside-1!", "first_name": name, "last_name": "T", "active": True,
+        "email": f"{name}@example.org", "roles": [gamma],
+    }  # fmt: skip
+    orders.made("/api/v1/security/users/", body)
+    return Client(orders.admin.base, name, "inside-1!")
+
+
+def test_the_log_says_what_happened(orders: World) -> None:
+    """Intent: source, operation, tables, time and what went."""
+    warmed(orders)
+    until(lambda: rows(orders.stack, "SELECT 1 FROM superset_ext.cache_request WHERE %s = ANY(tags)",
+                       (f"table:{orders.database}:public.{orders.orders}",)))  # fmt: skip
+    at = time.time()
+    assert webhook(orders, tables=[table(orders)], changed_at=at).status_code == 200
+    said = """
+        SELECT source, operation, tables, seconds, requests_affected, entries_affected, entries_exact
+        FROM superset_ext.cache_invalidation_log WHERE source = 'webhook' AND seconds IS NOT NULL AND %s = ANY(tables)
+        ORDER BY id DESC LIMIT 1"""
+    name = f"{orders.database}:public.{orders.orders}"
+    ((source, operation, tables, seconds, requests, entries, exact),) = until(lambda: rows(orders.stack, said, (name,)))
+    assert (source, operation, tables, exact) == ("webhook", "data_update", [name], False)
+    assert 0 < seconds < 30
+    assert requests >= 5
+    assert entries >= requests
