@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-PARTS = ("codec", "captured", "reads", "recorder", "faults", "planning", "warm_load", "warming")
+PARTS = ("codec", "captured", "reads", "freshness", "recorder", "faults", "planning", "warm_load", "warming")
 
 for name in PARTS:
     part = import_module(f"bench.{name}")
