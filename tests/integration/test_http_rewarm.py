@@ -1,0 +1,73 @@
+"""After a change, what people use of the dropped answers is warm again before they ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from superset_ext.db import LogDatabase
+from superset_ext.settings import Targets, load
+from superset_ext.warm import plan
+from superset_ext.warm.rewarm import follow
+from tests.freshness import world
+from tests.warming import rows, until
+
+LOG, RUNS = "superset_ext.cache_invalidation_log", "superset_ext.cache_warm_run"
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_what_a_change_dropped_is_warm_again(superset_stack: Any) -> None:
+    """Intent: the charts that read the table, and no other, are hits with the new numbers; the log says so."""
+    settings = load(superset_stack.env | {"SUPERSET_EXT_REWARM": "true"})
+    database, celery = LogDatabase(superset_stack.database_url), Celery(broker=f"{superset_stack.redis_url}/0")
+    with world(superset_stack) as orders:
+        names = ("table", "view", "join", "other")
+        for name in names:
+            orders.look(name)
+        tag = f"table:{orders.database}:public.{orders.orders}"
+        known = "SELECT count(*) FROM superset_ext.cache_request WHERE %s = ANY(tags)"
+        until(lambda: rows(superset_stack, known, (tag,))[0][0] == 3)
+        orders.add(5)
+        body = {"tables": [{"database": "examples", "schema": "public", "table": orders.orders}]}
+        assert orders.admin.post("/api/v1/performance/cache/invalidate", json=body).status_code == 200
+        said = f"SELECT rewarm_run_id, rewarmed, requests_affected FROM {LOG} WHERE %s = ANY(tags)"
+
+        def followed() -> tuple[Any, ...] | None:
+            follow(celery, database, settings)
+            found = rows(superset_stack, said, (tag,))
+            return found[0] if found and found[0][0] else None
+
+        run, _, affected = until(followed)
+        ended = f"SELECT 1 FROM {RUNS} WHERE run_id = %s AND state = 'done' AND requested_by = 'rewarm'"
+        until(lambda: rows(superset_stack, ended, (run,)))
+        assert affected >= 3  # and whatever was asked of the database with SQL whose tables cannot be known
+        assert {name: orders.look(name)[0] for name in names} == dict.fromkeys(names, True)
+        assert orders.look("table")[1] == 6
+        follow(celery, database, settings)
+        assert rows(superset_stack, said, (tag,))[0][1] >= 3
+
+
+def test_nothing_is_warmed_that_is_not_asked_for(superset_stack: Any) -> None:
+    """Intent: it is switched off unless a setting says otherwise."""
+    database = LogDatabase(superset_stack.database_url)
+    assert follow(Celery(broker="memory://"), database, load(superset_stack.env)) is None
+
+
+def test_unused_answers_do_not_come_back(superset_stack: Any) -> None:
+    """Intent: of entries that are kept for their use, those below it are not warmed again."""
+    with world(superset_stack) as orders:
+        for name in ("table", "view"):
+            orders.look(name)
+        tag = f"table:{orders.database}:public.{orders.orders}"
+        known = "SELECT fingerprint FROM superset_ext.cache_request WHERE %s = ANY(tags)"
+        found = until(lambda: two if len(two := rows(superset_stack, known, (tag,))) == 2 else None)
+        for (name,), needed in zip(found, (1, 5), strict=True):
+            change = "UPDATE superset_ext.cache_request SET tags = tags || %s WHERE fingerprint = %s"
+            rows(superset_stack, change, ([f"usage:{needed}"], name))
+        planned = plan.plan(
+            LogDatabase(superset_stack.database_url), load(superset_stack.env), Targets.model_validate({"changed": (tag,)}),
+            seconds_left=lambda keys: [None] * len(keys),
+        )  # fmt: skip
+        assert [item.fingerprint for item in planned.items] == [found[0][0]]
