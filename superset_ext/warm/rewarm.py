@@ -41,9 +41,9 @@ WHERE l.rewarm_run_id IS NULL AND l.requests_affected > 0 AND t.tag <> %(any)s
 """
 _STARTED = "UPDATE superset_ext.cache_invalidation_log SET rewarm_run_id = %s WHERE id = ANY(%s)"
 _SETTLED = """
-UPDATE superset_ext.cache_invalidation_log l SET rewarmed = r.entries
-FROM superset_ext.cache_warm_run r
-WHERE r.run_id = l.rewarm_run_id AND l.rewarmed < r.entries AND l.created_at > now() - interval '1 hour'
+UPDATE superset_ext.cache_invalidation_log l SET rewarmed = e.entries
+FROM (SELECT run_id, count(*) AS entries FROM superset_ext.cache_warm_entry GROUP BY run_id) e
+WHERE e.run_id = l.rewarm_run_id AND l.rewarmed < e.entries AND l.created_at > now() - interval '1 hour'
 """
 
 
