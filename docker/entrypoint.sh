@@ -4,7 +4,7 @@
 set -eu
 
 usage() {
-  echo "usage: entrypoint.sh init|web|worker|warmer|beat|worker-beat" >&2
+  echo "usage: entrypoint.sh init|web|worker|warmer|beat|worker-beat|listener" >&2
   exit 64 # EX_USAGE
 }
 
@@ -75,9 +75,14 @@ run_worker_beat() {
   run_worker -B --schedule-filename="${SUPERSET_BEAT_SCHEDULE:-/tmp/celerybeat-schedule}"
 }
 
+run_listener() {
+  # Hears of changes in watched tables at their commit; see superset perf watch.
+  exec superset perf listen
+}
+
 [ $# -eq 1 ] || usage
 case $1 in
-  init | web | worker | warmer | beat | worker-beat) ;;
+  init | web | worker | warmer | beat | worker-beat | listener) ;;
   *) usage ;;
 esac
 settle

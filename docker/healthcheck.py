@@ -1,4 +1,4 @@
-"""Is this part of Superset alive? `healthcheck.py web|worker|warmer|beat` exits 0, or 1 with a line that says why not.
+"""Is this part of Superset alive? `healthcheck.py web|worker|warmer|beat|listener` exits 0, or 1 with why not.
 
 It loads neither Superset nor Flask: the usual `celery --app=superset… inspect ping` costs nine seconds of CPU
 each time it is asked, this costs less than one.
@@ -17,6 +17,7 @@ from pathlib import Path
 
 # Beat sleeps 300 s at most and writes its file when 180 s have passed since it last did.
 BEAT_SILENCE_SECONDS = 600
+LISTENER_SILENCE_SECONDS = 60  # it looks every two seconds what is to be watched
 ANSWER_SECONDS = 5
 
 
@@ -87,7 +88,23 @@ def beat() -> None:
         raise Unhealthy(f"{schedule} was last written {silence:.0f} s ago")
 
 
-ROLES: dict[str, Callable[[], None]] = {"web": web, "worker": worker, "warmer": warmer, "beat": beat}
+def listener() -> None:
+    """The listener has lately seen what is to be watched.
+
+    Raises:
+        Unhealthy: it has not, for a minute.
+    """
+    beat = Path(os.environ.get("SUPERSET_LISTENER_BEAT", "/tmp/superset-listener"))  # noqa: S108 - as watching.py
+    if not beat.exists():
+        raise Unhealthy(f"{beat} does not exist")
+    silence = time.time() - beat.stat().st_mtime
+    if silence > LISTENER_SILENCE_SECONDS:
+        raise Unhealthy(f"{beat} was last touched {silence:.0f} s ago; it may not reach the log database")
+
+
+ROLES: dict[str, Callable[[], None]] = {
+    "web": web, "worker": worker, "warmer": warmer, "beat": beat, "listener": listener,
+}  # fmt: skip
 
 
 def main(argv: list[str]) -> int:

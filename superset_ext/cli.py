@@ -11,7 +11,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from superset_ext import warming
+from superset_ext import warming, watching
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.tags import ANY
 from superset_ext.cache.topology import safe_url
@@ -145,6 +145,10 @@ def _options(named: dict[str, Any]) -> Targets:
     if given.get("dashboards") == "all":
         given = {**given, "all_dashboards": True, "dashboards": ()}
     return Targets(**given)
+
+
+perf.add_command(watching.watch)
+perf.add_command(watching.listen)
 
 
 def _package() -> Package:

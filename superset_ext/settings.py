@@ -16,10 +16,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from hashlib import sha256
 from typing import Annotated, Any, Literal, NoReturn, cast, get_args
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)  # fmt: skip
 
 from superset_ext.errors import SettingsError
 
@@ -211,7 +222,7 @@ def _rules(value: tuple[Rule, ...]) -> tuple[Rule, ...]:
     return value
 
 
-ChangeSource = Literal["edits", "sqllab", "uploads", "cachekey", "webhook"]
+ChangeSource = Literal["edits", "sqllab", "uploads", "cachekey", "webhook", "watch", "probes"]
 SOURCES: tuple[ChangeSource, ...] = get_args(ChangeSource)
 
 
@@ -221,6 +232,88 @@ def _words(value: Any) -> Any:
 
 Sources = Annotated[tuple[ChangeSource, ...], BeforeValidator(_words)]
 Rules = Annotated[tuple[Rule, ...], BeforeValidator(_json), AfterValidator(_rules)]
+
+
+_PART = re.compile(r'"((?:[^"]|"")+)"|([^."]+)')
+_NAME = re.compile(rf"(?:{_PART.pattern})(?:\.(?:{_PART.pattern})){{0,2}}")
+
+
+def _name_or_id(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        raise ValueError('is neither a name nor an id; write "examples", or 1')
+    return value
+
+
+def _table_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(f"is no table ({value!r}); write schema.table, and a part that has a dot in double quotes")
+    return value
+
+
+NameOrId = Annotated[int | str, BeforeValidator(_name_or_id)]
+TableName = Annotated[str, AfterValidator(_table_name)]
+ProbeMethod = Literal["auto", "statistics", "max", "count"]
+
+
+class Probe(_Table):
+    """A question to a source whose answer stays the same while the data does.
+
+    `auto` is the largest value of `column` where one is named, else PostgreSQL's statistics, else the number of rows.
+    """
+
+    database: NameOrId  # of Superset
+    table: TableName | None = None
+    dataset: NameOrId | None = None  # of Superset; a name is schema.name
+    sql: Annotated[str, Field(min_length=1)] | None = None
+    column: Annotated[str, Field(min_length=1)] | None = None
+    method: ProbeMethod = "auto"
+    every: float = Field(60, ge=5)  # seconds
+    patience: float = Field(300, ge=0)  # seconds that it may fail before its charts go to the database
+    timeout: float = Field(10, gt=0, le=600)  # seconds
+
+    @field_validator("dataset")
+    @classmethod
+    def _one_of_them(cls, value: int | str | None, info: ValidationInfo) -> int | str | None:
+        if (value is None) == (info.data.get("table") is None) and "table" in info.data:
+            raise ValueError("and table: name exactly one of them")
+        return value
+
+    @field_validator("method")
+    @classmethod
+    def _one_question(cls, value: ProbeMethod, info: ValidationInfo) -> ProbeMethod:
+        sql, column = info.data.get("sql"), info.data.get("column")
+        if sql is not None and (column is not None or value != "auto"):
+            raise ValueError("and column say what sql says already; leave them out, or sql")
+        if value == "max" and column is None:
+            raise ValueError("is max, which needs a column that grows, as updated_at")
+        if value in ("statistics", "count") and column is not None:
+            raise ValueError(f"is {value}, which reads no column; leave column out, or write max")
+        return value
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.database}: {self.table if self.dataset is None else f'dataset {self.dataset}'}"
+
+    @property
+    def key(self) -> str:
+        """Which question it is, and how it is asked: 32 characters."""
+        return sha256(self.model_dump_json().encode()).hexdigest()[:32]
+
+    def place(self) -> tuple[str, str, str]:
+        """Catalog, schema and name of the table, `""` for what is not said."""
+        parts = [quoted.replace('""', '"') or plain for quoted, plain in _PART.findall(self.table or "")]
+        catalog, schema, name = [""] * (3 - len(parts)) + parts
+        return catalog, schema, name
+
+
+def _asked_once(value: tuple[Probe, ...]) -> tuple[Probe, ...]:
+    if len({probe.key for probe in value}) != len(value):
+        raise ValueError("asks the same twice; leave one out")
+    return value
+
+
+Probes = Annotated[tuple[Probe, ...], BeforeValidator(_json), AfterValidator(_asked_once)]
 
 
 class RegionSettings(_Table):
@@ -363,6 +456,10 @@ class Settings(_Table):
     rewarm: bool = Field(False, description="Warm what people use again after a change, in order of use.")
     rewarm_budget_seconds: float = Field(
         120, gt=0, description="Expected seconds of queries that are spent on it after one change."
+    )
+    probes: Probes = Field(
+        cast(Any, "[]"),
+        description="Questions to sources whether data changed, a JSON list; see «Freshness».",
     )
     rules: Rules = Field(
         cast(Any, "[]"), description="Lifetime by dataset, database, table or SQL, a JSON list; see «Freshness»."

@@ -19,7 +19,9 @@ from typing import Any
 from sqlglot import exp
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.dialects.dialect import Dialect, NormalizationStrategy
+from sqlglot.dialects.hive import Hive
 from sqlglot.dialects.mysql import MySQL
+from sqlglot.dialects.snowflake import Snowflake
 from sqlglot.dialects.tsql import TSQL
 from sqlglot.tokens import Token, TokenType
 
@@ -36,13 +38,18 @@ def _set(words: str) -> frozenset[str]:
 _QUERIES = (exp.Query, exp.Values, exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.MultitableInserts, exp.Pivot,
             exp.Summarize)  # fmt: skip
 _CHANGING = (exp.Insert, exp.Update, exp.Delete, exp.Merge)
-# Sources that compute rows from their arguments, by the name in sqlglot or in SQL.
+# Sources that the server itself computes from their arguments, by the name in sqlglot or in SQL. A name that only
+# some dialects have may be somebody's own function in the others, which may read anything.
 _PURE = _set(
-    "unnest explode explodeouter posexplode posexplodeouter inline flatten json_tuple parse_url_tuple stack "
-    "explodinggenerateseries generateseries jsontable xmltable openjson string_split json_each json_tree "
-    "json_each_text jsonb_each jsonb_each_text json_array_elements jsonb_array_elements json_array_elements_text "
-    "jsonb_array_elements_text json_object_keys jsonb_object_keys json_to_record jsonb_to_record json_to_recordset "
-    "jsonb_to_recordset regexp_split_to_table string_to_table"
+    "unnest explodinggenerateseries generateseries jsontable xmltable json_each json_tree json_each_text jsonb_each "
+    "jsonb_each_text json_array_elements jsonb_array_elements json_array_elements_text jsonb_array_elements_text "
+    "json_object_keys jsonb_object_keys json_to_record jsonb_to_record json_to_recordset jsonb_to_recordset "
+    "regexp_split_to_table string_to_table"
+)
+_PURE_OF: tuple[tuple[type[Dialect], frozenset[str]], ...] = (
+    (Hive, _set("explode explodeouter posexplode posexplodeouter inline json_tuple parse_url_tuple stack")),
+    (Snowflake, _set("explode flatten")),
+    (TSQL, _set("openjson string_split")),
 )
 # Functions that read what an argument names, or that change where names are looked up.
 _READERS = re.compile(
@@ -347,7 +354,7 @@ class _Walk:
         """
         while self._stack:
             node, known = self._stack.pop()
-            _check(node)
+            _check(node, self._dialect)
             if isinstance(node, exp.Table):
                 yield from self._table(node, known)
             elif isinstance(node, exp.In):
@@ -391,7 +398,7 @@ class _Walk:
 
     def _table(self, node: exp.Table, known: _Known) -> Iterator[Table]:
         if not isinstance(node.this, (exp.Identifier, exp.Dot)):
-            _check_source(node)
+            _check_source(node, self._dialect)
             return
         parts = _parts(node)
         if len(parts) == 1 and self._name(parts[0]) in known:
@@ -432,7 +439,7 @@ def _dotted(node: Any) -> list[Any]:
     return [*_dotted(node.this), node.expression] if isinstance(node, exp.Dot) else [node]
 
 
-def _check(node: exp.Expression) -> None:
+def _check(node: exp.Expression, dialect: Dialect) -> None:
     """Refuse what may read a table without naming it.
 
     Raises:
@@ -443,10 +450,10 @@ def _check(node: exp.Expression) -> None:
     if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Func) and node.this.name.lower() not in _SYSTEM:
         raise _Unknown(node.sql())  # a function of a schema is somebody's own
     if isinstance(node, (exp.From, exp.Join, exp.Lateral, exp.TableFromRows)):
-        _check_source(node)
+        _check_source(node, dialect)
 
 
-def _check_source(node: exp.Expression) -> None:
+def _check_source(node: exp.Expression, dialect: Dialect) -> None:
     """Refuse a source that is neither a table nor a query, nor a function that reads none.
 
     Raises:
@@ -457,8 +464,9 @@ def _check_source(node: exp.Expression) -> None:
         return
     if isinstance(node, exp.Join) and node.args.get("kind") == "ARRAY":
         return
-    name = source.name if isinstance(source, exp.Anonymous) else source.key if source else ""
-    if name.lower() not in _PURE or node.args.get("db"):
+    name = (source.name if isinstance(source, exp.Anonymous) else source.key if source else "").lower()
+    own = name in _PURE or any(name in names for kind, names in _PURE_OF if isinstance(dialect, kind))
+    if not own or node.args.get("db"):
         raise _Unknown(name)
 
 
@@ -615,7 +623,7 @@ def _changed(node: exp.Expression, dialect: Dialect) -> set[Table]:
     if isinstance(node, exp.Returning):
         return _named([node.args["into"]]) if node.args.get("into") else set()
     if isinstance(node, exp.TruncateTable):
-        if node.args.get("is_database") or str(node.args.get("option") or "").upper() == "CASCADE":
+        if str(node.args.get("option") or "").upper() == "CASCADE":
             raise _Unknown("TRUNCATE")
         return _named(node.expressions)
     if isinstance(node, exp.Copy):

@@ -23,7 +23,7 @@ from superset_ext.errors import StackError
 from superset_ext.settings import load
 
 START_SECONDS = 180.0
-SERVICES, SERVERS = ("web", "worker", "warmer"), ("postgres", "valkey")
+SERVICES, SERVERS = ("web", "worker", "warmer", "listener"), ("postgres", "valkey")
 WORKERS = {"worker": "celery@", "warmer": "warm@"}
 
 
@@ -74,6 +74,7 @@ def _boot(stack: Stack, supervisor: Supervisor, examples: bool) -> None:
         _wait(supervisor, "web", lambda: web_answers(stack.port))
         for name, node in WORKERS.items():
             _wait(supervisor, name, lambda node=node: worker_answers(stack.valkey.url, node))  # type: ignore[misc]
+        supervisor.start(listener(stack))  # which nobody waits for, and whose start would slow the others' down
     supervisor.settled()
 
 
@@ -98,6 +99,11 @@ def services(stack: Stack) -> list[Part]:
     """Web and workers, by the very script that containers run."""
     roles = {"web": "web", "worker": "worker-beat", "warmer": "warmer"}
     return [Part(name, [str(ENTRYPOINT), role], stack.environment) for name, role in roles.items()]
+
+
+def listener(stack: Stack) -> Part:
+    """What hears of changes at their commit."""
+    return Part("listener", [str(ENTRYPOINT), "listener"], stack.environment)
 
 
 def web_answers(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""The Celery task that tells what waits in the outbox, and when beat runs it.
+"""The Celery task that tells what waits in the outbox and asks probes, and when beat runs it.
 
 Celery loads this outside an app context, so it imports no Superset; the task runs within one.
 """
@@ -11,8 +11,9 @@ from typing import Any
 from celery import shared_task
 
 from superset_ext.db import LogDatabase, log_url
-from superset_ext.freshness.events import changed
+from superset_ext.freshness.events import Change, changed
 from superset_ext.freshness.log import tell_again
+from superset_ext.freshness.probe import Probed, run_due
 from superset_ext.settings import Settings, current
 
 TICK = "superset_ext.freshness_tick"
@@ -26,7 +27,7 @@ def beat_schedule(_settings: Settings) -> dict[str, dict[str, Any]]:
 
 @shared_task(name=TICK, ignore_result=True)  # type: ignore[untyped-decorator]
 def freshness_tick() -> None:
-    """Tell what Redis could not be told before.
+    """Tell what Redis could not be told before, and ask the sources whose turn it is.
 
     Raises:
         LogUnavailable: the log database does not answer; the next tick does it.
@@ -34,8 +35,15 @@ def freshness_tick() -> None:
     """
     from flask import current_app
 
-    url = log_url(current(), str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
+    settings, url = current(), log_url(current(), str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
     if url is None:
         return
     with closing(LogDatabase(url)) as database:
         tell_again(database, changed)
+        if "probes" in settings.sources and settings.probes:
+            run_due(database, settings.probes, _stamp)
+
+
+def _stamp(probed: Probed) -> None:
+    datasets = () if probed.dataset_id is None else (probed.dataset_id,)
+    changed(Change("probe", "data_update", tables=tuple(probed.tables), datasets=datasets))

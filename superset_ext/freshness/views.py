@@ -1,142 +1,289 @@
-"""What a source's tables are made of: views are followed to the tables that they read, partitions to their parents.
+"""What the tables that SQL names are made of: the tables behind a view, and those that a partition is a part of.
 
-PostgreSQL's catalog says so, and is asked with the connection that Superset's datasets use, so that names without a
-schema mean what they mean there. Of other engines only the default schema is known.
+Somebody who says that a table changed does not know which views show it. So an entry carries the tags of all that its
+SQL depends on; and who changed a partition changed the table that it is a part of.
+
+Only PostgreSQL is asked. Elsewhere a view is a table like any other: it must itself be said to have changed. What a
+source answers is remembered for a while, in each process by itself: a view that somebody gives another definition, and
+nobody hears of it, is followed to its old tables until then, and what was stored in the meantime carries their tags for
+as long as it lives.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Collection, Iterable
-from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from superset_ext.cache.quiet import warn
 from superset_ext.cache.tags import Table
+from superset_ext.db import SQL
 
-ENGINE = "postgresql"  # what speaks its protocol and has another catalog is another engine to Superset
-_MOST = 10_000  # answers remembered
-_TIMEOUT_MS = 3000
-# Relations by their names, then whatever their rules (a view is one) refer to, and the parents of each.
-_FOLLOW = """
-WITH RECURSIVE depends (oid) AS (
-    SELECT c.oid
-    FROM unnest(CAST(%(schemas)s AS text[]), CAST(%(names)s AS text[])) AS n (schema, name)
-    JOIN pg_catalog.pg_class c ON lower(c.relname) = n.name AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
-    JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
-    WHERE CASE WHEN n.schema = '' THEN pg_catalog.pg_table_is_visible(c.oid) ELSE lower(s.nspname) = n.schema END
-    UNION
-    SELECT e.oid FROM depends d CROSS JOIN LATERAL (
-        SELECT p.refobjid AS oid
-        FROM pg_catalog.pg_rewrite w
-        JOIN pg_catalog.pg_depend p ON p.objid = w.oid AND p.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-            AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-        WHERE w.ev_class = d.oid AND %(views)s
-        UNION ALL
-        SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = d.oid
-    ) e
-)
-SELECT s.nspname, c.relname
-FROM depends d JOIN pg_catalog.pg_class c ON c.oid = d.oid JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f')
-"""
+if TYPE_CHECKING:
+    from superset.models.core import Database
+
+ENGINE = "postgresql"  # what only speaks its language has another name in Superset, and other catalogs
+SECONDS = 60.0
+# For this transaction. The planner takes the query for a large one, and compiling it would take longer than running it.
+_LIMITS = """SELECT set_config(name, value, true)
+FROM pg_settings JOIN (VALUES ('statement_timeout', '3000'), ('jit', 'off')) AS own (name, value) USING (name)"""
+_MOST = 10_000  # answers; beyond, all are forgotten, which costs some queries
+_MISSING = object()
+_Tables = frozenset[Table]
+_Key = tuple[Any, ...]
 
 
-def follow(connection: Any, tables: Collection[Table], views: bool = True) -> frozenset[Table]:
-    """`tables` and all that they depend on; what the source does not know stays as it is.
+class Relation(NamedTuple):
+    """What a table depends on.
 
-    Args:
-        connection: to PostgreSQL, of psycopg2's kind; its transaction is rolled back.
-        views: whether views are followed; without, only parents of partitions and of inheriting tables are found.
-    """
-    named = sorted(tables)
-    values = {"schemas": [each.schema for each in named], "names": [each.name for each in named], "views": views}
-    try:
-        with closing(connection.cursor()) as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = {_TIMEOUT_MS}")
-            cursor.execute(_FOLLOW, values)
-            found = {Table(schema, name) for schema, name in cursor.fetchall()}
-    finally:
-        connection.rollback()
-    return frozenset(found | set(_unresolved(tables, found)))
-
-
-def _unresolved(tables: Iterable[Table], found: Collection[Table]) -> list[Table]:
-    """The tables that were not found under their own names."""
-    names = {table.name for table in found}
-    return [table for table in tables if table not in found and (table.schema or table.name not in names)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    schema: str | None
-    catalog: str | None
-    tables: frozenset[Table]
-    views: bool
-
-
-class Followed:
-    """Asks each source, and remembers for a while what it said.
-
-    Args:
-        seconds: for how long; a view that is defined anew in the meantime is followed as it was.
+    Attributes:
+        table: its real schema and name.
+        kind: `self`, `view`, `parent` or `function`; see `sql/queries/follow.sql`.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._known: dict[tuple[int, Any, _Question], tuple[float, frozenset[Table]]] = {}
-        self._lock = threading.Lock()
+    table: Table
+    kind: str
 
-    def tables(
-        self, database: Any, schema: str | None, catalog: str | None, tables: frozenset[Table]
-    ) -> frozenset[Table] | None:
-        """All that SQL depends on which names `tables` and runs in `schema`; `None` where the source does not say."""
-        return self._answer(database, _Question(schema, catalog, tables, views=True))
 
-    def changed(self, database: Any, tables: frozenset[Table]) -> frozenset[Table] | None:
-        """`tables` with their schema, and the tables that they are parts of; `None` where the source does not say."""
-        return self._answer(database, _Question(None, None, tables, views=False))
+class Found(NamedTuple):
+    """What a source says of its tables.
 
-    def forget(self, database_id: int) -> None:
-        """Ask a source again."""
-        with self._lock:
-            for key in [key for key in self._known if key[0] == database_id]:
-                del self._known[key]
+    Attributes:
+        relations: of each table that it has.
+        parted: whether it has tables that are made of others, if that was asked.
+        spelled: those whose lower case it knows otherwise than we do, if one was not found.
+    """
 
-    def _answer(self, database: Any, question: _Question) -> frozenset[Table] | None:
-        key = (database.id, database.changed_on, question)
-        known = self._known.get(key)
-        if known is not None and time.monotonic() < known[0]:
-            return known[1]
-        try:
-            found = _asked(database, question)
-        except Exception as error:  # noqa: BLE001  (whatever a driver raises; a chart's answer must not hang on it)
-            warn(
-                f"views {database.id}",
-                "the database %s does not say what its tables are made of (%s); until it does, any change there drops "
-                "all that was read from it",
-                database.database_name,
-                type(error).__name__,
-            )
-            return None
-        with self._lock:
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            self._known[key] = (time.monotonic() + self._seconds, found)
+    relations: Mapping[Table, Collection[Relation]]
+    parted: bool
+    spelled: _Tables
+
+    def of(self, table: Table) -> Collection[Relation]:
+        """What one table depends on, itself included; nothing where it is not there.
+
+        Raises:
+            LookupError: it may be there after all.
+        """
+        found = self.relations.get(table, ())
+        if not found and any(each.name == table.name and table.schema in ("", each.schema) for each in self.spelled):
+            raise LookupError(f"it is not known which table {table} is: its name has letters that are folded otherwise")
         return found
 
 
-def _asked(database: Any, question: _Question) -> frozenset[Table]:
-    schema, catalog, tables = question.schema, question.catalog, question.tables
-    if database.db_engine_spec.engine == ENGINE:
-        # PostgreSQL folds fewer letters than we do.
-        if any(each != each.lower() for table in tables for each in (table.schema, table.name)):
-            raise LookupError("a name with letters that have no plain lower case")
-        with database.get_raw_connection(catalog=catalog, schema=schema) as connection:
-            return follow(connection, tables, question.views)
-    if all(table.schema for table in tables):
-        return tables
-    own = schema or database.get_default_schema(catalog) or ""
-    return frozenset(Table(table.schema or own, table.name) for table in tables)
+def follow(connection: Any, tables: Collection[Table]) -> _Tables:
+    """The tables and all that they depend on, under their real schemas; one that is not there stays as it is.
+
+    Args:
+        connection: to a PostgreSQL, the driver's or SQLAlchemy's; its search path is that of names without schema.
+        tables: as they are written.
+
+    Raises:
+        LookupError: it cannot be told what one of them depends on.
+    """
+    found = ask(connection, tables)
+    return _Tables().union(*(_depends(table, found, "") for table in tables))
+
+
+def ask(connection: Any, tables: Collection[Table], parted: bool = False) -> Found:
+    """What tables depend on, in one query; see `follow`."""
+    names = {"schemas": [table.schema for table in tables], "names": [table.name for table in tables]}
+    relations: dict[Table, set[Relation]] = defaultdict(set)
+    for asked_schema, asked_name, schema, name, kind in _rows(connection, {**names, "parted": parted}):
+        relations[Table(asked_schema, asked_name)].add(Relation(Table(schema, name), kind))
+    beside = relations.pop(Table("", ""), set())
+    spelled = _Tables(table for table, kind in beside if kind == "spelled")
+    return Found(relations, any(kind == "parted" for _, kind in beside), spelled)
+
+
+def _rows(connection: Any, parameters: Mapping[str, Any]) -> list[Any]:
+    cursor = getattr(connection, "connection", connection).cursor()
+    try:
+        cursor.execute(_query(), parameters)
+        return list(cursor.fetchall())
+    finally:
+        cursor.close()
+
+
+@cache
+def _query() -> str:
+    return (SQL / "queries" / "follow.sql").read_text(encoding="utf-8")
+
+
+def _depends(table: Table, found: Found, schema: str) -> _Tables:
+    """What a table depends on, itself included; one that is not there is taken to be in `schema`.
+
+    Raises:
+        LookupError: it cannot be told.
+    """
+    relations = found.of(table)
+    for relation in relations:
+        if relation.kind == "function":
+            raise LookupError(f"{table} is a view that calls {relation.table.name}(), which may read anything")
+    return _Tables(relation.table for relation in relations) or _Tables({Table(table.schema or schema, table.name)})
+
+
+def _ancestors(table: Table, found: Found) -> _Tables:
+    """A table and what it is a part of.
+
+    Raises:
+        LookupError: it is no longer there, and may have been a part of one.
+    """
+    relations = found.of(table)
+    if not relations and found.parted:
+        raise LookupError(f"there is no {table}, which may have been a part of another table")
+    return _Tables(each.table for each in relations if each.kind in ("self", "parent")) or _Tables({table})
+
+
+class Followed:
+    """What the tables of Superset's databases depend on, remembered for `seconds`.
+
+    A source that does not answer costs the answer, which is then `None`, and a warning a minute; nothing is raised.
+    """
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
+        self._known: dict[_Key, tuple[float, Any]] = {}
+        self._forgotten: dict[int, int] = defaultdict(int)
+
+    def tables(
+        self, database: Database, schema: str | None, catalog: str | None, tables: Collection[Table]
+    ) -> _Tables | None:
+        """All that SQL which reads these tables depends on, `None` where that cannot be known.
+
+        Args:
+            database: on which it runs.
+            schema, catalog: where names without them are looked up, `None` for the database's own.
+            tables: as they are written in it.
+        """
+        try:
+            if database.db_engine_spec.engine != ENGINE:
+                return self._named(database, schema or "", catalog, tables)
+            return self._followed(database, schema or "", catalog, tables)
+        except Exception as error:  # noqa: BLE001  (whatever Superset raises over a database that is not well set)
+            _warn(database, error)
+            return None
+
+    def changed(self, database: Database, tables: Collection[Table]) -> _Tables | None:
+        """The tables that changed where these did: with a partition, what it is a part of. `None`: it may be any.
+
+        The source is asked each time: a partition may have been attached a moment ago.
+
+        Args:
+            database: of which they are.
+            tables: an unknown schema stands for the database's default one.
+        """
+        try:
+            if database.db_engine_spec.engine != ENGINE:
+                return self._named(database, "", None, tables)
+            found = _at_source(database, "", None, tables, parted=True)
+            return _Tables().union(*(_ancestors(table, found) for table in tables))
+        except Exception as error:  # noqa: BLE001  (whatever a driver, a tunnel or OAuth raises)
+            _warn(database, error)
+            return None
+
+    def forget(self, database_id: int) -> None:
+        """Ask this database again: a view may have another definition. Other processes do not hear of it."""
+        self._forgotten[database_id] += 1
+        for key in list(self._known):
+            if key[0] == database_id:
+                self._known.pop(key, None)
+
+    def _followed(
+        self, database: Database, schema: str, catalog: str | None, tables: Collection[Table]
+    ) -> _Tables | None:
+        """All that the tables depend on, from memory where it is known."""
+        place = (*_place(database, catalog), schema)
+        known = {table: self._recall((*place, table)) for table in tables}
+        if new := [table for table, depends in known.items() if depends is _MISSING]:
+            age = self._forgotten[database.id]
+            found = _new(database, schema, catalog, new)
+            self._remember(database.id, age, {(*place, table): depends for table, depends in found.items()})
+            known |= found
+        return None if None in known.values() else _Tables().union(*known.values())
+
+    def _named(self, database: Database, schema: str, catalog: str | None, tables: Collection[Table]) -> _Tables | None:
+        """The tables, each with a schema where the database has such a thing."""
+        if not schema and not all(table.schema for table in tables):
+            key = _place(database, catalog)
+            default = self._recall(key)
+            if default is _MISSING:
+                age = self._forgotten[database.id]
+                default = _default_schema(database, catalog)
+                self._remember(database.id, age, {key: default})
+            if default is None:
+                return None
+            schema = default
+        return _Tables(Table(table.schema or schema, table.name) for table in tables)
+
+    def _recall(self, key: _Key) -> Any:
+        until, value = self._known.get(key, (0.0, None))
+        return value if time.monotonic() < until else _MISSING
+
+    def _remember(self, database_id: int, age: int, values: Mapping[_Key, Any]) -> None:
+        """Keep answers, unless they were to be forgotten while the source gave them."""
+        if len(self._known) + len(values) > _MOST:
+            self._known.clear()
+        if self._forgotten[database_id] == age:
+            until = time.monotonic() + self._seconds
+            self._known.update({key: (until, value) for key, value in values.items()})
+
+
+def _place(database: Database, catalog: str | None) -> _Key:
+    """Where names are looked up. An impersonated user may have a search path of their own."""
+    from superset.utils.core import get_username
+
+    user = get_username() if database.impersonate_user else None
+    return database.id, str(database.changed_on), catalog, user
+
+
+def _new(database: Database, schema: str, catalog: str | None, tables: Collection[Table]) -> dict[Table, Any]:
+    """What tables depend on, asked of the source; `None` where that cannot be told."""
+    try:
+        found = _at_source(database, schema, catalog, tables)
+    except Exception as error:  # noqa: BLE001  (see changed; remembered too, so that few wait for a slow source)
+        _warn(database, error)
+        return dict.fromkeys(tables)
+    return {table: _told(database, table, found, schema) for table in tables}
+
+
+def _told(database: Database, table: Table, found: Found, schema: str) -> _Tables | None:
+    try:
+        return _depends(table, found, schema)
+    except LookupError as error:
+        _warn(database, error)
+        return None
+
+
+def _at_source(
+    database: Database, schema: str, catalog: str | None, tables: Collection[Table], parted: bool = False
+) -> Found:
+    """What the source says, on the search path that Superset gives its queries."""
+    with database.get_raw_connection(catalog=catalog, schema=schema or None) as connection:
+        cursor = connection.cursor()
+        cursor.execute(_LIMITS)
+        cursor.close()
+        return ask(connection, tables, parted)
+
+
+def _default_schema(database: Database, catalog: str | None) -> str | None:
+    """The schema of names without one, `""` where there are no schemas, `None` where the source does not say."""
+    try:
+        return database.get_default_schema(catalog) or ""
+    except Exception as error:  # noqa: BLE001  (see changed)
+        _warn(database, error)
+        return None
+
+
+def _warn(database: Database, error: Exception) -> None:
+    """Say once a minute why tables could not be followed; a driver's error holds no password, others may."""
+    driver = getattr(error, "orig", None) or error
+    safe = isinstance(error, LookupError) or hasattr(driver, "pgcode")
+    reason = (str(driver).strip().splitlines() or [""])[0] if safe else type(driver).__name__
+    warn(
+        f"views {database.id}",
+        "what tables of the database %r depend on cannot be known, so that any change of it drops what reads them: %s",
+        database.database_name,
+        reason,
+    )

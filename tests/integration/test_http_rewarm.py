@@ -67,7 +67,9 @@ def test_unused_answers_do_not_come_back(superset_stack: Any) -> None:
             change = "UPDATE superset_ext.cache_request SET tags = tags || %s WHERE fingerprint = %s"
             rows(superset_stack, change, ([f"usage:{needed}"], name))
         planned = plan.plan(
-            LogDatabase(superset_stack.database_url), load(superset_stack.env), Targets.model_validate({"changed": (tag,)}),
+            LogDatabase(superset_stack.database_url),
+            load(superset_stack.env),
+            Targets.model_validate({"changed": (tag,)}),
             seconds_left=lambda keys: [None] * len(keys),
-        )  # fmt: skip
+        )
         assert [item.fingerprint for item in planned.items] == [found[0][0]]

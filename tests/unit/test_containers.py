@@ -123,7 +123,7 @@ def test_images_are_pinned() -> None:
     images = [service["image"] for service in services(COMPOSE).values()]
     images += re.findall(r"^ARG SUPERSET_IMAGE=(\S+)", DOCKERFILE.read_text(), re.M)
     images.append("{repository}:{tag}".format(**load(HELM)["image"]))
-    assert len(images) == 9
+    assert len(images) == 10
     for image in images:
         assert re.search(r":v?\d+\.\d+(\.\d+)?(-[\w.]+)?(@sha256:\w+)?$", image), f"{image} is not pinned"
 

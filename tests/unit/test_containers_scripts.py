@@ -80,7 +80,7 @@ def test_entry_with_no_known_role_says_how(arguments: list[str]) -> None:
     """Anything but one known role is one line of usage and EX_USAGE."""
     done = run(ENTRYPOINT, *arguments)
     assert (done.returncode, done.stdout) == (64, "")
-    assert done.stderr == "usage: entrypoint.sh init|web|worker|warmer|beat|worker-beat\n"
+    assert done.stderr == "usage: entrypoint.sh init|web|worker|warmer|beat|worker-beat|listener\n"
 
 
 @pytest.mark.parametrize("role", ["init", "web", "worker", "beat", "worker-beat"])
@@ -208,10 +208,21 @@ def test_beat_check_looks_at_the_schedule_file(tmp_path: Path) -> None:
     assert "last written 60" in run(*check, SUPERSET_BEAT_SCHEDULE=schedule).stderr
 
 
+def test_listener_check_looks_at_the_file_that_it_touches(tmp_path: Path) -> None:
+    """A listener that has not seen for a minute what is to be watched is blind."""
+    beat = tmp_path / "listener"
+    check = (sys.executable, str(HEALTHCHECK), "listener")
+    assert "does not exist" in run(*check, SUPERSET_LISTENER_BEAT=str(beat)).stderr
+    beat.touch()
+    assert run(*check, SUPERSET_LISTENER_BEAT=str(beat)).returncode == 0
+    os.utime(beat, (time.time() - 61, time.time() - 61))
+    assert "last touched 6" in run(*check, SUPERSET_LISTENER_BEAT=str(beat)).stderr
+
+
 def test_check_of_no_known_role_says_how() -> None:
     """Anything but one known role is one line of usage."""
     done = run(sys.executable, HEALTHCHECK, "init")
-    assert (done.returncode, done.stderr) == (64, "usage: healthcheck.py web|worker|warmer|beat\n")
+    assert (done.returncode, done.stderr) == (64, "usage: healthcheck.py web|worker|warmer|beat|listener\n")
 
 
 @contextmanager

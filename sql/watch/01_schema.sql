@@ -1,0 +1,41 @@
+-- Watches on a source database: whoever writes to a watched table says so to `superset perf listen` at its commit.
+--
+-- `superset perf watch add` runs these files. Where Superset's role may not, an administrator does:
+--   cat sql/watch/0*.sql | psql --single-transaction --set ON_ERROR_STOP=1 "$SOURCE"
+--   SELECT superset_ext_watch.add('public.sales');
+--   SELECT superset_ext_watch.allow('superset');      lets Superset's role listen, and no more
+--   SELECT superset_ext_watch.remove('public', 'sales');
+-- uninstall.sql takes everything away again.
+
+DO $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_watch', 0)); END $$;
+
+CREATE SCHEMA IF NOT EXISTS superset_ext_watch;
+COMMENT ON SCHEMA superset_ext_watch IS 'superset_ext: watched tables, version 1';
+
+CREATE TABLE IF NOT EXISTS superset_ext_watch.watched (
+    id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    schema_name text NOT NULL,
+    table_name text NOT NULL,
+    added_at timestamptz NOT NULL DEFAULT now(),
+    notified_at timestamptz,
+    UNIQUE (schema_name, table_name)
+);
+
+COMMENT ON TABLE superset_ext_watch.watched IS 'One row a watched table.';
+COMMENT ON COLUMN superset_ext_watch.watched.id IS 'Names its function changed_<id>, its sequence epoch_<id> and its triggers.';
+COMMENT ON COLUMN superset_ext_watch.watched.schema_name IS 'Schema; a name and not a number, so that a table made anew is the same.';
+COMMENT ON COLUMN superset_ext_watch.watched.table_name IS 'Name.';
+COMMENT ON COLUMN superset_ext_watch.watched.added_at IS 'Since when it is watched.';
+COMMENT ON COLUMN superset_ext_watch.watched.notified_at IS 'When a listener last heard that it changed; several changes within a second are one.';
+
+-- Of several that add and remove at a time, one works and the others wait.
+CREATE OR REPLACE FUNCTION superset_ext_watch.lock(patience interval) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    PERFORM pg_catalog.set_config('lock_timeout', (extract(epoch FROM patience) * 1000)::bigint::text, true);
+    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_watch', 0));
+END
+$$;
+
+COMMENT ON FUNCTION superset_ext_watch.lock(interval) IS 'Lets nobody else add or remove until the transaction ends; each of its waits for a lock may take so long.';

@@ -1,0 +1,135 @@
+-- Putting triggers on a table and its parts, and taking them away.
+
+-- A watch's sequence holds its epoch. Even: the first commit of each session in this epoch notifies. Odd: a listener has
+-- heard of a change, and tells of the table all the time; nobody notifies. See superset_ext/freshness/listener.py.
+
+CREATE OR REPLACE FUNCTION superset_ext_watch.body(watch superset_ext_watch.watched) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    -- It runs as its owner, so that a writer needs no rights here. It swallows every error: a writer must not fail for
+    -- our sake, and of a sequence that is gone the listener says so. A full queue would fail the writer's commit, where
+    -- nobody can catch it.
+    SELECT format($body$
+DECLARE
+    epoch bigint;
+BEGIN
+    epoch := pg_sequence_last_value('superset_ext_watch.epoch_%1$s');
+    IF epoch %% 2 = 0 AND current_setting('superset_ext.watch_%1$s', true) IS DISTINCT FROM epoch::text
+        AND pg_notification_queue_usage() < 0.5
+    THEN
+        PERFORM set_config('superset_ext.watch_%1$s', epoch::text, false),
+            pg_notify('superset_ext_watch', '[%1$s, ' || epoch || %2$L);
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END
+$body$, (watch).id, format(', %s, %s]', to_json((watch).schema_name), to_json((watch).table_name)))
+$$;
+
+CREATE OR REPLACE FUNCTION superset_ext_watch.make_function(watch superset_ext_watch.watched) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('CREATE SEQUENCE IF NOT EXISTS superset_ext_watch.epoch_%s', watch.id);
+    -- Odd: nobody listens yet, so nobody is told. It begins with the time, since a session that lives on may remember
+    -- what a sequence of this name said before everything was removed and added again.
+    IF pg_sequence_last_value(format('superset_ext_watch.epoch_%s', watch.id)::regclass) IS NULL THEN
+        PERFORM setval(format('superset_ext_watch.epoch_%s', watch.id)::regclass,
+            (extract(epoch FROM clock_timestamp()) * 1000000)::bigint | 1);
+    END IF;
+    EXECUTE format(
+        'CREATE OR REPLACE FUNCTION superset_ext_watch.changed_%s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER'
+        ' SET search_path = pg_catalog, pg_temp AS %L',
+        watch.id, superset_ext_watch.body(watch)
+    );
+END
+$$;
+
+CREATE OR REPLACE FUNCTION superset_ext_watch.attach(watch_id integer, member oid) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    trigger_name text := format('superset_ext_watch_%s', watch_id);
+    enabled "char" := (SELECT tgenabled FROM pg_trigger WHERE tgrelid = member AND tgname = trigger_name);
+BEGIN
+    IF enabled IS NULL THEN
+        EXECUTE format(
+            'CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s'
+            ' FOR EACH STATEMENT EXECUTE FUNCTION superset_ext_watch.changed_%s()',
+            trigger_name, member::regclass, watch_id
+        );
+    END IF;
+    -- Also for whoever loads with session_replication_role = replica. Only an owner may say so.
+    IF enabled IS DISTINCT FROM 'A'
+        AND (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = member)
+    THEN
+        EXECUTE format('ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %I', member::regclass, trigger_name);
+    ELSIF enabled IN ('D', 'R') THEN
+        RAISE EXCEPTION 'the trigger of % is disabled; let its owner run: ALTER TABLE % ENABLE TRIGGER %',
+            member::regclass, member::regclass, trigger_name USING ERRCODE = 'SXW01';
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION superset_ext_watch.add(
+    relation regclass, two_phase_unused boolean DEFAULT false, patience interval DEFAULT '3 seconds'
+) RETURNS integer
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    watch superset_ext_watch.watched;
+    problem text;
+BEGIN
+    PERFORM superset_ext_watch.lock(patience);
+    problem := coalesce(
+        superset_ext_watch.refusal(relation, two_phase_unused),
+        'its triggers may not be made; let an owner run: ' || superset_ext_watch.lacking(relation)
+    );
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION '%', problem USING ERRCODE = 'SXW01';
+    END IF;
+    INSERT INTO superset_ext_watch.watched (schema_name, table_name)
+        SELECT n.nspname, c.relname
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation
+        ON CONFLICT DO NOTHING;
+    SELECT w.* INTO STRICT watch
+        FROM superset_ext_watch.watched w
+        JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema_name
+        JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.table_name
+        WHERE c.oid = relation;
+    PERFORM superset_ext_watch.make_function(watch);
+    PERFORM superset_ext_watch.attach(watch.id, m.id) FROM superset_ext_watch.members(relation) AS m (id);
+    PERFORM pg_catalog.pg_notify('superset_ext_watch', '"list"');
+    RETURN watch.id;
+END
+$$;
+
+COMMENT ON FUNCTION superset_ext_watch.add(regclass, boolean, interval) IS 'Watches a table: whole or, with an error that says why, not at all. It waits for who has the table locked for at most `patience` a part, and writers wait behind it for so long.';
+
+CREATE OR REPLACE FUNCTION superset_ext_watch.remove(
+    schema_ text, table_ text, patience interval DEFAULT '3 seconds'
+) RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    gone integer;
+BEGIN
+    PERFORM superset_ext_watch.lock(patience);
+    DELETE FROM superset_ext_watch.watched WHERE schema_name = schema_ AND table_name = table_ RETURNING id INTO gone;
+    IF gone IS NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM pg_catalog.set_config('client_min_messages', 'warning', true);
+    -- With its function go its triggers, wherever they are by now, and without any right on those tables.
+    EXECUTE format('DROP FUNCTION IF EXISTS superset_ext_watch.changed_%s() CASCADE', gone);
+    EXECUTE format('DROP SEQUENCE IF EXISTS superset_ext_watch.epoch_%s', gone);
+    PERFORM pg_catalog.pg_notify('superset_ext_watch', '"list"');
+    RETURN true;
+END
+$$;
+
+COMMENT ON FUNCTION superset_ext_watch.remove(text, text, interval) IS 'Takes the watch of a table away, which need not exist any more; false where there is none.';

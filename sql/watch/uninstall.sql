@@ -1,0 +1,7 @@
+-- Takes every watch away, and with it all that was made on this source: triggers, functions, tables, the schema.
+
+SET lock_timeout = '3s';
+SET client_min_messages = warning;
+DROP SCHEMA IF EXISTS superset_ext_watch CASCADE;
+RESET client_min_messages;
+RESET lock_timeout;

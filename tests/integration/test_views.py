@@ -1,0 +1,526 @@
+"""What tables are made of, on a real PostgreSQL; and what it says itself that a query reads."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import psycopg2
+import pytest
+from celery import _state
+from hypothesis import HealthCheck, given, settings
+from sqlalchemy import create_engine
+
+from superset_ext.cache import quiet
+from superset_ext.cache.sql import read_tables
+from superset_ext.cache.tags import Table
+from superset_ext.embedded.postgres import Postgres
+from superset_ext.freshness import views
+from superset_ext.freshness.views import Followed, follow
+from tests.unit.test_sql_tables import NAMES, Query, queries, tables
+
+SHAPES = """
+CREATE TABLE base (a int, tenant int);
+CREATE TABLE other (a int);
+CREATE VIEW v1 AS SELECT a FROM base;
+CREATE MATERIALIZED VIEW m1 AS SELECT a FROM v1;
+CREATE VIEW v2 AS SELECT m1.a FROM m1 WHERE EXISTS (SELECT FROM other WHERE other.a = m1.a);
+CREATE RECURSIVE VIEW walk (n) AS SELECT a FROM base UNION ALL SELECT n + 1 FROM walk JOIN other ON a = n;
+
+CREATE TABLE sales (a int, day date) PARTITION BY RANGE (day);
+CREATE TABLE sales_2026 PARTITION OF sales FOR VALUES FROM ('2026-01-01') TO ('2027-01-01') PARTITION BY LIST (a);
+CREATE TABLE sales_2026_1 PARTITION OF sales_2026 FOR VALUES IN (1);
+CREATE INDEX ON sales (day);
+CREATE VIEW first AS SELECT a FROM sales_2026_1;
+CREATE TABLE people (a int);
+CREATE TABLE staff () INHERITS (people);
+
+CREATE SCHEMA "Far";
+CREATE TABLE "Far"."Mixed Case" (a int);
+CREATE TABLE "Far".base (a int);
+CREATE VIEW "Far"."Seen" AS SELECT a FROM "Far"."Mixed Case";
+CREATE VIEW over_there AS SELECT a FROM "Far"."Seen";
+
+CREATE TABLE rights (tenant int);
+CREATE TABLE guarded (a int, tenant int);
+ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON guarded USING (tenant IN (SELECT tenant FROM rights));
+
+CREATE FUNCTION total() RETURNS bigint STABLE LANGUAGE sql AS 'SELECT sum(a) FROM public.base';
+CREATE FUNCTION twice(n int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 2 * n';
+CREATE VIEW opaque AS SELECT total() AS a;
+CREATE VIEW clear AS SELECT twice(a) AS a FROM other;
+"""
+
+
+@pytest.fixture(scope="module")
+def url(postgres: Postgres) -> str:
+    """A database with a relation of every kind; tests change nothing in it."""
+    made = postgres.create_database("views_of_tables")
+    run(made, SHAPES)
+    return made
+
+
+def run(url: str, *statements: str) -> list[Any]:
+    """Run statements, and return the rows of the last one where it has some."""
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def followed(url: str, names: str, *before: str) -> frozenset[Table]:
+    """What `follow` says of `a, s.b`, on a connection that has run statements before."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        for statement in before:
+            cursor.execute(statement)
+        return follow(connection, tables(names))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("base", "public.base"),
+        ("public.base", "public.base"),
+        ("v1", "public.v1, public.base"),
+        ("m1", "public.m1, public.v1, public.base"),
+        ("v2", "public.v2, public.m1, public.v1, public.base, public.other"),
+        ("walk", "public.walk, public.base, public.other"),
+        ("sales", "public.sales"),
+        ("sales_2026_1", "public.sales_2026_1, public.sales_2026, public.sales"),
+        ("first", "public.first, public.sales_2026_1, public.sales_2026, public.sales"),
+        ("staff", "public.staff, public.people"),
+        ("people", "public.people"),
+        ("far.seen", 'far.seen, far.mixed case'),
+        ("over_there", "public.over_there, far.seen, far.mixed case"),
+        ("far.base", "far.base"),
+        ("mixed case", "mixed case"),
+        ("guarded", "public.guarded, public.rights"),
+        ("clear", "public.clear, public.other"),
+        ("gone, far.gone, nowhere.base", "gone, far.gone, nowhere.base"),
+        ("v1, other, gone", "public.v1, public.base, public.other, gone"),
+        ("pg_class", "pg_catalog.pg_class"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_all_that_a_table_depends_on(url: str, names: str, expected: str) -> None:
+    """Intent: down through views to the tables, up from a partition, and no further; what is not there stays."""
+    assert followed(url, names) == tables(expected)
+
+
+def test_names_are_those_of_the_search_path(url: str) -> None:
+    """Intent: a name without schema means what it means to the query."""
+    assert followed(url, "base", 'SET search_path = "Far", public') == tables("far.base")
+    assert followed(url, "mixed case", 'SET search_path = "Far"') == tables("far.mixed case")
+    assert followed(url, "v1", 'SET search_path = "Far"') == tables("v1")
+
+
+def test_a_view_follows_its_table_when_that_is_renamed(database_url: str) -> None:
+    """Intent: PostgreSQL knows tables by number; a view goes on, and what it reads has another name."""
+    run(database_url, "CREATE TABLE before (a int)", "CREATE VIEW v AS SELECT a FROM before")
+    assert followed(database_url, "v") == tables("public.v, public.before")
+    run(database_url, "ALTER TABLE before RENAME TO after", "CREATE SCHEMA s", "ALTER TABLE after SET SCHEMA s")
+    assert followed(database_url, "v") == tables("public.v, s.after")
+    run(database_url, "DROP TABLE s.after CASCADE")
+    assert followed(database_url, "v") == tables("v")
+
+
+def test_names_that_differ_in_case_alone_are_one(database_url: str) -> None:
+    """Intent: a tag has no case, so it stands for both."""
+    run(
+        database_url,
+        "CREATE TABLE one (a int); CREATE TABLE two (a int); CREATE VIEW v AS SELECT a FROM one",
+        'CREATE VIEW "V" AS SELECT a FROM two',
+    )
+    assert followed(database_url, "public.v") == tables("public.v, public.one, public.two")
+    assert followed(database_url, "v") == tables("public.v, public.one, public.two")
+
+
+def test_a_schema_that_may_not_be_used_is_followed(url: str, postgres: Postgres) -> None:
+    """Intent: a view shows tables that its readers may not read."""
+    run(
+        url,
+        "DROP ROLE IF EXISTS reader",
+        "CREATE ROLE reader LOGIN PASSWORD 'reader'",
+        "GRANT SELECT ON over_there TO reader",
+    )
+    asking = f"postgresql://reader:reader@127.0.0.1:{postgres.port}/views_of_tables"
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        run(asking, 'SELECT * FROM "Far"."Mixed Case"')
+    assert followed(asking, "over_there") == tables("public.over_there, far.seen, far.mixed case")
+    run(url, "DROP OWNED BY reader", "DROP ROLE reader")
+
+
+def test_a_function_hides_what_a_view_reads(url: str) -> None:
+    """Intent: PostgreSQL does not know what the text of a function reads, and so nobody does."""
+    with pytest.raises(LookupError, match=r"opaque is a view that calls total\(\), which may read anything"):
+        followed(url, "opaque")
+
+
+def test_letters_that_the_server_folds_otherwise_are_no_answer(database_url: str) -> None:
+    """Intent: names are compared in lower case; where ours is another one, a view is not taken for a table."""
+    run(database_url, "CREATE TABLE base (a int)", 'CREATE VIEW "Maß" AS SELECT a FROM base')
+    run(database_url, 'CREATE VIEW "Größe" AS SELECT a FROM base', 'CREATE VIEW "Übersicht" AS SELECT a FROM base')
+    assert followed(database_url, "base, ÜBERSICHT, mas, s.mass") == tables(
+        "public.base, public.übersicht, mas, s.mass"
+    )
+    for name in ("Maß", "public.Maß", "MASS", "Größe"):
+        with pytest.raises(LookupError, match="has letters that are folded otherwise"):
+            followed(database_url, name)
+
+
+def test_ten_thousand_relations_take_no_time(database_url: str) -> None:
+    """Intent: the answer is waited for by a chart."""
+    run(
+        database_url,
+        "CREATE TABLE base (a int); CREATE VIEW v AS SELECT a FROM base",
+        "DO $$ BEGIN FOR n IN 1..1000 LOOP EXECUTE 'CREATE VIEW v' || n || ' AS SELECT a FROM base'; END LOOP; END $$",
+        "DO $$ BEGIN FOR n IN 1..9000 LOOP EXECUTE 'CREATE TABLE t' || n || ' ()'; END LOOP; END $$",
+        "ANALYZE",
+    )
+    names = "v, v7, " + ", ".join(f"t{number}" for number in range(1, 40))
+    with closing(psycopg2.connect(database_url)) as connection:
+        took = []
+        for _ in range(5):
+            started = time.perf_counter()
+            found = follow(connection, tables(names))
+            took.append(time.perf_counter() - started)
+    assert found == tables("public.v, public.v7, public.base") | {Table("public", f"t{n}") for n in range(1, 40)}
+    assert min(took) < 0.1, took  # 4 ms for one name, 8 for these, where nothing else runs
+
+
+def test_both_kinds_of_connections_will_do(url: str) -> None:
+    """Intent: Superset hands out the driver's and SQLAlchemy's."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        assert follow(connection, tables("v1")) == tables("public.v1, public.base")
+    with closing(engine.raw_connection()) as raw:
+        assert follow(raw, tables("v1")) == tables("public.v1, public.base")
+    engine.dispose()
+
+
+# What PostgreSQL itself says that a query reads
+
+
+@pytest.fixture(scope="module")
+def plans(postgres: Postgres) -> Iterator[Callable[[str], frozenset[Table]]]:
+    """Asks a PostgreSQL that has the tables of the made up queries which relations it reads for one."""
+    made = postgres.create_database("plans_of_queries")
+    run(made, *(f"CREATE TABLE {name} (a int)" for name in (*NAMES, "x")))
+    with closing(psycopg2.connect(made)) as connection, connection.cursor() as cursor:
+
+        def read(sql: str) -> frozenset[Table]:
+            cursor.execute(f"EXPLAIN (VERBOSE, FORMAT JSON) {sql}")
+            (plan,) = cursor.fetchone()
+            return frozenset(relations(plan if isinstance(plan, list) else json.loads(plan)))
+
+        yield read
+
+
+def relations(plan: Any) -> Iterator[Table]:
+    """The relations in a plan."""
+    if isinstance(plan, list):
+        for each in plan:
+            yield from relations(each)
+    if isinstance(plan, dict):
+        if "Relation Name" in plan:
+            yield Table(plan["Schema"], plan["Relation Name"])
+        yield from relations(list(plan.values()))
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(queries())
+def test_postgresql_reads_nothing_else(plans: Callable[[str], frozenset[Table]], query: Query) -> None:
+    """Intent: the scopes of CTEs are those of a real server, not of our reading of the standard."""
+    found = read_tables(query.sql, "postgresql")
+    named = {Table("public", table.name) for table in found or ()}
+    assert query.double or plans(query.sql) <= named
+
+
+def test_the_plan_of_a_shadowed_table(plans: Callable[[str], frozenset[Table]]) -> None:
+    """Intent: the comparison above sees tables, and CTEs as what they are."""
+    assert plans("WITH orders AS (SELECT a FROM orders) SELECT 1 FROM orders") == tables("public.orders")
+    assert plans("WITH orders AS (SELECT a FROM users) SELECT 1 FROM orders") == tables("public.users")
+    assert plans("TABLE items") == tables("public.items")
+
+
+# Superset's databases
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Superset's app, for the config that its databases read."""
+    with celery_as_before(), pytest.MonkeyPatch.context() as patch:
+        config = importlib.import_module("superset.config")
+        own = ModuleType("superset_config_of_views")
+        vars(own).update({name: value for name, value in vars(config).items() if name.isupper()})
+        metadata = tmp_path_factory.mktemp("views") / "superset.db"
+        vars(own).update(
+            SQLALCHEMY_DATABASE_URI=f"sqlite:///{metadata}", SECRET_KEY="of these tests", FLASK_APP_MUTATOR=None,
+            CONTENT_SECURITY_POLICY_WARNING=False, PREVENT_UNSAFE_DB_CONNECTIONS=False,
+        )  # fmt: skip
+        patch.setitem(sys.modules, own.__name__, own)
+        from superset.app import create_app
+        from superset.extensions import celery_app
+
+        patch.setattr(celery_app, "Task", celery_app.Task)  # Superset puts its own there
+        yield create_app(own.__name__)
+
+
+@contextmanager
+def celery_as_before() -> Iterator[None]:
+    """Superset makes its Celery app that of the process, where other tests have none, or their own."""
+    before = (_state.default_app, _state._tls.current_app)
+    yield
+    _state.set_default_app(before[0])
+    _state._set_current_app(before[1])
+
+
+@dataclass
+class Sources:
+    """Databases of Superset, and how often each was connected to."""
+
+    number: int = 0
+    connected: list[tuple[str | None, str | None]] = field(default_factory=list)
+
+    def add(self, url: str) -> Any:
+        from superset.models.core import Database
+
+        self.number += 1
+        made = Database(id=self.number, database_name=f"source {self.number}", impersonate_user=False)
+        made.set_sqlalchemy_uri(url)
+        connection = made.get_raw_connection
+
+        def counted(catalog: str | None = None, schema: str | None = None) -> Any:
+            self.connected.append((catalog, schema))
+            return connection(catalog=catalog, schema=schema)
+
+        made.get_raw_connection = counted
+        return made
+
+
+@pytest.fixture
+def sources(app: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sources]:
+    monkeypatch.setattr(quiet, "_last", {})
+    with app.app_context():
+        yield Sources()
+
+
+def test_a_chart_is_followed_in_the_schema_of_its_dataset(sources: Sources, url: str) -> None:
+    """Intent: the search path is that which Superset gives the query, and no connection is left open."""
+    database = sources.add(url + "?application_name=followed")
+    assert Followed().tables(database, None, None, tables("v1, gone")) == tables("public.v1, public.base, gone")
+    assert Followed().tables(database, "Far", None, tables("base, gone")) == tables("far.base, far.gone")
+    assert sources.connected == [(None, None), (None, "Far")]
+    assert run(url, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'followed'") == [(0,)]
+
+
+def test_the_catalog_is_another_database_of_the_server(sources: Sources, url: str, database_url: str) -> None:
+    """Intent: Superset's catalogs of PostgreSQL are its databases; the same name is another table there."""
+    run(database_url, "CREATE TABLE elsewhere (a int); CREATE VIEW v1 AS SELECT a FROM elsewhere")
+    database, each = sources.add(url), Followed()
+    other = database_url.rsplit("/", 1)[1]
+    assert each.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
+    assert each.tables(database, None, other, tables("v1")) == tables("public.v1, public.elsewhere")
+
+
+def test_answers_are_remembered_for_a_while(sources: Sources, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: only what is new is asked, and what is old."""
+    database, each = sources.add(url), Followed(seconds=60)
+    assert each.tables(database, None, None, tables("v1, gone")) == tables("public.v1, public.base, gone")
+    assert each.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
+    assert each.tables(database, None, None, tables("gone")) == tables("gone")
+    assert len(sources.connected) == 1
+    assert each.tables(database, None, None, tables("v1, other")) == tables("public.v1, public.base, public.other")
+    assert each.tables(database, "public", None, tables("v1")) == tables("public.v1, public.base")
+    assert len(sources.connected) == 3
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 61)
+    assert each.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
+    assert len(sources.connected) == 4
+
+
+def test_an_edited_database_is_another_one(sources: Sources, url: str) -> None:
+    """Intent: its URL may have changed."""
+    database, each = sources.add(url), Followed()
+    each.tables(database, None, None, tables("v1"))
+    database.changed_on = datetime(2026, 1, 1)
+    each.tables(database, None, None, tables("v1"))
+    assert len(sources.connected) == 2
+
+
+def test_an_impersonated_user_has_a_search_path_of_their_own(sources: Sources, url: str, app: Any) -> None:
+    """Intent: PostgreSQL's default search path begins with the user's name."""
+    from flask import g
+
+    database, each = sources.add(url), Followed()
+    for impersonated in (False, True):
+        database.impersonate_user = impersonated
+        for name in ("postgres", "somebody"):
+            with app.app_context():
+                g.user = SimpleNamespace(username=name)
+                each.tables(database, None, None, tables("v1"))
+    assert len(sources.connected) == 3
+
+
+def test_what_is_forgotten_is_asked_again(sources: Sources, database_url: str, url: str) -> None:
+    """Intent: SQL Lab gave a view another definition; other databases are not asked for it."""
+    run(database_url, "CREATE TABLE one (a int); CREATE TABLE two (a int); CREATE VIEW v AS SELECT a FROM one")
+    database, other, each = sources.add(database_url), sources.add(url), Followed()
+    each.tables(other, None, None, tables("v1"))
+    assert each.tables(database, None, None, tables("v")) == tables("public.v, public.one")
+    run(database_url, "CREATE OR REPLACE VIEW v AS SELECT a FROM two")
+    assert each.tables(database, None, None, tables("v")) == tables("public.v, public.one")
+    each.forget(database.id)
+    assert each.tables(database, None, None, tables("v")) == tables("public.v, public.two")
+    each.tables(other, None, None, tables("v1"))
+    assert len(sources.connected) == 3
+
+
+def test_what_is_forgotten_meanwhile_is_not_remembered(sources: Sources, url: str) -> None:
+    """Intent: an answer that was given before the view changed does not outlive that."""
+    database, each = sources.add(url), Followed()
+    connection = database.get_raw_connection
+
+    @contextmanager
+    def forgetting(**place: Any) -> Iterator[Any]:
+        with connection(**place) as made:
+            yield made
+        each.forget(database.id)
+
+    database.get_raw_connection = forgetting
+    assert each.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
+    database.get_raw_connection = connection
+    each.tables(database, None, None, tables("v1"))
+    assert len(sources.connected) == 2
+
+
+def test_memory_is_bounded(sources: Sources, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: SQL that names ever new tables does not fill a process."""
+    monkeypatch.setattr(views, "_MOST", 5)
+    database, each = sources.add(url), Followed()
+    for number in range(10):
+        each.tables(database, None, None, tables(f"t{number}"))
+        assert len(each._known) <= 5
+    each.tables(database, None, None, tables("t9"))
+    assert len(sources.connected) == 10
+
+
+def test_a_source_that_is_away_costs_the_answer(sources: Sources, caplog: pytest.LogCaptureFixture) -> None:
+    """Intent: the chart is answered, carries the tag of any table, and the log says why without a password."""
+    database, each = sources.add("postgresql://somebody:hush@127.0.0.1:1/nothing"), Followed()
+    with caplog.at_level(logging.WARNING):
+        assert each.tables(database, None, None, tables("v1")) is None
+        assert each.tables(database, None, None, tables("v1")) is None
+        assert each.changed(database, tables("v1")) is None
+    assert sources.connected == [(None, None), (None, None)]  # remembered for a chart, but not for a change
+    (message,) = [record.getMessage() for record in caplog.records if record.name == "superset_ext.cache"]
+    assert "'source 1'" in message and "Connection refused" in message and "hush" not in message
+
+
+def test_a_slow_source_is_not_waited_for(
+    sources: Sources, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Intent: a chart waits three seconds at most, and the limit is that of one transaction."""
+    assert "'3000'" in views._LIMITS
+    monkeypatch.setattr(views, "_LIMITS", views._LIMITS.replace("3000", "200"))
+    monkeypatch.setattr(views, "_query", lambda: "SELECT pg_sleep(5)")
+    with caplog.at_level(logging.WARNING):
+        assert Followed().tables(sources.add(url), None, None, tables("v1")) is None
+    assert "statement timeout" in caplog.text
+
+
+def test_a_view_that_calls_a_function_costs_its_own_answer(sources: Sources, url: str) -> None:
+    """Intent: of charts on other tables that were asked with it, nothing is lost."""
+    database, each = sources.add(url), Followed()
+    assert each.tables(database, None, None, tables("opaque, v1")) is None
+    assert each.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
+    assert len(sources.connected) == 1
+
+
+def test_a_changed_partition_is_a_changed_table(sources: Sources, url: str, database_url: str) -> None:
+    """Intent: who loads a partition need not know what it is a part of; a view is no part of anything."""
+    each, database = Followed(), sources.add(url)
+    changed = each.changed(database, tables("sales_2026_1, public.other"))
+    assert changed == tables("public.sales_2026_1, public.sales_2026, public.sales, public.other")
+    assert each.changed(database, tables("staff, first, opaque")) == tables(
+        "public.staff, public.people, public.first, public.opaque"
+    )
+    run(database_url, "CREATE TABLE new (a int)", "CREATE TABLE whole (a int) PARTITION BY LIST (a)")
+    database = sources.add(database_url)
+    assert each.changed(database, tables("new")) == tables("public.new")
+    run(database_url, "ALTER TABLE whole ATTACH PARTITION new FOR VALUES IN (1)")
+    assert each.changed(database, tables("new")) == tables("public.new, public.whole")
+
+
+def test_a_table_that_is_gone_may_have_been_a_partition(sources: Sources, url: str, database_url: str) -> None:
+    """Intent: DROP TABLE of a partition takes rows from a table that nobody can name any more."""
+    each = Followed()
+    assert each.changed(sources.add(url), tables("public.dropped")) is None
+    database = sources.add(database_url)
+    assert each.changed(database, tables("public.dropped")) == tables("public.dropped")
+    run(database_url, "CREATE TABLE whole (a int); CREATE TABLE part () INHERITS (whole); DROP TABLE part")
+    assert each.changed(database, tables("part")) is None
+
+
+def test_other_engines_know_their_default_schema(sources: Sources, tmp_path: Path) -> None:
+    """Intent: `orders` and `main.orders` are one tag, whoever writes it, and views are left alone."""
+    database, each = sources.add(f"sqlite:///{tmp_path / 'source.db'}"), Followed()
+    asked = []
+    default = database.get_default_schema
+    database.get_default_schema = lambda catalog: asked.append(catalog) or default(catalog)
+    assert each.tables(database, None, None, tables("orders, s.x")) == tables("main.orders, s.x")
+    assert each.changed(database, tables("orders")) == tables("main.orders")
+    assert asked == [None]
+    assert each.tables(database, "aside", None, tables("orders")) == tables("aside.orders")
+    assert each.tables(database, None, "other", tables("s.x")) == tables("s.x")
+    assert asked == [None] and sources.connected == []
+    each.forget(database.id)
+    assert each.tables(database, None, None, tables("orders")) == tables("main.orders")
+    assert asked == [None, None]
+
+
+def test_a_default_schema_that_is_not_said_is_unknown(sources: Sources, tmp_path: Path) -> None:
+    """Intent: were it left out, an entry would carry another tag than the change that is told later."""
+    database, each = sources.add(f"sqlite:///{tmp_path / 'source.db'}"), Followed()
+
+    def fails(_catalog: str | None) -> str:
+        raise RuntimeError("hush")
+
+    database.get_default_schema = fails
+    assert each.tables(database, None, None, tables("orders")) is None
+    assert each.changed(database, tables("orders")) is None
+    assert each.tables(database, None, None, tables("s.orders")) == tables("s.orders")
+    database.get_default_schema = lambda _catalog: None
+    each.forget(database.id)
+    assert each.tables(database, None, None, tables("orders")) == tables("orders")
+
+
+@pytest.mark.parametrize("engine", ["redshift", "cockroachdb"])
+def test_relatives_of_postgresql_are_not_asked(sources: Sources, url: str, engine: str) -> None:
+    """Intent: their catalogs are others."""
+    database, known = sources.add(url), type(sources.add(url)).db_engine_spec
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(database), "db_engine_spec", property(lambda _self: SimpleNamespace(engine=engine)))
+        assert Followed().tables(database, "s", None, tables("v1")) == tables("s.v1")
+    assert type(database).db_engine_spec is known
+    assert sources.connected == []
+
+
+def test_a_database_that_is_not_well_set_does_not_raise(sources: Sources, url: str) -> None:
+    """Intent: nor does anything else that Superset may find wrong with it."""
+    database = sources.add(url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(database), "db_engine_spec", property(lambda _self: 1 / 0))
+        assert Followed().tables(database, None, None, tables("v1")) is None
+        assert Followed().changed(database, tables("v1")) is None

@@ -1,0 +1,506 @@
+"""Which tables SQL reads and writes, over the dialects that Superset knows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlglot.parser import Parser
+
+from superset_ext.cache.sql import LIMIT_BYTES, Written, read_tables, written_tables
+from superset_ext.cache.tags import Table
+
+FEW = settings(max_examples=150, deadline=None)
+PG, MY, SF, BQ, TR, MS, CH, LITE, ORA, DUCK, HIVE = (
+    "postgresql", "mysql", "snowflake", "bigquery", "trino", "mssql", "clickhouse", "sqlite", "oracle", "duckdb",
+    "hive",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quiet_parser() -> Iterator[None]:
+    """sqlglot warns of each statement that it keeps as text."""
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
+    yield
+    logging.getLogger("sqlglot").setLevel(logging.NOTSET)
+
+
+def tables(names: str) -> frozenset[Table]:
+    """`a, s.b` as tables."""
+    return frozenset(Table(*("." + each).rsplit(".", 2)[-2:]) for each in names.split(", ") if each)
+
+
+READ = [
+    # several statements, comments, nothing
+    (PG, "SELECT 1 FROM a; SELECT 2 FROM b", "a, b"),
+    (PG, "SELECT 1 FROM a;\n\n-- the last word\n", "a"),
+    (PG, "/* FROM x */ SELECT 1 -- FROM y\nFROM a", "a"),
+    (PG, "SELECT ' FROM x ' FROM a WHERE b = 'it''s; FROM y'", "a"),
+    (PG, "BEGIN; SET LOCAL statement_timeout = 5; SELECT 1 FROM a; COMMIT", "a"),
+    (BQ, "DECLARE x INT64 DEFAULT (SELECT max(y) FROM d.b); SELECT x FROM d.a", "d.a, d.b"),
+    (MY, "SET @x = (SELECT max(y) FROM b); SELECT @x FROM a", "a, b"),
+    (PG, "SET search_path = other; SELECT 1 FROM s.a", "s.a"),
+    (PG, "SET search_path = other; SELECT 1 FROM a", None),
+    (PG, 'SET "search_path" TO other; SELECT 1 FROM a', None),
+    (MY, "USE other; SELECT 1 FROM a", None),
+    (PG, "SELECT set_config('search_path', 'other', false); SELECT 1 FROM a", None),
+    (PG, "", None),
+    (PG, "-- nothing", None),
+    (PG, "SELECT 1", None),
+    (PG, "VALUES (1)", None),
+    (PG, "SELECT * FROM (VALUES (1)) v(x)", None),
+    (PG, "SELECT * FROM (VALUES (1)) v(x) JOIN a USING (x)", "a"),
+    # where a query may stand
+    (PG, "SELECT (SELECT max(x) FROM b) FROM a", "a, b"),
+    (PG, "SELECT 1 FROM a WHERE x IN (SELECT x FROM b) AND EXISTS (SELECT FROM c)", "a, b, c"),
+    (PG, "SELECT 1 FROM a GROUP BY x HAVING max(y) > (SELECT 1 FROM b) ORDER BY (SELECT 1 FROM c)", "a, b, c"),
+    (PG, "SELECT 1 FROM a LIMIT (SELECT count(*) FROM b)", "a, b"),
+    (PG, "SELECT ARRAY(SELECT x FROM b) FROM a WHERE y = ALL (SELECT y FROM c)", "a, b, c"),
+    (PG, "SELECT 1 FROM a, LATERAL (SELECT 1 FROM b WHERE b.x = a.x) c", "a, b"),
+    (PG, "SELECT 1 FROM a UNION SELECT 1 FROM b EXCEPT SELECT 1 FROM c INTERSECT SELECT 1 FROM d", "a, b, c, d"),
+    (PG, "SELECT 1 FROM (a JOIN b USING (x)) LEFT JOIN (c CROSS JOIN d) ON true", "a, b, c, d"),
+    (PG, "SELECT sum(x) FILTER (WHERE y IN (SELECT y FROM b)) OVER (PARTITION BY z) FROM a", "a, b"),
+    (PG, "SELECT CASE WHEN x THEN (SELECT 1 FROM b) END FROM a, c", "a, b, c"),
+    (PG, "SELECT 1 FROM ONLY a TABLESAMPLE BERNOULLI (10)", "a"),
+    (PG, "SELECT 1 FROM a * JOIN b AS c (x) ON true FOR UPDATE OF c", "a, b"),
+    (SF, "SELECT * FROM a PIVOT (SUM(x) FOR q IN ('x', 'y'))", "a"),
+    (SF, "SELECT * FROM a.b.c AT (OFFSET => -60), LATERAL FLATTEN(input => c.x) f", "b.c"),
+    (SF, "SELECT * FROM a, TABLE(FLATTEN(input => a.x)) f", "a"),
+    (MS, "SELECT TOP 5 x FROM [my schema].[a b] WITH (NOLOCK)", "my schema.a b"),
+    (MS, "SELECT 1 FROM a CROSS APPLY OPENJSON(a.j) WITH (x int) j", "a"),
+    (CH, "SELECT 1 FROM a FINAL SAMPLE 0.1 ARRAY JOIN arr AS x PREWHERE y IN (SELECT y FROM b)", "a, b"),
+    (HIVE, "SELECT 1 FROM a LATERAL VIEW explode(x) y AS z", "a"),
+    (DUCK, "FROM a SELECT x", "a"),
+    # names
+    (PG, 'SELECT 1 FROM "My Table", "S"."T", public.a', "my table, s.t, public.a"),
+    (TR, "SELECT 1 FROM cat.sch.a JOIN sch.b ON true", "sch.a, sch.b"),
+    (TR, 'SELECT 1 FROM cat.sch."a$partitions"', "sch.a, sch.a$partitions"),
+    (BQ, "SELECT 1 FROM `p-q.d.a` JOIN p-q.d.b USING (x) JOIN `d`.`c` USING (x)", "d.a, d.b, d.c"),
+    (BQ, "SELECT 1 FROM d.a, UNNEST(a.x) AS y", "d.a"),
+    (BQ, "SELECT 1 FROM d.a AS t, t.items", "d.a"),
+    (BQ, "SELECT 1 FROM `p.d.events_*`", None),
+    (MS, "SELECT 1 FROM srv.db.dbo.a", "dbo.a"),
+    (MS, "SELECT 1 FROM db..a", None),
+    (SF, "SELECT 1 FROM db..a", None),
+    (MS, "SELECT 1 FROM @rows", None),
+    (SF, "SELECT 1 FROM @stage/x", None),
+    (SF, "SELECT 1 FROM IDENTIFIER('a')", None),
+    (SF, "SELECT 1 FROM TABLE('a')", None),
+    (CH, "SELECT 1 FROM {t:Identifier}", None),
+    (LITE, "SELECT 1 FROM [a] JOIN main.b JOIN 'c'", "a, main.b, c"),
+    (MY, "SELECT 1 FROM `a b` PARTITION (p0)", "a b"),
+    (ORA, "SELECT 1 FROM a@remote, b PARTITION (p1)", "a@remote, b"),
+    # a table without FROM
+    (PG, "TABLE foo", "foo"),
+    (PG, 'TABLE s."Foo" ORDER BY 1 LIMIT 3', "s.foo"),
+    (PG, "WITH x AS (TABLE foo) SELECT 1 FROM x, (TABLE ONLY bar) y WHERE z IN (TABLE baz)", "foo, bar, baz"),
+    (MY, "SELECT 1 FROM a UNION ALL TABLE b", "a, b"),
+    (CH, "SELECT table, table AS t FROM system.parts WHERE id IN b AND (x, y) NOT IN d.c", "system.parts, b, d.c"),
+    (CH, "SELECT 1 FROM a WHERE id IN (b)", "a, b"),
+    (CH, "WITH b AS (SELECT 1 AS x) SELECT 1 FROM a WHERE id IN b", "a"),
+    (CH, "SELECT 1 FROM a WHERE id IN (1, 2) AND x IN tuple(1)", "a"),
+    # sources that are no tables
+    (PG, "SELECT 1 FROM generate_series(1, 2) g", None),
+    (PG, "SELECT 1 FROM generate_series(1, 2) g LEFT JOIN a ON g = a.x", "a"),
+    (PG, "SELECT 1 FROM f()", None),
+    (PG, "SELECT 1 FROM a, f(a.x)", None),
+    (PG, "SELECT 1 FROM a, LATERAL s.f(a.x) y", None),
+    (PG, "SELECT 1 FROM a, s.unnest(a.x)", None),
+    (PG, "SELECT 1 FROM ROWS FROM (f(1), g(2)) x, a", None),
+    (PG, "SELECT 1 FROM a, unnest(a.x) y, jsonb_to_recordset(a.z) AS r(b int)", "a"),
+    (LITE, "SELECT 1 FROM a, json_each(a.x)", "a"),
+    (PG, "SELECT 1 FROM a, explode(a.x) y", None),
+    (PG, "SELECT 1 FROM a, string_split(a.x, ',') y", None),
+    ("databricks", "SELECT 1 FROM a LATERAL VIEW posexplode(x) y AS p, z", "a"),
+    (SF, "SELECT 1 FROM a, TABLE(my_function(1))", None),
+    (TR, "SELECT 1 FROM a, TABLE(system.query(query => 'select 1'))", None),
+    (MS, "SELECT 1 FROM a CROSS APPLY dbo.f(a.x) y", None),
+    (MS, "SELECT 1 FROM OPENQUERY(srv, 'select 1 from a')", None),
+    (BQ, "SELECT 1 FROM ML.PREDICT(MODEL d.m, TABLE d.a)", None),
+    (BQ, "SELECT 1 FROM EXTERNAL_QUERY('c', 'SELECT 1 FROM a')", None),
+    (CH, "SELECT 1 FROM merge('db', '^a')", None),
+    (CH, "SELECT 1 FROM remote('host', d.a)", None),
+    (ORA, "SELECT 1 FROM TABLE(f(1)), a", None),
+    (LITE, "SELECT 1 FROM a WHERE x IN f(1)", None),
+    # functions that read by a name in a string, and those that somebody made in a schema
+    (CH, "SELECT dictGet('d.x', 'y', id) FROM a", None),
+    (PG, "SELECT query_to_xml('SELECT 1 FROM b', true, true, '') FROM a", None),
+    (MS, "SELECT dbo.f(x) FROM a", None),
+    (PG, "SELECT pg_catalog.now() FROM a", "a"),
+    (BQ, "SELECT SAFE.SUBSTR(x, 1), NET.HOST(y) FROM d.a", "d.a"),
+    # CTEs: names and where they are known
+    (PG, "WITH x AS (SELECT 1 FROM a) SELECT 1 FROM x", "a"),
+    (PG, "WITH a AS (SELECT 1 FROM a) SELECT 1 FROM a", "a"),
+    (PG, "WITH a AS (SELECT 1) SELECT 1 FROM a", None),
+    (PG, "WITH a AS (SELECT 1) SELECT 1 FROM s.a", "s.a"),
+    (PG, "WITH x AS (SELECT 1 FROM y), y AS (SELECT 1 FROM x) SELECT 1 FROM y", "y"),
+    (PG, "WITH x AS (SELECT 1 FROM a), y AS (SELECT 1 FROM x) SELECT 1 FROM y", "a"),
+    (PG, "SELECT 1 FROM (WITH x AS (SELECT 1 FROM a) SELECT 1 FROM x) q, x", "a, x"),
+    (PG, "(WITH x AS (SELECT 1 FROM a) SELECT 1 FROM x) UNION ALL SELECT 1 FROM x", "a, x"),
+    (PG, "WITH x AS (SELECT 1 FROM a) SELECT 1 FROM x UNION ALL SELECT 1 FROM x", "a"),
+    (PG, "WITH x AS (WITH y AS (SELECT 1 FROM a) SELECT 1 FROM y) SELECT 1 FROM x, y", "a, y"),
+    (
+        PG,
+        "WITH x AS (SELECT 1 FROM a) SELECT 1 FROM b WHERE z IN (WITH w AS (SELECT 1 FROM x) SELECT 1 FROM w)",
+        "a, b",
+    ),
+    (PG, "WITH RECURSIVE r AS (SELECT 1 FROM a UNION ALL SELECT 1 FROM r, b) SELECT 1 FROM r", "a, b"),
+    (PG, "WITH RECURSIVE r AS (SELECT 1 FROM r UNION ALL SELECT 1 FROM r) SELECT 1 FROM r", "r"),
+    (PG, 'WITH "Orders" AS (SELECT 1) SELECT 1 FROM orders', "orders"),
+    (PG, 'WITH orders AS (SELECT 1) SELECT 1 FROM "Orders"', "orders"),
+    (PG, 'WITH "Orders" AS (SELECT 1 FROM a) SELECT 1 FROM "Orders"', "a"),
+    (PG, "WITH Orders AS (SELECT 1 FROM a) SELECT 1 FROM oRDERS", "a"),
+    (CH, "WITH Orders AS (SELECT 1 FROM a) SELECT 1 FROM orders", "a, orders"),
+    (CH, "WITH (SELECT max(x) FROM b) AS a SELECT a FROM a", "a, b"),
+    (MS, "WITH x AS (SELECT 1 AS y FROM a) SELECT TOP 3 y FROM x", "a"),
+    (PG, "WITH x AS (DELETE FROM a RETURNING *) SELECT 1 FROM x, b", "a, b"),
+    # sqlglot forgets the outer of two WITHs, or the inner one
+    (PG, "WITH x AS (SELECT 1) (WITH y AS (SELECT 1 FROM a) SELECT 1 FROM y, b)", None),
+    (DUCK, "WITH x AS (SELECT 1) (WITH y AS (FROM a) FROM y, b)", None),
+    (MY, "WITH x AS (DESCRIBE b) SELECT 1 FROM x, a", None),
+    # what writing statements read
+    (PG, "INSERT INTO t SELECT 1 FROM a", "a"),
+    (PG, "WITH x AS (SELECT 1 FROM a) INSERT INTO t (y) SELECT 1 FROM x, b", "a, b"),
+    (PG, "CREATE TABLE t AS SELECT 1 FROM a", "a"),
+    (PG, "CREATE TABLE t AS TABLE a", "a"),
+    (PG, "CREATE MATERIALIZED VIEW t AS SELECT 1 FROM a", "a"),
+    (PG, "SELECT x INTO t FROM a", "a"),
+    (PG, "CREATE TEMP TABLE t AS SELECT 1 FROM a; SELECT 1 FROM t", "a, t"),
+    (PG, "WITH a AS (SELECT 1 FROM b) UPDATE a SET x = 1 FROM c", "a, b, c"),
+    (PG, "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1 FROM a'; SELECT 1 FROM b", None),
+    # what is not understood
+    (PG, "SELECT 1 FROM", None),
+    (PG, "anything at all", None),
+    (PG, "EXPLAIN SELECT 1 FROM a", None),
+    (PG, "CALL f(); SELECT 1 FROM a", None),
+    (PG, "SELECT 1 FROM a; SHOW x", None),
+    (PG, "SELECT 1 FROM {{ x }}", None),
+    (PG, "SELECT 1 FROM a, TABLE b", None),
+    (PG, 'SELECT 1 FROM U&"d\\0061ta"', None),
+    (MY, "SELECT 5--1 FROM a\nUNION SELECT 1 FROM b", None),
+    (MY, "SELECT 1 FROM a -- 1 FROM x\nUNION SELECT 1 FROM b", "a, b"),
+    (MY, "SELECT 1 FROM a /*! UNION SELECT 1 FROM b */", None),
+    (BQ, "FROM d.a |> JOIN d.b USING (x) |> WHERE y > 1", None),
+    ("kustokql", "StormEvents | take 5", None),
+    ("elasticsearch", "SELECT 1 FROM a", None),
+    ("no such engine", "SELECT 1 FROM a", None),
+]
+
+
+@pytest.mark.parametrize(("engine", "sql", "expected"), READ, ids=[f"{case[0]}: {case[1][:60]}" for case in READ])
+def test_the_tables_that_are_read(engine: str, sql: str, expected: str | None) -> None:
+    """Intent: no table is left out, CTEs are none, and what cannot be known is not guessed."""
+    assert read_tables(sql, engine) == (None if expected is None else tables(expected))
+
+
+WRITTEN = [
+    # rows
+    (PG, "INSERT INTO s.a (x) SELECT x FROM b", "s.a", False),
+    (PG, "INSERT INTO a AS t VALUES (1) ON CONFLICT DO NOTHING RETURNING *", "a", False),
+    (PG, "UPDATE ONLY a AS t SET x = 1 FROM b WHERE t.x = b.x", "a", False),
+    (PG, "DELETE FROM a USING b WHERE a.x = b.x", "a", False),
+    (PG, "MERGE INTO a AS t USING b ON t.x = b.x WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT (x) VALUES (1)",
+     "a", False),
+    (BQ, "MERGE d.a T USING d.b S ON T.x = S.x WHEN NOT MATCHED THEN INSERT ROW", "d.a", False),
+    (PG, "TRUNCATE a, ONLY s.b RESTART IDENTITY", "a, s.b", False),
+    (PG, "TRUNCATE a CASCADE", None, False),
+    (PG, "COPY s.a (x) FROM '/tmp/x'", "s.a", False),
+    (PG, "COPY a TO '/tmp/x'", "", False),
+    (PG, "WITH x AS (DELETE FROM a RETURNING *), y AS (UPDATE b SET z = 1) SELECT 1 FROM x", "a, b", False),
+    (PG, "WITH x AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT * FROM x", "a, b", False),
+    (PG, "REFRESH MATERIALIZED VIEW CONCURRENTLY s.\"M\" WITH DATA", "s.m", False),
+    (PG, "EXPLAIN ANALYZE INSERT INTO a SELECT 1", "a", False),
+    (PG, "EXPLAIN (BUFFERS, ANALYZE) DELETE FROM a", "a", False),
+    (TR, "EXPLAIN ANALYZE VERBOSE INSERT INTO s.a SELECT 1", "s.a", False),
+    (MY, "REPLACE INTO `a b` VALUES (1)", "a b", False),
+    (MY, "INSERT IGNORE INTO a SET x = 1", "a", False),
+    (MY, "UPDATE a JOIN b ON a.x = b.x SET a.y = 1, b.y = 2", "a, b", False),
+    (MY, "DELETE t FROM a AS t JOIN b ON t.x = b.x", "a", False),
+    (MY, "DELETE a, b FROM a JOIN b USING (x)", "a, b", False),
+    (MY, "DELETE FROM a, b USING a JOIN b USING (x)", "a, b", False),
+    (MY, "LOAD DATA LOCAL INFILE '/tmp/x' INTO TABLE s.a FIELDS TERMINATED BY ','", "s.a", False),
+    (BQ, "LOAD DATA OVERWRITE `p.d.a` FROM FILES (format='CSV')", "d.a", False),
+    (MS, "UPDATE t SET x = 1 FROM dbo.a AS t JOIN b ON t.x = b.x", "dbo.a", False),
+    (MS, "DELETE t FROM dbo.a AS t JOIN (SELECT 1 AS x FROM b AS c) q ON t.x = q.x", "dbo.a", False),
+    (MS, "UPDATE a SET x = 1 FROM (SELECT 1 AS y FROM b AS a) q", "a", False),
+    (MS, "WITH c AS (SELECT * FROM dbo.a) DELETE FROM c", "c, dbo.a", False),
+    (MS, "DELETE a OUTPUT deleted.* INTO audit WHERE x = 1", "a, audit", False),
+    (MS, "BULK INSERT s.a FROM '/tmp/x'", "s.a", False),
+    (MS, "INSERT INTO @rows SELECT 1 FROM a", "", False),
+    (SF, "COPY INTO a FROM @stage", "a", False),
+    (SF, "COPY INTO @stage FROM a", "", False),
+    (SF, "INSERT ALL INTO a INTO b SELECT * FROM c", "a, b", False),
+    (SF, "BEGIN; INSERT INTO a VALUES (1); COMMIT", "a", False),
+    (ORA, "DELETE FROM (SELECT * FROM a) WHERE x = 1", "a", False),
+    (HIVE, "INSERT OVERWRITE TABLE a PARTITION (x=1) SELECT * FROM b", "a", False),
+    (CH, "ALTER TABLE a DELETE WHERE x = 1", "a", False),
+    (CH, "ALTER TABLE a MOVE PARTITION '2020' TO TABLE b", "a, b", False),
+    (CH, "EXCHANGE TABLES a AND s.b", "a, s.b", False),
+    (CH, "OPTIMIZE TABLE a FINAL", "a", False),
+    # shape
+    (PG, "CREATE TABLE s.a (x int)", "s.a", True),
+    (PG, "CREATE TABLE a AS SELECT 1 FROM b", "a", True),
+    (PG, "CREATE OR REPLACE VIEW a AS SELECT 1 FROM b", "a", True),
+    (PG, "CREATE MATERIALIZED VIEW a AS SELECT 1 FROM b", "a", True),
+    (PG, "SELECT x INTO a FROM b", "a", True),
+    (MS, "SELECT x INTO s.a FROM b", "s.a", True),
+    (SF, "CREATE OR REPLACE TABLE a CLONE b", "a", True),
+    (PG, 'DROP TABLE IF EXISTS "A b", s.c CASCADE', "a b, s.c", True),
+    (PG, "DROP MATERIALIZED VIEW /* it */ a -- is old", "a", True),
+    (MS, "DROP TABLE [a b], [s].[c]", "a b, s.c", True),
+    (BQ, "DROP TABLE `p-q.d.a`", "d.a", True),
+    (PG, "ALTER TABLE a ADD COLUMN x int, DROP COLUMN y", "a", True),
+    (PG, "ALTER TABLE a OWNER TO somebody", "a", True),
+    (PG, "ALTER TABLE a RENAME COLUMN x TO y", "a", True),
+    (PG, "ALTER TABLE a RENAME TO b", "a, b", True),
+    (PG, "ALTER TABLE IF EXISTS ONLY s.a RENAME TO b", "s.a, s.b, b", True),
+    (PG, "ALTER MATERIALIZED VIEW s.a SET SCHEMA t", "s.a, t.a", True),
+    (MY, "ALTER TABLE a RENAME AS s.b", "a, s.b", True),
+    (MY, "RENAME TABLE a TO b, s.c TO s.d", "a, b, s.c, s.d", True),
+    (ORA, "RENAME a TO b", "a, b", True),
+    (SF, "ALTER TABLE a SWAP WITH b", "a, b", False),
+    (PG, "ALTER TABLE a ATTACH PARTITION s.b FOR VALUES IN (1)", "a, s.b", False),
+    (MY, "ALTER TABLE a EXCHANGE PARTITION p WITH TABLE b", "a, b", False),
+    # several
+    (PG, "INSERT INTO a SELECT 1; SELECT 1 FROM x; DROP TABLE b", "a, b", True),
+    (PG, "SET search_path = other; DELETE FROM a", None, False),
+    (PG, "SET search_path = other; DELETE FROM s.a", "s.a", False),
+    (PG, "CREATE TEMP TABLE t AS SELECT 1 FROM a; INSERT INTO t SELECT 2; INSERT INTO b SELECT * FROM t", "b", False),
+    (PG, "CREATE TEMP TABLE t (x int); DROP TABLE t; INSERT INTO t SELECT 1", "t", False),
+    (PG, "SELECT temp t FROM a; INSERT INTO t SELECT 1", "t", False),
+    (MS, "SELECT x INTO #t FROM a; INSERT INTO #t VALUES (1); DROP TABLE #t", "", False),
+    # nothing
+    (PG, "SELECT f(x), nextval('s') FROM a FOR UPDATE", "", False),
+    (PG, "WITH x AS (SELECT 1) (WITH y AS (DELETE FROM a RETURNING 1) SELECT 1 FROM y)", None, False),
+    (PG, "TABLE a", "", False),
+    (PG, "", "", False),
+    *((PG, sql, "", False) for sql in (
+        "SET x = 1", "SET search_path TO a, b", "RESET ALL", "SHOW search_path", "BEGIN", "START TRANSACTION",
+        "BEGIN ISOLATION LEVEL SERIALIZABLE", "COMMIT", "ROLLBACK", "SAVEPOINT a", "RELEASE SAVEPOINT a",
+        "EXPLAIN DELETE FROM a", "VACUUM FULL a", "ANALYZE a", "GRANT DELETE ON a TO b", "REVOKE UPDATE ON a FROM b",
+        "COMMENT ON TABLE a IS 'x'", "LOCK TABLE a IN SHARE UPDATE EXCLUSIVE MODE", "CREATE UNIQUE INDEX i ON a (x)",
+        "DROP INDEX i", "REINDEX TABLE a", "LISTEN a", "NOTIFY a, 'b'", "CHECKPOINT", "DISCARD ALL",
+    )),
+    (MY, "DESCRIBE a", "", False),
+    (MY, "SHOW CREATE TABLE a", "", False),
+    (MY, "EXPLAIN ANALYZE SELECT 1 FROM a", "", False),
+    (MS, "USE db", "", False),
+    (MS, "SET NOCOUNT ON", "", False),
+    (SF, "USE WAREHOUSE x", "", False),
+    ("kustokql", "StormEvents | take 5", "", False),
+    ("elasticsearch", "SELECT 1 FROM a", "", False),
+    # anything may have been written
+    *((PG, sql, None, False) for sql in (
+        "CALL f()", "DO $$ BEGIN DELETE FROM a; END $$", "EXECUTE p(1)", "EXPLAIN ANALYZE EXECUTE p(1)",
+        "DROP SCHEMA s CASCADE", "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "ALTER SCHEMA a RENAME TO b", "IMPORT FOREIGN SCHEMA x FROM SERVER y INTO z", "anything at all", "DELETE FROM",
+        "COPY (DELETE FROM a RETURNING *) TO '/tmp/x'", "SELECT 1; CALL f()", "DELETE FROM a; anything at all",
+    )),
+    (MS, "EXEC sp_rename 'a', 'b'", None, False),
+    (MS, "INSERT INTO a EXEC p", None, False),
+    (MS, "SELECT 1 DELETE FROM a", None, False),
+    (MS, "SET NOCOUNT ON DELETE FROM a", None, False),
+    (MS, "ALTER TABLE a ADD x int DELETE FROM b", None, False),
+    (MS, "BEGIN DELETE FROM a END", None, False),
+    (MY, "DELETE QUICK FROM a", None, False),
+    (MY, "SELECT 1 /*! ; DELETE FROM a */", None, False),
+    (MY, "DROP DATABASE a", None, False),
+    (ORA, "BEGIN p; END;", None, False),
+    (ORA, "BEGIN DBMS_MVIEW.REFRESH('x'); END;", None, False),
+    (BQ, "BEGIN DELETE FROM d.a WHERE true; END", None, False),
+    (CH, "INSERT INTO FUNCTION remote('host', d.a) SELECT 1", None, False),
+    (CH, "SYSTEM RELOAD DICTIONARIES", None, False),
+    (CH, "TRUNCATE DATABASE d", None, False),
+    ("kustokql", ".drop table StormEvents", None, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("engine", "sql", "expected", "shape"), WRITTEN, ids=[f"{case[0]}: {case[1][:60]}" for case in WRITTEN]
+)
+def test_the_tables_that_are_written(engine: str, sql: str, expected: str | None, shape: bool) -> None:
+    """Intent: what somebody ran in SQL Lab drops what reads those tables, all where that cannot be told, else none."""
+    assert written_tables(sql, engine) == (None if expected is None else Written(tables(expected), shape))
+
+
+@pytest.mark.parametrize("size", [LIMIT_BYTES, LIMIT_BYTES + 1])
+def test_long_sql_is_not_parsed(size: int) -> None:
+    """Intent: 64 KB, in bytes, is the most that is worth the time."""
+    for letter, width in (("x", 1), ("é", 2)):
+        sql = "SELECT 1 FROM a".ljust(size - size % width)
+        sql = sql[:15] + " -- " + letter * ((size - 19) // width) + "\n" * ((size - 19) % width)
+        assert len(sql.encode()) == size
+        assert (read_tables(sql, PG) is None) == (size > LIMIT_BYTES)
+
+
+def test_a_thousand_selects_in_a_row() -> None:
+    """Intent: depth in the parser's tree is no depth of calls here."""
+    sql = " UNION ALL ".join(f"SELECT x FROM t{number}" for number in range(1000))
+    assert read_tables(sql, PG) == {Table("", f"t{number}") for number in range(1000)}
+
+
+def test_what_the_parser_drops_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: a clause that sqlglot reads and forgets, as it does with some WITHs, leaves no table out."""
+    having = Parser._parse_having
+    monkeypatch.setattr(Parser, "_parse_having", lambda self, *rest: having(self, *rest) and None)
+    assert read_tables("SELECT 1 FROM a GROUP BY x HAVING EXISTS (SELECT 1 FROM b)", PG) is None
+
+
+def test_too_deep_for_the_parser_is_unknown() -> None:
+    """Intent: a RecursionError is no failure of a chart."""
+    assert read_tables("SELECT * FROM (" * 2000 + "a" + ") x" * 2000, PG) is None
+
+
+@dataclass
+class Query:
+    """A query that was made up.
+
+    Attributes:
+        sql: its text.
+        tables: what it reads.
+        double: whether a WITH stands before a WITH.
+    """
+
+    sql: str
+    tables: set[str] = field(default_factory=set)
+    double: bool = False
+
+    def __add__(self, other: Query) -> Query:
+        return Query(f"{self.sql} {other.sql}", self.tables | other.tables, self.double or other.double)
+
+    def within(self, before: str, after: str) -> Query:
+        return Query(before + self.sql + after, self.tables, self.double)
+
+
+NAMES = ("orders", "users", "items")
+
+
+@dataclass
+class Maker:
+    """Makes queries over the tables `NAMES`, and of CTEs that may be called the same; all have one column, `a`."""
+
+    draw: st.DrawFn
+    recursion: bool = True
+
+    def chance(self) -> bool:
+        return bool(self.draw(st.integers(0, 2)) == 0)
+
+    def name(self) -> str:
+        return self.draw(st.sampled_from((*NAMES, "x")))
+
+    def source(self, known: frozenset[str], depth: int) -> Query:
+        """A name, a qualified name, or a query in parentheses."""
+        if depth and self.chance():
+            return self.query(known, depth - 1).within("(", ")")
+        name = self.draw(st.sampled_from((*NAMES, *sorted(known))))
+        if name in NAMES and self.chance():
+            return Query(f"public.{name}", {f"public.{name}"})
+        return Query(name, set() if name in known else {name})
+
+    def select(self, known: frozenset[str], depth: int) -> Query:
+        made = Query("SELECT q0.a")
+        made += Query("FROM") + self.source(known, depth).within("", " AS q0")
+        if self.chance():
+            made += self.source(known, depth).within("JOIN ", " AS q1 ON q0.a = q1.a")
+        if depth and self.chance():
+            kind = self.draw(st.sampled_from(("q0.a IN (", "EXISTS (", "q0.a < (SELECT max(q2.a) FROM (")))
+            made += self.query(known, depth - 1).within(f"WHERE {kind}", ") AS q2)" if "max" in kind else ")")
+        return made
+
+    def query(self, known: frozenset[str], depth: int) -> Query:
+        kind = self.draw(st.sampled_from(("select", "union", "with", "recursive"))) if depth else "select"
+        if kind == "union":
+            word = self.draw(st.sampled_from(("UNION ALL", "EXCEPT")))
+            left, right = (self.query(known, depth - 1).within("(", ")") for _ in range(2))
+            return left.within("", f" {word}") + right
+        if kind == "with":
+            return self.with_(known, depth)
+        return self.recursive(known, depth) if kind == "recursive" and self.recursion else self.select(known, depth)
+
+    def with_(self, known: frozenset[str], depth: int) -> Query:
+        ctes = []
+        for name in dict.fromkeys((self.name(), self.name())):
+            ctes.append(self.query(known, depth - 1).within(f"{name} AS (", ")"))
+            known |= {name}
+        body = self.query(known, depth - 1)
+        made = ctes[0] if len(ctes) == 1 else ctes[0].within("", ",") + ctes[1]
+        return self.headed(made.within("WITH ", ""), body)
+
+    def recursive(self, known: frozenset[str], depth: int) -> Query:
+        name = self.name()
+        first = Query("(SELECT q0.a FROM public.orders AS q0)", {"public.orders"})
+        step = self.source(known - {name}, 0) if known - {name} else Query("public.users", {"public.users"})
+        if step.sql == name:
+            step = Query(f"public.{name}", {f"public.{name}"})
+        step = step.within(f"(SELECT q0.a FROM {name} AS q0 JOIN ", " AS q1 ON q0.a = q1.a)")
+        made = (first.within("", " UNION ALL") + step).within(f"WITH RECURSIVE {name} AS (", ")")
+        return self.headed(made, self.query(known | {name}, depth - 1))
+
+    def headed(self, head: Query, body: Query) -> Query:
+        made = head + body
+        # `WITH … (WITH … SELECT …)` is what sqlglot loses a part of; PostgreSQL wants the parentheses.
+        return (head + body.within("(", ")")) if body.sql.startswith("WITH") else made
+
+    def whole(self) -> Query:
+        made = self.query(frozenset(), 3)
+        made.double = ") (WITH " in made.sql
+        return made
+
+
+@st.composite
+def queries(draw: st.DrawFn, recursion: bool = True) -> Query:
+    """Queries with every kind of scope in them."""
+    return Maker(draw, recursion).whole()
+
+
+@FEW
+@given(queries())
+def test_every_scope_is_seen(query: Query) -> None:
+    """Intent: what SQL means by a name is what is found, however WITH and subqueries are nested in each other."""
+    found = read_tables(query.sql, PG)
+    if query.double:
+        assert found is None or found >= tables(", ".join(query.tables))
+    else:
+        assert found == (tables(", ".join(query.tables)) or None)
+
+
+@FEW
+@given(queries(), st.sampled_from((MY, SF, BQ, TR, CH, LITE, DUCK, ORA, "redshift", "databricks", "base")))
+def test_no_dialect_loses_a_table(query: Query, engine: str) -> None:
+    """Intent: whatever a dialect makes of the text, an answer holds all tables."""
+    found = read_tables(query.sql, engine)
+    assert found is None or found >= tables(", ".join(query.tables))
+
+
+@FEW
+@given(queries(), st.data())
+def test_quotes_lose_no_table(query: Query, data: st.DataObject) -> None:
+    """Intent: a quoted name that looks like a CTE may be a table, and costs at most one too many."""
+    words = query.sql.split(" ")
+    for place, word in enumerate(words):
+        if word in NAMES and data.draw(st.booleans()):
+            words[place] = f'"{word}"'
+    found = read_tables(" ".join(words), PG)
+    assert found is None or found >= tables(", ".join(query.tables))
+
+
+SYNTAX = """
+SELECT FROM WITH AS ( ) , ; . * a b s INSERT INTO UPDATE SET DELETE MERGE USING ON WHEN THEN CREATE TABLE VIEW DROP
+ALTER RENAME TO REFRESH MATERIALIZED COPY LOAD DATA EXPLAIN ANALYZE BEGIN END VALUES UNION JOIN WHERE IN = 1 'x' " ` [
+] -- /* */ $$ @ # { } BY LATERAL RECURSIVE RETURNING OUTPUT IF EXISTS PARTITION |>
+"""
+WORDS = st.sampled_from(SYNTAX.split())
+ENGINES = st.sampled_from((PG, MY, SF, BQ, TR, MS, CH, LITE, ORA, DUCK, HIVE, "kustokql", "base", "nobody's"))
+
+
+@FEW
+@given(st.text(max_size=60) | st.lists(WORDS, max_size=12).map(" ".join), ENGINES)
+def test_nothing_raises(sql: str, engine: str) -> None:
+    """Intent: what cannot be understood is an answer too, for whatever somebody typed."""
+    read, written = read_tables(sql, engine), written_tables(sql, engine)
+    assert read is None or read
+    assert written is None or isinstance(written, Written)
