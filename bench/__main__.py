@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from importlib import import_module
 
-PARTS = ("codec", "captured", "reads", "freshness", "recorder", "faults", "planning", "warm_load", "warming")
+PARTS = (
+    "codec",
+    "captured",
+    "reads",
+    "freshness",
+    "recorder",
+    "faults",
+    "planning",
+    "warm_load",
+    "warming",
+    "watch",
+    "commits",
+)
 
 for name in PARTS:
     part = import_module(f"bench.{name}")

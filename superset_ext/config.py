@@ -18,15 +18,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from superset_ext import settings as _settings
 from superset_ext.errors import SettingsError
-from superset_ext.settings import Region, Settings, with_database
-
-_CONFIG_NAMES = {
-    Region.METADATA: "CACHE_CONFIG",
-    Region.CHART_DATA: "DATA_CACHE_CONFIG",
-    Region.FILTER_STATE: "FILTER_STATE_CACHE_CONFIG",
-    Region.EXPLORE_FORM_DATA: "EXPLORE_FORM_DATA_CACHE_CONFIG",
-    Region.THUMBNAILS: "THUMBNAIL_CACHE_CONFIG",
-}
+from superset_ext.settings import CONFIG_NAMES, Region, Settings, with_database
 
 
 def region_config(settings: Settings, region: Region) -> dict[str, Any]:
@@ -56,6 +48,7 @@ def celery_config(settings: Settings, own: Any) -> Any:
     """
     if own is None:
         return None  # Celery is switched off
+    from superset_ext.doctor import worker
     from superset_ext.freshness import tasks as freshness
     from superset_ext.monitor import tasks as monitor
     from superset_ext.warm import tasks as warm
@@ -66,7 +59,7 @@ def celery_config(settings: Settings, own: Any) -> Any:
     )
     imports, schedule, routes, queues, default = _celery_names(read)
     added = {
-        imports: (*read(imports, ()), freshness.__name__, monitor.__name__, warm.__name__),
+        imports: (*read(imports, ()), freshness.__name__, monitor.__name__, warm.__name__, worker.__name__),
         schedule: {
             **read(schedule, {}),
             **freshness.beat_schedule(settings),
@@ -130,7 +123,7 @@ def names(settings: Settings, own: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     from superset_ext.cache.region import RegionCache
 
-    found: dict[str, Any] = {name: region_config(settings, region) for region, name in _CONFIG_NAMES.items()}
+    found: dict[str, Any] = {name: region_config(settings, region) for region, name in CONFIG_NAMES.items()}
     found["RESULTS_BACKEND"] = RegionCache(Region.QUERY_RESULTS)
     found["FLASK_APP_MUTATOR"] = mutator(own.get("FLASK_APP_MUTATOR"))
     found["CELERY_CONFIG"] = celery_config(settings, own.get("CELERY_CONFIG", _stock("CELERY_CONFIG")))

@@ -159,14 +159,13 @@ class LogDatabase:
         return applied
 
     def _apply(self, path: Path) -> bool:
-        content = path.read_bytes()
-        checksum = hashlib.sha256(content).hexdigest()
+        checksum = _checksum(path)
         try:
             with self.transaction(SCHEMA_SECONDS) as cursor:
                 cursor.execute(_LOCK)
                 if _is_applied(cursor, path.name, checksum):
                     return False
-                cursor.execute(content.decode())
+                cursor.execute(path.read_text(encoding="utf-8"))
                 cursor.execute(
                     "INSERT INTO superset_ext.schema_version (file, checksum) VALUES (%s, %s)", (path.name, checksum)
                 )
@@ -176,6 +175,16 @@ class LogDatabase:
             raise SchemaError(f"{path.name} could not be applied: {error}") from None
         logger.info("superset_ext: applied %s", path.name)
         return True
+
+    def pending(self) -> list[str]:
+        """The files that are not applied yet.
+
+        Raises:
+            SchemaError: a file was changed after it was applied.
+            LogUnavailable: see `transaction`.
+        """
+        with self.transaction() as cursor:
+            return [path.name for path in self.schema_files() if not _is_applied(cursor, path.name, _checksum(path))]
 
     def close(self) -> None:
         """Close the connections; the next statement opens new ones."""
@@ -192,8 +201,12 @@ class LogDatabase:
         self._engine = None
 
 
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _is_applied(cursor: Any, name: str, checksum: str) -> bool:
-    """Whether a file is applied; called under the lock.
+    """Whether a file is applied.
 
     Raises:
         SchemaError: it is, with other content.

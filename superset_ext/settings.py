@@ -57,6 +57,16 @@ class Region(StrEnum):
     THUMBNAILS = "thumbnails"
 
 
+# What Superset calls them in its config; query_results is its RESULTS_BACKEND, which is an object.
+CONFIG_NAMES: Mapping[Region, str] = {
+    Region.METADATA: "CACHE_CONFIG",
+    Region.CHART_DATA: "DATA_CACHE_CONFIG",
+    Region.FILTER_STATE: "FILTER_STATE_CACHE_CONFIG",
+    Region.EXPLORE_FORM_DATA: "EXPLORE_FORM_DATA_CACHE_CONFIG",
+    Region.THUMBNAILS: "THUMBNAIL_CACHE_CONFIG",
+}
+
+
 def _redis_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in REDIS_SCHEMES:

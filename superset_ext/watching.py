@@ -70,7 +70,7 @@ def remove(database: str, tables: tuple[str, ...], everything: bool, as_json: bo
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(as_json: bool) -> None:
     """What is watched, whether its triggers are all there, and when it was last heard to have changed."""
-    rows = _clear(_rows)
+    rows = _clear(watches)
     if as_json:
         click.echo(json.dumps(rows, default=str, indent=2))
     elif rows:
@@ -234,7 +234,12 @@ def _forget(log: LogDatabase, number: int, names: Collection[Name]) -> None:
             cursor.execute(_FORGET, (number, *name))
 
 
-def _rows() -> list[dict[str, Any]]:
+def watches() -> list[dict[str, Any]]:
+    """Each watched table as `watch list` shows it; needs the app's context.
+
+    Raises:
+        LogUnavailable: see `LogDatabase.transaction`.
+    """
     return [row for number, names in wanted(_log()).items() for row in _of_database(_app(), number, names)]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from superset_ext.cache.rules import Subject, matching, usage_tag
 from superset_ext.cache.scope import Frame
 from superset_ext.cache.sql import read_tables
-from superset_ext.cache.tags import ALL, ANY, USAGE, Table, object_tag, table_tag, tables_tag
+from superset_ext.cache.tags import ALL, ANY, RULE, USAGE, Table, object_tag, table_tag, tables_tag
 from superset_ext.settings import Operation, Rule, Settings
 
 Follow = Callable[[Any, frozenset[Table]], "Collection[Table] | None"]
@@ -71,12 +71,12 @@ def _subject(frame: Frame | None, tables: Collection[Table] | None, sql: str) ->
 def _told(read: set[str], frame: Frame | None, rule: Rule | None) -> Depends:
     """The whole of the tags, which the outer query of this one carries too."""
     if frame is not None:
-        read |= {tag for tag in frame.tags if not tag.startswith(USAGE)} | _objects(frame)
+        read |= {tag for tag in frame.tags if not tag.startswith((USAGE, RULE))} | _objects(frame)
         frame.tags |= read
     if rule is not None and rule.invalidate_on is not None:
         read = {each for tag in read for each in for_operations(tag, rule.invalidate_on)}
-    usage = usage_tag(rule)
-    return Depends((ALL, *sorted(read - {ALL}), *([usage] if usage else [])), rule)
+    last = (f"{RULE}{rule.name}" if rule else None, usage_tag(rule))
+    return Depends((ALL, *sorted(read - {ALL}), *(tag for tag in last if tag)), rule)
 
 
 def _objects(frame: Frame) -> set[str]:

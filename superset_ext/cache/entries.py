@@ -89,7 +89,7 @@ class Entries:
             return Lifetime(passed_ms)
         found = depends(value, scope.current(), self._policy.settings)
         if found.rule is not None and not found.rule.cache:
-            return Lifetime(None)
+            return Lifetime(None, tags=found.tags)
         fresh_ms, grace_ms = lifetime(self._policy.settings, found.rule, passed_ms)
         return Lifetime(fresh_ms, grace_ms, found.tags, trial_ms(found.rule))
 

@@ -178,6 +178,15 @@ class RegionCache(BaseCache):
         except StoreUnavailable:
             return None
 
+    def server_skew(self) -> float | None:
+        """Seconds by which the server's clock is ahead of this machine's; `None` where it does not answer."""
+        before = time.time()
+        try:
+            at = self._store.clock().time_us / 1e6
+        except StoreUnavailable:
+            return None
+        return at - (before + time.time()) / 2
+
     @property
     def _store(self) -> Store:
         if self._opened is None:

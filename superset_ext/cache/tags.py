@@ -8,6 +8,7 @@
 | `tables:ID` | SQL whose tables cannot be known | any table of this database changed |
 | `table:ID:schema.name` | SQL that reads this table | this table changed |
 | `usage:HITS` | what goes early unless it is read so often | never |
+| `rule:NAME` | what follows this rule of the settings | never |
 | `dataset:ID`, `chart:ID`, `dashboard:ID`, `layer:ID` | what was asked of it | it was edited, or is to be dropped |
 """
 
@@ -17,6 +18,7 @@ import re
 from dataclasses import dataclass
 
 USAGE = "usage:"  # the number of reads follows; nobody stamps it
+RULE = "rule:"  # the rule's name follows; nobody stamps it
 ALL = "all"
 ANY = "any"
 _SPECIAL = re.compile(r"[%@.\s\x00-\x1f\x7f]")

@@ -18,6 +18,9 @@ from superset_ext.settings import Settings, current
 
 TICK = "superset_ext.freshness_tick"
 SECONDS = 5.0
+_BEAT = """
+INSERT INTO superset_ext.heartbeat (name) VALUES (%s) ON CONFLICT (name) DO UPDATE SET at = EXCLUDED.at
+"""
 
 
 def beat_schedule(_settings: Settings) -> dict[str, dict[str, Any]]:
@@ -39,6 +42,8 @@ def freshness_tick() -> None:
     if url is None:
         return
     with closing(LogDatabase(url)) as database:
+        with database.transaction() as cursor:
+            cursor.execute(_BEAT, (TICK,))
         tell_again(database, changed)
         if "probes" in settings.sources and settings.probes:
             run_due(database, settings.probes, _stamp)

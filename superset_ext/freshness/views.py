@@ -14,12 +14,11 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from superset_ext.cache.quiet import warn
 from superset_ext.cache.tags import Table
-from superset_ext.db import SQL
+from superset_ext.freshness.catalog import FOLLOW
 
 if TYPE_CHECKING:
     from superset.models.core import Database
@@ -40,7 +39,7 @@ class Relation(NamedTuple):
 
     Attributes:
         table: its real schema and name.
-        kind: `self`, `view`, `parent` or `function`; see `sql/queries/follow.sql`.
+        kind: `self`, `view`, `parent` or `function`; see `freshness.catalog`.
     """
 
     table: Table
@@ -100,15 +99,10 @@ def ask(connection: Any, tables: Collection[Table], parted: bool = False) -> Fou
 def _rows(connection: Any, parameters: Mapping[str, Any]) -> list[Any]:
     cursor = getattr(connection, "connection", connection).cursor()
     try:
-        cursor.execute(_query(), parameters)
+        cursor.execute(FOLLOW, parameters)
         return list(cursor.fetchall())
     finally:
         cursor.close()
-
-
-@cache
-def _query() -> str:
-    return (SQL / "queries" / "follow.sql").read_text(encoding="utf-8")
 
 
 def _depends(table: Table, found: Found, schema: str) -> _Tables:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import pytest
 
+from superset_ext.db import SQL
 from tests.freshness import READING, World, world
 from tests.serving import Client
 from tests.warming import rows, until
@@ -21,7 +25,7 @@ def orders(superset_stack: Any) -> Iterator[World]:
         path = f"{made.admin.base}/api/v1/database/{made.database}"
         assert made.admin.http.put(path, json={"allow_dml": True}).status_code == 200
         yield made
-        made.admin.http.put(path, json={"allow_dml": False})
+        made.admin.http.put(path, json={"allow_dml": False, "allow_file_upload": False})
 
 
 def warmed(orders: World) -> dict[str, Any]:
@@ -98,6 +102,41 @@ def test_sql_lab(orders: World, statement: str) -> None:
     answer = orders.admin.post("/api/v1/sqllab/execute/", json=body)
     assert answer.status_code == 200, answer.text
     assert_fresh(orders, before, 100)
+
+
+def test_sql_lab_asynchronously(orders: World) -> None:
+    """Intent: the same where a Celery worker runs it."""
+    path = f"{orders.admin.base}/api/v1/database/{orders.database}"
+    assert orders.admin.http.put(path, json={"allow_run_async": True}).status_code == 200
+    before = warmed(orders)
+    sql = f"UPDATE {orders.orders} SET amount = amount + 12 WHERE ctid = (SELECT min(ctid) FROM {orders.orders})"
+    body = {
+        "database_id": orders.database, "sql": sql, "schema": "public", "runAsync": True, "select_as_cta": False,
+        "client_id": orders.mark[:5] + str(time.time_ns())[-6:],
+    }  # fmt: skip
+    answer = orders.admin.post("/api/v1/sqllab/execute/", json=body)
+    assert answer.status_code == 202, answer.text
+    query = f"/api/v1/query/{answer.json()['query']['queryId']}"
+    until(lambda: orders.admin.get(query).json()["result"]["status"] == "success")
+    until(lambda: not orders.look("table")[0] or orders.look("table")[1] != before["table"], 5)
+    for name in READING[1:]:
+        assert not orders.look(name)[0], name
+    assert orders.look("table")[1] == before["table"] + 12
+    assert orders.look("other") == (True, before["other"])
+
+
+def test_an_upload(orders: World) -> None:
+    """Intent: rows of a file that somebody adds to a table."""
+    path = f"{orders.admin.base}/api/v1/database/{orders.database}"
+    extra = json.dumps({"schemas_allowed_for_file_upload": ["public"]})
+    assert orders.admin.http.put(path, json={"allow_file_upload": True, "extra": extra}).status_code == 200
+    before = warmed(orders)
+    answer = orders.admin.http.post(
+        f"{path}/upload/", files={"file": ("more.csv", b"amount\n13\n", "text/csv")},
+        data={"type": "csv", "table_name": orders.orders, "schema": "public", "already_exists": "append"},
+    )  # fmt: skip
+    assert answer.status_code == 201, answer.text
+    assert_fresh(orders, before, 13)
 
 
 def test_a_select_in_sql_lab_drops_nothing(orders: World) -> None:
@@ -247,3 +286,32 @@ def test_the_log_says_what_happened(orders: World) -> None:
     assert 0 < seconds < 30
     assert requests >= 5
     assert entries >= requests
+
+
+def test_what_a_change_did(orders: World) -> None:
+    """Intent: frequency, and hit ratio and response time before and after, of the datasets that show what changed."""
+    warmed(orders)
+    name = f"{orders.database}:public.{orders.orders}"
+    asked = """
+        SELECT sum(cache_hits) >= 1 AND sum(cache_misses) >= 1 FROM superset_ext.cache_performance_log
+        WHERE dataset_id = %s AND created_at > now() - interval '15 minutes'"""
+    until(lambda: rows(orders.stack, asked, (orders.datasets["table"],))[0][0])
+    assert webhook(orders, tables=[table(orders)]).status_code == 200
+    orders.look("table")
+    orders.look("table")
+
+    def found() -> dict[str, Any] | None:
+        query = (SQL / "queries" / "invalidation_impact.sql").read_text()
+        with closing(psycopg2.connect(orders.stack.database_url)) as connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            names = [column.name for column in cursor.description or ()]
+            told = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        told = [row for row in told if row["tables"] == [name] and row["source"] == "webhook"]
+        return told[0] if told and (told[0]["requests_after"] or 0) >= 2 else None
+
+    change = until(found)
+    assert change["requests_before"] > 0 and 0 < change["hit_ratio_before"] < 1
+    assert change["response_time_before"] > 0 and change["response_time_after"] > 0
+    assert change["hit_ratio_after"] <= 0.5 or change["requests_after"] > 2
+    often = rows(orders.stack, (SQL / "queries" / "invalidation_frequency.sql").read_text())
+    assert sum(row[2] for row in often if row[1] == "webhook") >= 1 and all(row[4] >= row[5] for row in often if row[4])

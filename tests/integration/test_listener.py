@@ -612,7 +612,7 @@ def test_two_listeners_both_tell(source: Any, session: Callable[[], Any], source
             caches.after(committed, seconds=5)
 
 
-WRITERS, COMMITS, TABLES, BOUND = 15, 20, 12, 2.0
+WRITERS, COMMITS, TABLES, BOUND = 20, 12, 12, 2.0
 
 
 class Writer(threading.Thread):

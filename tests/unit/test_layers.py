@@ -24,6 +24,7 @@ ORDER = [
     "install",
     "warming",
     "watching",
+    "doctor",
     "cli",
     "web",
 ]
@@ -36,6 +37,7 @@ ALLOWED_LATE = {
     ("config", "monitor"),
     ("config", "warm"),
     ("config", "cache"),
+    ("config", "doctor"),
 }
 
 

@@ -1,0 +1,1 @@
+"""`superset perf doctor`: the whole set-up, looked at by one who knows what goes wrong."""

@@ -1,0 +1,101 @@
+"""The caches that Superset really runs with, and their servers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from superset_ext.cache.node import ServerInfo
+from superset_ext.cache.topology import safe_url
+from superset_ext.doctor.finding import Finding
+from superset_ext.install import Package, regions
+from superset_ext.settings import CONFIG_NAMES, PREFIX, Region, Settings
+
+_NOTHING = ("null", "nullcache", "flask_caching.backends.nullcache", "flask_caching.backends.nullcache.nullcache")
+_IMPORT = "end superset_config.py with: from superset_ext.config import *"
+
+
+def check_kinds(app: Any, _package: Package) -> Iterator[Finding]:
+    """Each of Superset's caches is one of ours, or its own where that is asked for."""
+    ours = regions(app)
+    for region, name in {**CONFIG_NAMES, Region.QUERY_RESULTS: "RESULTS_BACKEND"}.items():
+        if str(region) not in ours:
+            yield _other(name, app.config.get(name))
+    yield Finding("caches", "fine", f"{len(ours)} of {len(Region)} caches are the package's")
+
+
+def _other(name: str, config: Any) -> Finding:
+    kind = str(config.get("CACHE_TYPE", "")) if isinstance(config, Mapping) else type(config).__name__
+    if config is None or kind.lower() in ("", *_NOTHING):
+        return Finding("caches", "error", f"{name} is Null: nothing is cached", _IMPORT)
+    if kind == "SupersetMetastoreCache":
+        return Finding("caches", "fine", f"{name} is Superset's own in the metadata database")
+    return Finding("caches", "warning", f"{name} is {kind}, which is neither counted nor invalidated", _IMPORT)
+
+
+def check_prefixes(app: Any, package: Package) -> Iterator[Finding]:
+    """No two caches could take each other's keys for their own; ours are kept apart by the settings."""
+    places: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name in map(Region, regions(app)):
+        places[_place(package.settings.region_url(name)), package.settings.region(name).prefix].append(name)
+    for title, config in app.config.items():
+        if isinstance(config, Mapping) and (url := _url(config)):
+            places[_place(url), str(config.get("CACHE_KEY_PREFIX", "flask_cache_"))].append(title)
+    for (_, prefix), names in places.items():
+        if len(names) > 1:
+            said = f"{' and '.join(sorted(names))} share a Redis database and the prefix {prefix!r}"
+            yield Finding("prefixes", "error", said, "give each a CACHE_KEY_PREFIX of its own")
+
+
+def _url(config: Mapping[str, Any]) -> str | None:
+    """Where Flask-Caching would store with this config, `None` where that is not Redis."""
+    if str(config.get("CACHE_TYPE", "")).lower() not in ("rediscache", "redis", "flask_caching.backends.rediscache"):
+        return None
+    host, port = config.get("CACHE_REDIS_HOST", "localhost"), config.get("CACHE_REDIS_PORT", 6379)
+    return str(config.get("CACHE_REDIS_URL") or f"redis://{host}:{port}/{config.get('CACHE_REDIS_DB', 0)}")
+
+
+def _place(url: str) -> str:
+    """Which database of which server, however it is written."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or 6379}/{parts.path.strip('/') or 0}"
+
+
+def check_servers(app: Any, package: Package) -> Iterator[Finding]:
+    """Each region reaches its server, whose policy keeps what has no timeout."""
+    seen: dict[str, ServerInfo | None] = {}
+    for name, cache in regions(app).items():
+        info = cache.server_info()
+        server = _server(package.settings, name)
+        if info is None:
+            fix = f"check {PREFIX}REDIS_URL or {PREFIX}{name.upper()}_URL, and that the server runs"
+            yield Finding("servers", "error", f"{name} does not reach {safe_url(server)}", fix)
+        elif server not in seen:
+            yield _policy(safe_url(server), info)
+            yield from _room(safe_url(server), info)
+        seen.setdefault(server, info)
+
+
+def _server(settings: Settings, region: str) -> str:
+    return urlsplit(settings.region_url(Region(region)))._replace(path="", query="").geturl()
+
+
+def _policy(server: str, info: ServerInfo) -> Finding:
+    limit = f"{info.used_memory / 2**20:.0f} of {info.maxmemory / 2**20:.0f} MiB" if info.maxmemory else "no limit"
+    if info.policy.startswith("volatile-"):
+        return Finding("servers", "fine", f"{server}: {info.policy}, {limit}")
+    fix = "set maxmemory-policy volatile-lru on that server"
+    if info.policy.startswith("allkeys-"):
+        said = f"{server} evicts by {info.policy}, so the marks of changes may go, and old answers come back"
+        return Finding("servers", "error", said, fix)
+    if not info.maxmemory:
+        return Finding("servers", "warning", f"{server} has no maxmemory", f"set maxmemory, and {fix}")
+    return Finding("servers", "warning", f"{server} is {info.policy}: when it is full, it takes nothing new", fix)
+
+
+def _room(server: str, info: ServerInfo) -> Iterator[Finding]:
+    if info.maxmemory and info.used_memory > 0.9 * info.maxmemory:
+        said = f"{server} uses {info.used_memory / info.maxmemory:.0%} of its memory"
+        yield Finding("servers", "warning", said, "raise maxmemory, or shorten timeouts")

@@ -1,0 +1,87 @@
+"""Rules that match nothing, probes that fail, watches that do not fire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from superset_ext.cache.tags import RULE
+from superset_ext.doctor.finding import Finding
+from superset_ext.freshness.probe import status
+from superset_ext.install import Package
+from superset_ext.settings import PREFIX, Rule
+from superset_ext.watching import watches
+
+_USED = """
+SELECT DISTINCT tag FROM superset_ext.cache_request, unnest(tags) AS tag WHERE tag LIKE 'rule:%%'
+"""
+_ASKED = "SELECT count(*) AS n FROM superset_ext.cache_request WHERE cardinality(tags) > 0"
+
+
+def check_rules(_app: Any, package: Package) -> Iterator[Finding]:
+    """Each rule names what is there, and has applied to something that was asked."""
+    settings, database = package.settings, package.database
+    if not settings.rules or database is None:
+        return
+    used, asked = {row["tag"] for row in database.rows(_USED)}, int(database.rows(_ASKED)[0]["n"])
+    for rule in settings.rules:
+        if missing := _missing(rule):
+            said = f"the rule {rule.name} matches nothing: {missing}"
+            yield Finding("rules", "error", said, f"correct it in {PREFIX}RULES, or leave it out")
+        elif f"{RULE}{rule.name}" in used:
+            yield Finding("rules", "fine", f"the rule {rule.name} is in use")
+        else:
+            said = f"the rule {rule.name} matches none of the {asked} requests that were asked in the last "
+            said += f"{settings.warm_registry_days} days"
+            fix = "see whether a rule above it matches first, or how its table or sql is written"
+            yield Finding("rules", "warning", said, fix)
+
+
+def _missing(rule: Rule) -> str | None:
+    """What a rule names and Superset does not have."""
+    from superset.connectors.sqla.models import SqlaTable
+    from superset.extensions import db
+    from superset.models.core import Database
+
+    if rule.database is not None:
+        known = db.session.query(Database.id).filter(Database.database_name == rule.database)
+        if known.first() is None:
+            return f"there is no database {rule.database!r}"
+    if isinstance(rule.dataset, int):
+        if db.session.query(SqlaTable.id).filter(SqlaTable.id == rule.dataset).first() is None:
+            return f"there is no dataset {rule.dataset}"
+    elif rule.dataset is not None and rule.dataset not in _dataset_names():
+        return f"there is no dataset {rule.dataset!r}"
+    return None
+
+
+def _dataset_names() -> set[str]:
+    from superset.connectors.sqla.models import SqlaTable
+    from superset.extensions import db
+
+    return {str(each.name) for each in db.session.query(SqlaTable)}
+
+
+def check_probes(_app: Any, package: Package) -> Iterator[Finding]:
+    """Each probe answers, and is asked in time."""
+    if package.database is None or "probes" not in package.settings.sources:
+        return
+    for row in status(package.database, package.settings.probes):
+        if row["problem"] is None:
+            yield Finding("probes", "fine", f"{row['probe']} answers")
+        else:
+            yield Finding("probes", "warning", f"{row['probe']}: {row['problem']}", f"see {PREFIX}PROBES")
+
+
+def check_watches(_app: Any, package: Package) -> Iterator[Finding]:
+    """Each watched table has its triggers, and somebody listens."""
+    if package.database is None:
+        return
+    for row in watches():
+        name = f"{row['database']}: {row['table']}"
+        if row["problem"]:
+            yield Finding("watches", "error", f"{name} {row['problem']}", "superset perf watch list says more")
+        elif row["listeners"] == 0:
+            yield Finding("watches", "error", f"{name} is watched and nobody listens", "start: superset perf listen")
+        else:
+            yield Finding("watches", "fine", f"{name} is watched")

@@ -1,0 +1,76 @@
+"""Celery's workers and beat."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from superset_ext.cache.region import RegionCache
+from superset_ext.doctor.finding import Finding
+from superset_ext.doctor.log import SKEW_SECONDS
+from superset_ext.doctor.worker import NAME, secret
+from superset_ext.freshness.tasks import TICK
+from superset_ext.install import Package
+from superset_ext.settings import Region
+from superset_ext.warm.service import QUEUE
+
+REPLY_SECONDS = 2.0
+SILENT_SECONDS = 30.0  # the tick comes every five
+_AGE = "SELECT extract(epoch FROM now() - at) AS age FROM superset_ext.heartbeat WHERE name = %s"
+_START = "start one: celery --app=superset.tasks.celery_app:app worker"
+
+
+def check_workers(app: Any, _package: Package) -> Iterator[Finding]:
+    """Workers answer, are set as this process is, and consume all queues."""
+    from superset.extensions import celery_app
+
+    replies = celery_app.control.broadcast(NAME, reply=True, timeout=REPLY_SECONDS) or []
+    reports: Mapping[str, Any] = {name: report for reply in replies for name, report in reply.items()}
+    if not reports:
+        said = f"no Celery worker answers within {REPLY_SECONDS:g} s"
+        yield Finding("workers", "error", said, f"check the broker's URL, or {_START}")
+        return
+    for name, report in sorted(reports.items()):
+        yield from _worker(app, name, report)
+    consumed = celery_app.control.inspect(timeout=REPLY_SECONDS).active_queues() or {}
+    queues = {each["name"] for said in consumed.values() for each in said}
+    if QUEUE not in queues:
+        fix = f"add {QUEUE} to a worker's -Q, or start one for it"
+        yield Finding("workers", "warning", f"nobody consumes {QUEUE}, so nothing is warmed", fix)
+    yield Finding("workers", "fine", f"{len(reports)} answer")
+
+
+def _worker(app: Any, name: str, report: Mapping[str, Any]) -> Iterator[Finding]:
+    if not report.get("switched_on"):
+        fix = "mount the same superset_config.py and set the same SUPERSET_EXT_… there"
+        yield Finding("workers", "error", f"{name} does not run the package", fix)
+        return
+    if report["secret"] != secret(app):
+        said = f"{name} has another SECRET_KEY, so it and the web server take each other's entries for forged"
+        yield Finding("workers", "error", said, "give both the same SECRET_KEY")
+    if isinstance(app.config.get("RESULTS_BACKEND"), RegionCache) and report["results"] != RegionCache.__name__:
+        said = f"{name} keeps SQL Lab's results in {report['results']}, where the web server does not look"
+        yield Finding("workers", "error", said, "give both the same RESULTS_BACKEND")
+    for region in report["unreached"]:
+        loses = ", so asynchronous queries fail" if region == Region.QUERY_RESULTS else ""
+        said = f"{name} does not reach the server of {region}{loses}"
+        yield Finding("workers", "error", said, "check that URL and the network from there")
+    skew = float(report["time"]) - time.time()
+    if abs(skew) > SKEW_SECONDS + REPLY_SECONDS:
+        said = f"the clock of {name} is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} this machine's"
+        yield Finding("clocks", "warning", said, "let both follow the same time server")
+
+
+def check_beat(_app: Any, package: Package) -> Iterator[Finding]:
+    """Celery beat sends, and somebody does what it sends."""
+    if package.database is None:
+        return
+    rows = package.database.rows(_AGE, (TICK,))
+    fix = "run one `celery … beat`, with a --schedule file that it may write, and a worker of its default queue"
+    if not rows:
+        yield Finding("beat", "error", "Celery beat has never run", fix)
+    elif float(rows[0]["age"]) > SILENT_SECONDS:
+        yield Finding("beat", "error", f"nothing of Celery beat has been done for {float(rows[0]['age']):.0f} s", fix)
+    else:
+        yield Finding("beat", "fine", f"last heard {float(rows[0]['age']):.0f} s ago")

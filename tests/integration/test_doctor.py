@@ -1,0 +1,196 @@
+"""`superset perf doctor`: nothing on a healthy stack, and each fault by name, caused one at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from superset_ext.db import LogDatabase
+from superset_ext.embedded.ports import free_port
+from superset_ext.embedded.postgres import Postgres
+from superset_ext.embedded.valkey import Valkey
+from superset_ext.freshness.tasks import TICK
+from tests.serving import Client
+from tests.stack import RunningStack
+from tests.warming import SUPERSET, rows, until
+
+pytestmark = pytest.mark.timeout(240)
+
+Found = list[tuple[str, str, str]]  # level, check, and what was said with its fix
+
+
+def doctor(stack: RunningStack, **env: str) -> tuple[int, Found]:
+    """What it finds, told by JSON; and its exit status."""
+    done = subprocess.run(
+        [SUPERSET, "perf", "doctor", "--json"], env={**os.environ, **stack.env, **env},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    start = re.search(r"^\[$", done.stdout, re.MULTILINE)
+    assert start, done.stdout[-500:] + done.stderr[-2000:]
+    found = json.loads(done.stdout[start.start() :])
+    return done.returncode, [(each["level"], each["check"], f"{each['said']}; {each['fix']}") for each in found]
+
+
+def wrong(found: Found) -> Found:
+    return [each for each in found if each[0] != "fine"]
+
+
+def assert_only(found: tuple[int, Found], level: str, check: str, pattern: str) -> None:
+    """Just this fault is found, however many lines it has, and an error is an exit status."""
+    status, lines = found
+    assert {(each[0], each[1]) for each in wrong(lines)} == {(level, check)}, wrong(lines)
+    assert any(re.search(pattern, each[2]) for each in wrong(lines)), wrong(lines)
+    assert status == (1 if level == "error" else 0)
+
+
+def test_a_healthy_stack(superset_stack: RunningStack) -> None:
+    """Intent: what works is said to, line by line, and nothing else; as people read it too."""
+    until(lambda: rows(superset_stack, "SELECT 1 FROM superset_ext.heartbeat"))
+    status, found = doctor(superset_stack)
+    assert (status, wrong(found)) == (0, [])
+    checks = {check for _, check, _ in found}
+    assert checks >= {"superset", "caches", "servers", "log", "clocks", "workers", "beat", "dashboards"}
+    done = subprocess.run(
+        [SUPERSET, "perf", "doctor"], env=superset_stack.env, capture_output=True, text=True, timeout=120, check=False
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("fine")]
+    assert len(lines) == len(found) and done.returncode == 0
+
+
+@pytest.fixture
+def closed() -> str:
+    """A Redis that is not there."""
+    return f"redis://127.0.0.1:{free_port()}/3"
+
+
+def test_a_region_without_a_server(superset_stack: RunningStack, closed: str) -> None:
+    found = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=closed)
+    assert_only(found, "error", "servers", r"chart_data does not reach redis://127\.0\.0\.1:\d+; check SUPERSET_EXT")
+
+
+@pytest.mark.parametrize(
+    ("policy", "level", "pattern"),
+    [
+        ("allkeys-lru", "error", "evicts by allkeys-lru, so the marks of changes may go"),
+        ("noeviction", "warning", "is noeviction: when it is full, it takes nothing new; set maxmemory-policy"),
+    ],
+)
+def test_a_policy(
+    superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey], policy: str, level: str, pattern: str
+) -> None:
+    server = fresh_valkey(args=["--maxmemory", "64mb", "--maxmemory-policy", policy])
+    found = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
+    assert_only(found, level, "servers", pattern)
+
+
+@contextmanager
+def configured(folder: Path, text: str) -> Iterator[dict[str, str]]:
+    """The drop-in config with some lines after it, as somebody might add them."""
+    path = folder / "superset_config_with_a_fault.py"
+    path.write_text(f"from superset_ext.config import *\n{text}")
+    yield {"SUPERSET_CONFIG_PATH": str(path)}
+
+
+@pytest.mark.parametrize(
+    ("lines", "level", "check", "pattern"),
+    [
+        ("DATA_CACHE_CONFIG = {'CACHE_TYPE': 'NullCache'}", "error", "caches",
+         "DATA_CACHE_CONFIG is Null: nothing is cached; end superset_config.py with"),
+        ("THUMBNAIL_CACHE_CONFIG = {'CACHE_TYPE': 'SimpleCache'}", "warning", "caches",
+         "THUMBNAIL_CACHE_CONFIG is SimpleCache, which is neither counted nor invalidated"),
+        ("import os; OWN = {'CACHE_TYPE': 'RedisCache', 'CACHE_KEY_PREFIX': 'chart_',"
+         " 'CACHE_REDIS_URL': os.environ['SUPERSET_EXT_REDIS_URL'] + '/3'}", "error", "prefixes",
+         "OWN and chart_data share a Redis database and the prefix 'chart_'"),
+        ("import os; SECRET_KEY = 'another ' * 8", "error", "workers", "has another SECRET_KEY"),
+    ],
+)  # fmt: skip
+def test_a_config(
+    superset_stack: RunningStack, tmp_path: Path, lines: str, level: str, check: str, pattern: str
+) -> None:
+    with configured(tmp_path, lines) as env:
+        assert_only(doctor(superset_stack, **env), level, check, pattern)
+
+
+def test_no_worker(superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey]) -> None:
+    found = doctor(superset_stack, SUPERSET_EXT_BROKER_URL=f"{fresh_valkey().url}/0")
+    assert_only(found, "error", "workers", r"no Celery worker answers within 2 s; check the broker's URL")
+
+
+def test_the_log(superset_stack: RunningStack, postgres: Postgres) -> None:
+    """Intent: tables that are missing, a beat that never ran or has stopped, and a role that may only read."""
+    url = postgres.create_database(f"doctor_{uuid.uuid4().hex[:8]}")
+    env = {"SUPERSET_EXT_LOG_DATABASE_URL": url, "SUPERSET_EXT_RECORDER": "false"}
+    status, found = doctor(superset_stack, **env)
+    assert status == 1 and ("error", "log") in {each[:2] for each in found}
+    assert any("not applied yet: 01_schema.sql" in each[2] and "superset perf upgrade" in each[2] for each in found)
+    with closing(LogDatabase(url)) as database:
+        database.apply_schema()
+    status, found = doctor(superset_stack, **env)
+    assert {each[:2] for each in wrong(found)} == {("warning", "log"), ("error", "beat")}
+    assert any("Celery beat has never run; run one" in each[2] for each in found)
+    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO superset_ext.heartbeat VALUES (%s, now() - interval '1 hour')", (TICK,))
+        role = f"reader_{uuid.uuid4().hex[:8]}"
+        cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA superset_ext TO {role};"
+                       f" GRANT SELECT ON ALL TABLES IN SCHEMA superset_ext TO {role}")  # fmt: skip
+    status, found = doctor(superset_stack, **env)
+    assert any(re.search(r"nothing of Celery beat has been done for 36\d\d s", each[2]) for each in found)
+    reading = re.sub(r"//[^@]*@", f"//{role}:x@", url)
+    status, found = doctor(superset_stack, **env | {"SUPERSET_EXT_LOG_DATABASE_URL": reading})
+    assert any("the log cannot be written; permission denied" in each[2] for each in found), wrong(found)
+
+
+def test_rules(superset_stack: RunningStack) -> None:
+    """Intent: a rule that names what is not there, and one that nothing has ever matched."""
+    rules = [
+        {"name": "gone", "dataset": "public.no_such_dataset", "timeout": 60},
+        {"name": "idle", "table": "public.no_such_table", "timeout": 60},
+    ]
+    status, found = doctor(superset_stack, SUPERSET_EXT_RULES=json.dumps(rules))
+    assert {each[:2] for each in wrong(found)} == {("error", "rules"), ("warning", "rules")} and status == 1
+    said = " ".join(each[2] for each in wrong(found))
+    assert "the rule gone matches nothing: there is no dataset 'public.no_such_dataset'" in said
+    assert re.search(r"the rule idle matches none of the \d+ requests that were asked in the last 30 days", said)
+
+
+def test_a_probe_that_was_never_asked(superset_stack: RunningStack) -> None:
+    probes = json.dumps([{"database": "examples", "table": "public.birth_names"}])
+    found = doctor(superset_stack, SUPERSET_EXT_PROBES=probes)
+    assert_only(found, "warning", "probes", "examples: public.birth_names: it was never asked; see that Celery beat")
+
+
+def test_a_watch_of_a_table_that_is_gone(superset_stack: RunningStack) -> None:
+    number = rows(superset_stack, "SELECT id FROM public.dbs WHERE database_name = 'examples'")[0][0]
+    rows(superset_stack, "INSERT INTO superset_ext.cache_watch VALUES (%s, 'public', 'gone')", (number,))
+    try:
+        assert_only(doctor(superset_stack), "error", "watches", "examples: public.gone is not watched on the source")
+    finally:
+        rows(superset_stack, "DELETE FROM superset_ext.cache_watch WHERE table_name = 'gone'")
+
+
+def test_a_dashboard_that_forces(superset_stack: RunningStack, tmp_path: Path) -> None:
+    """Intent: one that refreshes itself past the cache is named, unless Superset is told to use the cache for that."""
+    client = Client(superset_stack.url, superset_stack.user, superset_stack.password)
+    body = {"dashboard_title": "Wall", "json_metadata": json.dumps({"refresh_frequency": 10})}
+    number = client.post("/api/v1/dashboard/", json=body).json()["id"]
+    try:
+        pattern = "the dashboard 'Wall' asks the database anew every 10 s .*DASHBOARD_AUTO_REFRESH_MODE = \"fetch\""
+        assert_only(doctor(superset_stack), "warning", "dashboards", pattern)
+        with configured(tmp_path, "DASHBOARD_AUTO_REFRESH_MODE = 'fetch'") as env:
+            assert wrong(doctor(superset_stack, **env)[1]) == []
+    finally:
+        client.http.delete(f"{client.base}/api/v1/dashboard/{number}")
+
+
+def test_a_version_that_is_not_known(superset_stack: RunningStack, tmp_path: Path) -> None:
+    with configured(tmp_path, "from superset_ext import seams\nseams.SUPPORTED = ('9.9',)\n") as env:
+        assert_only(doctor(superset_stack, **env), "error", "superset", "use a release of the package")
