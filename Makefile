@@ -2,7 +2,7 @@
 #             PORT=8088  STATE_DIR=.state  EXAMPLES=1 (0 leaves the example dashboards out)
 # make down   stops the stack of STATE_DIR, or what is left of one
 # make env    export NAME=value lines of the stack that runs on STATE_DIR: eval "$(make env)"
-# make test   check, then all tests; PYTEST="-k words" chooses some
+# make test   check, then all tests in two processes; PYTEST="-k words" chooses some
 # make check  ruff and mypy
 # make bench  measures against stock
 # make lock   resolves requirements.txt and requirements-dev.txt again
@@ -33,7 +33,7 @@ down env:
 	@$(STACK) $@ --state-dir "$(STATE_DIR)"
 
 test: check
-	@$(RUN) pytest $(PYTEST)
+	@$(RUN) pytest --numprocesses 2 --dist loadgroup $(PYTEST)
 
 check: venv-dev
 	@$(RUN) ruff check

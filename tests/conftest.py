@@ -70,8 +70,13 @@ def superset_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
         up.end()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without a Chromium, browser tests are skipped, saying so; in CI that is an error."""
+    """Where tests are spread over several processes, one has the stack, and each file is run by one. Without a
+    Chromium, browser tests are skipped, saying so; in CI that is an error."""
+    for item in items:
+        shared = "superset_stack" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("stack" if shared else item.path.name))
     if any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
         return
     if os.environ.get("CI") == "true" and any(item.get_closest_marker("browser") for item in items):
