@@ -21,8 +21,8 @@ def secret(app: Any) -> str:
 
 
 @inspect_command(name=NAME)  # type: ignore[untyped-decorator]
-def superset_ext_report(_state: Any) -> dict[str, Any]:
-    """This worker's clock, the regions that it does not reach, and what it signs with."""
+def superset_ext_report(state: Any) -> dict[str, Any]:
+    """This worker's clock and queues, the regions that it does not reach, and what it signs with."""
     from superset.tasks.celery_app import flask_app
 
     from superset_ext.install import EXTENSION, regions
@@ -31,6 +31,7 @@ def superset_ext_report(_state: Any) -> dict[str, Any]:
         unreached = [name for name, cache in regions(flask_app).items() if cache.server_info() is None]
     return {
         "time": time.time(),
+        "queues": [queue.name for queue in state.consumer.task_consumer.queues],
         "unreached": unreached,
         "results": type(flask_app.config.get("RESULTS_BACKEND")).__name__,
         "secret": secret(flask_app),

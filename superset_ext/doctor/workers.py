@@ -33,9 +33,7 @@ def check_workers(app: Any, _package: Package) -> Iterator[Finding]:
         return
     for name, report in sorted(reports.items()):
         yield from _worker(app, name, report)
-    consumed = celery_app.control.inspect(timeout=REPLY_SECONDS).active_queues() or {}
-    queues = {each["name"] for said in consumed.values() for each in said}
-    if QUEUE not in queues:
+    if not any(QUEUE in report.get("queues", ()) for report in reports.values()):
         fix = f"add {QUEUE} to a worker's -Q, or start one for it"
         yield Finding("workers", "warning", f"nobody consumes {QUEUE}, so nothing is warmed", fix)
     yield Finding("workers", "fine", f"{len(reports)} answer")

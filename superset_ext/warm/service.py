@@ -86,7 +86,11 @@ def enqueue(celery: Celery, run_id: str, seconds: float = 0.0) -> None:
         WarmError: the broker takes no message.
     """
     try:
-        celery.send_task(TASK, args=[run_id], queue=QUEUE, retry=False, expires=3600, countdown=seconds or None)
+        # Its result is in our tables. To wait for Celery's would take a connection, and a lock that a collection of
+        # garbage may find held by its own thread.
+        celery.send_task(
+            TASK, args=[run_id], queue=QUEUE, retry=False, expires=3600, countdown=seconds or None, ignore_result=True
+        )
     except Exception as error:  # noqa: BLE001  (kombu raises what its transport does)
         reason = f"Celery's broker takes no message ({type(error).__name__}); check SUPERSET_EXT_BROKER_URL"
         raise WarmError(reason) from None

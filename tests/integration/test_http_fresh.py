@@ -312,6 +312,6 @@ def test_what_a_change_did(orders: World) -> None:
     change = until(found)
     assert change["requests_before"] > 0 and 0 < change["hit_ratio_before"] < 1
     assert change["response_time_before"] > 0 and change["response_time_after"] > 0
-    assert change["hit_ratio_after"] <= 0.5 or change["requests_after"] > 2
+    assert 0 < change["hit_ratio_after"] < 1
     often = rows(orders.stack, (SQL / "queries" / "invalidation_frequency.sql").read_text())
     assert sum(row[2] for row in often if row[1] == "webhook") >= 1 and all(row[4] >= row[5] for row in often if row[4])
