@@ -71,7 +71,8 @@ def test_each_part_has_a_unique_index_and_all_is_explained(database: LogDatabase
     """Intent: without the index PostgreSQL refuses to refresh while others read; each column says its unit."""
     parts = database.rows("SELECT matviewname AS name FROM pg_matviews WHERE schemaname = 'superset_ext'")
     indexed = database.rows(
-        "SELECT relname AS name FROM pg_index JOIN pg_class ON pg_class.oid = indrelid WHERE relkind = 'm' AND indisunique"
+        "SELECT relname AS name FROM pg_index JOIN pg_class ON pg_class.oid = indrelid"
+        " WHERE relkind = 'm' AND indisunique"
     )
     assert sorted(row["name"] for row in parts) == sorted(row["name"] for row in indexed)
     silent = database.rows(
