@@ -12,6 +12,7 @@ from celery.schedules import crontab
 
 from superset_ext.db import LogDatabase
 from superset_ext.errors import LogUnavailable, SettingsError
+from superset_ext.monitor import retention
 from superset_ext.monitor.recorder import Recorder
 from superset_ext.monitor.retention import Kept, maintain
 from superset_ext.monitor.tasks import MAINTAIN, beat_schedule
@@ -64,7 +65,7 @@ def test_partitions_are_made_ahead_and_dropped_when_old(database: LogDatabase) -
     for age in (29, 30, 31, 400):
         make(database, day - timedelta(days=age))
     done = maintain(database, SETTINGS)
-    assert done == Kept(2, (name(day - timedelta(days=400)), name(day - timedelta(days=31))))
+    assert done == Kept(4, (name(day - timedelta(days=400)), name(day - timedelta(days=31))))
     kept = [day + timedelta(days=n) for n in (-30, -29, 0, 1, 2, 3)]
     assert partitions(database) == [name(d) for d in kept]
     assert maintain(database, SETTINGS) == Kept(0, ())
@@ -87,7 +88,7 @@ def test_many_may_keep_the_log_at_once(database_url: str, database: LogDatabase)
     for thread in threads:
         thread.join()
     assert len(results) == 6
-    assert sum(r.created for r in results) == 2
+    assert sum(r.created for r in results) == 4
     assert [n for r in results for n in r.dropped] == [name(today() - timedelta(days=99))]
 
 
@@ -171,6 +172,53 @@ def test_the_servers_time_zone_changes_nothing(database_url: str, zone: str) -> 
     assert row["date"] == database.rows("SELECT CURRENT_DATE AS today")[0]["today"]
     assert (row["total_hits"], row["total_requests"]) == (1, 1)
     database.close()
+
+
+def test_what_grows_is_bounded(database: LogDatabase) -> None:
+    """Intent: what is as fine as raw rows goes after 30 days, rollups and what was told after 13 months; an alert
+    that lasts stays."""
+    kept = {
+        "cache_minute (minute)": 30, "cache_sample (region, server, at)": 30, "database_sample (database_id, at)": 30,
+        "query_fingerprint (fingerprint, sql, last_seen)": 30, "cache_hourly (cache_type, hour)": 396,
+        "cache_daily (cache_type, day)": 396, "query_hourly (source, hour)": 396, "query_daily (day)": 396,
+        "cache_tuning_log (subject, setting, new_value, created_at)": 396,
+    }  # fmt: skip
+    fixed = {"region": "r", "server": "s", "database_id": 1, "cache_type": "m", "source": "chart", "subject": "d",
+             "setting": "grace", "sql": "", "new_value": 1}  # fmt: skip
+    with database.transaction() as cursor:
+        for table, days in kept.items():
+            columns = table.partition("(")[2].rstrip(")").split(", ")
+            for age in (days - 2, days + 3):
+                at = datetime.now(UTC) - timedelta(days=age)
+                values = [fixed.get(column, f"f{age}" if column == "fingerprint" else at) for column in columns]
+                cursor.execute(f"INSERT INTO superset_ext.{table} VALUES %s", (tuple(values),))
+        cursor.execute(
+            "INSERT INTO superset_ext.performance_alert_rule (name, metric_type, threshold_value, comparison_operator,"
+            " window_minutes, severity) VALUES ('n', 'm', 1, '>', 1, 'info')"
+        )
+        for ended in (None, datetime.now(UTC) - timedelta(days=399), datetime.now(UTC) - timedelta(days=390)):
+            cursor.execute(
+                "INSERT INTO superset_ext.performance_alert (rule_id, subject, fired_at, resolved_at)"
+                " VALUES (1, %s, now() - interval '500 days', %s)",
+                (str(ended), ended),
+            )
+    maintain(database, SETTINGS)
+    left = {table: database.rows(f"SELECT count(*) AS n FROM {table.split()[0]}")[0]["n"] for table in kept}
+    assert left == dict.fromkeys(kept, 1)
+    assert database.rows("SELECT count(*) AS n FROM performance_alert") == [{"n": 2}]
+
+
+def test_statements_are_bounded_in_number(database: LogDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: people may write any number of statements in a month; those sent last are kept."""
+    monkeypatch.setattr(retention, "FINGERPRINTS", 10)
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO superset_ext.query_fingerprint (fingerprint, sql, last_seen)"
+            " SELECT n, '', now() - n * interval '1 hour' FROM generate_series(1, 30) AS n"
+        )
+    maintain(database, SETTINGS)
+    left = database.rows("SELECT count(*) AS n, max(fingerprint::int) AS last FROM query_fingerprint")
+    assert left == [{"n": 10, "last": 10}]
 
 
 def test_beat_runs_it_by_the_setting() -> None:
