@@ -22,7 +22,9 @@ from typing import Any
 
 from superset_ext.db import LogDatabase
 from superset_ext.errors import LogUnavailable
+from superset_ext.monitor import sqllab
 from superset_ext.monitor.fingerprint import Statement, Statements
+from superset_ext.monitor.recorder import Recorder
 from superset_ext.signals import Queried, queried
 
 logger = logging.getLogger(__name__)
@@ -37,12 +39,11 @@ _NAME = 100  # characters of an error's class
 _REFUSED = ("22", "23")
 
 TABLE = "query_performance_log"
+_BEGIN = "SELECT CAST(pg_current_xact_id() AS text), clock_timestamp()"
 # What became of the transaction of an earlier try. A number that is still to come is of another server's past.
 _FATE = """
-SELECT CASE WHEN CAST(%(xid)s AS xid8) < pg_snapshot_xmax(pg_current_snapshot())
-    THEN pg_xact_status(CAST(%(xid)s AS xid8)) END
+SELECT CASE WHEN CAST(%(xid)s AS xid8) < pg_current_xact_id() THEN pg_xact_status(CAST(%(xid)s AS xid8)) END
 """
-_BEGIN = "SELECT CAST(pg_current_xact_id() AS text), clock_timestamp()"
 _DAY = "SELECT superset_ext.create_day_partition(%s, %s)"
 # Once an hour will do for what was seen last; otherwise each flush would write each row anew.
 _STATEMENTS = """
@@ -176,14 +177,24 @@ class QueryLog:
         # Outside the transaction: it may take a while.
         statements = [self._statement(each) for each in batch.queries]
         with self._database.transaction() as cursor:
+            cursor.execute(_BEGIN)
+            xid, now = cursor.fetchone()
             if batch.xid is not None and _is_written(cursor, batch.xid):
                 return
-            cursor.execute(_BEGIN)
-            batch.xid, now = cursor.fetchone()
+            batch.xid = xid
             _insert(cursor, batch.queries, statements, now)
 
     def _statement(self, query: Queried) -> Statement | None:
         return self._statements.of(query.sql, query.engine, _id(query.database_id)) if query.sql else None
+
+
+def install(database: LogDatabase, recorder: Recorder) -> QueryLog:
+    """Log what charts and SQL Lab ask from now on; the recorder's thread writes it beside its counts."""
+    log = QueryLog(database, recorder.begin)
+    log.start()
+    sqllab.install()
+    recorder.beside.append(log.flush)
+    return log
 
 
 def _is_written(cursor: Any, xid: str) -> bool:
