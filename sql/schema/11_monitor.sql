@@ -384,7 +384,7 @@ CREATE TABLE IF NOT EXISTS superset_ext.view_refresh (
     rows bigint,
     error text,
     failed_since timestamptz,
-    past_at timestamptz
+    past text
 );
 
 COMMENT ON TABLE superset_ext.view_refresh IS 'One row a view: how its last refresh went.';
@@ -394,7 +394,7 @@ COMMENT ON COLUMN superset_ext.view_refresh.seconds IS 'Seconds that this took.'
 COMMENT ON COLUMN superset_ext.view_refresh.rows IS 'Rows that the view has.';
 COMMENT ON COLUMN superset_ext.view_refresh.error IS 'Why the last refresh failed; NULL where it did not.';
 COMMENT ON COLUMN superset_ext.view_refresh.failed_since IS 'Since when it fails; NULL where it does not.';
-COMMENT ON COLUMN superset_ext.view_refresh.past_at IS 'As of when the days before yesterday are, of a view that keeps them apart; NULL: to be made.';
+COMMENT ON COLUMN superset_ext.view_refresh.past IS 'What the days before yesterday were made from, of a view that keeps them apart; NULL: they are to be made anew.';
 
 CREATE TABLE IF NOT EXISTS superset_ext.performance_alert_rule (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
