@@ -120,7 +120,7 @@ class Asked:
     answers: tuple[Answer, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a frozen one takes a microsecond longer to make, on a request's path
 class Queried:
     """A query that was sent to a source database, however it ended.
 
