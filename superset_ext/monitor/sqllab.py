@@ -102,7 +102,7 @@ def _error(query: Any) -> str:
 
 
 def _channel() -> Channel:
-    """The worker runs SQL Lab's queries within a made-up request, so that only Celery knows."""
+    """The worker runs SQL Lab's queries within a made-up request, and the web process by calling the same task."""
     from celery import current_task
 
-    return "celery" if current_task else "web"
+    return "celery" if current_task and not current_task.request.called_directly else "web"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ import pytest
 
 from superset_ext.cache.scope import Scope
 from superset_ext.db import LogDatabase
+from superset_ext.embedded.postgres import Postgres
 from superset_ext.errors import LogUnavailable
 from superset_ext.monitor import queries
 from superset_ext.monitor.queries import MAX_SQL, QUEUE, QUEUE_CHARACTERS, QueryLog
 from superset_ext.signals import Queried, queried
+from tests import superset_app
 
 ROOT = Path(__file__).resolve().parents[2]
 SCOPE = Scope(channel="report", dataset_id=3, database_id=2, chart_id=4, dashboard_id=5, user_id=6)
@@ -285,6 +288,7 @@ from superset_ext.monitor.queries import QueryLog
 from superset_ext.monitor.recorder import Recorder
 from superset_ext.settings import load
 from superset_ext.signals import Queried, queried
+from tests import superset_app
 
 def ask(times):
     for _ in range(times):
@@ -318,3 +322,108 @@ def test_each_process_of_a_fork_writes_its_own_queries(database: LogDatabase, da
     assert done.returncode == 0, done.stderr
     rows = database.rows("SELECT count(*)::int AS n FROM query_performance_log GROUP BY pid ORDER BY 1")
     assert [row["n"] for row in rows] == [7, 10, 100]
+
+
+CHARTS = """
+import time
+from superset_ext import seams
+from superset_ext.cache.scope import Scope, framed
+from superset_ext.db import LogDatabase
+from superset_ext.monitor import queries
+from superset_ext.monitor.recorder import Recorder
+from superset_ext.settings import load
+
+assert seams.apply() == []
+database = LogDatabase(os.environ["LOG"])
+log = queries.install(database, Recorder(database, load({})))
+
+with framed(Scope(channel="web", dataset_id=3, chart_id=4, dashboard_id=5, user_id=6)):
+    source.get_df("SELECT generate_series(1, 7), pg_sleep(0.02), 'hush'")
+    with framed(Scope(channel="web", dataset_id=8, chart_id=9)):
+        source.get_df("SELECT 1")
+    try:
+        source.get_df("SELECT a FROM nothere WHERE b = 'hush'")
+    except Exception as error:
+        raised = type(error).__name__
+    else:
+        raise AssertionError("a table that is not there was read")
+source.get_df("SELECT 2", None, None, mutator=lambda df: df)
+"""
+SQLLAB = """
+from superset import sql_lab
+from superset.daos.query import QueryDAO
+from superset.utils.dates import now_as_float
+
+def asked(sql, **more):
+    values = {"status": "pending", "start_time": now_as_float(), "limit": 100} | more
+    query = Query(client_id=f"c{time.monotonic_ns() % 10**9}", database_id=source.id, sql=sql, **values)
+    db.session.add(query)
+    db.session.commit()
+    return query
+
+def run(sql, how=lambda *arguments: sql_lab.get_sql_results(*arguments)):
+    query = asked(sql)
+    how(query.id, sql)
+    db.session.refresh(query)
+    return query.status, query.error_message
+
+took = []
+took.append(run("CREATE TABLE orders AS SELECT 1 AS a; SELECT count(*) FROM generate_series(1, 500000), orders"))
+took.append(run("SELECT a FROM orders", lambda *arguments: sql_lab.get_sql_results.apply(args=arguments)))
+took.append(run("SELECT nothere FROM orders WHERE a = 4711"))
+source.allow_dml = False
+db.session.commit()
+took.append(run("DROP TABLE orders"))                     # refused before it is sent
+running = asked("SELECT 'hush'", status="running", executed_sql="SELECT 'hush' LIMIT 101")
+running.set_extra_json_key("early_cancel_query", True)
+db.session.commit()
+QueryDAO.stop_query(running.client_id)
+db.session.commit()
+unheard = asked("SELECT 'not committed'", status="running", executed_sql="SELECT 1")
+unheard.status, unheard.end_time = "success", now_as_float()
+db.session.flush()
+db.session.rollback()
+
+log.flush()
+rows = database.rows(
+    "SELECT q.*, f.sql FROM query_performance_log q LEFT JOIN query_fingerprint f USING (fingerprint)"
+    " ORDER BY q.created_at"
+)
+say({"rows": rows, "raised": raised, "took": took, "source": source.id})
+"""
+
+
+@pytest.fixture(scope="module")
+def said(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What a real Superset logged of a few charts and a few queries of SQL Lab."""
+    url = postgres.create_database(f"queries_{uuid.uuid4().hex[:8]}")
+    LogDatabase(url).apply_schema()
+    return superset_app.run(CHARTS + SQLLAB, url, url, tmp_path_factory.mktemp("superset"), LOG=url)
+
+
+def test_what_charts_ask_is_logged_with_who_asked(said: Any) -> None:
+    """Intent: Superset's own `get_df` tells each query once: what it took, its rows, its error's class and its chart;
+    a query that belongs to no chart too."""
+    slow, nested, failed, nobodys = (row for row in said["rows"] if row["source"] == "chart")
+    assert (slow["database_id"], slow["scope"]) == (said["source"], "web")
+    assert [slow[name] for name in ("dataset_id", "chart_id", "dashboard_id", "user_id")] == [3, 4, 5, 6]
+    assert (slow["rows"], slow["error"]) == (7, None)
+    assert 7 * 20 <= slow["duration_ms"] < 60_000
+    assert slow["sql"] == "SELECT generate_series(?), pg_sleep(?), ?"
+    assert (nested["dataset_id"], nested["chart_id"], nested["dashboard_id"]) == (8, 9, None)
+    assert (failed["error"], failed["rows"], failed["chart_id"]) == (said["raised"], None, 4)
+    assert failed["sql"] == "SELECT a FROM nothere WHERE b = ?"
+    assert (nobodys["chart_id"], nobodys["scope"], nobodys["rows"]) == (None, "cli", 1)
+
+
+def test_what_sql_lab_asks_is_logged_at_its_end(said: Any) -> None:
+    """Intent: SQL Lab's queries are told once, when they end, in web and in Celery, by Superset's class of the error;
+    what never was sent, or was rolled back, is not."""
+    assert [status for status, _ in said["took"]] == ["success", "success", "failed", "failed"], said["took"]
+    script, worker, failed, stopped = (row for row in said["rows"] if row["source"] == "sqllab")
+    assert script["sql"] == "CREATE TABLE orders AS SELECT ? AS a; SELECT count(*) FROM generate_series(?), orders"
+    assert (script["rows"], script["error"], script["scope"]) == (1, None, "web")
+    assert 20 <= script["duration_ms"] < 60_000
+    assert (worker["sql"], worker["scope"]) == ("SELECT a FROM orders", "celery")
+    assert (failed["error"], failed["rows"]) == ("COLUMN_DOES_NOT_EXIST_ERROR", None)
+    assert stopped["error"] == "STOPPED"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from sqlalchemy.engine import make_url
 
 from superset_ext.cache.region import RegionCache
 from superset_ext.db import LogDatabase
@@ -15,6 +19,7 @@ from superset_ext.monitor.recorder import Recorder
 from superset_ext.monitor.sampling import sample_regions
 from superset_ext.settings import Region, Settings, load
 from superset_ext.signals import Outcome
+from tests import superset_app
 from tests.regions import make_region
 
 ROWS = "SELECT * FROM cache_sample WHERE at = (SELECT max(at) FROM cache_sample)"
@@ -178,3 +183,66 @@ def test_a_server_that_is_away_costs_its_own_row(
     assert [row["shared"] for row in rows.values()] == [False, False]
     other.stop()
     assert list(sample(caches, **knobs)) == ["chart_data"]
+
+
+SOURCES = """
+import threading, time
+from superset_ext.db import LogDatabase
+from superset_ext.monitor import sampling, sources
+from superset_ext.settings import load
+
+log, settings = LogDatabase(os.environ["LOG"]), load({})
+
+def added(name, uri):
+    other = Database(database_name=name)
+    other.set_sqlalchemy_uri(uri)
+    db.session.add(other)
+    db.session.commit()
+    return other.id
+
+ids = {
+    "source": source.id,
+    "away": added("away", "postgresql+psycopg2://nobody:hush@127.0.0.1:1/none"),
+    "hangs": added("hangs", os.environ["HANGS"]),
+    "lite": added("lite", "sqlite://"),
+}
+import psycopg2
+others = [psycopg2.connect(os.environ["PLAIN"]) for _ in range(3)]
+others[0].cursor().execute("SELECT 1")  # idle in its transaction
+sleeper = threading.Thread(target=lambda: others[1].cursor().execute("SELECT pg_sleep(8)"))
+sleeper.start()
+before = sources.ask(app, [source.id])
+with log.transaction() as cursor:
+    for age, ms in ((15, 10_000), (40, 20_000), (75, 60_000), (200, 1_000)):
+        cursor.execute(
+            "INSERT INTO superset_ext.query_performance_log (created_at, host, pid, source, database_id, duration_ms)"
+            " VALUES (now() - make_interval(secs => %s), 'h', 1, 'chart', %s, %s)", (age, ids["lite"], ms),
+        )
+sources.CONNECT_SECONDS = 1
+started = time.monotonic()
+taken = sampling.sample_sources(app, log, settings)
+took = time.monotonic() - started
+say({"ids": ids, "taken": taken, "took": took, "rows": log.rows("SELECT * FROM database_sample"),
+     "idle": db.session.connection() is not None})
+sleeper.join()
+"""
+
+
+def test_each_source_says_how_busy_it_is(database: LogDatabase, database_url: str, tmp_path: Path) -> None:
+    """Intent: PostgreSQL is asked for its connections and running statements; of another source the log says the mean;
+    one that is away, and one that takes a connection and never says a word, cost their own row and a short time."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        hangs = f"postgresql+psycopg2://nobody:hush@127.0.0.1:{mute.getsockname()[1]}/none"
+        plain = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+        said = superset_app.run(
+            SOURCES, database_url, database_url, tmp_path, LOG=database_url, HANGS=hangs, PLAIN=plain
+        )
+    rows = {row["database_id"]: row for row in said["rows"]}
+    assert said["taken"] == len(rows) == 2
+    assert said["took"] < 8
+    source, lite = rows[said["ids"]["source"]], rows[said["ids"]["lite"]]
+    assert source["running"] == 1
+    assert source["connections"] >= 3
+    # 15 s ago: whole, as the last 10 s are left out; 40 s ago: whole; 75 s ago: over before the minute began.
+    assert lite["connections"] is None
+    assert lite["running"] == pytest.approx((10 + 20) / 60, abs=0.02)
