@@ -369,12 +369,14 @@ INSERT INTO superset_ext.rollup_state (name) VALUES ('cache'), ('query') ON CONF
 CREATE TABLE IF NOT EXISTS superset_ext.view_version (
     file text PRIMARY KEY,
     checksum text NOT NULL,
+    materialized boolean NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 
 COMMENT ON TABLE superset_ext.view_version IS 'The files of sql/views as they were last made.';
 COMMENT ON COLUMN superset_ext.view_version.file IS 'Name of the file.';
 COMMENT ON COLUMN superset_ext.view_version.checksum IS 'SHA-256 of its bytes, in hex; where it differs, the view is made again.';
+COMMENT ON COLUMN superset_ext.view_version.materialized IS 'Whether it is to be refreshed.';
 COMMENT ON COLUMN superset_ext.view_version.applied_at IS 'When it was made.';
 
 CREATE TABLE IF NOT EXISTS superset_ext.view_refresh (

@@ -26,6 +26,7 @@ FROM (
             SELECT dataset_id, database_id FROM superset_ext.query_hourly
             WHERE hour >= date_trunc('hour', now(), 'UTC') - interval '8 days'
         ) AS asked
+        WHERE dataset_id > 0
         GROUP BY dataset_id
     ) AS home USING (dataset_id)
     LEFT JOIN superset_ext.object_name AS named ON named.kind = 'database' AND named.id = home.database_id

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from superset_ext.db import SCHEMA_SECONDS, SQL, LogDatabase
 from superset_ext.errors import LogUnavailable, SchemaError
@@ -22,10 +21,21 @@ REFRESH_SECONDS = 600.0
 Name = tuple[str, int, str]
 # The lock of sql/schema: whoever applies files does so alone.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('superset_ext.schema', 0))"
-_MADE = "SELECT checksum FROM superset_ext.view_version WHERE file = %s"
+# One that somebody dropped is made again too.
+_IS_MADE = """
+SELECT FROM superset_ext.view_version
+WHERE file = %s AND checksum = %s AND to_regclass('superset_ext.' || %s) IS NOT NULL
+"""
 _NOTE = """
-INSERT INTO superset_ext.view_version (file, checksum) VALUES (%s, %s)
-ON CONFLICT (file) DO UPDATE SET checksum = excluded.checksum, applied_at = now()
+INSERT INTO superset_ext.view_version (file, checksum, materialized) VALUES (
+    %(file)s, %(checksum)s, EXISTS (
+        SELECT FROM pg_matviews
+        WHERE schemaname = 'superset_ext' AND matviewname IN (%(view)s, %(view)s || '_recent')
+    )
+)
+ON CONFLICT (file) DO UPDATE SET
+    checksum = excluded.checksum, materialized = excluded.materialized, applied_at = now()
+RETURNING materialized
 """
 # A view that was just made has all that is in the rollups.
 _FILLED = """
@@ -101,32 +111,23 @@ def apply_views(database: LogDatabase, folder: Path = VIEWS) -> list[str]:
 
 
 def _apply(database: LogDatabase, path: Path) -> bool:
-    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    view, checksum = view_of(path), hashlib.sha256(path.read_bytes()).hexdigest()
     try:
         with database.transaction(SCHEMA_SECONDS) as cursor:
             cursor.execute(_LOCK)
-            cursor.execute(_MADE, (path.name,))
-            if cursor.fetchone() == (checksum,):
+            cursor.execute(_IS_MADE, (path.name, checksum, view))
+            if cursor.fetchone() is not None:
                 return False
             cursor.execute(path.read_text(encoding="utf-8"))
-            cursor.execute(_NOTE, (path.name, checksum))
-            if _is_materialized(cursor, view_of(path)):
-                cursor.execute(_FILLED, (view_of(path),))
+            cursor.execute(_NOTE, {"file": path.name, "checksum": checksum, "view": view})
+            if cursor.fetchone()[0]:
+                cursor.execute(_FILLED, (view,))
     except LogUnavailable as error:
         if error.sqlstate is None:
             raise
         raise SchemaError(f"views/{path.name} could not be applied: {error}") from None
-    logger.info("superset_ext: made %s", view_of(path))
+    logger.info("superset_ext: made %s", view)
     return True
-
-
-def _is_materialized(cursor: Any, view: str) -> bool:
-    """Whether a view is materialized, as a whole or in parts."""
-    cursor.execute(
-        "SELECT FROM pg_matviews WHERE schemaname = 'superset_ext' AND matviewname IN (%s, %s)",
-        (view, f"{view}_recent"),
-    )
-    return cursor.fetchone() is not None
 
 
 def refresh(
@@ -151,9 +152,8 @@ def refresh(
 
 def _views(database: LogDatabase) -> list[str]:
     """The views to be refreshed, in the order of their files."""
-    rows = database.rows("SELECT file FROM superset_ext.view_version ORDER BY file")
-    with database.transaction() as cursor:
-        return [view for view in (view_of(Path(row["file"])) for row in rows) if _is_materialized(cursor, view)]
+    rows = database.rows("SELECT file FROM superset_ext.view_version WHERE materialized ORDER BY file")
+    return [view_of(Path(row["file"])) for row in rows]
 
 
 def _folded(database: LogDatabase, slow_ms: float) -> int:
