@@ -8,6 +8,7 @@ is written, and written once: where the connection broke during the commit, the 
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import socket
@@ -164,6 +165,11 @@ class QueryLog:
             self._rows -= len(batch.queries)
             self._characters -= sum(len(each.sql) for each in batch.queries)
 
+    def tell_lost(self) -> None:
+        """At the process's end, once the recorder has finished: say what no process keeps any more."""
+        if pending := self.status().pending:
+            logger.warning("superset_ext: %d queries are missing in %s, because the process ends", pending, TABLE)
+
     def _tell_dropped(self) -> None:
         if self._dropped > self._told:
             logger.warning(
@@ -189,11 +195,12 @@ class QueryLog:
 
 
 def install(database: LogDatabase, recorder: Recorder) -> QueryLog:
-    """Log what charts and SQL Lab ask from now on; the recorder's thread writes it beside its counts."""
+    """Log what charts and SQL Lab ask from now on; `recorder` writes it, and is to be started after this."""
     log = QueryLog(database, recorder.begin)
     log.start()
     sqllab.install()
     recorder.beside.append(log.flush)
+    atexit.register(log.tell_lost)  # before the recorder registers itself, and so called after it
     return log
 
 
