@@ -10,6 +10,9 @@ embedded pages and warm-up all pass, so each is wrapped to
 - answer the last read of an asynchronous chart from the database when its entry has gone since
   the worker wrote it; stock answers 422.
 
+`Database.get_df`, through which every chart's query goes to its source, is wrapped to tell what that took: raw cursors
+fire no event of SQLAlchemy's.
+
 Each seam is applied only where Superset's version and the function's parameters are the ones it
 was written for; otherwise it steps aside with one warning, and the caches work without scopes.
 """
@@ -28,9 +31,10 @@ from typing import Any
 
 from flask import g, has_app_context, has_request_context, request
 
+from superset_ext.cache.quiet import warn
 from superset_ext.cache.scope import CHANNEL, REFRESHING, WARM, Channel, Frame, Scope, current, framed
 from superset_ext.settings import Region
-from superset_ext.signals import Miss, Outcome
+from superset_ext.signals import Miss, Outcome, Queried, queried
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +104,36 @@ def _counted(frame: Frame, run: Callable[[], Any]) -> Any:
         event = Outcome(Region.CHART_DATA, Miss.DISABLED, took, scope=frame.scope)
         frame.tell(payload["cache_key"], event)
     return payload
+
+
+def _source(stock: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(stock)
+    def get_df(self: Any, sql: str, catalog: str | None = None, schema: str | None = None, mutator: Any = None) -> Any:
+        # Asked beforehand: afterwards its session may have ended, and an attribute would be a query of its own.
+        database = self.id, self.sqlalchemy_uri
+        started = time.perf_counter()
+        try:
+            found = stock(self, sql, catalog, schema, mutator)
+        except BaseException as error:
+            _tell_query(database, sql, started, None, type(error).__name__)
+            raise
+        _tell_query(database, sql, started, found, None)
+        return found
+
+    return get_df
+
+
+def _tell_query(database: tuple[Any, Any], sql: str, started: float, found: Any, error: str | None) -> None:
+    """Say that a query has ended; whatever goes wrong in saying so is not the asker's."""
+    try:
+        took, frame = (time.perf_counter() - started) * 1000, current()
+        scope = frame.scope if frame else Scope(channel=channel(), user_id=_user_id())
+        engine = (database[1] or "").partition(":")[0].partition("+")[0]
+        rows = None if found is None else len(found)
+        event = Queried("chart", database[0], engine, sql, took, time.monotonic(), scope, rows, error)
+        queried.send("chart", event=event)
+    except Exception as problem:  # noqa: BLE001
+        warn("queried", "a query is missing in query_performance_log (%s)", type(problem).__name__)
 
 
 @contextmanager
@@ -194,4 +228,5 @@ SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
         _query_context,
     ),
     ("superset.viz", "BaseViz", "get_df_payload", ("self", "query_obj", "kwargs"), _viz),
+    ("superset.models.core", "Database", "get_df", ("self", "sql", "catalog", "schema", "mutator"), _source),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from blinker import Namespace
 
@@ -21,6 +21,7 @@ outcome = _names.signal("outcome", doc="Sent with `event=Outcome(...)` for every
 stale = _names.signal("stale", doc="Sent with `event=Stale(...)` when an old answer was given that is to be refreshed.")
 changed = _names.signal("changed", doc="Sent with `event=…` after something that changed has been stamped.")
 asked = _names.signal("asked", doc="Sent with `event=Asked(...)` at the end of each chart query that is nobody's part.")
+queried = _names.signal("queried", doc="Sent with `event=Queried(...)` when a query of a source database has ended.")
 
 
 class Miss(StrEnum):
@@ -117,3 +118,30 @@ class Asked:
 
     scope: Scope
     answers: tuple[Answer, ...]
+
+
+@dataclass(slots=True)  # a frozen one takes a microsecond longer to make, on a request's path
+class Queried:
+    """A query that was sent to a source database, however it ended.
+
+    Attributes:
+        source: `sqllab` for SQL Lab's own, `chart` for all that a dataset, a filter or an alert asks.
+        database_id: Superset's.
+        engine: SQLAlchemy's name of the source's engine, without its driver.
+        sql: as it was sent, with its values; of SQL Lab as it was written.
+        ms: milliseconds from sending it to having its rows.
+        ended: `time.monotonic()` at its end, in seconds.
+        scope: who asked, and for what.
+        rows: how many came back; `None` where it failed or nobody counted.
+        error: class of the error, `None` where it succeeded.
+    """
+
+    source: Literal["chart", "sqllab"]
+    database_id: int | None
+    engine: str
+    sql: str
+    ms: float
+    ended: float
+    scope: Scope
+    rows: int | None = None
+    error: str | None = None

@@ -178,6 +178,13 @@ class RegionCache(BaseCache):
         except StoreUnavailable:
             return None
 
+    def remembered(self) -> int | None:
+        """Entries that should still be there, at most `key_memory`; `None` where the server does not answer."""
+        try:
+            return self._store.remembered()
+        except StoreUnavailable:
+            return None
+
     def server_skew(self) -> float | None:
         """Seconds by which the server's clock is ahead of this machine's; `None` where it does not answer."""
         before = time.time()

@@ -321,13 +321,16 @@ class Store:
             StoreUnavailable: see `Node.ask`.
         """
         deadline = self._deadline()
-        infos = [node.measured(deadline) for node in self._topology.primaries(deadline)]
-        return ServerInfo(
-            sum(info.used_memory for info in infos),
-            sum(info.maxmemory for info in infos),
-            infos[0].policy,
-            sum(info.evicted_keys for info in infos),
-        )
+        return ServerInfo.together([node.measured(deadline) for node in self._topology.primaries(deadline)])
+
+    def remembered(self) -> int:
+        """Keys in the memory of keys whose deadline is still to come: entries, and what was evicted of them.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        now_ms = self.now_us() // 1000
+        return int(_whole(self._ask([(self._seen, ("ZCOUNT", self._seen, now_ms, "+inf"))]).replies[0]))
 
     def _deadline(self) -> float:
         return time.monotonic() + self._total

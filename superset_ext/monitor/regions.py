@@ -1,0 +1,25 @@
+"""The region caches that an app runs with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from superset_ext.cache.region import RegionCache
+from superset_ext.settings import Region
+
+
+def regions(app: Any) -> Mapping[str, RegionCache]:
+    """The region caches of an app, by name; a region that Superset keeps elsewhere has none."""
+    from superset.extensions import cache_manager
+
+    holders = {
+        Region.METADATA: cache_manager.cache,
+        Region.CHART_DATA: cache_manager.data_cache,
+        Region.FILTER_STATE: cache_manager.filter_state_cache,
+        Region.EXPLORE_FORM_DATA: cache_manager.explore_form_data_cache,
+        Region.THUMBNAILS: cache_manager.thumbnail_cache,
+    }
+    found = {str(name): app.extensions["cache"].get(holder) for name, holder in holders.items()}
+    found[str(Region.QUERY_RESULTS)] = app.config.get("RESULTS_BACKEND")
+    return {name: cache for name, cache in found.items() if isinstance(cache, RegionCache)}
