@@ -36,6 +36,11 @@ _TRIAL = """
 SELECT id, created_at, subject, setting, old_value, new_value FROM superset_ext.cache_tuning_log
 WHERE state = 'trial' AND created_at <= %(now)s ORDER BY id LIMIT 1
 """
+# A window before the log began would be compared with one of other hours.
+_FULL = """
+SELECT EXISTS (SELECT FROM superset_ext.cache_performance_log
+    WHERE created_at < %(since)s + interval '1 hour' AND created_at >= %(since)s - interval '7 days') AS is_full
+"""
 _BEGIN = """
 INSERT INTO superset_ext.cache_tuning_log (created_at, subject, setting, old_value, new_value, reason)
 VALUES (%(now)s, %(subject)s, %(setting)s, %(old)s, %(new)s, %(reason)s) RETURNING id
@@ -47,7 +52,8 @@ WHERE id = %(id)s RETURNING id
 """
 _WITHDRAW = """
 UPDATE superset_ext.cache_tuning_log SET state = 'reverted', decided_at = %(now)s, reason = reason || %(reason)s
-WHERE subject = %(subject)s AND setting = %(setting)s AND state <> 'reverted' RETURNING id
+WHERE state <> 'reverted' AND id = (SELECT max(id) FROM superset_ext.cache_tuning_log
+    WHERE subject = %(subject)s AND setting = %(setting)s) RETURNING id
 """
 _RESTING = """
 SELECT DISTINCT subject FROM superset_ext.cache_tuning_log
@@ -254,6 +260,8 @@ class _Turn:
         return Done("reverted", dataset_id, trial.setting, trial.new_value, trial.old_value, said)
 
     def _step(self) -> list[Done]:
+        if not self._ask(_FULL, {"since": self._now - self._window})[0]["is_full"]:
+            return []
         rows = self._ask(_RESTING, {"now": self._now, "days": RETRY_DAYS})
         known, resting = self._datasets(), {row["subject"] for row in rows}
         step = best(self._rested(known, resting), situation(self._uses, known), self._settings)

@@ -64,7 +64,7 @@ def _compared(setting: Setting, before: Use, after: Use, ratio: float) -> tuple[
 
 
 def _split(setting: Setting, use: Use) -> tuple[float, float]:
-    """Requests that went as they should, and that did not: who gets an old answer waits for nobody, and costs a query."""
+    """Requests that went well, and that did not. An old answer costs a query, but nobody waits for it."""
     return (use.fresh_hits, use.renewals) if setting == "timeout" else (use.hits, use.renewals - use.stale)
 
 

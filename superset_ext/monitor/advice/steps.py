@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from superset_ext.monitor.advice.lifetimes import MIN_REQUESTS, Dataset, Limits, Use, odds, target
 from superset_ext.monitor.advice.overrides import Setting
 
-STEP = 4.0  # times: from a quarter of an hour to a day in four steps
+STEP = 8.0  # times: from a quarter of an hour to a day in three steps
 LEAST = 1.1  # times: what is nearer is not worth a window of measuring
 FIRST_GRACE = 60.0  # seconds, where there is none
 MIN_GAIN_SECONDS = 1.0  # of the window: less is lost in the noise of any database
