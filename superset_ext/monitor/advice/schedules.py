@@ -21,7 +21,8 @@ WAITED = "seconds a day that people would not wait for queries"
 
 _REGULAR = f"""{ASKED}, misses AS (
     SELECT dashboard_id, date_trunc('hour', at, 'UTC') AT TIME ZONE 'UTC' AS hour,
-        sum(miss_cold + miss_expired) AS misses, sum(response_ms_sum) / NULLIF(sum(response_count), 0) / 1000 AS mean_seconds
+        sum(miss_cold + miss_expired) AS misses,
+        sum(response_ms_sum) / NULLIF(sum(response_count), 0) / 1000 AS mean_seconds
     FROM asked WHERE cache_type = 'chart_data' AND dashboard_id <> 0 AND scope <> 'warm' GROUP BY 1, 2
 ), keys AS (
     SELECT r.dashboard_id, count(DISTINCT key) AS keys, avg(r.cost_ms) / 1000 AS key_seconds
@@ -84,7 +85,7 @@ def _missing(look: Look, rows: Sequence[_Row], sql: str) -> Recommendation:
     on = [day if hour else (day - 2) % 7 + 1 for day in days]
     cron = f"{60 - MINUTES_BEFORE} {(hour - 1) % 24} * * {_days(on)}"
     schedule = f'{{"name": "dashboard-{dashboard}", "cron": "{cron}", "targets": [], "dashboards": [{dashboard}]}}'
-    numbers = {"days": days, "hour": hour, "misses": sum(row["misses"] for row in rows), "keys": rows[0]["keys"],
+    numbers = {"days": days, "hour": hour, "misses_a_week": sum(row["misses"] for row in rows), "keys": rows[0]["keys"],
                "seconds_an_answer": rows[0]["seconds_an_answer"]}  # fmt: skip
     fix = f"add to {PREFIX}WARM_SCHEDULES: {schedule}"
     return Recommendation(
