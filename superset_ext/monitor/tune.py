@@ -125,7 +125,7 @@ def tune(database: LogDatabase, settings: Tunable, now: datetime | None = None) 
     if not settings.auto_apply:
         return []
     with database.transaction(SECONDS) as cursor:
-        ask = _asking(cursor)
+        ask = asking(cursor)
         turn = ask(_TURN, {"now": now})[0]
         done = _Turn(ask, settings, turn["now"]).take() if turn["mine"] else []
     for each in done:
@@ -146,7 +146,7 @@ def begin(ask: Ask, step: Step, old: float | None, now: datetime) -> None:
     overrides.write(ask, step.dataset_id, step.setting, step.new, now)
 
 
-def _asking(cursor: Any) -> Ask:
+def asking(cursor: Any) -> Ask:
     """Rows by column name, all in the transaction of one cursor."""
 
     def ask(sql: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -109,7 +109,7 @@ def _rule(dataset: Dataset, best: float) -> str:
 def _first_told(dataset: Dataset, best: float) -> str:
     """Who shows data for longer must hear when it changes."""
     tables = [tag.removeprefix("table:").partition(":") for tag in dataset.tags if tag.startswith("table:")]
-    watches = [f"superset perf watch add {database} {table}" for database, _, table in tables]
+    watches = [f"superset perf watch add {database} {table.lstrip('.')}" for database, _, table in tables]
     first = "; ".join(watches) or f"name a probe of dataset {dataset.id} in {PREFIX}PROBES"
     other = f" (or a probe in {PREFIX}PROBES where the source is not PostgreSQL)" if watches else ""
     return f"first have its changes told: {first}{other}; then {_rule(dataset, best)}"
