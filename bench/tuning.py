@@ -280,8 +280,10 @@ def main() -> None:
     found = run()
     print("tuning   requests  database seconds: asked for    saved   share   outdated answers")
     for name, week in found.items():
-        print(f"{name:8} {week.requests:>8} {week.demanded:>28.0f} {week.saved:>8.0f} {week.saved / week.demanded:>7.1%}"
-              f" {week.outdated:>18}")  # fmt: skip
+        share = week.saved / week.demanded
+        print(
+            f"{name:8} {week.requests:>8} {week.demanded:>28.0f} {week.saved:>8.0f} {share:>7.1%} {week.outdated:>18}"
+        )
     for done in found["with"].done:
         print(f"  {done.action:9} {done.setting} of dataset {done.dataset_id}: {done.old} -> {done.new}; {done.said}")
     rows = {

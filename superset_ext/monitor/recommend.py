@@ -12,7 +12,7 @@ from superset_ext.monitor.advice import charts, regions, schedules, timeouts
 from superset_ext.monitor.advice.look import Facts, Kind, Look, Recommendation
 from superset_ext.settings import Settings
 
-__all__ = ["KINDS", "Facts", "Recommendation", "facts_of", "recommend"]
+__all__ = ["KINDS", "Facts", "Recommendation", "facts_of", "recommend", "timeouts_by_hand"]
 
 _NOW = "SELECT now() AS now"
 _MODE = "DASHBOARD_AUTO_REFRESH_MODE"  # Superset's own; `force` where it is not set
@@ -50,11 +50,11 @@ def facts_of(app: Any) -> Facts:
     """What Superset and the cache servers say; needs the app's context."""
     caches = [*app.extensions.get("cache", {}).values(), app.config.get("RESULTS_BACKEND")]
     servers = {str(each.region): each.server_info() for each in caches if isinstance(each, RegionCache)}
-    return Facts(servers, dict(_timeouts()), dict(_refreshing()), app.config.get(_MODE, "force") == "force")
+    return Facts(servers, dict(timeouts_by_hand()), dict(_refreshing()), app.config.get(_MODE, "force") == "force")
 
 
-def _timeouts() -> Iterator[tuple[int, float]]:
-    """What people have set in Superset, for a dataset or for its database."""
+def timeouts_by_hand() -> Iterator[tuple[int, float]]:
+    """Seconds that people have set in Superset, by dataset, for it or for its database; needs the app's context."""
     from superset.connectors.sqla.models import SqlaTable
     from superset.extensions import db
     from superset.models.core import Database

@@ -8,7 +8,7 @@ reaches the processes through `advice.overrides`; what people have set wins over
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -17,7 +17,7 @@ from superset_ext.cache.tuned import Tuned
 from superset_ext.db import LogDatabase
 from superset_ext.monitor.advice import overrides
 from superset_ext.monitor.advice.effect import Effect, Window, effect
-from superset_ext.monitor.advice.lifetimes import Dataset, Limits, datasets, uses
+from superset_ext.monitor.advice.lifetimes import Dataset, Limits, Use, datasets, uses
 from superset_ext.monitor.advice.overrides import EVERY_SECONDS, Setting, subject
 from superset_ext.monitor.advice.steps import Step, best, may_live_longer, situation
 from superset_ext.monitor.advice.told import Ask, told
@@ -52,8 +52,8 @@ WHERE id = %(id)s RETURNING id
 """
 _WITHDRAW = """
 UPDATE superset_ext.cache_tuning_log SET state = 'reverted', decided_at = %(now)s, reason = reason || %(reason)s
-WHERE state <> 'reverted' AND id = (SELECT max(id) FROM superset_ext.cache_tuning_log
-    WHERE subject = %(subject)s AND setting = %(setting)s) RETURNING id
+WHERE id = (SELECT max(id) FROM superset_ext.cache_tuning_log
+    WHERE subject = %(subject)s AND setting = %(setting)s AND state <> 'reverted') RETURNING id
 """
 _RESTING = """
 SELECT DISTINCT subject FROM superset_ext.cache_tuning_log
@@ -113,10 +113,13 @@ class _Trial:
     new_value: float
 
 
-def tune(database: LogDatabase, settings: Tunable, now: datetime | None = None) -> list[Done]:
+def tune(
+    database: LogDatabase, settings: Tunable, now: datetime | None = None, by_hand: Collection[int] = ()
+) -> list[Done]:
     """Take one turn; what it did. Nothing where `auto_apply` is off, or while another process is at it.
 
     Args:
+        by_hand: datasets for which people have set a timeout in Superset, which stands whatever is set here.
         now: the moment to take for now; the log database's own clock where not given.
 
     Raises:
@@ -127,7 +130,7 @@ def tune(database: LogDatabase, settings: Tunable, now: datetime | None = None) 
     with database.transaction(SECONDS) as cursor:
         ask = asking(cursor)
         turn = ask(_TURN, {"now": now})[0]
-        done = _Turn(ask, settings, turn["now"]).take() if turn["mine"] else []
+        done = _Turn(ask, settings, turn["now"], by_hand).take() if turn["mine"] else []
     for each in done:
         logger.info(
             "superset_ext: tuning %s %s of dataset %d: %s", each.action, each.setting, each.dataset_id, each.said
@@ -160,12 +163,12 @@ def asking(cursor: Any) -> Ask:
 class _Turn:
     """One turn, under the lock."""
 
-    def __init__(self, ask: Ask, settings: Tunable, now: datetime) -> None:
+    def __init__(self, ask: Ask, settings: Tunable, now: datetime, by_hand: Collection[int]) -> None:
         self._ask = ask
         self._settings = settings
         self._now = now
+        self._by_hand = by_hand
         self._window = timedelta(hours=settings.tune_window_hours)
-        self._uses = uses(ask, now - self._window, now)
 
     def take(self) -> list[Done]:
         done = self._withdraw()
@@ -176,11 +179,11 @@ class _Turn:
             done.append(decided)
         return done + self._step()
 
-    def _datasets(self) -> list[Dataset]:
+    def _datasets(self, found: Sequence[Use] = ()) -> list[Dataset]:
         settings = self._settings
         plain = Tuned(float(settings.chart_data.timeout), settings.grace_seconds)
         set_ = overrides.read(self._ask)
-        return datasets(self._ask, self._now, self._uses, told(self._ask, self._now), plain, set_)
+        return datasets(self._ask, self._now, found, told(self._ask, self._now), plain, set_)
 
     def _withdraw(self) -> list[Done]:
         """Go back to the settings where what is set must not stand any more."""
@@ -263,15 +266,13 @@ class _Turn:
         if not self._ask(_FULL, {"since": self._now - self._window})[0]["is_full"]:
             return []
         rows = self._ask(_RESTING, {"now": self._now, "days": RETRY_DAYS})
-        known, resting = self._datasets(), {row["subject"] for row in rows}
-        step = best(self._rested(known, resting), situation(self._uses, known), self._settings)
+        found = uses(self._ask, self._now - self._window, self._now)
+        known, resting = self._datasets(found), {row["subject"] for row in rows}
+        free = [each for each in known if subject(each.id) not in resting and each.id not in self._by_hand]
+        step = best(free, situation(found, known), self._settings)
         if step is None:
             return []
         tuned = overrides.read(self._ask).get(step.dataset_id, Tuned())
         old = tuned.timeout if step.setting == "timeout" else tuned.grace
         begin(self._ask, step, old, self._now)
         return [Done("tried", step.dataset_id, step.setting, old, step.new, step.reason)]
-
-    @staticmethod
-    def _rested(known: Sequence[Dataset], resting: set[str]) -> list[Dataset]:
-        return [each for each in known if subject(each.id) not in resting]

@@ -327,7 +327,7 @@ def test_facts_of_a_running_app(valkey: Any, monkeypatch: pytest.MonkeyPatch) ->
     """Intent: each region's server is asked itself, SQL Lab's included."""
     from superset_ext.monitor import recommend as module
 
-    monkeypatch.setattr(module, "_timeouts", lambda: [(7, 60.0)])
+    monkeypatch.setattr(module, "timeouts_by_hand", lambda: [(7, 60.0)])
     monkeypatch.setattr(module, "_refreshing", lambda: [])
     url = f"redis://127.0.0.1:{valkey.port}"
     chart, results = make_region(url), make_region(url, "query_results")  # type: ignore[arg-type]

@@ -150,6 +150,14 @@ def test_off_is_off(database: LogDatabase) -> None:
     assert (steps(database), set_(database)) == ([], {})
 
 
+def test_what_people_have_set_in_superset_is_not_tried(database: LogDatabase) -> None:
+    """Intent: no window is spent on a dataset whose timeout stands whatever tuning says."""
+    world = replay(database, 24, auto_apply=False)
+    now = world.moment(world.now)
+    assert tune(database, tuning(), now, by_hand=[1]) == []
+    assert [each.dataset_id for each in tune(database, tuning(), now)] == [1]
+
+
 def test_a_log_that_is_too_young_is_no_measure(database: LogDatabase) -> None:
     """Intent: half a day cannot be compared with a whole one."""
     replay(database, 22)
@@ -260,6 +268,39 @@ def test_bounds_are_kept(dataset: Dataset, bounds: Any) -> None:
     if step.new > step.old:
         assert dataset.told
         assert not dataset.relative
+
+
+def told_dataset(**values: float) -> Dataset:
+    uses = [Use(1, 1, **(dict.fromkeys(("stale", "cold", "invalidated", "evicted"), 0.0) | {
+        "hits": 500.0, "expired": 300.0, "bytes_written": 1e6, "cost": 2.0} | values))]  # fmt: skip
+    return Dataset(1, uses, ("table:1:a",), relative=False, told=True, timeout=900.0, grace=0.0)
+
+
+BOUNDS: Any = SimpleNamespace(tune_min_timeout=60, tune_max_timeout=86_400, tune_max_grace=3600)
+
+
+def test_grace_follows_where_the_timeout_has_nothing_to_give() -> None:
+    """Intent: first what spares the database, then what spares people the waiting."""
+    dataset = told_dataset()
+    step = best([dataset], situation(dataset.uses, [dataset]), BOUNDS)
+    assert step is not None
+    assert (step.setting, step.new) == ("timeout", 7200)
+    at_its_bound: Any = SimpleNamespace(tune_min_timeout=60, tune_max_timeout=900, tune_max_grace=3600)
+    step = best([dataset], situation(dataset.uses, [dataset]), at_its_bound)
+    assert step is not None
+    assert (step.setting, step.new) == ("grace", 60)
+
+
+def test_a_shorter_life_where_memory_is_short_and_nobody_reads_twice() -> None:
+    """Intent: where answers are thrown out nothing lives longer, and what takes room for nobody makes it."""
+    dataset = told_dataset(evicted=300.0)
+    assert best([dataset], situation(dataset.uses, [dataset]), BOUNDS) is None
+    for told_of in (True, False):
+        idle = told_dataset(hits=20.0, expired=5.0, cold=2000.0, evicted=300.0)
+        idle.id, idle.told = 2, told_of
+        step = best([dataset, idle], situation([*dataset.uses, *idle.uses], [dataset, idle]), BOUNDS)
+        assert step is not None
+        assert (step.dataset_id, step.setting, step.new) == (2, "timeout", 112.5)
 
 
 tags = st.lists(
