@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from superset_ext.cache import scope
+from superset_ext.cache import scope, tuned
 from superset_ext.cache.depends import depends
 from superset_ext.cache.envelope import Envelope, pack, unpack
 from superset_ext.cache.keyring import KeyRing
@@ -87,10 +87,14 @@ class Entries:
         """What a value depends on, and how long it lives where Superset asks for `passed_ms` milliseconds."""
         if passed_ms is None or not self._policy.stamped:
             return Lifetime(passed_ms)
-        found = depends(value, scope.current(), self._policy.settings)
-        if found.rule is not None and not found.rule.cache:
+        frame, settings = scope.current(), self._policy.settings
+        found = depends(value, frame, settings)
+        if found.rule is None:
+            dataset_id = frame.scope.dataset_id if frame else None
+            return Lifetime(*tuned.lifetime(settings, dataset_id, found.tags, passed_ms), found.tags)
+        if not found.rule.cache:
             return Lifetime(None, tags=found.tags)
-        fresh_ms, grace_ms = lifetime(self._policy.settings, found.rule, passed_ms)
+        fresh_ms, grace_ms = lifetime(settings, found.rule, passed_ms)
         return Lifetime(fresh_ms, grace_ms, found.tags, trial_ms(found.rule))
 
     def encode(self, key: str, value: Any, read: scope.Read | None, lives: Lifetime) -> bytes | Stored:

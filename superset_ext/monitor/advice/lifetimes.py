@@ -1,0 +1,244 @@
+"""How long each dataset's answers live, and what another timeout would bring.
+
+The model is that of renewal: somebody misses, the answer is stored, and the next readers hit until its time is over or
+its data changes. If uses are a Poisson process, the odds of a hit (hits over queries) are the rate of uses times the
+mean life of an entry. So what was counted says what another life would have brought, without knowing the keys: odds
+grow with the life as they do with the traffic. The life under changes at the rate r is (1 - exp(-r T)) / r.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import exp, expm1
+from typing import Any, Protocol
+
+from superset_ext.cache.tuned import Tuned, are_told
+from superset_ext.monitor.advice.told import Ask
+
+DAY = 86_400.0
+# An entry that may live for three mean intervals between changes ends by a change in 95 of 100 cases: what a still
+# longer time could bring is next to nothing.
+INTERVALS = 3.0
+CHANGES_DAYS = 7  # over which changes are counted: what is loaded once a week is seen once
+RELATIVE_SECONDS = 3600.0  # by which «last day» may be late where an answer lives long
+MIN_REQUESTS = 100  # in the window: below, ten requests more or less turn the picture
+MOST = 50  # datasets that are looked at, by what their expired answers cost
+
+_USES = """
+SELECT coalesce(dataset_id, 0) AS dataset_id, coalesce(chart_id, 0) AS chart_id, sum(cache_hits)::float8 AS hits,
+    sum(stale_hits)::float8 AS stale, sum(miss_cold)::float8 AS cold, sum(miss_expired)::float8 AS expired,
+    sum(miss_invalidated)::float8 AS invalidated, sum(miss_evicted)::float8 AS evicted,
+    sum(bytes_written)::float8 AS bytes_written,
+    coalesce(sum(saved_ms) / NULLIF(sum(cache_hits), 0), sum(response_ms_sum) / NULLIF(sum(response_count), 0), 0)
+        / 1000 AS cost
+FROM superset_ext.cache_performance_log
+WHERE cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm'
+    AND created_at >= %(since)s AND created_at < %(until)s
+GROUP BY 1, 2
+"""
+# What is asked for by words is another span at another time, although no data has changed. A request whose body is not
+# kept may do so.
+_READS = r"""
+SELECT r.dataset_id, bool_or(r.relative) AS relative,
+    coalesce(array_agg(DISTINCT tag) FILTER (WHERE tag IS NOT NULL), '{}') AS tags
+FROM (
+    SELECT dataset_id, tags, body IS NULL OR body ~* (
+        '"(time_range|since|until|val)":\s*"[^"]*\m(last|previous|current|next|now|today|yesterday|tomorrow|ago|'
+        || 'dateadd|datetime|datetrunc|lastday|holiday)\M') AS relative
+    FROM superset_ext.cache_request WHERE dataset_id = ANY(%(datasets)s)
+) AS r
+LEFT JOIN LATERAL unnest(r.tags) AS tag ON true
+GROUP BY r.dataset_id
+"""
+_CHANGES = """
+SELECT d.dataset_id, count(*)::float8 / greatest(1, least(%(days)s,
+    extract(epoch FROM %(now)s - first.at)::float8 / 86400)) / 86400 AS rate
+FROM unnest(%(datasets)s::int[], %(tags)s::text[]) AS d (dataset_id, tags)
+CROSS JOIN (SELECT min(created_at) AS at FROM superset_ext.cache_invalidation_log WHERE created_at <= %(now)s) AS first
+JOIN superset_ext.cache_invalidation_log l ON l.tags && string_to_array(d.tags, ' ')
+WHERE l.operation = 'data_update' AND l.created_at <= %(now)s
+    AND l.created_at >= %(now)s - make_interval(days => %(days)s)
+GROUP BY d.dataset_id, first.at
+"""
+
+
+class Limits(Protocol):
+    """Within which tuning may set what."""
+
+    @property
+    def tune_min_timeout(self) -> float:
+        """Seconds below which no timeout is set."""
+
+    @property
+    def tune_max_timeout(self) -> float:
+        """Seconds above which none is."""
+
+    @property
+    def tune_max_grace(self) -> float:
+        """Seconds above which no grace is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a dataset's chart was asked for in a window; of people's requests.
+
+    Attributes:
+        hits: answered from the cache, of which `stale` with an answer whose time was over.
+        cold, expired, invalidated, evicted: misses by reason; others have nothing to do with how long answers live.
+        bytes_written: stored bytes.
+        cost: mean database seconds of an answer.
+    """
+
+    dataset_id: int
+    chart_id: int
+    hits: float
+    stale: float
+    cold: float
+    expired: float
+    invalidated: float
+    evicted: float
+    bytes_written: float
+    cost: float
+
+    @property
+    def requests(self) -> float:
+        """Those that an answer in the cache could have served."""
+        return self.hits + self.cold + self.expired + self.invalidated + self.evicted
+
+    @property
+    def fresh_hits(self) -> float:
+        """Hits that led to no query: one reader of an old answer has it refreshed."""
+        return self.hits - self.stale
+
+    @property
+    def renewals(self) -> float:
+        """Queries for what had been stored before."""
+        return self.stale + self.expired + self.invalidated + self.evicted
+
+
+@dataclass(slots=True)
+class Dataset:
+    """What is known of a dataset.
+
+    Attributes:
+        uses: of its charts.
+        tags: what its answers are read from.
+        relative: whether some of its requests mean another span at another time.
+        told: whether somebody says so when its data changes.
+        change_rate: changes a second that were told.
+        timeout, grace: seconds that hold now.
+    """
+
+    id: int
+    uses: list[Use] = field(default_factory=list)
+    tags: tuple[str, ...] = ()
+    relative: bool = True
+    told: bool = False
+    change_rate: float = 0.0
+    timeout: float = 0.0
+    grace: float = 0.0
+
+    @property
+    def requests(self) -> float:
+        """Of the window."""
+        return sum(use.requests for use in self.uses)
+
+    @property
+    def expired_seconds(self) -> float:
+        """Database seconds of the window that went into answers whose time was over."""
+        return sum((use.expired + use.stale) * use.cost for use in self.uses)
+
+    @property
+    def has_rule(self) -> bool:
+        """Whether a rule of the settings says how long its answers live."""
+        return any(tag.startswith("rule:") for tag in self.tags)
+
+    def life(self, timeout: float) -> float:
+        """Mean seconds that an entry serves where nothing but its time and told changes ends it."""
+        rate = self.change_rate
+        return -expm1(-rate * timeout) / rate if rate > 0 else timeout
+
+    def saved_by(self, timeout: float) -> float:
+        """Database seconds of the window that this timeout would have saved, as the model has it; an estimate."""
+        return sum(_saved_by(use, self.life(timeout) / self.life(self.timeout)) for use in self.uses)
+
+    def waited_less_by(self, grace: float) -> float:
+        """Seconds of the window that people would not have waited for queries with this grace; an estimate."""
+        return sum(self._waited_less(use, grace) for use in self.uses)
+
+    def _waited_less(self, use: Use, grace: float) -> float:
+        rate = odds(use.fresh_hits, use.renewals) / self.life(self.timeout)
+        more = exp(-rate * self.grace) - exp(-rate * max(grace, self.grace))
+        return use.expired * use.cost * more / max(exp(-rate * self.grace), 1e-9)
+
+
+def odds(good: float, bad: float) -> float:
+    """Good for one bad, half a count added to each so that none is infinite."""
+    return (good + 0.5) / (bad + 0.5)
+
+
+def _saved_by(use: Use, longer: float) -> float:
+    known = use.fresh_hits + use.renewals
+    now = odds(use.fresh_hits, use.renewals)
+    gained = known / (1 + now) - known / (1 + now * longer)
+    # No longer life answers what was cold, changed or thrown out.
+    return min(gained, use.expired + use.stale) * use.cost
+
+
+def uses(ask: Ask, since: datetime, until: datetime) -> list[Use]:
+    """Each chart of each dataset, from the raw log."""
+    return [Use(**row) for row in ask(_USES, {"since": since, "until": until})]
+
+
+def datasets(
+    ask: Ask, now: datetime, found: Sequence[Use], told: Collection[str], plain: Tuned, set_: Mapping[int, Tuned]
+) -> list[Dataset]:
+    """The datasets that something is set for, and those that these uses are of: first whose expired answers cost most.
+
+    Args:
+        told: see `told.told`.
+        plain: what the settings say; `set_`: what is set beside them, by dataset.
+    """
+    known: dict[int, list[Use]] = defaultdict(list)
+    for use in found:
+        known[use.dataset_id].append(use)
+    everyone = [Dataset(each, known[each]) for each in {*known, *set_} if each]
+    ranked = sorted(everyone, key=lambda each: -each.expired_seconds)
+    made = [each for place, each in enumerate(ranked) if place < MOST or each.id in set_]
+    for each in made:
+        own = set_.get(each.id, Tuned())
+        each.timeout = _first(own.timeout, plain.timeout)
+        each.grace = min(_first(own.grace, plain.grace), each.timeout)
+    _read(ask, made, told)
+    _count_changes(ask, made, now)
+    return made
+
+
+def _first(*values: float | None) -> float:
+    return next((value for value in values if value is not None), 0.0)
+
+
+def _read(ask: Ask, made: Sequence[Dataset], told: Collection[str]) -> None:
+    """What each is read from, as the registry of requests knows it."""
+    rows = {row["dataset_id"]: row for row in ask(_READS, {"datasets": [each.id for each in made]})}
+    for each in made:
+        if row := rows.get(each.id):
+            each.tags, each.relative = tuple(row["tags"]), bool(row["relative"])
+            each.told = are_told(each.tags, told)
+
+
+def _count_changes(ask: Ask, made: Sequence[Dataset], now: datetime) -> None:
+    tags = [" ".join(tag for tag in each.tags if tag.startswith(("table:", "dataset:"))) for each in made]
+    values: dict[str, Any] = {"now": now, "days": CHANGES_DAYS, "datasets": [each.id for each in made], "tags": tags}
+    rates = {row["dataset_id"]: float(row["rate"]) for row in ask(_CHANGES, values)}
+    for each in made:
+        each.change_rate = rates.get(each.id, 0.0)
+
+
+def target(dataset: Dataset, limits: Limits) -> float:
+    """Seconds that a told dataset's answers had best live."""
+    longest = INTERVALS / dataset.change_rate if dataset.change_rate > 0 else limits.tune_max_timeout
+    return float(round(min(max(longest, limits.tune_min_timeout), limits.tune_max_timeout)))

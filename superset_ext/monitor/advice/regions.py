@@ -1,0 +1,123 @@
+"""Regions: too small for what is read from them, never read, stored larger than need be, or evicted by another rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from superset_ext.cache.node import ServerInfo
+from superset_ext.monitor.advice.look import ASKED, COST, Look, Recommendation, brings
+from superset_ext.settings import PREFIX, Compression, Region
+
+EVICTED_SHARE = 0.01  # of requests: one in a hundred that finds its answer thrown out is seen by people
+EVICTED_LEAST = 20  # a handful may be somebody's FLUSHDB
+GROWTH = 1.5  # times; more can only be known by looking again
+UNREAD_SETS = 100  # stored in a week, below which nothing can be said
+UNREAD_SHARE = 0.01  # hits for one stored, up to which the region is for nobody
+SMALLEST_TIMEOUT = 60
+BYTES_A_DAY = 10 * 2**20  # written uncompressed: below, compression saves nothing that anybody would miss
+# What zstd is taken to leave of entries above a kilobyte, which mostly repeat themselves: an assumption.
+COMPRESSED_TO = 0.5
+_REGIONS = f"""{ASKED}
+SELECT cache_type AS region, sum(hits)::bigint AS hits, sum(hits + misses)::bigint AS requests,
+    sum(miss_evicted)::bigint AS miss_evicted, sum(sets)::bigint AS sets, sum(sets_memory)::bigint AS sets_memory,
+    sum(bytes_written)::bigint AS bytes_written, sum(sum(evictions)) OVER ()::bigint AS evictions_of_servers,
+    max(memory_peak)::bigint AS memory_peak, {COST} AS seconds_an_answer
+FROM asked GROUP BY cache_type ORDER BY cache_type
+"""  # noqa: S608  (only constants)
+_Row = Mapping[str, Any]
+
+
+def too_small(look: Look) -> list[Recommendation]:
+    """Regions whose server throws out, or does not take, what people come back for."""
+    asked = look.ask(_REGIONS)
+    found = []
+    for row in asked.rows:
+        lost = row["miss_evicted"] + row["sets_memory"]
+        pressed = row["evictions_of_servers"] or row["sets_memory"]
+        if pressed and lost >= max(EVICTED_LEAST, EVICTED_SHARE * row["requests"]):
+            said = f"{row['miss_evicted']} of {row['requests']} requests found their answer thrown out, and "
+            said += f"{row['sets_memory']} answers were not stored, because the server's memory is full"
+            seconds = lost * row["seconds_an_answer"] / look.days
+            found.append(_of(row, asked.sql, "region_too_small", said, _room(look, row), seconds, brings(seconds)))
+    return found
+
+
+def _room(look: Look, row: _Row) -> str:
+    info = look.facts.servers.get(row["region"])
+    now = (info.maxmemory or info.used_memory) if info else row["memory_peak"] or 0
+    mib = max(1, round(now * GROWTH / 2**20))
+    own = f"or give the region a server of its own: {PREFIX}{row['region'].upper()}_URL"
+    return f"maxmemory {mib}mb in the server's configuration (now {now / 2**20:.0f} MiB), {own}"
+
+
+def unread(look: Look) -> list[Recommendation]:
+    """Regions that are written and hardly ever read."""
+    asked = look.ask(_REGIONS)
+    return [
+        _unread(look, row, asked.sql)
+        for row in asked.rows
+        if row["sets"] >= UNREAD_SETS and row["hits"] <= UNREAD_SHARE * row["sets"]
+    ]
+
+
+def _unread(look: Look, row: _Row, sql: str) -> Recommendation:
+    own = look.settings.region(row["region"]).timeout
+    shorter = max(SMALLEST_TIMEOUT, own // 4)
+    said = f"{row['sets']} values were stored and {row['hits']} read"
+    mib = row["bytes_written"] / look.days / 2**20
+    fix = f"{PREFIX}{row['region'].upper()}_TIMEOUT={shorter} (now {own})"
+    return _of(row, sql, "region_never_read", said, fix, 0.0, f"room for what is read: {mib:.1f} MiB are written a day")
+
+
+def compression(look: Look) -> list[Recommendation]:
+    """Regions that would hold more of what is read if they were compressed, or that are so twice."""
+    asked = look.ask(_REGIONS)
+    return [each for row in asked.rows for each in _compression(look, row, asked.sql)]
+
+
+def _compression(look: Look, row: _Row, sql: str) -> Iterator[Recommendation]:
+    region = row["region"]
+    own = look.settings.region(region)
+    if region == Region.QUERY_RESULTS:
+        if own.compression != "none" and row["sets"]:
+            said = f"SQL Lab's results come compressed, and are compressed again by {own.compression}"
+            yield _compressed(row, sql, said, "none", 0.0, "processor time; the entries get no larger")
+        return
+    a_day = row["bytes_written"] / look.days
+    size = row["bytes_written"] / max(row["sets"], 1)
+    if own.compression == "none" and a_day >= BYTES_A_DAY and size >= own.compression_min_size:
+        said = f"{a_day / 2**20:.0f} MiB a day are stored as they are, {size / 1024:.0f} KiB each in the mean"
+        seconds = row["miss_evicted"] * row["seconds_an_answer"] / look.days * (1 - COMPRESSED_TO)
+        fewer = f"{a_day * (1 - COMPRESSED_TO) / 2**20:.0f} MiB a day less to store (estimated)"
+        yield _compressed(row, sql, said, "zstd", seconds, brings(seconds) if seconds >= 1 else fewer)
+
+
+def _compressed(row: _Row, sql: str, said: str, to: Compression, seconds: float, what: str) -> Recommendation:
+    return _of(row, sql, "compression", said, f"{PREFIX}{row['region'].upper()}_COMPRESSION={to}", seconds, what)
+
+
+def policies(look: Look) -> list[Recommendation]:
+    """Servers that may throw out the marks of changes, or take nothing new when they are full."""
+    asked = look.ask(_REGIONS)
+    known = {row["region"]: row for row in asked.rows}
+    wrong = {
+        name: info for name, info in look.facts.servers.items() if info and not info.policy.startswith("volatile-")
+    }
+    return [_policy(look, known.get(name, {}), name, info, asked.sql) for name, info in sorted(wrong.items())]
+
+
+def _policy(look: Look, row: _Row, region: str, info: ServerInfo, sql: str) -> Recommendation:
+    evicts = info.policy.startswith("allkeys-")
+    why = "may throw out the marks of changes, and old answers come back" if evicts else "takes nothing new when full"
+    numbers = {"policy": info.policy, "maxmemory": info.maxmemory, "used_memory": info.used_memory, **row}
+    seconds = row.get("sets_memory", 0) * row.get("seconds_an_answer", 0.0) / look.days
+    what = "answers that are right" if evicts else brings(seconds)
+    said = f"the server of {region} evicts by {info.policy or 'an unknown policy'}: it {why}"
+    fix = "maxmemory-policy volatile-lru in the server's configuration"
+    return Recommendation("eviction_policy", f"region:{region}", region, said, numbers, sql, fix, seconds, what)
+
+
+def _of(row: _Row, sql: str, kind: str, said: str, fix: str, seconds: float, what: str) -> Recommendation:
+    region = row["region"]
+    return Recommendation(kind, f"region:{region}", region, f"{region}: {said}", row, sql, fix, seconds, what)

@@ -1,0 +1,115 @@
+"""Timeouts of datasets: longer ones where changes are told, and where it would pay to have them told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from superset_ext.cache.tuned import Tuned
+from superset_ext.monitor.advice import overrides
+from superset_ext.monitor.advice.lifetimes import (
+    MIN_REQUESTS,
+    RELATIVE_SECONDS,
+    Dataset,
+    Limits,
+    datasets,
+    target,
+    uses,
+)
+from superset_ext.monitor.advice.look import Look, Recommendation, brings
+from superset_ext.monitor.advice.steps import LEAST, situation
+from superset_ext.monitor.advice.told import told
+from superset_ext.settings import DAY, PREFIX
+
+MIN_SECONDS = 5.0  # a day: less is not worth a change of the settings
+
+# The requests of a dataset on the last day, and the changes of a week that its answers were dropped by.
+_EVIDENCE = """
+SELECT sum(cache_hits)::bigint AS hits, sum(stale_hits)::bigint AS stale_hits,
+    sum(miss_expired)::bigint AS miss_expired, sum(miss_invalidated)::bigint AS miss_invalidated,
+    round((sum(saved_ms) / NULLIF(sum(cache_hits), 0))::numeric, 1)::float8 AS ms_a_hit_saved,
+    round(superset_ext.histogram_quantile(superset_ext.histogram_merge(miss_histogram), 0.95)::numeric, 1)::float8
+        AS miss_p95_ms,
+    (SELECT count(*) FROM superset_ext.cache_invalidation_log l
+        WHERE l.operation = 'data_update' AND l.created_at >= %(now)s - make_interval(days => %(days)s)
+            AND l.tags && %(tags)s::text[]) AS changes_in_7_days
+FROM superset_ext.cache_performance_log
+WHERE cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm' AND dataset_id = %(dataset)s
+    AND created_at >= %(now)s - interval '1 day' AND created_at < %(now)s
+"""
+
+
+class _Widest(Limits):
+    """What people may set by hand."""
+
+    tune_min_timeout, tune_max_timeout, tune_max_grace = 60.0, float(DAY), 3600.0
+
+
+def timeouts(look: Look) -> list[Recommendation]:
+    """Datasets whose answers expire more often than their data changes."""
+    found = uses(look.rows, look.now - timedelta(days=1), look.now)
+    plain = Tuned(float(look.settings.chart_data.timeout), look.settings.grace_seconds)
+    known = datasets(look.rows, look.now, found, told(look.rows, look.now), plain, _set(look))
+    if situation(found, known).is_short_of_memory:
+        return []  # longer lives would throw out what others read: see `regions`
+    return [each for dataset in known if _counts(dataset) for each in _of(look, dataset)]
+
+
+def _set(look: Look) -> dict[int, Tuned]:
+    """What people have set for datasets in Superset, and what tuning has set for others."""
+    by_hand = {dataset: Tuned(timeout=seconds) for dataset, seconds in look.facts.timeouts.items()}
+    return overrides.read(look.rows) | by_hand
+
+
+def _counts(dataset: Dataset) -> bool:
+    """Not where somebody has decided by a rule, or has the data read each time."""
+    return dataset.requests >= MIN_REQUESTS and dataset.timeout > 0 and not dataset.has_rule
+
+
+def _of(look: Look, dataset: Dataset) -> Iterator[Recommendation]:
+    best = target(dataset, _Widest())
+    if dataset.relative:
+        best = min(best, RELATIVE_SECONDS)
+    seconds = dataset.saved_by(best)
+    if best < dataset.timeout * LEAST or seconds < MIN_SECONDS:
+        return
+    name = look.name("dataset", dataset.id)
+    asked = look.ask(_EVIDENCE, dataset=dataset.id, tags=_own(dataset))
+    found = (
+        f"answers of {name} live for {dataset.timeout:.0f} s, and {dataset.expired_seconds:.0f} database seconds of "
+    )
+    found += f"the last day went into ones whose time was over; {_changes(dataset)}{_lateness(dataset)}"
+    numbers: dict[str, Any] = asked.rows[0] | {"timeout": dataset.timeout, "best_timeout": best}
+    setting = _rule(dataset, best) if dataset.told else _first_told(dataset, best)
+    yield Recommendation(
+        "timeout", overrides.subject(dataset.id), name, found, numbers, asked.sql, setting, seconds, brings(seconds)
+    )
+
+
+def _own(dataset: Dataset) -> list[str]:
+    return [tag for tag in dataset.tags if tag.startswith(("table:", "dataset:"))]
+
+
+def _changes(dataset: Dataset) -> str:
+    if not dataset.told:
+        return "nobody tells when its data changes"
+    return f"its data changes {dataset.change_rate * DAY:.1f} times a day, and that is told"
+
+
+def _lateness(dataset: Dataset) -> str:
+    return "; it is asked for times such as «last day», which may lag behind by the timeout" if dataset.relative else ""
+
+
+def _rule(dataset: Dataset, best: float) -> str:
+    said = f'{{"name": "dataset-{dataset.id}", "dataset": {dataset.id}, "timeout": {best:.0f}}}'
+    return f"add to {PREFIX}RULES: {said}"
+
+
+def _first_told(dataset: Dataset, best: float) -> str:
+    """Who shows data for longer must hear when it changes."""
+    tables = [tag.removeprefix("table:").partition(":") for tag in dataset.tags if tag.startswith("table:")]
+    watches = [f"superset perf watch add {database} {table.lstrip('.')}" for database, _, table in tables]
+    first = "; ".join(watches) or f"name a probe of dataset {dataset.id} in {PREFIX}PROBES"
+    other = f" (or a probe in {PREFIX}PROBES where the source is not PostgreSQL)" if watches else ""
+    return f"first have its changes told: {first}{other}; then {_rule(dataset, best)}"
