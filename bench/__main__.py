@@ -16,6 +16,8 @@ PARTS = (
     "warming",
     "watch",
     "commits",
+    "rollup",
+    "tuning",
 )
 
 for name in PARTS:

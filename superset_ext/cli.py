@@ -12,7 +12,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from superset_ext import warming, watching
+from superset_ext import monitoring, warming, watching
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.tags import ANY
 from superset_ext.cache.topology import safe_url
@@ -21,8 +21,10 @@ from superset_ext.doctor.finding import Finding
 from superset_ext.errors import SupersetExtError
 from superset_ext.freshness.invalidate import invalidate as tell
 from superset_ext.freshness.named import Named, TableName
-from superset_ext.install import EXTENSION, Package, regions
+from superset_ext.install import EXTENSION, Package
+from superset_ext.monitor.regions import regions
 from superset_ext.monitor.retention import maintain
+from superset_ext.monitor.views import apply_views
 from superset_ext.settings import OPERATIONS, TARGETS, Operation, Targets
 
 LAST_DAY = (
@@ -44,7 +46,7 @@ def upgrade(as_json: bool) -> None:
     database = _package().database
     if database is None:
         raise click.ClickException("no log database; set SUPERSET_EXT_LOG_DATABASE_URL to a PostgreSQL URL")
-    applied = _clear(database.apply_schema)
+    applied = [*_clear(database.apply_schema), *_clear(lambda: apply_views(database))]
     _clear(lambda: maintain(database, _package().settings))
     click.echo(json.dumps({"applied": applied}) if as_json else f"Log database: {_what(applied)}.")
 
@@ -173,6 +175,8 @@ def _options(named: dict[str, Any]) -> Targets:
 
 perf.add_command(watching.watch)
 perf.add_command(watching.listen)
+perf.add_command(monitoring.refresh)
+perf.add_command(monitoring.recommend)
 
 
 def _package() -> Package:

@@ -20,8 +20,11 @@ from superset_ext.freshness.events import EXTENSION as FRESHNESS
 from superset_ext.freshness.events import Freshness
 from superset_ext.freshness.followed import Following
 from superset_ext.freshness.log import InvalidationLog
+from superset_ext.monitor import queries
+from superset_ext.monitor.advice.overrides import Overrides
 from superset_ext.monitor.recorder import Recorder
-from superset_ext.settings import PREFIX, Region, Settings, current
+from superset_ext.monitor.regions import regions
+from superset_ext.settings import PREFIX, Settings, current
 from superset_ext.warm import capture, rewarm
 from superset_ext.warm.refresh import Refresher
 from superset_ext.warm.registry import Registry
@@ -52,7 +55,7 @@ def install(app: Any) -> Package | None:
     postrun.install()
     left_alone = tuple(seams.apply())
     for reason in left_alone:
-        logger.warning("superset_ext: %s; charts are cached, but not counted by dashboard", reason)
+        logger.warning("superset_ext: %s; charts are cached, but not all of what they do is counted", reason)
     results = app.config.get("RESULTS_BACKEND")
     if isinstance(results, RegionCache):
         results.bind(app)
@@ -84,6 +87,10 @@ def _log(app: Any, settings: Settings) -> _Log:
     recorder = Recorder(database, settings, lambda: samples(app), [registry.flush])
     log = InvalidationLog(database, recorder.begin)
     recorder.beside.append(log.flush)
+    if settings.query_log:
+        queries.install(database, recorder)
+    if settings.auto_apply:
+        recorder.beside.append(Overrides(database).flush)
     recorder.start()
     return database, recorder, registry, log
 
@@ -99,22 +106,6 @@ def _freshness(app: Any, settings: Settings, database: LogDatabase | None, log: 
     sources.install(app, settings.sources, freshness, database)
     Refresher().install()
     return freshness
-
-
-def regions(app: Any) -> Mapping[str, RegionCache]:
-    """The region caches that this app runs with, by name."""
-    from superset.extensions import cache_manager
-
-    holders = {
-        Region.METADATA: cache_manager.cache,
-        Region.CHART_DATA: cache_manager.data_cache,
-        Region.FILTER_STATE: cache_manager.filter_state_cache,
-        Region.EXPLORE_FORM_DATA: cache_manager.explore_form_data_cache,
-        Region.THUMBNAILS: cache_manager.thumbnail_cache,
-    }
-    found = {str(name): app.extensions["cache"].get(holder) for name, holder in holders.items()}
-    found[str(Region.QUERY_RESULTS)] = app.config.get("RESULTS_BACKEND")
-    return {name: cache for name, cache in found.items() if isinstance(cache, RegionCache)}
 
 
 def samples(app: Any) -> Mapping[str, tuple[int, int]]:

@@ -474,6 +474,24 @@ class Settings(_Table):
     rules: Rules = Field(
         cast(Any, "[]"), description="Lifetime by dataset, database, table or SQL, a JSON list; see «Freshness»."
     )
+    query_log: bool = Field(
+        True,
+        description="Log each query that is sent to a source into `query_performance_log`, its SQL without values.",
+    )
+    slow_query_ms: float = Field(1000, gt=0, description="Milliseconds from which a query counts as slow.")
+    sampling: bool = Field(True, description="Ask cache servers and source databases once a minute how busy they are.")
+    refresh_seconds: float = Field(
+        60, ge=10, description="Seconds between two refreshes of what the performance dashboards show."
+    )
+    auto_apply: bool = Field(
+        False, description="Let tuning set timeouts and grace of single datasets, one step at a time, within bounds."
+    )
+    tune_min_timeout: int = Field(60, ge=1, description="Seconds below which tuning sets no timeout.")
+    tune_max_timeout: int = Field(86_400, ge=1, description="Seconds above which tuning sets no timeout.")
+    tune_max_grace: int = Field(3600, ge=0, description="Seconds above which tuning sets no grace.")
+    tune_window_hours: float = Field(
+        24, ge=1, description="Hours for which a step is measured; a day has all hours on both sides of it."
+    )
     maintenance_cron: Cron = Field(
         "15 3 * * *",
         description="When partitions are created and dropped, by Celery's clock: UTC, unless its `timezone` is set.",
@@ -617,6 +635,8 @@ def _check_whole(settings: Settings) -> None:
                 f"{PREFIX}{region.upper()}_BACKEND must be redis; "
                 "only filter_state and explore_form_data may use metastore"
             )
+    if settings.tune_min_timeout > settings.tune_max_timeout:
+        raise SettingsError(f"{PREFIX}TUNE_MIN_TIMEOUT is above {PREFIX}TUNE_MAX_TIMEOUT; change one of them")
     if settings.redis_url is None:
         return
     _check_broker(settings)

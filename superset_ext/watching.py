@@ -24,6 +24,11 @@ from superset_ext.freshness.listener import Listener, Stamp
 from superset_ext.freshness.watch import Name, Watched
 from superset_ext.install import EXTENSION
 
+HEARTBEAT = "superset perf listen"
+_BEAT = """
+INSERT INTO superset_ext.heartbeat AS known (name) VALUES (%s) ON CONFLICT (name) DO UPDATE SET at = EXCLUDED.at
+WHERE known.at < now() - interval '10 seconds'
+"""
 _WANTED = "SELECT database_id, schema_name, table_name FROM superset_ext.cache_watch ORDER BY 1, 2, 3"
 _REMEMBER = "INSERT INTO superset_ext.cache_watch (database_id, schema_name, table_name) VALUES (%s, %s, %s)"
 _FORGET = "DELETE FROM superset_ext.cache_watch WHERE database_id = %s AND schema_name = %s AND table_name = %s"
@@ -84,15 +89,21 @@ def list_(as_json: bool) -> None:
 def listen() -> None:
     """Listen to the databases that have watched tables, until SIGTERM or Ctrl-C; one such process is enough."""
     app, log = _app(), _clear(_log)
-    listener = Listener(lambda: _seen(wanted(log)), lambda number: connect(app, number), stamping(app))
+    listener = Listener(lambda: _seen(log, wanted(log)), lambda number: connect(app, number), stamping(app))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: listener.stop())
     click.echo("Listening; Ctrl-C ends it.")
     listener.run()
 
 
-def _seen(found: Mapping[int, set[Name]]) -> Mapping[int, set[Name]]:
-    """What is to be watched; that it was seen is noted, for `docker/healthcheck.py`."""
+def _seen(log: LogDatabase, found: Mapping[int, set[Name]]) -> Mapping[int, set[Name]]:
+    """What is to be watched; that it was seen is noted, for `docker/healthcheck.py` and for tuning.
+
+    Raises:
+        LogUnavailable: see `LogDatabase.transaction`.
+    """
+    with log.transaction() as cursor:
+        cursor.execute(_BEAT, (HEARTBEAT,))
     with suppress(OSError):
         Path(os.environ.get("SUPERSET_LISTENER_BEAT", "/tmp/superset-listener")).touch()  # noqa: S108
     return found

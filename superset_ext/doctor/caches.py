@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from superset_ext.cache.node import ServerInfo
 from superset_ext.cache.topology import safe_url
 from superset_ext.doctor.finding import Finding
-from superset_ext.install import Package, regions
+from superset_ext.install import Package
+from superset_ext.monitor.regions import regions
 from superset_ext.settings import CONFIG_NAMES, PREFIX, Region, Settings
 
 _NOTHING = ("null", "nullcache", "flask_caching.backends.nullcache", "flask_caching.backends.nullcache.nullcache")

@@ -8,7 +8,8 @@ from typing import Any
 
 from superset_ext.doctor.finding import Finding
 from superset_ext.errors import SupersetExtError
-from superset_ext.install import Package, regions
+from superset_ext.install import Package
+from superset_ext.monitor.regions import regions
 from superset_ext.settings import PREFIX
 
 SKEW_SECONDS = 2.0

@@ -5,7 +5,8 @@ Celery loads this outside an app context, so it imports no Superset; the tasks r
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from celery import shared_task
@@ -13,10 +14,20 @@ from celery.schedules import ParseException, crontab
 
 from superset_ext.db import LogDatabase, log_url
 from superset_ext.errors import SettingsError
+from superset_ext.monitor.names import names
+from superset_ext.monitor.recommend import timeouts_by_hand
 from superset_ext.monitor.retention import maintain
+from superset_ext.monitor.sampling import take
+from superset_ext.monitor.tune import tune
+from superset_ext.monitor.views import apply_views, refresh
 from superset_ext.settings import PREFIX, Settings, current
 
 MAINTAIN = "superset_ext.maintain_log"
+SAMPLE = "superset_ext.sample_tick"
+REFRESH = "superset_ext.refresh_tick"
+TUNE = "superset_ext.tune"
+SAMPLE_SECONDS = 60.0
+TUNE_SECONDS = 600.0
 
 
 def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -25,7 +36,16 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     Raises:
         SettingsError: the cron line is one that Celery cannot read.
     """
-    return {MAINTAIN: {"task": MAINTAIN, "schedule": _crontab(settings.maintenance_cron)}}
+    every = {REFRESH: settings.refresh_seconds}
+    if settings.sampling:
+        every[SAMPLE] = SAMPLE_SECONDS
+    if settings.auto_apply:
+        every[TUNE] = TUNE_SECONDS
+    return {
+        MAINTAIN: {"task": MAINTAIN, "schedule": _crontab(settings.maintenance_cron)},
+        # A turn that was missed is not made up for.
+        **{name: {"task": name, "schedule": each, "options": {"expires": each}} for name, each in every.items()},
+    }
 
 
 def _crontab(line: str) -> crontab:
@@ -35,6 +55,19 @@ def _crontab(line: str) -> crontab:
         raise SettingsError(f"{PREFIX}MAINTENANCE_CRON is no line that Celery reads ({line!r}): {error}") from None
 
 
+@contextmanager
+def _log() -> Iterator[LogDatabase | None]:
+    """The log database of the app in whose context a task runs, `None` where there is none."""
+    from flask import current_app
+
+    url = log_url(current(), str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
+    if url is None:
+        yield None
+        return
+    with closing(LogDatabase(url)) as database:
+        yield database
+
+
 @shared_task(name=MAINTAIN, ignore_result=True)  # type: ignore[untyped-decorator]
 def maintain_log() -> None:
     """Make the log's partitions ahead and drop the old ones.
@@ -42,10 +75,46 @@ def maintain_log() -> None:
     Raises:
         LogUnavailable: see `retention.maintain`; Celery logs it, and the next run does the work.
     """
+    with _log() as database:
+        if database is not None:
+            maintain(database, current())
+
+
+@shared_task(name=SAMPLE, ignore_result=True, soft_time_limit=45, time_limit=55)  # type: ignore[untyped-decorator]
+def sample_tick() -> None:
+    """Write a sample of the cache servers and the source databases.
+
+    Raises:
+        LogUnavailable: see `sampling.take`; the next minute has its own.
+    """
     from flask import current_app
 
-    settings = current()
-    url = log_url(settings, str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
-    if url is not None:
-        with closing(LogDatabase(url)) as database:
-            maintain(database, settings)
+    with _log() as database:
+        if database is not None:
+            take(current_app._get_current_object(), database, current())  # type: ignore[attr-defined]
+
+
+@shared_task(name=REFRESH, ignore_result=True)  # type: ignore[untyped-decorator]
+def refresh_tick() -> None:
+    """Fold what is new into the rollups, and refresh the views on them.
+
+    Raises:
+        LogUnavailable: see `views.refresh`; the next turn has it all.
+        SchemaError: see `views.apply_views`.
+    """
+    with _log() as database:
+        if database is not None:
+            apply_views(database)
+            refresh(database, current().slow_query_ms, names)
+
+
+@shared_task(name=TUNE, ignore_result=True)  # type: ignore[untyped-decorator]
+def tune_timeouts() -> None:
+    """Take one turn of tuning.
+
+    Raises:
+        LogUnavailable: see `tune.tune`; nothing is changed then.
+    """
+    with _log() as database:
+        if database is not None:
+            tune(database, current(), by_hand=dict(timeouts_by_hand()))

@@ -24,6 +24,7 @@ ORDER = [
     "install",
     "warming",
     "watching",
+    "monitoring",
     "doctor",
     "cli",
     "web",
