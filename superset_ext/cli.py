@@ -13,24 +13,17 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from superset_ext import monitoring, warming, watching
-from superset_ext.cache.region import RegionCache
 from superset_ext.cache.tags import ANY
-from superset_ext.cache.topology import safe_url
 from superset_ext.doctor.examine import examine
 from superset_ext.doctor.finding import Finding
 from superset_ext.errors import SupersetExtError
 from superset_ext.freshness.invalidate import invalidate as tell
 from superset_ext.freshness.named import Named, TableName
 from superset_ext.install import EXTENSION, Package
-from superset_ext.monitor.regions import regions
+from superset_ext.monitor.report import status as region_status
 from superset_ext.monitor.retention import maintain
 from superset_ext.monitor.views import apply_views
 from superset_ext.settings import OPERATIONS, TARGETS, Operation, Targets
-
-LAST_DAY = (
-    "SELECT cache_type, SUM(cache_hits) AS hits, SUM(cache_misses) AS misses FROM superset_ext.cache_performance_log"
-    " WHERE created_at >= now() - interval '1 day' GROUP BY cache_type"
-)
 
 
 @click.group()
@@ -57,8 +50,7 @@ def upgrade(as_json: bool) -> None:
 def status(as_json: bool) -> None:
     """Each cache region: its server, its memory, its hits and misses of the last day."""
     package = _package()
-    counts = _counts(package)
-    rows = [_row(package, name, cache, counts.get(name, (0, 0))) for name, cache in regions(current_app).items()]
+    rows = _clear(lambda: region_status(current_app, package.database, package.settings))
     if as_json:
         click.echo(json.dumps({"regions": rows, "left_alone": package.left_alone}, indent=2))
     else:
@@ -195,29 +187,6 @@ def _clear(verb: Any) -> Any:
 
 def _what(applied: list[str]) -> str:
     return f"applied {', '.join(applied)}" if applied else "up to date"
-
-
-def _counts(package: Package) -> dict[str, tuple[int, int]]:
-    database = package.database
-    if database is None:
-        return {}
-    rows = _clear(lambda: database.rows(LAST_DAY))
-    return {row["cache_type"]: (int(row["hits"] or 0), int(row["misses"] or 0)) for row in rows}
-
-
-def _row(package: Package, name: str, cache: RegionCache, counts: tuple[int, int]) -> dict[str, Any]:
-    info = cache.server_info()
-    hits, misses = counts
-    return {
-        "region": name,
-        "server": safe_url(package.settings.region_url(name)),
-        "reachable": info is not None,
-        "used_memory": info.used_memory if info else None,
-        "policy": info.policy if info else None,
-        "hits": hits,
-        "misses": misses,
-        "hit_ratio": round(hits / (hits + misses), 4) if hits + misses else None,
-    }
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

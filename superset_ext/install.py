@@ -124,8 +124,11 @@ def _add_api() -> None:
     """The API is for Admin alone, unless somebody grants it: Superset gives Gamma and Alpha what is not on its list."""
     from superset.extensions import appbuilder
 
-    from superset_ext.web.api import VIEW_MENU, PerformanceApi
+    from superset_ext.web.api import PerformanceApi
+    from superset_ext.web.guard import VIEW_MENU
+    from superset_ext.web.monitoring import MonitoringApi
 
     manager = appbuilder.sm
     manager.ADMIN_ONLY_VIEW_MENUS = manager.ADMIN_ONLY_VIEW_MENUS | {VIEW_MENU}
     appbuilder.add_api(PerformanceApi)
+    appbuilder.add_api(MonitoringApi)

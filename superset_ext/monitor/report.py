@@ -1,0 +1,89 @@
+"""What the command line and the REST API say of the caches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from superset_ext.cache.region import RegionCache
+from superset_ext.cache.topology import safe_url
+from superset_ext.db import LogDatabase
+from superset_ext.errors import LogUnavailable
+from superset_ext.monitor.regions import regions
+from superset_ext.settings import Region, Settings
+
+_LAST_DAY = (
+    "SELECT cache_type, SUM(cache_hits) AS hits, SUM(cache_misses) AS misses FROM superset_ext.cache_performance_log"
+    " WHERE created_at >= now() - interval '1 day' GROUP BY cache_type"
+)
+_SLOW = """
+SELECT day, fingerprint, sql, database, dataset, chart, dashboard, runs, errors, mean_ms, p95_ms, max_ms, total_seconds
+FROM superset_ext.perf_slow_query
+WHERE max_ms >= %s AND day >= superset_ext.utc_today() - 7 ORDER BY total_seconds DESC LIMIT %s
+"""
+_REFRESHES = "SELECT view, refreshed_at, seconds_ago, seconds, rows, error FROM superset_ext.perf_refresh ORDER BY view"
+
+
+def status(app: Any, database: LogDatabase | None, settings: Settings) -> list[dict[str, Any]]:
+    """Each region: its server, its memory in bytes, its hits and misses of the last day.
+
+    Raises:
+        LogUnavailable: see `LogDatabase.transaction`.
+    """
+    counts = {} if database is None else {row["cache_type"]: row for row in database.rows(_LAST_DAY)}
+    return [_region(settings, name, cache, counts.get(name, {})) for name, cache in regions(app).items()]
+
+
+def _region(settings: Settings, name: str, cache: RegionCache, counts: dict[str, Any]) -> dict[str, Any]:
+    info = cache.server_info()
+    hits, misses = int(counts.get("hits") or 0), int(counts.get("misses") or 0)
+    return {
+        "region": name,
+        "server": safe_url(settings.region_url(Region(name))),
+        "reachable": info is not None,
+        "used_memory": info.used_memory if info else None,
+        "policy": info.policy if info else None,
+        "hits": hits,
+        "misses": misses,
+        "hit_ratio": round(hits / (hits + misses), 4) if hits + misses else None,
+    }
+
+
+def health(app: Any, database: LogDatabase | None) -> dict[str, Any]:
+    """Whether each region reaches its server, and whether the log database answers; no figures."""
+    reached = {name: cache.server_info() is not None for name, cache in regions(app).items()}
+    log = database is not None and _answers(database)
+    return {"healthy": log and all(reached.values()), "regions": reached, "log": log}
+
+
+def _answers(database: LogDatabase) -> bool:
+    try:
+        return bool(database.rows("SELECT 1 AS one"))
+    except LogUnavailable:
+        return False
+
+
+def statistics(database: LogDatabase) -> list[dict[str, Any]]:
+    """What each cache did in the last day, counted from the log.
+
+    Raises:
+        LogUnavailable: see `LogDatabase.transaction`.
+    """
+    return database.query("statistics")
+
+
+def slow_queries(database: LogDatabase, limit: int, min_duration_ms: float) -> list[dict[str, Any]]:
+    """The statements of the last week that cost most in all, of those that once took so long, as of the last refresh.
+
+    Raises:
+        LogUnavailable: see `LogDatabase.transaction`.
+    """
+    return database.rows(_SLOW, (min_duration_ms, limit))
+
+
+def refreshes(database: LogDatabase) -> list[dict[str, Any]]:
+    """When each view of the performance dashboards was refreshed, and what went wrong.
+
+    Raises:
+        LogUnavailable: see `LogDatabase.transaction`.
+    """
+    return database.rows(_REFRESHES)
