@@ -30,14 +30,17 @@ _BY_DAYS = {
 # An alert that lasts has no end yet, and so stays.
 _BY_MONTHS = {
     "cache_hourly": "hour",
-    "cache_daily": "day",
     "query_hourly": "hour",
-    "query_daily": "day",
     "performance_alert": "resolved_at",
     "cache_tuning_log": "created_at",
 }
 _OLD = "DELETE FROM superset_ext.{table} WHERE {column} < now() - make_interval(days => %s)"
 _OLDER = "DELETE FROM superset_ext.{table} WHERE {column} < superset_ext.utc_today() - make_interval(months => %s)"
+# What these add up to is kept: totals never go down.
+_OLD_DAYS = (
+    "SELECT superset_ext.forget_cache_daily((superset_ext.utc_today() - make_interval(months => %s))::date)",
+    "SELECT superset_ext.forget_query_daily((superset_ext.utc_today() - make_interval(months => %s))::date)",
+)
 # People may write any number of statements.
 _TOO_MANY = """
 DELETE FROM superset_ext.query_fingerprint WHERE fingerprint IN (
@@ -82,6 +85,8 @@ def _forget(database: LogDatabase, settings: Settings) -> None:
         _run(database, _OLD.format(table=table, column=column), settings.retention_days)
     for table, column in _BY_MONTHS.items():
         _run(database, _OLDER.format(table=table, column=column), ROLLUP_MONTHS)
+    for sql in _OLD_DAYS:
+        _run(database, sql, ROLLUP_MONTHS)
     _run(database, _TOO_MANY, FINGERPRINTS)
 
 

@@ -13,6 +13,7 @@ from superset_ext.monitor import report
 from superset_ext.monitor.recommend import recommend
 from superset_ext.web import guard
 from superset_ext.web.guard import VIEW_MENU, route
+from superset_ext.web.metrics import exposition
 
 MOST = 1000
 
@@ -24,7 +25,7 @@ class MonitoringApi(BaseSupersetApi):  # type: ignore[misc]
     class_permission_name = VIEW_MENU
     method_permission_name = {  # noqa: RUF012  (as Superset has it)
         "status": "read", "health": "read", "cache_statistics": "read", "slow_queries": "read", "dashboard": "read",
-        "recommendations": "read",
+        "recommendations": "read", "metrics": "read",
     }  # fmt: skip
     allow_browser_login = True
     csrf_exempt = True  # see `guard.guarded`
@@ -173,6 +174,29 @@ class MonitoringApi(BaseSupersetApi):  # type: ignore[misc]
         """
         found = recommend(current_app, guard.log(), guard.package().settings)
         return self.response(200, result=_json([each.as_dict() for each in found]))  # type: ignore[no-any-return]
+
+    @route("/metrics", "GET")
+    def metrics(self) -> Response:
+        """The caches in Prometheus' own format.
+        ---
+        get:
+          summary: Metrics for Prometheus
+          responses:
+            200:
+              description: The metrics
+              content:
+                text/plain:
+                  schema:
+                    type: string
+            401:
+              $ref: '#/components/responses/401'
+            403:
+              $ref: '#/components/responses/403'
+            503:
+              description: The log database is away
+        """
+        text, kind = exposition(guard.log())
+        return Response(text, content_type=kind)
 
 
 def _json(value: Any) -> Any:
