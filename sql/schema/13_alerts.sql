@@ -23,7 +23,7 @@ VALUES
     ('Figures are old', 'view_age', NULL, '>', 15, NULL, 15, 1, 'warning', 30, true),
     ('Warming fails', 'warm_failures', NULL, '>=', 0.5, NULL, 10080, 1, 'warning', 60, true),
     ('Warmed for nobody', 'warm_read_ratio', NULL, '<=', 0, NULL, 10080, 1, 'info', 1440, true),
-    ('Unusual figures', 'anomaly', NULL, '>=', 0.98, 0.9, 30, 20, 'warning', 120, true)
+    ('Unusual figures', 'anomaly', NULL, '>=', 0.96, 0.8, 30, 20, 'warning', 120, true)
 ON CONFLICT (name) DO NOTHING;
 
 -- What people are to be told. It has no reference to its alert: the end of one is told though its rule is deleted.

@@ -1,20 +1,21 @@
-"""Finds figures that are unusual: a short mean against what was usual in the last hours and at this time of day.
+"""Finds figures that are unusual: a short mean against what is usual at this time, and against the last hours.
 
 A figure is smoothed by an exponentially weighted mean over about a quarter of an hour, weighted by the requests it is
-of. It is unusual where that is far from the median of the last six hours and, on the same side, from the median
-at this time of day on the days before: the first alone would take every morning for a fault, the second every
-holiday. How far is measured in robust standard deviations (MAD), never smaller than what so few requests scatter by
-chance. After a change that stays, the last hours have learned it within three.
+of. What is usual is the median at this time of day over two weeks, or that of the same weekday, whichever makes less
+of the figure. The distance to it is compared with how much such figures scatter, and also with the same distance over
+the last six hours: by the first alone a holiday would alarm all day, by the second alone every morning would.
+Scatter is the median absolute deviation (MAD), and never less than what so few requests scatter by chance. A change
+that stays is usual after about three hours.
 
-The confidence is what the Vysochanskij-Petunin inequality says for any distribution with one peak: at most 4 / (9 z²)
-of it is z standard deviations or more from its mean.
+The confidence comes from the Vysochanskij-Petunin inequality: at most 4 / (9 z²) of any distribution with one peak is z
+standard deviations or more from its mean. What is unusual in both ways has at most the root of both chances.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, expm1, isnan, nan, sqrt
+from math import exp, expm1, nan, pi, sin
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +29,9 @@ LAG = 6  # bins before this one that are in its own mean
 AROUND = 6  # bins to both sides of this time of day
 _LEAST = 24  # bins below which nothing is said
 _FEWEST = 5.0  # requests, in about a quarter of an hour, below which nothing is said
-_MAD = 1.4826
+_MAD, _OUTER = 1.4826, 1.645  # of a normal distribution: deviation to MAD, and its 90th percentile to it
+_HALF = 0.375  # Anscombe's: so that none of ten and none of a thousand are not the same
+_INDEPENDENT = 2 - ALPHA  # requests of equal weight that tell as much, to the sum of the weights
 
 Array = Any  # numpy's, of floats
 Kind = Literal["ratio", "errors", "mean", "count", "level"]
@@ -40,7 +43,7 @@ class _Shape:
 
     Attributes:
         sides: on which side of usual people want to know: -1 below, 1 above, 0 both.
-        floor: the least standard deviation, in the scale that figures are compared on.
+        floor: the least standard deviation, on the scale that figures are compared on.
     """
 
     sides: int
@@ -49,7 +52,7 @@ class _Shape:
 
 _SHAPES: dict[Kind, _Shape] = {
     "ratio": _Shape(-1, 0.02),
-    "errors": _Shape(1, 0.002),
+    "errors": _Shape(1, 0.02),
     "mean": _Shape(1, 0.05),
     "count": _Shape(0, 0.1),
     "level": _Shape(0, 0.0),
@@ -86,88 +89,130 @@ class Detector:
     def __init__(self, kind: Kind, values: Sequence[float] | Array, events: Sequence[float] | Array) -> None:
         self.kind = kind
         self._shape = _SHAPES[kind]
-        figures = _scaled(kind, np.asarray(values, dtype=float))
-        weighed = np.ones(len(figures)) if kind in ("count", "level") else np.asarray(events, dtype=float)
-        self._smooth, _ = _smoothed(figures, weighed)
-        _, self._events = _smoothed(figures, np.asarray(events, dtype=float))
+        figures, of = np.asarray(values, dtype=float), np.asarray(events, dtype=float)
+        weights = np.ones(len(figures)) if kind in ("count", "level") else of
+        self._smooth = _smoothed(kind, figures, weights)
+        self._events = _faded(of)
 
-    def verdict(self, index: int) -> Verdict | None:
-        """How unusual the figure at `index` is, by those before it; `None` where too little is known."""
-        now, events = self._smooth[index], self._events[index]
-        if isnan(now) or events < _FEWEST:
-            return None
-        recent = _finite(self._smooth[max(0, index - LAG - RECENT) : max(0, index - LAG)])
-        daily = self._same_time(index)
-        if len(recent) < _LEAST or len(daily) < _LEAST // 2:
-            return None
-        usual, score = self._nearer(now, events, recent, daily)
-        return Verdict(_confidence(score), _unscaled(self.kind, now), _unscaled(self.kind, usual), events)
+    def verdicts(self, first: int) -> list[Verdict | None]:
+        """How unusual each figure from index `first` on is, by those before it; `None` where too little is known."""
+        begin = max(0, first - LAG - RECENT)
+        apart, by_season = self._by_season(np.arange(begin, len(self._smooth)))
+        lately, scatter = _before(apart)
+        apart, by_season, lately, scatter = (each[first - begin :] for each in (apart, by_season, lately, scatter))
+        now, events = self._smooth[first:], self._events[first:]
+        noise = self._noise(now - apart, events)
+        seasonal, recent = apart / np.maximum(by_season, noise), (apart - lately) / np.maximum(scatter, noise)
+        scores = self._unusual(seasonal, recent)
+        usual = now - np.where(np.abs(seasonal) < np.abs(recent), apart, apart - lately)
+        known = ~np.isnan(scores) & (events >= _FEWEST)
+        rows = zip(known, scores, now, usual, events, strict=True)
+        return [self._verdict(*row) if yes else None for yes, *row in rows]
 
-    def _nearer(self, now: float, events: float, *histories: Array) -> tuple[float, float]:
-        """What is usual by that history which makes less of it, and how many deviations it is away by both."""
-        judged = [(float(np.median(past)), self._deviation(past, events)) for past in histories]
-        scores = [((now - usual) / deviation, usual) for usual, deviation in judged]
-        least, usual = min(scores, key=lambda each: abs(each[0]))
-        together = all(score > 0 for score, _ in scores) or all(score < 0 for score, _ in scores)
-        wanted = self._shape.sides in (0, 1 if least > 0 else -1)
-        return usual, abs(least) if together and wanted else 0.0
+    def _verdict(self, score: float, now: float, usual: float, events: float) -> Verdict:
+        return Verdict(_confidence(score), _unscaled(self.kind, now), _unscaled(self.kind, usual), float(events))
 
-    def _same_time(self, index: int) -> Array:
-        starts = range(index - DAY, max(-1, index - DAYS * DAY - 1), -DAY)
-        parts = [self._smooth[max(0, at - AROUND) : at + AROUND + 1] for at in starts]
-        return _finite(np.concatenate(parts)) if parts else np.empty(0)
+    def _by_season(self, at: Array) -> tuple[Array, Array]:
+        """How far figures are from what is usual at their time, and how much it scatters then."""
+        daily, scatter = self._at_days(at, range(1, DAYS + 1))
+        weekly, _ = self._at_days(at, range(7, DAYS + 1, 7))
+        by_day, by_week = self._smooth[at] - daily, self._smooth[at] - weekly
+        nearer = np.where(np.abs(by_week) < np.abs(by_day), by_week, by_day)  # NaN is never less
+        return nearer, scatter
 
-    def _deviation(self, past: Array, events: float) -> float:
-        middle = float(np.median(past))
-        spread = _MAD * float(np.median(np.abs(past - middle)))
-        return sqrt(spread**2 + self._least(past) ** 2 + self._chance(middle, events)) or 1e-9
+    def _at_days(self, at: Array, days: range) -> tuple[Array, Array]:
+        """Median and scatter of the figures around the same time, so many days ago."""
+        steps = np.add.outer(np.array([-day * DAY for day in days]), np.arange(-AROUND, AROUND + 1)).ravel()
+        places = at[:, None] + steps[None, :]
+        past = np.where(places >= 0, self._smooth[np.maximum(places, 0)], nan)
+        return _middle(past, _LEAST // 2, self.kind == "level")
 
-    def _least(self, past: Array) -> float:
-        if self.kind != "level":
-            return self._shape.floor
-        low, high = np.percentile(past, (5, 95))
-        return 0.1 * float(high - low) + 1e-3 * abs(float(np.median(past)))
+    def _unusual(self, seasonal: Array, recent: Array) -> Array:
+        """The geometric mean of both scores, where they are on the same side, and that is one that matters."""
+        product, side = seasonal * recent, np.sign(seasonal)
+        counts = (product > 0) & ((self._shape.sides == 0) | (side == self._shape.sides))
+        return np.where(counts | np.isnan(product), np.sqrt(np.abs(product)), 0.0)
 
-    def _chance(self, usual: float, events: float) -> float:
-        """The variance that so many requests have by chance."""
+    def _noise(self, usual: Array, events: Array) -> Array:
+        """The standard deviation that figures have at least, and by the chance of so many requests."""
+        events = np.maximum(events, 1.0) * _INDEPENDENT
         if self.kind in ("ratio", "errors"):
-            share = min(max(usual, 1 / (events + 2)), 1 - 1 / (events + 2))
-            return share * (1 - share) / events
-        if self.kind == "mean":
-            return 1 / events  # about that of a logarithm of times whose deviation is their mean
-        return 1 / (expm1(usual) + 1) if self.kind == "count" else 0.0
+            return np.sqrt(self._shape.floor**2 + 1 / (4 * events))
+        if self.kind == "mean":  # of a time whose deviation is about as large as its mean
+            return np.sqrt(self._shape.floor**2 + 1 / events)
+        if self.kind == "count":
+            return np.sqrt(self._shape.floor**2 + ALPHA / (2 - ALPHA) / np.exp(np.maximum(usual, 0.0)))
+        low, high = np.nanpercentile(self._smooth, (5, 95)) if len(self._smooth) else (0.0, 0.0)
+        return np.full(len(usual), 0.02 * (high - low) + 1e-9)
 
 
-def _finite(values: Array) -> Array:
-    return values[~np.isnan(values)]
+def _before(apart: Array) -> tuple[Array, Array]:
+    """Median and scatter of the six hours that end half an hour before each figure."""
+    padded = np.concatenate([np.full(LAG + RECENT, nan), apart])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, RECENT)[: len(apart)]
+    return _middle(windows, _LEAST, True)
+
+
+def _middle(rows: Array, least: int, tails: bool) -> tuple[Array, Array]:
+    """Median of each row and its robust standard deviation, NaN where a row has fewer than `least` figures.
+
+    With `tails` it is at least what the outer tenth says, for figures that are calm most of the time.
+    """
+    middle = _quantile(rows, 0.5)
+    away = np.abs(rows - middle[:, None])
+    scatter = _MAD * _quantile(away, 0.5)
+    if tails:
+        scatter = np.maximum(scatter, _quantile(away, 0.9) / _OUTER)
+    few = np.count_nonzero(~np.isnan(rows), axis=1) < least
+    middle[few], scatter[few] = nan, nan
+    return middle, scatter
+
+
+def _quantile(rows: Array, share: float) -> Array:
+    """A quantile of each row's figures; NaN where there is none."""
+    ordered = np.sort(rows, axis=1)  # NaN goes last
+    last = np.maximum(np.count_nonzero(~np.isnan(rows), axis=1) - 1, 0)
+    each, place = np.arange(len(rows)), share * last
+    low, part = place.astype(int), place % 1
+    below, above = ordered[each, low], ordered[each, np.minimum(low + 1, last)]
+    return below + part * (above - below)
+
+
+def _smoothed(kind: Kind, figures: Array, weights: Array) -> Array:
+    """Weighted means of the last figures on the scale that scatter is even on; NaN where there is no figure."""
+    there = ~np.isnan(figures) & (weights > 0)
+    scaled = _scaled(kind, np.where(there, figures, 1.0))
+    total, summed = _faded(np.where(there, weights, 0.0)), _faded(np.where(there, weights * scaled, 0.0))
+    if kind in ("ratio", "errors"):  # a share's scatter is even only once it is of many
+        scaled = np.arcsin(np.sqrt(np.clip((summed + _HALF) / (total + 2 * _HALF), 0, 1)))
+    else:
+        scaled = summed / np.maximum(total, 1e-12)
+    return np.where(there, scaled, nan)
+
+
+def _faded(values: Array) -> Array:
+    """Sums of the last figures, each counting less the older it is."""
+    found, total = np.empty(len(values)), 0.0
+    for index, value in enumerate(values.tolist()):
+        total = total * (1 - ALPHA) + value
+        found[index] = total
+    return found
 
 
 def _scaled(kind: Kind, values: Array) -> Array:
-    """On the scale that scatter is even on: times and numbers by their logarithm."""
+    """Times and numbers by their logarithm."""
     if kind == "mean":
         return np.log(np.maximum(values, 1e-3))
     return np.log1p(values) if kind == "count" else values
 
 
 def _unscaled(kind: Kind, value: float) -> float:
+    if kind in ("ratio", "errors"):
+        return sin(min(max(value, 0.0), pi / 2)) ** 2
     if kind == "mean":
         return exp(value)
     return expm1(value) if kind == "count" else float(value)
 
 
-def _smoothed(figures: Array, weights: Array) -> tuple[Array, Array]:
-    """Weighted means of the last figures and their weight, NaN where there is no figure."""
-    means, weight, total = np.full(len(figures), nan), np.zeros(len(figures)), 0.0
-    summed = 0.0
-    for index, (figure, by) in enumerate(zip(figures.tolist(), weights.tolist(), strict=True)):
-        total *= 1 - ALPHA
-        summed *= 1 - ALPHA
-        if not isnan(figure) and by > 0:
-            total, summed = total + by, summed + by * figure
-            means[index] = summed / total
-        weight[index] = total
-    return means, weight
-
-
 def _confidence(score: float) -> float:
-    return max(0.0, 1 - 4 / (9 * score**2)) if score > 0 else 0.0
+    return max(0.0, 1 - 4 / (9 * float(score) ** 2)) if score > 0 else 0.0
