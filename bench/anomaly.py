@@ -1,7 +1,7 @@
 """Unusual figures: how many of the injected faults are found, how fast, and how often there is a false alarm.
 
-Run with `python -m bench.anomaly`; it needs no server. With NAB_DIR=<a checkout of github.com/numenta/NAB> it scores the
-public set of labelled series too; no package of PyPI ships one with figures of five minutes.
+Run with `python -m bench.anomaly`; it needs no server. With NAB_DIR=<a checkout of github.com/numenta/NAB> it scores
+that public set of labelled series too, which is no package.
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def hit_ratio(random: np.random.Generator) -> Series:
     """Shares of hits, with steps of -25 and -15 points and spikes of -40."""
     rate = _traffic(random, 60)
     faults = _faults(random, rate, (("step -25", *STEP), ("step -15", *STEP), ("spike -40", *SPIKE)))
-    share = np.clip(0.86 + 0.03 * np.sin(np.arange(len(rate)) / DAY * 2 * np.pi) + _drift(random, len(rate), 0.02), 0, 1)
+    share = np.clip(
+        0.86 + 0.03 * np.sin(np.arange(len(rate)) / DAY * 2 * np.pi) + _drift(random, len(rate), 0.02), 0, 1
+    )
     for fault in faults:
         share[fault.begin : fault.end] += float(fault.what.split()[1]) / 100
     requests = random.poisson(rate)
@@ -307,16 +309,19 @@ def _sigmoid(position: float) -> float:
 
 def _rows(found: dict[str, Any]) -> Iterator[str]:
     for name, score in found["series"].items():
-        yield (f"{name:<16} {score['faults']:>4} faults  {score['found']:>5.0%} found  "
-               f"{score['false_alarms_per_week']:.2f} false alarms per series and week")  # fmt: skip
+        yield _row(name, score)
     for name, each in found["faults"].items():
         late = "" if each["median_minutes"] is None else f", after {each['median_minutes']:.0f} min (median)"
         yield f"  {name:<28} {each['found']:>5.0%} found{late}"
     for name, score in (found["nab"] or {}).items():
-        yield (f"NAB, {name:<11} {score['faults']:>4} faults  {score['found']:>5.0%} found  "
-               f"{score['false_alarms_per_week']:.2f} false alarms per series and week; score {score['nab_score']}")  # fmt: skip
+        yield _row(f"NAB, {name}", score) + f", score {score['nab_score']}"
     if not found["nab"]:
         yield "NAB: not measured; set NAB_DIR to a checkout of github.com/numenta/NAB"
+
+
+def _row(name: str, score: dict[str, float]) -> str:
+    false = score["false_alarms_per_week"]
+    return f"{name:<16} {score['faults']:>4} faults {score['found']:>5.0%} found {false:>6.2f} false alarms a series and week"
 
 
 def run() -> dict[str, Any]:

@@ -34,12 +34,12 @@ SELECT r.*, (SELECT count(*) FROM superset_ext.performance_alert a WHERE a.rule_
 FROM ({_SELECT}) AS r ORDER BY r.id
 """  # noqa: S608  (names)
 _ADD = f"""
-INSERT INTO superset_ext.performance_alert_rule ({', '.join(_COLUMNS)})
-VALUES ({', '.join(f'%({name})s' for name in _COLUMNS)})
+INSERT INTO superset_ext.performance_alert_rule ({", ".join(_COLUMNS)})
+VALUES ({", ".join(f"%({name})s" for name in _COLUMNS)})
 ON CONFLICT (name) DO NOTHING RETURNING id
 """  # noqa: S608  (names)
 _CHANGE = f"""
-UPDATE superset_ext.performance_alert_rule SET {', '.join(f'{name} = %({name})s' for name in _COLUMNS)}
+UPDATE superset_ext.performance_alert_rule SET {", ".join(f"{name} = %({name})s" for name in _COLUMNS)}
 WHERE id = %(id)s AND NOT EXISTS (
     SELECT FROM superset_ext.performance_alert_rule other WHERE other.name = %(name)s AND other.id <> %(id)s)
 """  # noqa: S608  (names)
@@ -82,11 +82,11 @@ class AlertRule(BaseModel):
     @model_validator(mode="after")
     def _clears(self) -> AlertRule:
         upward = self.comparison_operator in (">", ">=")
-        if self.clear_value is not None and self.clear_value != self.threshold_value:
-            if (self.clear_value > self.threshold_value) is upward:
-                side = "below" if upward else "above"
-                raise ValueError(f"clear_value must be {side} threshold_value, so that an alert can end; leave it out "
-                                 "for the threshold itself")  # fmt: skip
+        clear = self.threshold_value if self.clear_value is None else self.clear_value
+        if clear != self.threshold_value and (clear > self.threshold_value) is upward:
+            side = "below" if upward else "above"
+            raise ValueError(f"clear_value must be {side} threshold_value, so that an alert can end; leave it out for "
+                             "the threshold itself")  # fmt: skip
         if self.metric_type == "anomaly" and not (upward and 0 < self.threshold_value < 1):
             raise ValueError("an anomaly is compared by its confidence: write >= and a threshold_value between 0 and 1")
         return self
