@@ -321,7 +321,8 @@ def _rows(found: dict[str, Any]) -> Iterator[str]:
 
 def _row(name: str, score: dict[str, float]) -> str:
     false = score["false_alarms_per_week"]
-    return f"{name:<16} {score['faults']:>4} faults {score['found']:>5.0%} found {false:>6.2f} false alarms a series and week"
+    found = f"{score['faults']:>4} faults {score['found']:>5.0%} found"
+    return f"{name:<16} {found} {false:>6.2f} false alarms per series and week"
 
 
 def run() -> dict[str, Any]:

@@ -26,7 +26,7 @@ _SERIES: Mapping[str, tuple[Kind, str]] = {
 _BINS = timedelta(seconds=BIN_SECONDS)
 _SETTLED = timedelta(seconds=20)  # after which the figures of five minutes are nearly whole
 _LATE = timedelta(minutes=30)
-_FIRST = timedelta(days=1)  # of the log that is read where nothing is kept yet
+_FIRST = timedelta(days=2)  # of the log that is read where nothing is kept yet
 _LAST = "SELECT max(at) FROM superset_ext.performance_series"
 _BIN = "date_bin('5 minutes', created_at, '2000-01-01 00:00:00+00')"
 _PUT = """

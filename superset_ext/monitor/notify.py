@@ -2,13 +2,14 @@
 
 A notice is a row until every address has it. What fails is tried again later and later, to those alone that have not
 had it; of one alert the end is not told before the begin. Addresses hold tokens: in the table they are keyed
-hashes, and while one is used, what Apprise and urllib3 log of it is dropped.
+hashes, and what Apprise and urllib3 log of them is dropped.
 """
 
 from __future__ import annotations
 
 import hmac
 import logging
+import os
 import re
 import smtplib
 import ssl
@@ -186,7 +187,7 @@ def _hash(outbox: Outbox, address: str) -> str:
 
 def _sent(outbox: Outbox, address: str, title: str, body: str, severity: str, is_over: bool = False) -> str | None:
     """Send to one address; what went wrong, without the address."""
-    with _unlogged():
+    with _silence.kept():
         try:
             if _ADDRESS.fullmatch(address):
                 return _mailed(outbox.mail, address, title, body)
@@ -240,20 +241,42 @@ def _server(config: Mapping[str, Any]) -> Iterator[smtplib.SMTP]:
         yield server
 
 
-_sending = threading.local()
+class _Silence(logging.Filter):
+    """Drops what a library says of addresses: Apprise always, since nobody else uses it and a thread of its own may be
+    late, and urllib3 while something is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reset()
+
+    def reset(self) -> None:
+        """Nothing is being sent."""
+        self._lock = threading.Lock()
+        self._sending = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (self._sending or record.name == "apprise")
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Within this something is sent."""
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(self)  # which is added once, however often that is asked
+        with self._lock:
+            self._sending += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._sending -= 1
 
 
-def _is_loggable(_record: logging.LogRecord) -> bool:
-    return not getattr(_sending, "now", False)
+_silence = _Silence()
 
 
-@contextmanager
-def _unlogged() -> Iterator[None]:
-    """What this thread's libraries say of an address is not logged: it is in their messages."""
-    for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_is_loggable)  # a filter is added once, however often that is asked
-    _sending.now = True
-    try:
-        yield
-    finally:
-        _sending.now = False
+def _after_fork() -> None:
+    """Another thread of the parent may have been sending."""
+    _silence.reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)
