@@ -5,7 +5,7 @@ of. What is usual is the median at this time of day over two weeks, or that of t
 of the figure. The distance to it is compared with how much such figures scatter, and also with the same distance over
 the last six hours: by the first alone a holiday would alarm all day, by the second alone every morning would.
 Scatter is the median absolute deviation (MAD), and never less than what so few requests scatter by chance. A change
-that stays is usual after about three hours.
+that stays is usual after three to four hours.
 
 The confidence comes from the Vysochanskij-Petunin inequality: at most 4 / (9 z²) of any distribution with one peak is z
 standard deviations or more from its mean. What is unusual in both ways has at most the root of both chances.
@@ -130,10 +130,15 @@ class Detector:
         return _middle(past, _LEAST // 2, self.kind == "level")
 
     def _unusual(self, seasonal: Array, recent: Array) -> Array:
-        """The geometric mean of both scores, where they are on the same side, and that is one that matters."""
-        product, side = seasonal * recent, np.sign(seasonal)
-        counts = (product > 0) & ((self._shape.sides == 0) | (side == self._shape.sides))
-        return np.where(counts | np.isnan(product), np.sqrt(np.abs(product)), 0.0)
+        """The geometric mean of both scores, where they are on the same side, and that is one that matters.
+
+        The greater one counts as twice the lesser at most, so that one alone says nothing.
+        """
+        lesser, greater = np.sort(np.abs([seasonal, recent]), axis=0)
+        side = np.sign(seasonal)
+        counts = (side == np.sign(recent)) & ((self._shape.sides == 0) | (side == self._shape.sides))
+        score = np.sqrt(lesser * np.minimum(greater, 2 * lesser))
+        return np.where(counts | np.isnan(greater), score, 0.0)
 
     def _noise(self, usual: Array, events: Array) -> Array:
         """The standard deviation that figures have at least, and by the chance of so many requests."""

@@ -170,8 +170,16 @@ CASES: dict[str, tuple[list[tuple[str, str]], Act, Act]] = {
         lambda d: queries(d, END - 1, 100),
     ),
     "stale view": ([("Figures are old", "perf_chart")], lambda d: refreshed(d, -20), lambda d: refreshed(d, END - 1)),
-    "warming fails": ([("Warming fails", "nightly")], lambda d: ended(d, -5, "wfff"), lambda d: ended(d, END - 1, "ww")),
-    "run fails": ([("Warming fails", "nightly")], lambda d: ended(d, -5, "", "failed"), lambda d: ended(d, END - 1, "w")),
+    "warming fails": (
+        [("Warming fails", "nightly")],
+        lambda d: ended(d, -5, "wfff"),
+        lambda d: ended(d, END - 1, "ww"),
+    ),
+    "run fails": (
+        [("Warming fails", "nightly")],
+        lambda d: ended(d, -5, "", "failed"),
+        lambda d: ended(d, END - 1, "w"),
+    ),
     "for nobody": ([("Warmed for nobody", "nightly")], lambda d: warmed(d, -5, 0), lambda d: warmed(d, END - 1, 2)),
     "anomaly": (
         [("Unusual figures", "response_ms")],
