@@ -18,6 +18,7 @@ PARTS = (
     "commits",
     "rollup",
     "tuning",
+    "anomaly",
 )
 
 for name in PARTS:

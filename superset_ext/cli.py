@@ -169,6 +169,7 @@ perf.add_command(watching.watch)
 perf.add_command(watching.listen)
 perf.add_command(monitoring.refresh)
 perf.add_command(monitoring.recommend)
+perf.add_command(monitoring.alerts)
 
 
 def _package() -> Package:

@@ -1,4 +1,4 @@
-"""`superset perf refresh` and `superset perf recommend`."""
+"""`superset perf refresh`, `recommend` and `alerts`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from flask.cli import with_appcontext
 from superset_ext.db import LogDatabase
 from superset_ext.errors import SupersetExtError
 from superset_ext.install import EXTENSION, Package
+from superset_ext.monitor import alert_rules, notify
+from superset_ext.monitor.alerts import recent
 from superset_ext.monitor.names import names
 from superset_ext.monitor.recommend import Recommendation
 from superset_ext.monitor.recommend import recommend as advise
@@ -65,6 +67,96 @@ def _told(number: int, each: Recommendation) -> str:
     parts = (f"{number}. {each.found}", f"Set: {each.set_}", f"Brings: {each.brings}")
     return "\n".join(textwrap.fill(part, _WIDTH, subsequent_indent="   ", initial_indent="" if not index else "   ")
                      for index, part in enumerate(parts))  # fmt: skip
+
+
+@click.group()
+def alerts() -> None:
+    """Rules of alerts, and what they have found."""
+
+
+@alerts.command("list")
+@with_appcontext
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(as_json: bool) -> None:
+    """The rules, and the alerts of the last 30 days."""
+    database = _log(_package())
+    rules, found = _clear(lambda: alert_rules.rules(database)), _clear(lambda: recent(database))
+    if as_json:
+        click.echo(json.dumps({"rules": rules, "alerts": found}, default=str, indent=2))
+        return
+    for rule in rules:
+        click.echo(_rule(rule))
+    click.echo("\n".join(["", *map(_alert, found)]) if found else "\nNo alert within 30 days.")
+
+
+def _rule(rule: dict[str, Any]) -> str:
+    state = "on " if rule["enabled"] else "off"
+    condition = f"{rule['metric_type']} {rule['comparison_operator']} {rule['threshold_value']:g}"
+    return (
+        f"{rule['id']:>4} {state} {rule['severity']:<8} {rule['name']}: {condition} over {rule['window_minutes']} min"
+    )
+
+
+def _alert(alert: dict[str, Any]) -> str:
+    end = f"until {alert['resolved_at']:%m-%d %H:%M}" if alert["resolved_at"] else "still lasts"
+    return f"{alert['fired_at']:%Y-%m-%d %H:%M} {end:<17} {alert['severity']:<8} {alert['said']}"
+
+
+@alerts.command()
+@with_appcontext
+@click.argument("rule", metavar="JSON")
+def add(rule: str) -> None:
+    """Add a rule, a JSON object with name, metric_type, comparison_operator, threshold_value and so on."""
+    database = _log(_package())
+    number = _clear(lambda: alert_rules.add(database, alert_rules.parse(_object(rule))))
+    click.echo(f"Rule {number} added.")
+
+
+@alerts.command()
+@with_appcontext
+@click.argument("number", type=int)
+@click.argument("rule", metavar="JSON")
+def change(number: int, rule: str) -> None:
+    """Change some fields of rule NUMBER: '{"enabled": false}', '{"threshold_value": 0.8}'."""
+    database = _log(_package())
+    said = _object(rule)
+    _clear(lambda: alert_rules.change(database, number, said))
+    click.echo(f"Rule {number} changed.")
+
+
+@alerts.command()
+@with_appcontext
+@click.argument("number", type=int)
+def remove(number: int) -> None:
+    """Remove rule NUMBER; a built-in one is switched off."""
+    database = _log(_package())
+    click.echo(f"Rule {number} {_clear(lambda: alert_rules.remove(database, number))}.")
+
+
+@alerts.command("try")
+@with_appcontext
+def try_() -> None:
+    """Send a trial to everybody whom SUPERSET_EXT_ALERT_URLS names."""
+    addresses = _package().settings.alert_urls
+    if not addresses:
+        raise click.ClickException("nobody is named; set SUPERSET_EXT_ALERT_URLS")
+    outbox = notify.Outbox(addresses, current_app.config, current_app.config["SECRET_KEY"])
+    failed = notify.send(outbox, "Superset: a trial", "This is what an alert of the performance layer looks like.")
+    for reason in failed.values():
+        click.echo(reason, err=True)
+    click.echo(f"{len(addresses) - len(failed)} of {len(addresses)} told.")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise click.BadParameter("is no JSON object", param_hint="JSON")
+    return said
 
 
 def _package() -> Package:

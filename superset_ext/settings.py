@@ -240,6 +240,11 @@ def _words(value: Any) -> Any:
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
+def _addresses(value: Any) -> Any:
+    return tuple(value.split()) if isinstance(value, str) else value
+
+
+Addresses = Annotated[tuple[str, ...], BeforeValidator(_addresses)]
 Sources = Annotated[tuple[ChangeSource, ...], BeforeValidator(_words)]
 Rules = Annotated[tuple[Rule, ...], BeforeValidator(_json), AfterValidator(_rules)]
 
@@ -483,6 +488,13 @@ class Settings(_Table):
     refresh_seconds: float = Field(
         60, ge=10, description="Seconds between two refreshes of what the performance dashboards show."
     )
+    alert_urls: Addresses = Field(
+        cast(Any, ""),
+        repr=False,
+        description="Who is told of alerts, separated by spaces: e-mail addresses (by Superset's own `SMTP_…` settings) "
+        "and Apprise URLs.",
+    )
+    alert_seconds: float = Field(60, gt=0, description="Seconds between two evaluations of the alert rules.")
     auto_apply: bool = Field(
         False, description="Let tuning set timeouts and grace of single datasets, one step at a time, within bounds."
     )

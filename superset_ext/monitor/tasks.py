@@ -14,6 +14,7 @@ from celery.schedules import ParseException, crontab
 
 from superset_ext.db import LogDatabase, log_url
 from superset_ext.errors import SettingsError
+from superset_ext.monitor import alerts, notify
 from superset_ext.monitor.names import names
 from superset_ext.monitor.recommend import timeouts_by_hand
 from superset_ext.monitor.retention import maintain
@@ -25,8 +26,11 @@ from superset_ext.settings import PREFIX, Settings, current
 MAINTAIN = "superset_ext.maintain_log"
 SAMPLE = "superset_ext.sample_tick"
 REFRESH = "superset_ext.refresh_tick"
+ALERT = "superset_ext.alert_tick"
+DELIVER = "superset_ext.deliver_tick"
 TUNE = "superset_ext.tune"
 SAMPLE_SECONDS = 60.0
+DELIVER_SECONDS = 30.0
 TUNE_SECONDS = 600.0
 
 
@@ -36,7 +40,9 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     Raises:
         SettingsError: the cron line is one that Celery cannot read.
     """
-    every = {REFRESH: settings.refresh_seconds}
+    every = {REFRESH: settings.refresh_seconds, ALERT: settings.alert_seconds}
+    if settings.alert_urls:
+        every[DELIVER] = DELIVER_SECONDS
     if settings.sampling:
         every[SAMPLE] = SAMPLE_SECONDS
     if settings.auto_apply:
@@ -106,6 +112,33 @@ def refresh_tick() -> None:
         if database is not None:
             apply_views(database)
             refresh(database, current().slow_query_ms, names)
+
+
+@shared_task(name=ALERT, ignore_result=True)  # type: ignore[untyped-decorator]
+def alert_tick() -> None:
+    """Measure every alert rule. Notices go out in a task of their own, which a mail server may hold up.
+
+    Raises:
+        LogUnavailable: see `alerts.evaluate`; the next turn evaluates them.
+    """
+    with _log() as database:
+        if database is not None:
+            alerts.evaluate(database, current(), slow_query_ms=current().slow_query_ms)
+
+
+@shared_task(name=DELIVER, ignore_result=True)  # type: ignore[untyped-decorator]
+def deliver_tick() -> None:
+    """Send the notices that are due.
+
+    Raises:
+        LogUnavailable: see `notify.deliver`.
+    """
+    from flask import current_app
+
+    with _log() as database:
+        if database is not None:
+            config = current_app.config
+            notify.deliver(database, notify.Outbox(current().alert_urls, config, config["SECRET_KEY"]))
 
 
 @shared_task(name=TUNE, ignore_result=True)  # type: ignore[untyped-decorator]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from flask import Response, current_app, request
 from superset.views.base_api import BaseSupersetApi
+from werkzeug.exceptions import RequestEntityTooLarge
 
-from superset_ext.monitor import report
+from superset_ext.monitor import alert_rules, report
+from superset_ext.monitor.alerts import recent
 from superset_ext.monitor.recommend import recommend
-from superset_ext.web import guard
+from superset_ext.web import guard, schemas
 from superset_ext.web.guard import VIEW_MENU, route
 from superset_ext.web.metrics import exposition
 
@@ -25,11 +28,13 @@ class MonitoringApi(BaseSupersetApi):  # type: ignore[misc]
     class_permission_name = VIEW_MENU
     method_permission_name = {  # noqa: RUF012  (as Superset has it)
         "status": "read", "health": "read", "cache_statistics": "read", "slow_queries": "read", "dashboard": "read",
-        "recommendations": "read", "metrics": "read",
+        "recommendations": "read", "metrics": "read", "alerts": "read",
+        "add_alert": "write", "change_alert": "write", "remove_alert": "write",
     }  # fmt: skip
     allow_browser_login = True
     csrf_exempt = True  # see `guard.guarded`
     openapi_spec_tag = VIEW_MENU
+    openapi_spec_component_schemas = (schemas.AlertRuleSchema,)
 
     @route("/status", "GET")
     def status(self) -> Response:
@@ -174,6 +179,128 @@ class MonitoringApi(BaseSupersetApi):  # type: ignore[misc]
         """
         found = recommend(current_app, guard.log(), guard.package().settings)
         return self.response(200, result=_json([each.as_dict() for each in found]))  # type: ignore[no-any-return]
+
+    @route("/alerts", "GET")
+    def alerts(self) -> Response:
+        """The rules, and the alerts of the last 30 days.
+        ---
+        get:
+          summary: Alert rules, and the alerts of the last 30 days
+          responses:
+            200:
+              description: Rules and alerts
+            401:
+              $ref: '#/components/responses/401'
+            403:
+              $ref: '#/components/responses/403'
+            503:
+              description: The log database is away
+        """
+        log = guard.log()
+        return self.response(  # type: ignore[no-any-return]
+            200, rules=_json(alert_rules.rules(log)), alerts=_json(recent(log))
+        )
+
+    @route("/alerts", "POST")
+    def add_alert(self) -> Response:
+        """Add a rule.
+        ---
+        post:
+          summary: Add an alert rule
+          requestBody:
+            required: true
+            content:
+              application/json:
+                schema:
+                  $ref: '#/components/schemas/AlertRuleSchema'
+          responses:
+            201:
+              description: The rule's id
+            400:
+              $ref: '#/components/responses/400'
+            401:
+              $ref: '#/components/responses/401'
+            403:
+              $ref: '#/components/responses/403'
+            413:
+              description: The body is over 64 KB
+            503:
+              description: The log database is away
+        """
+        return self._told(lambda said: (201, {"id": alert_rules.add(guard.log(), alert_rules.parse(said))}))
+
+    @route("/alerts/<int:number>", "PUT")
+    def change_alert(self, number: int) -> Response:
+        """Change some fields of a rule.
+        ---
+        put:
+          summary: Change an alert rule
+          parameters:
+          - in: path
+            name: number
+            required: true
+            schema:
+              type: integer
+          requestBody:
+            required: true
+            content:
+              application/json:
+                schema:
+                  $ref: '#/components/schemas/AlertRuleSchema'
+          responses:
+            200:
+              description: The rule as it is now
+            400:
+              $ref: '#/components/responses/400'
+            401:
+              $ref: '#/components/responses/401'
+            403:
+              $ref: '#/components/responses/403'
+            413:
+              description: The body is over 64 KB
+            503:
+              description: The log database is away
+        """
+        return self._told(lambda said: (200, alert_rules.change(guard.log(), number, said).model_dump()))
+
+    @route("/alerts/<int:number>", "DELETE")
+    def remove_alert(self, number: int) -> Response:
+        """Remove a rule; a built-in one is switched off.
+        ---
+        delete:
+          summary: Remove an alert rule
+          parameters:
+          - in: path
+            name: number
+            required: true
+            schema:
+              type: integer
+          responses:
+            200:
+              description: Whether it was removed or switched off
+            401:
+              $ref: '#/components/responses/401'
+            403:
+              $ref: '#/components/responses/403'
+            404:
+              $ref: '#/components/responses/404'
+            503:
+              description: The log database is away
+        """
+        try:
+            return self.response(200, result=alert_rules.remove(guard.log(), number))  # type: ignore[no-any-return]
+        except alert_rules.AlertError:
+            return self.response_404()  # type: ignore[no-any-return]
+
+    def _told(self, verb: Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]) -> Response:
+        """What came of a body that is a JSON object."""
+        try:
+            status, said = verb(schemas.an_object(guard.body()))
+        except RequestEntityTooLarge:
+            return guard.too_large(self)
+        except (schemas.BadRequest, alert_rules.AlertError) as error:
+            return self.response_400(message=str(error))  # type: ignore[no-any-return]
+        return self.response(status, **said)  # type: ignore[no-any-return]
 
     @route("/metrics", "GET")
     def metrics(self) -> Response:

@@ -11,6 +11,7 @@ from marshmallow import Schema, fields
 from pydantic import Field, ValidationError
 
 from superset_ext.errors import SupersetExtError
+from superset_ext.monitor.alert_rules import METRIC_TYPES
 from superset_ext.settings import TARGETS, Targets
 
 Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -39,16 +40,25 @@ def parse(body: bytes) -> Targets:
     Raises:
         BadRequest: in one line, what is wrong with it.
     """
+    options = _checked(an_object(body))
+    if options.is_empty():
+        raise BadRequest("nothing to warm is named; name dashboards, charts, datasets, tags or targets")
+    return options
+
+
+def an_object(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body is.
+
+    Raises:
+        BadRequest: it is none.
+    """
     try:
         said = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise BadRequest("the body is not JSON") from None
     if not isinstance(said, dict):
         raise BadRequest("the body is not a JSON object")
-    options = _checked(said)
-    if options.is_empty():
-        raise BadRequest("nothing to warm is named; name dashboards, charts, datasets, tags or targets")
-    return options
+    return said
 
 
 def _no_number(name: str) -> NoReturn:
@@ -150,3 +160,19 @@ class WarmUpStatusSchema(Schema):
     already_fresh = fields.Integer()
     failed = fields.Integer()
     failures = fields.List(fields.Nested(WarmUpFailureSchema))
+
+
+class AlertRuleSchema(Schema):
+    """`alert_rules.AlertRule`, as OpenAPI has it."""
+
+    name = fields.String(required=True)
+    metric_type = fields.String(required=True, metadata={"enum": list(METRIC_TYPES)})
+    comparison_operator = fields.String(required=True, metadata={"enum": [">", ">=", "<", "<="]})
+    threshold_value = fields.Float(required=True)
+    subject = fields.String(allow_none=True, metadata={"description": "The only subject that it watches"})
+    clear_value = fields.Float(allow_none=True, metadata={"description": "Where an alert ends"})
+    window_minutes = fields.Integer(metadata={"minimum": 1, "default": 15})
+    min_occurrences = fields.Integer(metadata={"minimum": 1, "default": 5})
+    severity = fields.String(metadata={"enum": ["info", "warning", "critical"], "default": "warning"})
+    cooldown_minutes = fields.Integer(metadata={"minimum": 0, "default": 30})
+    enabled = fields.Boolean(metadata={"default": True})
