@@ -491,7 +491,7 @@ class Settings(_Table):
     alert_urls: Addresses = Field(
         cast(Any, ""),
         repr=False,
-        description="Who is told of alerts, separated by spaces: e-mail addresses (by Superset's own `SMTP_…` settings) "
+        description="Who is told of alerts, separated by spaces: e-mail addresses (by Superset's own `SMTP_…`) "
         "and Apprise URLs.",
     )
     alert_seconds: float = Field(60, gt=0, description="Seconds between two evaluations of the alert rules.")
