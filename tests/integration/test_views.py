@@ -434,7 +434,7 @@ def test_a_slow_source_is_not_waited_for(
     """Intent: a chart waits three seconds at most, and the limit is that of one transaction."""
     assert "'3000'" in views._LIMITS
     monkeypatch.setattr(views, "_LIMITS", views._LIMITS.replace("3000", "200"))
-    monkeypatch.setattr(views, "_query", lambda: "SELECT pg_sleep(5)")
+    monkeypatch.setattr(views, "FOLLOW", "SELECT pg_sleep(5)")
     with caplog.at_level(logging.WARNING):
         assert Followed().tables(sources.add(url), None, None, tables("v1")) is None
     assert "statement timeout" in caplog.text

@@ -15,7 +15,7 @@ from superset_ext.config import broker_url, celery_config, names
 from superset_ext.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = ("superset_ext.freshness.tasks", "superset_ext.monitor.tasks", "superset_ext.warm.tasks")
+OURS = tuple(f"superset_ext.{name}" for name in ("freshness.tasks", "monitor.tasks", "warm.tasks", "doctor.worker"))
 SETTINGS = load(
     {"SUPERSET_EXT_REDIS_URL": "redis://cache:6379", "SUPERSET_EXT_DATABASE_URL": "postgresql://db/superset"}
 )
