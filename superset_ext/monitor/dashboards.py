@@ -28,8 +28,9 @@ _KEEP = """
 INSERT INTO superset_ext.installed_asset (uuid, kind, installed, found) VALUES (%s, %s, %s, %s)
 ON CONFLICT (uuid) DO UPDATE SET installed = excluded.installed, found = excluded.found, installed_at = now()
 """
-# Superset writes the one by itself when a chart is opened, and `_connect_as` the other.
+# Superset writes these by itself when somebody opens a chart or a dashboard, and `_connect_as` the URL.
 _NOT_AN_EDIT = {"query_context", "sqlalchemy_uri"}
+_NOT_AN_EDIT_OF_METADATA = {"map_label_colors", "shared_label_colors", "color_scheme_domain"}
 
 
 class AssetError(SupersetExtError):
@@ -172,6 +173,9 @@ def fingerprint(model: Any, kind: str) -> str:
         recursive=kind == "dataset", include_parent_ref=False, include_defaults=True, export_uuids=True
     )
     kept = {key: _ordered(value) for key, value in exported.items() if key not in _NOT_AN_EDIT}
+    if kind == "dashboard":
+        metadata = json.loads(kept["json_metadata"] or "{}")
+        kept["json_metadata"] = {key: metadata[key] for key in metadata.keys() - _NOT_AN_EDIT_OF_METADATA}
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
 
 
