@@ -1,0 +1,288 @@
+"""Folding the logs into rollups: every row counts, and counts once, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from superset_ext.db import SQL, LogDatabase
+from superset_ext.errors import LogUnavailable
+from superset_ext.monitor.histogram import SMALLEST_MS, bucket
+from superset_ext.monitor.rollup import Folded, fold
+from tests.rollups import (
+    SLOW_MS,
+    Row,
+    ago,
+    cache_row,
+    insert,
+    made,
+    query_rollups_equal,
+    query_row,
+    rollups_equal,
+    write,
+)
+
+
+@pytest.fixture
+def database(database_url: str) -> LogDatabase:
+    return made(LogDatabase(database_url), range(6))
+
+
+def rows_of(seed: int, count: int, hours: float = 100) -> list[Row]:
+    rng = random.Random(seed)
+    return [cache_row(rng, ago(hours=rng.uniform(0, hours))) for _ in range(count)]
+
+
+def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "nothing happened in time"
+        time.sleep(0.02)
+
+
+def test_rollups_are_what_the_rows_make(database: LogDatabase, database_url: str) -> None:
+    """Intent: each measure, histogram and key of all four rollups, over several folds that meet the same hours."""
+    cache, queries, rng = rows_of(1, 300), [], random.Random(2)
+    for n in range(3):
+        part = [query_row(rng, ago(hours=rng.uniform(0, 100))) for _ in range(60)]
+        write(database_url, cache[n * 100 : n * 100 + 100])
+        write(database_url, part, "query_performance_log")
+        queries += part
+        assert fold(database, SLOW_MS) == Folded(100, 60)
+    rollups_equal(database, cache)
+    query_rollups_equal(database, queries)
+
+
+def test_a_second_fold_counts_nothing_again(database: LogDatabase, database_url: str) -> None:
+    """Intent: beat, a command and a test may fold as often as they like, and at the same time."""
+    rows = rows_of(3, 80)
+    write(database_url, rows)
+    done: list[Folded] = []
+    threads = [threading.Thread(target=lambda: done.append(fold(LogDatabase(database_url), 1.0))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(each.cache for each in done) == [0, 0, 0, 80]
+    assert fold(database, SLOW_MS) == Folded(0, 0)
+    rollups_equal(database, rows)
+    [state] = database.rows("SELECT rows, folded_at IS NOT NULL AS at FROM rollup_state WHERE name = 'cache'")
+    assert state == {"rows": 80, "at": True}
+
+
+def test_an_open_transaction_keeps_only_its_own_rows_back(database: LogDatabase, database_url: str) -> None:
+    """Intent: rows of a transaction that was open during a fold are counted once it has ended; others' rows,
+    written before and after it began, do not wait for that."""
+    early, slow, late = rows_of(4, 10), rows_of(5, 10), rows_of(6, 10)
+    open_one = psycopg2.connect(database_url)
+    write(database_url, early)
+    insert(open_one.cursor(), slow)
+    write(database_url, late)
+    assert fold(database, SLOW_MS).cache == 20
+    rollups_equal(database, early + late)
+    assert fold(database, SLOW_MS).cache == 0
+    open_one.commit()
+    open_one.close()
+    assert fold(database, SLOW_MS).cache == 10
+    rollups_equal(database, early + slow + late)
+
+
+def test_rows_that_come_two_hours_late_are_counted(database: LogDatabase, database_url: str) -> None:
+    """Intent: a host whose log database was away writes what it counted under the time when it was."""
+    rng = random.Random(7)
+    now = [cache_row(rng, ago(minutes=1), cache_type="chart_data") for _ in range(20)]
+    write(database_url, now)
+    fold(database, SLOW_MS)
+    late = [cache_row(rng, ago(hours=2), cache_type="chart_data") for _ in range(20)]
+    old = [cache_row(rng, ago(days=4), cache_type="chart_data") for _ in range(5)]
+    write(database_url, late + old)
+    assert fold(database, SLOW_MS).cache == 25
+    rollups_equal(database, now + late + old)
+
+
+def test_eight_writers_and_a_folder(database: LogDatabase, database_url: str) -> None:
+    """Intent: whatever the order in which transactions begin, commit, roll back and are folded, each row that
+    was committed is counted once."""
+    kept: list[Row] = []
+    writing, threads = threading.Lock(), []
+
+    def work(seed: int) -> None:
+        rng, connection = random.Random(seed), psycopg2.connect(database_url)
+        for n in range(25):
+            rows = [cache_row(rng, ago(hours=rng.choice([0, 2, 50]))) for _ in range(rng.randrange(1, 5))]
+            cursor = connection.cursor()
+            for row in rows:  # one by one, so that folds come in between
+                insert(cursor, [row])
+            if n % 5 == 4:
+                connection.rollback()
+                continue
+            connection.commit()
+            with writing:
+                kept.extend(rows)
+        connection.close()
+
+    for seed in range(8):
+        threads.append(threading.Thread(target=work, args=(seed,)))
+        threads[-1].start()
+    folded = [0]
+    while any(thread.is_alive() for thread in threads):
+        folded.append(fold(database, SLOW_MS).cache)
+    for thread in threads:
+        thread.join()
+    folded.append(fold(database, SLOW_MS).cache)
+    assert sum(n > 0 for n in folded) > 3, "the folds were to meet the writers"
+    assert sum(folded) == len(kept)
+    rollups_equal(database, kept)
+
+
+def test_a_killed_fold_leaves_nothing_and_the_next_is_right(database: LogDatabase, database_url: str) -> None:
+    """Intent: a worker that dies half-way, here between the hourly and the daily rollup, costs nothing."""
+    rows = rows_of(8, 50)
+    write(database_url, rows)
+    holder, failed = psycopg2.connect(database_url), []
+    holder.cursor().execute("LOCK TABLE superset_ext.cache_daily IN SHARE MODE")
+
+    def run() -> None:
+        try:
+            fold(LogDatabase(database_url), SLOW_MS)
+        except LogUnavailable as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    waiting = (
+        "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%fold_cache%'"
+        " AND datname = current_database()"
+    )
+    until(lambda: bool(database.rows(waiting)))
+    database.rows(f"SELECT pg_terminate_backend(pid) FROM ({waiting}) AS fold")
+    thread.join()
+    holder.close()
+    assert len(failed) == 1
+    rollups_equal(database, [])
+    assert fold(database, SLOW_MS).cache == 50
+    rollups_equal(database, rows)
+
+
+def test_a_dump_on_another_server_goes_on(database: LogDatabase, database_url: str) -> None:
+    """Intent: a restored log brings the transaction numbers of its old server, which mean nothing on the new one:
+    neither are its rows counted twice, nor do new rows wait until the numbers have caught up."""
+    old, unfolded, new = rows_of(9, 40), rows_of(10, 10), rows_of(11, 10)
+    write(database_url, old)
+    fold(database, SLOW_MS)
+    write(database_url, unfolded)
+    with database.transaction() as cursor:
+        cursor.execute("UPDATE superset_ext.rollup_state SET cluster = '1', folded = folded + 1000000000")
+        cursor.execute("UPDATE superset_ext.cache_performance_log SET written = written + 1000000000")
+        cursor.execute(
+            "INSERT INTO superset_ext.cache_daily (day, cache_type, hits)"
+            " VALUES (superset_ext.utc_today() - 99, 'm', 5)"
+        )
+    write(database_url, new)
+    fold(database, SLOW_MS)
+    fold(database, SLOW_MS)
+    with database.transaction() as cursor:
+        cursor.execute("DELETE FROM superset_ext.cache_daily WHERE day < superset_ext.utc_today() - 50")
+        assert cursor.rowcount == 1, "days that the log no longer has stay as they are"
+    rollups_equal(database, old + unfolded + new)
+    write(database_url, rows := rows_of(12, 10))
+    assert fold(database, SLOW_MS).cache == 10
+    rollups_equal(database, old + unfolded + new + rows)
+
+
+def test_rows_from_before_the_upgrade_are_counted(database_url: str, tmp_path: Path) -> None:
+    """Intent: a log that was written before there were rollups is not lost to the dashboards, and adding the
+    column to it rewrites no row."""
+    before = tmp_path / "sql"
+    shutil.copytree(SQL, before)
+    for path in (before / "schema").glob("1[1-9]_*.sql"):
+        path.unlink()
+    LogDatabase(database_url, before).apply_schema()
+    rows = rows_of(13, 30, hours=0.0)
+    write(database_url, rows)
+    filenode = "SELECT pg_relation_filenode(relid) AS node FROM pg_partition_tree('cache_performance_log') WHERE isleaf"
+    database = LogDatabase(database_url)
+    nodes = database.rows(filenode)
+    database.apply_schema()
+    assert database.rows(filenode) == nodes
+    assert fold(database, SLOW_MS).cache == 30
+    rollups_equal(database, rows)
+
+
+Step = st.sampled_from(["write", "open", "close", "abandon", "fold"])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(Step, min_size=4, max_size=20), seed=st.integers(0, 2**32))
+def test_any_order_of_events_counts_each_row_once(
+    database: LogDatabase, database_url: str, steps: Any, seed: int
+) -> None:
+    """Intent: no interleaving of transactions and folds loses or doubles a row."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            "TRUNCATE superset_ext.cache_performance_log, superset_ext.cache_hourly, superset_ext.cache_daily"
+        )
+    rng, kept, open_ones = random.Random(seed), [], []
+    for step in steps:
+        rows = [cache_row(rng, ago(hours=rng.uniform(0, 60)))]
+        if step == "write":
+            write(database_url, rows)
+            kept += rows
+        elif step == "open":
+            open_ones.append((psycopg2.connect(database_url), rows))
+            insert(open_ones[-1][0].cursor(), rows)
+        elif step == "fold":
+            fold(database, SLOW_MS)
+            rollups_equal(database, kept)
+        elif open_ones:
+            connection, own = open_ones.pop(rng.randrange(len(open_ones)))
+            if step == "close":
+                connection.commit()
+                kept += own
+            connection.close()
+    for connection, _ in open_ones:
+        connection.close()
+    fold(database, SLOW_MS)
+    rollups_equal(database, kept)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(times=st.lists(st.floats(0, 1e12) | st.sampled_from([0.0, SMALLEST_MS, 1.0]), min_size=1, max_size=50))
+def test_sql_puts_times_into_the_recorders_buckets(database: LogDatabase, times: list[float]) -> None:
+    """Intent: histograms that SQL fills can be added to those of the recorder; at a bucket's very edge the last
+    digit of a logarithm may decide."""
+    found = database.rows("SELECT histogram_of(ms) AS h FROM unnest(%s::float8[]) AS ms", (times,))
+    for ms, row in zip(times, found, strict=True):
+        near = {bucket(ms), bucket(ms * (1 - 1e-12)), bucket(ms * (1 + 1e-12))}
+        assert row["h"][1] == 1
+        assert row["h"][0] in near
+
+
+def test_a_minute_of_charts_leaves_warming_aside(database: LogDatabase, database_url: str) -> None:
+    """Intent: what a change did is read by the minute, of people's charts alone."""
+    at = ago(minutes=3).replace(second=1)
+    rng = random.Random(14)
+    rows = [cache_row(rng, at + timedelta(seconds=n), dataset_id=1) for n in range(50)]
+    write(database_url, rows)
+    fold(database, SLOW_MS)
+    counted = [row for row in rows if row["cache_type"] == "chart_data" and row["scope"] != "warm"]
+    [found] = database.rows("SELECT * FROM cache_minute")
+    assert found.pop("response_ms_sum") == pytest.approx(sum(row["response_ms_sum"] for row in counted))
+    assert found == {
+        "minute": at.replace(second=0, microsecond=0),
+        "dataset_id": 1,
+        "hits": sum(row["cache_hits"] for row in counted),
+        "misses": sum(row["cache_misses"] for row in counted),
+        "response_count": sum(row["response_count"] for row in counted),
+    }
