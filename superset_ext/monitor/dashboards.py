@@ -265,9 +265,7 @@ def _write_dashboard(config: dict[str, Any], _url: str) -> Any:
     from superset import db
     from superset.commands.dashboard.importers.v1.utils import find_chart_uuids, import_dashboard, update_id_refs
 
-    charts = {
-        asset.uuid: model for asset in assets() if asset.kind == "chart" and (model := _find(asset)) is not None
-    }
+    charts = {asset.uuid: model for asset in assets() if asset.kind == "chart" and (model := _find(asset)) is not None}
     ids = {uuid: model.id for uuid, model in charts.items()}
     made = import_dashboard(update_id_refs(config, ids, _dataset_info()), overwrite=True, ignore_permissions=True)
     db.session.flush()
