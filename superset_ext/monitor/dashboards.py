@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from superset_ext.db import SCHEMA_SECONDS, LogDatabase, log_url
 from superset_ext.errors import LogUnavailable, SupersetExtError
 from superset_ext.monitor import reader, viewers
-from superset_ext.monitor.bundle import Asset, assets
+from superset_ext.monitor.bundle import KINDS, Asset, assets
 from superset_ext.settings import PREFIX, Settings
 
 Outcome = Literal["created", "updated", "unchanged", "edited", "deleted"]
@@ -93,6 +93,37 @@ def install(
         return _Install(cursor, url, restore).run()
 
 
+def remove(app: Any, database: LogDatabase) -> list[str]:
+    """Take the dashboards and all that was made for them out of Superset and the log database; returns their names.
+
+    Raises:
+        AssetError: Superset refuses, as where an alert or a chart of somebody's stands on one of them.
+        LogUnavailable: the log database does not answer.
+    """
+    with app.app_context(), database.transaction(SCHEMA_SECONDS) as cursor:
+        cursor.execute(_LOCK)
+        removed = _remove_all()
+        cursor.execute("DELETE FROM superset_ext.installed_asset")
+    reader.drop(database)
+    return removed
+
+
+def _remove_all() -> list[str]:
+    from superset import db
+
+    found = [(asset.name, model) for asset in reversed(assets()) if (model := _find(asset)) is not None]
+    try:
+        viewers.remove()
+        for _, model in found:
+            db.session.delete(model)
+            db.session.flush()
+        db.session.commit()
+    except Exception as error:
+        db.session.rollback()
+        raise AssetError(f"Superset does not let go of the dashboards: {error}") from error
+    return [name for name, _ in found]
+
+
 def _present_url() -> str | None:
     """The URL with its password that the dashboards' database has in Superset."""
     model = next((_find(each) for each in assets() if each.kind == "database"), None)
@@ -107,6 +138,7 @@ class _Install:
         self.known: dict[str, tuple[str, str]] = {uuid: (was, found) for uuid, was, found in cursor.fetchall()}
         self.cursor, self.url, self.restore = cursor, url, restore
         self.done = Installed()
+        self.new: dict[str, list[Any]] = {kind: [] for kind in KINDS}
 
     def run(self) -> Installed:
         from superset import db
@@ -132,6 +164,8 @@ class _Install:
         if outcome in _WRITTEN:
             model = _write(asset, self.url)
             self._keep(asset.uuid, asset.kind, asset.digest, fingerprint(model, asset.kind))
+            if outcome == "created":
+                self.new[asset.kind].append(model)
         if asset.kind == "database" and outcome != "deleted":
             _connect_as(_find(asset), self.url)
 
@@ -141,26 +175,24 @@ class _Install:
             return "deleted" if (known and not self.restore) or not _stands(asset) else "created"
         if known is not None and fingerprint(model, asset.kind) == known[1]:
             return "unchanged" if known[0] == asset.digest else "updated"
-        return "updated" if self.restore else "edited"
+        # Superset commits a database while it is imported: one that is not known is what a broken-off install left.
+        half_done = known is None and asset.kind == "database"
+        return "updated" if self.restore or half_done else "edited"
 
     def _keep(self, uuid: str, kind: str, installed: str, found: str) -> None:
         self.cursor.execute(_KEEP, (uuid, kind, installed, found))
 
     def _rights(self) -> None:
-        """The role and the rule, when datasets are new; after that they are the administrator's."""
-        datasets = [
-            model for asset in assets() if asset.kind == "dataset" and asset.name in self.done.created
-            and (model := _find(asset)) is not None
-        ]  # fmt: skip
-        if not datasets:
+        """The role and the rule, where something is new; after that they are the administrator's."""
+        if not self.new["dataset"] and not self.new["dashboard"]:
             return
         role = viewers.viewer()
-        viewers.open_to(role, datasets)
-        viewers.close_to_others(role, datasets)
-        self._keep(viewers.RULE_UUID, "rule", "", "")
-        for asset in assets():
-            if asset.kind == "dashboard" and asset.name in self.done.created:
-                _find(asset).roles = [role]
+        viewers.open_to(role, self.new["dataset"])
+        if viewers.RULE_UUID not in self.known or viewers.find_rule() is not None:
+            viewers.close_to_others(role, self.new["dataset"])
+            self._keep(viewers.RULE_UUID, "rule", "", "")
+        for dashboard in self.new["dashboard"]:
+            dashboard.roles = [role]
 
 
 def fingerprint(model: Any, kind: str) -> str:

@@ -54,6 +54,15 @@ def find_rule() -> Any | None:
     return db.session.query(RowLevelSecurityFilter).filter_by(name=RULE).one_or_none()
 
 
+def remove() -> None:
+    """Take the rule and the role away."""
+    from superset import db, security_manager
+
+    for each in (find_rule(), security_manager.find_role(VIEWER)):
+        if each is not None:
+            db.session.delete(each)
+
+
 def _new_rule(role: Any) -> Any:
     """A base rule: what it says holds for all but its roles."""
     from flask import current_app
