@@ -1,4 +1,4 @@
-"""The built-in dashboards in a real browser: wide and on a phone, full and empty, and their numbers beside the log's."""
+"""The built-in dashboards in a real browser: wide and on a phone, full and empty; their numbers beside the log's."""
 
 from __future__ import annotations
 
