@@ -1,0 +1,186 @@
+"""The built-in dashboards in a real browser: wide and on a phone, full and empty; their numbers beside the log's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from superset_ext.db import LogDatabase
+from superset_ext.monitor.bundle import assets
+from superset_ext.monitor.views import refresh
+from tests.browser.driver import Answer, Visit, browser
+from tests.stack import clean_environment
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+ROOT = Path(__file__).resolve().parents[2]
+# In a process of its own: Superset's app is one a process.
+INSTALL = """
+from superset.app import create_app
+app = create_app()
+from superset_ext.install import EXTENSION
+from superset_ext.monitor.dashboards import install
+from superset_ext.monitor.views import apply_views
+package = app.extensions[EXTENSION]
+package.database.apply_schema()
+apply_views(package.database)
+done = install(app, package.database, package.settings, restore=True)
+with app.app_context():
+    from superset.models.dashboard import Dashboard
+    from superset.extensions import db
+    ids = {slug: i for slug, i in db.session.query(Dashboard.slug, Dashboard.id).filter(Dashboard.slug.isnot(None))}
+import json
+print("SAID " + json.dumps(ids))
+"""
+BOARDS = {asset.config["slug"]: asset for asset in assets() if asset.kind == "dashboard"}
+PHONE, DESK = 390, 1400
+LONG_AGO = (
+    "?native_filters=(NATIVE_FILTER-{board}-time:(__cache:(value:'2001-01-01 : 2001-01-02'),"
+    "extraFormData:(time_range:'2001-01-01 : 2001-01-02'),filterState:(value:'2001-01-01 : 2001-01-02'),"
+    "id:NATIVE_FILTER-{board}-time,ownState:()))"
+)
+LAID_OUT = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')].map(holder => {
+    const box = holder.getBoundingClientRect(), title = holder.querySelector('.header-title');
+    return {name: title.innerText, left: box.left, right: box.right, width: box.width,
+            cut: title.scrollWidth > title.clientWidth + 1, text: holder.innerText};
+})"""
+
+
+@pytest.fixture(scope="module")
+def ids(superset_stack: Any) -> dict[str, int]:
+    """The dashboards, installed, by slug."""
+    done = subprocess.run(
+        [sys.executable, "-c", INSTALL],
+        env=clean_environment() | superset_stack.env,
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("SAID ")]
+    return dict(json.loads(line.removeprefix("SAID ")))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as launched:
+        yield launched
+
+
+@pytest.fixture
+def log(superset_stack: Any) -> Iterator[LogDatabase]:
+    database = LogDatabase(superset_stack.database_url.partition("?")[0])
+    yield database
+    database.close()
+
+
+def visit(chromium: Browser, stack: Any, width: int) -> Visit:
+    found = Visit(chromium.new_page(viewport={"width": width, "height": 900}), stack.url)
+    found.login(stack.user, stack.password)
+    return found
+
+
+def holders(page: Page) -> list[dict[str, Any]]:
+    return list(page.evaluate(LAID_OUT))
+
+
+def charts_of(slug: str) -> list[str]:
+    items = BOARDS[slug].config["position"].values()
+    return sorted(item["meta"]["sliceName"] for item in items if isinstance(item, dict) and item["type"] == "CHART")
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE])
+@pytest.mark.parametrize("slug", sorted(BOARDS))
+def test_every_chart_is_there_and_readable(
+    chromium: Browser, superset_stack: Any, ids: dict[str, int], slug: str, width: int
+) -> None:
+    """Intent: no chart in error, none beyond the screen or too narrow to read, no title cut off."""
+    seen = visit(chromium, superset_stack, width)
+    answers = seen.open(ids[slug])
+    assert {answer.status for answer in answers} == {200}
+    found = holders(seen.page)
+    assert sorted(each["name"] for each in found) == charts_of(slug)
+    assert seen.page.locator(".ant-alert-error").count() == 0
+    least = 150 if width == PHONE else 300
+    wrong = [e["name"] for e in found if e["left"] < 0 or e["right"] > width or e["width"] < least or e["cut"]]
+    assert wrong == []
+    seen.page.close()
+
+
+@pytest.mark.parametrize("slug", sorted(BOARDS))
+def test_without_data_they_say_so(chromium: Browser, superset_stack: Any, ids: dict[str, int], slug: str) -> None:
+    """Intent: on an empty log no chart breaks: each says that there is no data, or counts none. A range in which
+    nothing was logged stands for that; what has no time range is what it is."""
+    seen = visit(chromium, superset_stack, DESK)
+    answers = seen.open(ids[slug], LONG_AGO.format(board=slug.partition("-")[0]))
+    assert {answer.status for answer in answers} == {200}
+    assert seen.page.locator(".ant-alert-error").count() == 0
+    timeless = {"Memory", "Numbers as of", "When the numbers were refreshed"}
+    said = {each["name"]: _said(seen.page, each) for each in holders(seen.page) if each["name"] not in timeless}
+    assert {name: text for name, text in said.items() if text not in ("No data yet", "No data", "0")} == {}
+    seen.page.close()
+
+
+def _said(page: Page, holder: dict[str, Any]) -> str:
+    chart = page.locator(f"[data-test-chart-name='{holder['name']}']")
+    empty = chart.locator(".ant-empty-description")
+    if empty.count():
+        # Superset's own words are still there, unseen.
+        assert empty.evaluate("e => getComputedStyle(e).fontSize") == "0px"
+        assert not chart.get_by_text("No results were returned").is_visible()
+        return str(empty.evaluate("e => getComputedStyle(e, '::after').content")).strip('"')
+    return chart.locator(".header-line").first.inner_text()
+
+
+def test_the_numbers_are_the_logs(
+    chromium: Browser, superset_stack: Any, ids: dict[str, int], log: LogDatabase
+) -> None:
+    """Intent: after real traffic, what the tiles and the chart of hits and misses say equals the sums of the log."""
+    seen = visit(chromium, superset_stack, DESK)
+    example = next(d["id"] for d in seen.dashboards() if d["id"] not in ids.values() or d["slug"] not in BOARDS)
+    for _ in range(2):
+        seen.open(example)
+    _flushed(log)
+    assert [step.error for step in refresh(log, 1000) if step.error] == []
+    (raw,) = log.rows(
+        "SELECT COALESCE(sum(cache_hits), 0)::int AS hits, COALESCE(sum(cache_misses), 0)::int AS misses,"
+        " sum(saved_ms) AS saved FROM superset_ext.cache_performance_log"
+        " WHERE cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm'"
+        " AND created_at >= (superset_ext.utc_today() - 6)::timestamp AT TIME ZONE 'UTC'"
+        " AND created_at <= (SELECT min(refreshed_at) FROM superset_ext.perf_refresh WHERE view = 'rollups')"
+    )
+    assert raw["hits"] > 0
+    answers = seen.open(ids["cache-performance"])
+    ratio = _value(answers, "hit_ratio", columns=1)
+    assert ratio == pytest.approx(raw["hits"] / (raw["hits"] + raw["misses"]))
+    assert _value(answers, "saved", columns=1) == pytest.approx(raw["saved"])
+    by_cache = next(a.results[0]["data"] for a in answers if "hits, chart_data" in a.results[0]["colnames"])
+    counted = [sum(row[f"{kind}, chart_data"] or 0 for row in by_cache) for kind in ("hits", "misses")]
+    assert counted == [raw["hits"], raw["misses"]]
+    seen.page.close()
+
+
+def _value(answers: list[Answer], metric: str, columns: int) -> float:
+    """The one number of a tile: the answer that has this metric and as many columns."""
+    results = [r for a in answers for r in a.results if metric in r["colnames"] and len(r["colnames"]) == columns]
+    return float(results[0]["data"][0][metric])
+
+
+def _flushed(log: LogDatabase) -> None:
+    """Wait until the recorders have written what was asked: the counts stand still over two flushes."""
+    before, deadline = -1, time.monotonic() + 60
+    while time.monotonic() < deadline:
+        (row,) = log.rows(
+            "SELECT COALESCE(sum(cache_hits + cache_misses), 0)::int AS n FROM superset_ext.cache_performance_log"
+            " WHERE cache_type = 'chart_data'"
+        )
+        if row["n"] == before:
+            return
+        before = row["n"]
+        time.sleep(12)  # two flushes: nothing else tells that there is no more to come
+    raise AssertionError("somebody goes on asking for charts")
