@@ -12,7 +12,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from superset_ext import monitoring, warming, watching
+from superset_ext import dashboards, monitoring, warming, watching
 from superset_ext.cache.tags import ANY
 from superset_ext.doctor.examine import examine
 from superset_ext.doctor.finding import Finding
@@ -40,8 +40,12 @@ def upgrade(as_json: bool) -> None:
     if database is None:
         raise click.ClickException("no log database; set SUPERSET_EXT_LOG_DATABASE_URL to a PostgreSQL URL")
     applied = [*_clear(database.apply_schema), *_clear(lambda: apply_views(database))]
+    told = dashboards.upgrade(_package()) if _package().settings.dashboards else []
     _clear(lambda: maintain(database, _package().settings))
-    click.echo(json.dumps({"applied": applied}) if as_json else f"Log database: {_what(applied)}.")
+    if as_json:
+        click.echo(json.dumps({"applied": applied, "dashboards": told}))
+    else:
+        click.echo("\n".join([f"Log database: {_what(applied)}.", *told]))
 
 
 @perf.command()
@@ -170,6 +174,7 @@ perf.add_command(watching.listen)
 perf.add_command(monitoring.refresh)
 perf.add_command(monitoring.recommend)
 perf.add_command(monitoring.alerts)
+perf.add_command(dashboards.dashboards)
 
 
 def _package() -> Package:

@@ -127,8 +127,9 @@ def names(settings: Settings, own: Mapping[str, Any]) -> dict[str, Any]:
     found["RESULTS_BACKEND"] = RegionCache(Region.QUERY_RESULTS)
     found["FLASK_APP_MUTATOR"] = mutator(own.get("FLASK_APP_MUTATOR"))
     found["CELERY_CONFIG"] = celery_config(settings, own.get("CELERY_CONFIG", _stock("CELERY_CONFIG")))
-    # Without it two users of an impersonating database share one entry.
-    found["FEATURE_FLAGS"] = {"CACHE_IMPERSONATION": True, **own.get("FEATURE_FLAGS", {})}
+    # Without the first, two users of an impersonating database share one entry; without the second, whoever may read
+    # all datasets sees the performance dashboards, though no rows on them.
+    found["FEATURE_FLAGS"] = {"CACHE_IMPERSONATION": True, "DASHBOARD_RBAC": True, **own.get("FEATURE_FLAGS", {})}
     if settings.database_url and "SQLALCHEMY_DATABASE_URI" not in own:
         found["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     return found

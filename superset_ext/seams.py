@@ -33,7 +33,7 @@ from flask import g, has_app_context, has_request_context, request
 
 from superset_ext.cache.quiet import warn
 from superset_ext.cache.scope import CHANNEL, REFRESHING, WARM, Channel, Frame, Scope, current, framed
-from superset_ext.settings import Region
+from superset_ext.settings import OWN_DATABASE, Region
 from superset_ext.signals import Miss, Outcome, Queried, queried
 
 logger = logging.getLogger(__name__)
@@ -128,6 +128,8 @@ def _tell_query(database: tuple[Any, Any], sql: str, started: float, found: Any,
     try:
         took, frame = (time.perf_counter() - started) * 1000, current()
         scope = frame.scope if frame else Scope(channel=channel(), user_id=_user_id())
+        if scope.own:
+            return
         engine = (database[1] or "").partition(":")[0].partition("+")[0]
         rows = None if found is None else len(found)
         event = Queried("chart", database[0], engine, sql, took, time.monotonic(), scope, rows, error)
@@ -162,6 +164,7 @@ def scope_of(holder: Any, form_data: Any, forced: bool, force_cached: bool) -> S
     is_table = getattr(source, "type", None) == "table"
     slice_id = data.get("slice_id") or getattr(getattr(holder, "slice_", None), "id", None)
     fetch, through = is_fetch(), channel()
+    own = parent.own or str(getattr(getattr(source, "database", None), "uuid", "")) == OWN_DATABASE
     return Scope(
         channel=through,
         dataset_id=_id(getattr(source, "id", None)) if is_table else None,
@@ -171,7 +174,8 @@ def scope_of(holder: Any, form_data: Any, forced: bool, force_cached: bool) -> S
         dashboard_id=_id(data.get("dashboardId")) or _argument("dashboard_id") or parent.dashboard_id,
         user_id=_user_id(),
         forced=(forced or parent.forced) and not fetch,
-        counted=not fetch and parent.counted and through != WARM,  # a hit ratio is of people's requests
+        own=own,
+        counted=not (fetch or own) and parent.counted and through != WARM,  # a hit ratio is of people's requests
         count_misses=not force_cached and parent.count_misses,
         refreshing=parent.refreshing or (has_app_context() and bool(g.get(REFRESHING))),
     )

@@ -57,6 +57,10 @@ class Region(StrEnum):
     THUMBNAILS = "thumbnails"
 
 
+# The performance dashboards' slugs, and the UUID of their database, as superset_ext/assets has them.
+OWN_DASHBOARDS = ("cache-performance", "warming-and-freshness", "query-performance")
+OWN_DATABASE = "b24f23c2-0bca-595a-96b7-0f2cc2cd52f6"
+
 # What Superset calls them in its config; query_results is its RESULTS_BACKEND, which is an object.
 CONFIG_NAMES: Mapping[Region, str] = {
     Region.METADATA: "CACHE_CONFIG",
@@ -378,6 +382,13 @@ class Settings(_Table):
     log_database_url: PostgresqlUrl | None = Field(
         None, repr=False, description="PostgreSQL of the log tables; the metadata database where that is PostgreSQL."
     )
+    reader_url: PostgresqlUrl | None = Field(
+        None,
+        repr=False,
+        description="The log database with a role that may only read, for the performance dashboards; a role is made "
+        "where not set.",
+    )
+    dashboards: bool = Field(True, description="Install the performance dashboards with `superset perf upgrade`.")
     broker_url: str | None = Field(
         None, repr=False, description="Celery's broker; database 0 of `SUPERSET_EXT_REDIS_URL` where not set."
     )

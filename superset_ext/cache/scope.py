@@ -45,6 +45,7 @@ class Scope:
     forced: bool = False
     counted: bool = True
     count_misses: bool = True
+    own: bool = False  # of the package's own dashboards, which are not what they show
     refreshing: bool = False  # an old answer will not do, since it is the one that is to be refreshed
 
 
@@ -153,7 +154,7 @@ def framed(scope: Scope, source: Any = None, layers: Iterable[int] = ()) -> Iter
         _frame.reset(token)
         frame.release()
         frame.close()
-        if outer is None and frame.told:
+        if outer is None and frame.told and not scope.own:
             asked.send(scope.channel, event=frame.asked())
 
 

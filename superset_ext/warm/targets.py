@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from superset_ext.settings import Targets
+from superset_ext.settings import OWN_DASHBOARDS, Targets
 
 POPULAR_DAYS, HALF_DAYS = 30, 7.0
 # What Superset's log calls the opening of a dashboard; its other rows are of charts, queries and events within.
@@ -54,9 +54,9 @@ def named(options: Targets) -> Named:
 
     found = Named(set(options.dashboards), set(options.charts), set(options.datasets))
     if options.all_dashboards:
-        found.dashboards |= _ids(Dashboard)
+        found.dashboards |= _ids(Dashboard) - _own_dashboards()
     if "popular_dashboards" in options.targets:
-        found.dashboards |= set(popular_dashboards(options.limit))
+        found.dashboards |= set(popular_dashboards(options.limit)) - _own_dashboards()
     _tagged(options.tags, found)
     for what, model in (("dashboards", Dashboard), ("charts", Slice), ("datasets", SqlaTable)):
         wanted: set[int] = getattr(found, what)
@@ -64,6 +64,14 @@ def named(options: Targets) -> Named:
         found.missing += [f"{what.removesuffix('s')} {each} does not exist" for each in sorted(gone)]
         wanted -= gone
     return found
+
+
+def _own_dashboards() -> set[int]:
+    """The package's own, whose charts are never cached."""
+    from superset.extensions import db
+    from superset.models.dashboard import Dashboard
+
+    return {number for (number,) in db.session.query(Dashboard.id).filter(Dashboard.slug.in_(OWN_DASHBOARDS))}
 
 
 def _ids(model: Any, among: Iterable[int] | None = None) -> set[int]:

@@ -25,6 +25,7 @@ ORDER = [
     "warming",
     "watching",
     "monitoring",
+    "dashboards",
     "doctor",
     "cli",
     "web",
