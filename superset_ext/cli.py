@@ -12,7 +12,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from superset_ext import dashboards, monitoring, warming, watching
+from superset_ext import dashboards, monitoring, uninstall, warming, watching
 from superset_ext.cache.tags import ANY
 from superset_ext.doctor.examine import examine
 from superset_ext.doctor.finding import Finding
@@ -175,6 +175,7 @@ perf.add_command(monitoring.refresh)
 perf.add_command(monitoring.recommend)
 perf.add_command(monitoring.alerts)
 perf.add_command(dashboards.dashboards)
+perf.add_command(uninstall.uninstall)
 
 
 def _package() -> Package:

@@ -65,7 +65,7 @@ def remove(database: str, tables: tuple[str, ...], everything: bool, as_json: bo
     """Watch tables of DATABASE no longer, also such that are gone; with the last one, nothing is left on the source."""
     if bool(tables) == everything:
         raise click.UsageError("name tables, or give --all")
-    number, names = _clear(lambda: _remove(database, tables))
+    number, names = _clear(lambda: take_away(database, tables))
     said = f"Not watched any more: {', '.join(map(str, names)) or 'nothing was'}."
     _echo(as_json, {"database_id": number, "removed": [*map(str, names)]}, said)
 
@@ -207,8 +207,13 @@ def _add(database: str, tables: Sequence[str], two_phase_unused: bool) -> tuple[
     return number, names
 
 
-def _remove(database: str, tables: Sequence[str]) -> tuple[int, list[Name]]:
-    """Take watches away; of all tables, where none is named."""
+def take_away(database: str, tables: Sequence[str]) -> tuple[int, list[Name]]:
+    """Take watches of a database, by its name or id, away; of all tables, where none is named.
+
+    Raises:
+        WatchError: the source does not answer, or a table is not watched.
+        LogUnavailable: see `LogDatabase.transaction`.
+    """
     log = _log()
     if database.isdigit() and (gone := _of_deleted(log, int(database))):
         return int(database), gone

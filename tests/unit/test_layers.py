@@ -27,6 +27,7 @@ ORDER = [
     "monitoring",
     "dashboards",
     "doctor",
+    "uninstall",
     "cli",
     "web",
 ]
@@ -35,6 +36,7 @@ ALWAYS_STANDALONE = {"errors", "settings"}
 ALLOWED_LATE = {
     ("install", "cli"),
     ("install", "web"),
+    ("uninstall", "web"),
     ("config", "install"),
     ("config", "monitor"),
     ("config", "warm"),
