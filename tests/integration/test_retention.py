@@ -181,10 +181,10 @@ def test_what_grows_is_bounded(database: LogDatabase) -> None:
         "cache_minute (minute)": 30, "cache_sample (region, server, at)": 30, "database_sample (database_id, at)": 30,
         "query_fingerprint (fingerprint, sql, last_seen)": 30, "cache_hourly (cache_type, hour)": 396,
         "cache_daily (cache_type, day)": 396, "query_hourly (source, hour)": 396, "query_daily (day)": 396,
-        "cache_tuning_log (subject, setting, new_value, created_at)": 396,
+        "cache_tuning_log (subject, setting, new_value, reason, created_at)": 396,
     }  # fmt: skip
     fixed = {"region": "r", "server": "s", "database_id": 1, "cache_type": "m", "source": "chart", "subject": "d",
-             "setting": "grace", "sql": "", "new_value": 1}  # fmt: skip
+             "setting": "grace", "sql": "", "new_value": 1, "reason": ""}  # fmt: skip
     with database.transaction() as cursor:
         for table, days in kept.items():
             columns = table.partition("(")[2].rstrip(")").split(", ")

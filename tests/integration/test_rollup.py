@@ -33,6 +33,11 @@ from tests.rollups import (
     write,
 )
 
+WAITING = (
+    "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%fold_cache%'"
+    " AND datname = current_database()"
+)
+
 
 @pytest.fixture
 def database(database_url: str) -> LogDatabase:
@@ -98,6 +103,24 @@ def test_an_open_transaction_keeps_only_its_own_rows_back(database: LogDatabase,
     rollups_equal(database, early + slow + late)
 
 
+def test_a_transaction_that_ends_during_a_fold_counts_once(database: LogDatabase, database_url: str) -> None:
+    """Intent: a fold that notes which transactions are open, and then waits while one of them commits, sees its
+    rows; they belong to the next fold, which would count them a second time."""
+    rows, done = rows_of(15, 10), []
+    open_one, holder = psycopg2.connect(database_url), psycopg2.connect(database_url)
+    insert(open_one.cursor(), rows)
+    holder.cursor().execute("LOCK TABLE superset_ext.cache_minute IN SHARE MODE")
+    thread = threading.Thread(target=lambda: done.append(fold(LogDatabase(database_url), SLOW_MS).cache))
+    thread.start()
+    until(lambda: bool(database.rows(WAITING)))
+    open_one.commit()
+    open_one.close()
+    holder.close()
+    thread.join()
+    assert (done, fold(database, SLOW_MS).cache) == ([0], 10)
+    rollups_equal(database, rows)
+
+
 def test_rows_that_come_two_hours_late_are_counted(database: LogDatabase, database_url: str) -> None:
     """Intent: a host whose log database was away writes what it counted under the time when it was."""
     rng = random.Random(7)
@@ -161,12 +184,8 @@ def test_a_killed_fold_leaves_nothing_and_the_next_is_right(database: LogDatabas
 
     thread = threading.Thread(target=run)
     thread.start()
-    waiting = (
-        "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%fold_cache%'"
-        " AND datname = current_database()"
-    )
-    until(lambda: bool(database.rows(waiting)))
-    database.rows(f"SELECT pg_terminate_backend(pid) FROM ({waiting}) AS fold")
+    until(lambda: bool(database.rows(WAITING)))
+    database.rows(f"SELECT pg_terminate_backend(pid) FROM ({WAITING}) AS fold")
     thread.join()
     holder.close()
     assert len(failed) == 1
