@@ -62,7 +62,9 @@ def _log() -> Iterator[LogDatabase | None]:
         yield database
 
 
-@shared_task(name=TASK, soft_time_limit=SOFT_SECONDS, time_limit=SOFT_SECONDS + 60)  # type: ignore[untyped-decorator]
+@shared_task(  # type: ignore[untyped-decorator]
+    name=TASK, store_errors_even_if_ignored=True, soft_time_limit=SOFT_SECONDS, time_limit=SOFT_SECONDS + 60
+)
 def warm(run_id: str) -> None:
     """Work on a run for a while, and ask for another worker where there is more to do.
 

@@ -78,7 +78,7 @@ def test_a_crash_is_said_in_one_line_and_the_part_restarted(
 
 def test_a_crash_before_the_stack_is_ready_ends_the_start(watched: Watched) -> None:
     """A part that cannot start at all is not tried for ever."""
-    watched.start("exit 3")
+    watched.supervisor.start(Part("part", ["sh", "-c", "exit 3"], ENV))
     watched.supervisor._keepers["part"].join(SECONDS)
     with pytest.raises(StackError, match="part ended with status 3 while it was starting"):
         watched.supervisor.settled()
