@@ -307,11 +307,11 @@ def test_what_a_change_did(orders: World) -> None:
             names = [column.name for column in cursor.description or ()]
             told = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         told = [row for row in told if row["tables"] == [name] and row["source"] == "webhook"]
-        return told[0] if told and (told[0]["requests_after"] or 0) >= 2 else None
+        # Each web process writes what it counted when its own interval is over.
+        return told[0] if told and 0 < (told[0]["hit_ratio_after"] or 0) < 1 else None
 
     change = until(found)
     assert change["requests_before"] > 0 and 0 < change["hit_ratio_before"] < 1
     assert change["response_time_before"] > 0 and change["response_time_after"] > 0
-    assert 0 < change["hit_ratio_after"] < 1
     often = rows(orders.stack, (SQL / "queries" / "invalidation_frequency.sql").read_text())
     assert sum(row[2] for row in often if row[1] == "webhook") >= 1 and all(row[4] >= row[5] for row in often if row[4])
