@@ -21,6 +21,8 @@ from superset_ext.monitor.regions import regions
 _WATCHED = "SELECT DISTINCT database_id FROM superset_ext.cache_watch"
 _DROP = "DROP SCHEMA superset_ext CASCADE"
 REPLY_SECONDS = 2.0
+# What Superset makes with its first database and dataset, which may have been the dashboards'.
+OF_DATABASES = {"catalog_access", "schema_access", "datasource_access"}
 
 
 @click.command()
@@ -109,5 +111,18 @@ def _permissions() -> int:
         db.session.delete(each)
     db.session.flush()
     db.session.delete(menu)
+    _forget_unused({each.permission.name for each in found} | OF_DATABASES)
     db.session.commit()
     return len(found)
+
+
+def _forget_unused(names: set[str]) -> None:
+    """Delete kinds of permission that nothing has any more; Superset makes its own anew when it needs them."""
+    from superset.extensions import appbuilder, db
+
+    manager = appbuilder.sm
+    for name in names:
+        kind = manager.find_permission(name)
+        used = db.session.query(manager.permissionview_model).filter_by(permission=kind)
+        if kind is not None and used.first() is None:
+            db.session.delete(kind)

@@ -89,6 +89,9 @@ FROM (
 GROUP BY cache_type, measure;
 
 COMMENT ON VIEW superset_ext.cache_total IS 'What each cache has done since the log began, as of the last fold.';
+COMMENT ON COLUMN superset_ext.cache_total.cache_type IS 'Region.';
+COMMENT ON COLUMN superset_ext.cache_total.measure IS 'What was counted, by the names of cache_measures.';
+COMMENT ON COLUMN superset_ext.cache_total.total IS 'How much, in pieces, bytes or seconds.';
 
 CREATE OR REPLACE VIEW superset_ext.query_total AS
 SELECT database_id, measure, sum(value) AS total
@@ -101,3 +104,6 @@ FROM (
 GROUP BY database_id, measure;
 
 COMMENT ON VIEW superset_ext.query_total IS 'What each source database was asked since the log began, as of the last fold.';
+COMMENT ON COLUMN superset_ext.query_total.database_id IS 'Superset''s database; 0 for none.';
+COMMENT ON COLUMN superset_ext.query_total.measure IS 'What was counted, by the names of query_measures.';
+COMMENT ON COLUMN superset_ext.query_total.total IS 'How much, in pieces or seconds.';

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from superset_ext.doctor import caches, freshness, log, superset, workers
+from superset_ext.doctor import caches, freshness, log, monitoring, superset, workers
 from superset_ext.doctor.finding import Check, Finding
 from superset_ext.install import Package
 
@@ -21,6 +21,9 @@ CHECKS: Sequence[Check] = (
     freshness.check_rules,
     freshness.check_probes,
     freshness.check_watches,
+    monitoring.check_views,
+    monitoring.check_reader,
+    monitoring.check_alerts,
     superset.check_refreshing,
 )
 

@@ -89,7 +89,7 @@ def install(
     # A context of its own, in which nobody is logged in: what is installed has no owner.
     with app.app_context(), database.transaction(SCHEMA_SECONDS) as cursor:
         cursor.execute(_LOCK)
-        url = reader.ensure(database, base, reader_url, _present_url())
+        url = reader.ensure(database, base, reader_url, present_url())
         return _Install(cursor, url, restore).run()
 
 
@@ -124,7 +124,7 @@ def _remove_all() -> list[str]:
     return [name for name, _ in found]
 
 
-def _present_url() -> str | None:
+def present_url() -> str | None:
     """The URL with its password that the dashboards' database has in Superset."""
     model = next((_find(each) for each in assets() if each.kind == "database"), None)
     return None if model is None else str(model.sqlalchemy_uri_decrypted)

@@ -110,7 +110,7 @@ def refresh_tick() -> None:
     """
     with _log() as database:
         if database is not None:
-            apply_views(database)
+            apply_views(database, changed=False)
             refresh(database, current().slow_query_ms, names)
 
 

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from superset_ext.db import SCHEMA_SECONDS, SQL, LogDatabase
+from psycopg2 import sql
+
+from superset_ext.db import SCHEMA, SCHEMA_SECONDS, SQL, LogDatabase
 from superset_ext.errors import LogUnavailable, SchemaError
 from superset_ext.monitor.rollup import fold
 
@@ -24,7 +26,14 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('superset_ext.schema', 0)
 # One that somebody dropped is made again too.
 _IS_MADE = """
 SELECT FROM superset_ext.view_version
-WHERE file = %s AND checksum = %s AND to_regclass('superset_ext.' || %s) IS NOT NULL
+WHERE file = %(file)s AND (checksum = %(checksum)s OR NOT %(changed)s)
+    AND to_regclass('superset_ext.' || %(view)s) IS NOT NULL
+"""
+# Whoever could read a view before it is made again; the rights of `PUBLIC` have no role.
+_READERS = """
+SELECT DISTINCT role.rolname FROM pg_class view
+CROSS JOIN LATERAL aclexplode(view.relacl) AS acl JOIN pg_roles role ON role.oid = acl.grantee
+WHERE view.oid = to_regclass('superset_ext.' || %s) AND acl.privilege_type = 'SELECT' AND acl.grantee <> view.relowner
 """
 _NOTE = """
 INSERT INTO superset_ext.view_version (file, checksum, materialized) VALUES (
@@ -97,29 +106,39 @@ def view_of(path: Path) -> str:
     return f"perf_{path.stem[3:]}"
 
 
-def apply_views(database: LogDatabase, folder: Path = VIEWS) -> list[str]:
+def apply_views(database: LogDatabase, folder: Path = VIEWS, *, changed: bool = True) -> list[str]:
     """Make each view whose file is new or has changed, filled, in a transaction of its own; returns their names.
 
-    Any number of processes may do so at once. Rights that somebody granted on a view go when it is made again,
-    unless they are default privileges of the schema.
+    Any number of processes may do so at once. Who could read a view may read it when it is made again.
+
+    Args:
+        changed: without it, only what is not there is made: two versions that run side by side, as during a rolling
+            update, would remake each other's views.
 
     Raises:
         SchemaError: a file is missing or cannot be applied, as when somebody's own view reads ours.
         LogUnavailable: the database does not answer.
     """
-    return [view_of(path) for path in view_files(folder) if _apply(database, path)]
+    return [view_of(path) for path in view_files(folder) if _apply(database, path, changed)]
 
 
-def _apply(database: LogDatabase, path: Path) -> bool:
+def _apply(database: LogDatabase, path: Path, changed: bool) -> bool:
     view, checksum = view_of(path), hashlib.sha256(path.read_bytes()).hexdigest()
+    said = {"file": path.name, "checksum": checksum, "view": view, "changed": changed}
     try:
         with database.transaction(SCHEMA_SECONDS) as cursor:
             cursor.execute(_LOCK)
-            cursor.execute(_IS_MADE, (path.name, checksum, view))
+            cursor.execute(_IS_MADE, said)
             if cursor.fetchone() is not None:
                 return False
+            cursor.execute(_READERS, (view,))
+            readers = [name for (name,) in cursor.fetchall()]
             cursor.execute(path.read_text(encoding="utf-8"))
-            cursor.execute(_NOTE, {"file": path.name, "checksum": checksum, "view": view})
+            for name in readers:
+                cursor.execute(
+                    sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier(SCHEMA, view), sql.Identifier(name))
+                )
+            cursor.execute(_NOTE, said)
             if cursor.fetchone()[0]:
                 cursor.execute(_FILLED, (view,))
     except LogUnavailable as error:

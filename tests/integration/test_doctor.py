@@ -19,6 +19,7 @@ from superset_ext.embedded.ports import free_port
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.freshness.tasks import TICK
+from superset_ext.monitor.views import apply_views
 from tests.serving import Client
 from tests.stack import RunningStack
 from tests.warming import SUPERSET, rows, until
@@ -58,7 +59,7 @@ def test_a_healthy_stack(superset_stack: RunningStack) -> None:
     status, found = doctor(superset_stack)
     assert (status, wrong(found)) == (0, [])
     checks = {check for _, check, _ in found}
-    assert checks >= {"superset", "caches", "servers", "log", "clocks", "workers", "beat", "dashboards"}
+    assert checks >= {"superset", "caches", "servers", "log", "clocks", "workers", "beat", "views", "reader", "alerts"}
     done = subprocess.run(
         [SUPERSET, "perf", "doctor"], env=superset_stack.env, capture_output=True, text=True, timeout=120, check=False
     )
@@ -175,6 +176,53 @@ def test_a_watch_of_a_table_that_is_gone(superset_stack: RunningStack) -> None:
         assert_only(doctor(superset_stack), "error", "watches", "examples: public.gone is not watched on the source")
     finally:
         rows(superset_stack, "DELETE FROM superset_ext.cache_watch WHERE table_name = 'gone'")
+
+
+def test_views(superset_stack: RunningStack, postgres: Postgres) -> None:
+    """Intent: a view that was dropped, one that cannot be refreshed, and one that nobody has refreshed for long."""
+    url = postgres.create_database("doctor_views")
+    log = LogDatabase(url)
+    log.apply_schema()
+    env = {"SUPERSET_EXT_LOG_DATABASE_URL": url}
+
+    def said() -> str:
+        return " ".join(each[2] for each in wrong(doctor(superset_stack, **env)[1]) if each[1] == "views")
+
+    assert re.search(r"not made: perf_cache_hour, .*perf_refresh; run: superset perf upgrade", said())
+    apply_views(log)
+    with log.transaction() as cursor:
+        cursor.execute("UPDATE superset_ext.view_refresh SET error = 'no space' WHERE view = 'perf_chart'")
+        cursor.execute("UPDATE superset_ext.view_refresh SET refreshed_at = now() - interval '1 h'"
+                       " WHERE view = 'perf_alert'")  # fmt: skip
+    found = said()
+    assert "perf_chart could not be refreshed: no space" in found
+    assert re.search(r"perf_alert was last refreshed 36\d\d s ago; see that Celery beat", found)
+    log.close()
+
+
+def test_a_reader_that_cannot_log_in(superset_stack: RunningStack) -> None:
+    """Intent: what the doctor says mends it."""
+    ((role,),) = rows(superset_stack, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'superset_ext_reader_%'")
+    rows(superset_stack, f"ALTER ROLE {role} PASSWORD 'another'")
+    try:
+        assert_only(doctor(superset_stack), "error", "reader", "cannot connect; run: superset perf dashboards install")
+    finally:
+        mended = subprocess.run(
+            [SUPERSET, "perf", "dashboards", "install"], env=superset_stack.env, capture_output=True, timeout=120
+        )
+    assert mended.returncode == 0 and wrong(doctor(superset_stack)[1]) == []
+
+
+def test_notices_that_do_not_arrive(superset_stack: RunningStack) -> None:
+    notice = """
+        INSERT INTO superset_ext.performance_alert_notice (alert_id, what, severity, title, body, done_at, error)
+        VALUES (-1, 'fired', 'info', 'a trial', '', now(), 'address 1 refused it')"""
+    rows(superset_stack, notice)
+    try:
+        found = doctor(superset_stack, SUPERSET_EXT_ALERT_URLS="ops@example.com")
+        assert_only(found, "error", "alerts", "1 notices of the last day did not arrive: address 1 refused it")
+    finally:
+        rows(superset_stack, "DELETE FROM superset_ext.performance_alert_notice WHERE alert_id = -1")
 
 
 def test_a_dashboard_that_forces(superset_stack: RunningStack, tmp_path: Path) -> None:

@@ -1,0 +1,85 @@
+"""What the performance dashboards show, whether they can read it, and whether alerts reach anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+from superset_ext.doctor.finding import Finding
+from superset_ext.install import Package
+from superset_ext.monitor.dashboards import present_url
+from superset_ext.monitor.notify import SETTING
+from superset_ext.monitor.reader import connects
+from superset_ext.monitor.views import view_files, view_of
+from superset_ext.settings import PREFIX
+
+LATE_TURNS, LATE_SECONDS = 5, 300.0  # of the refresh; at least these, since a worker may be busy
+_VIEWS = """
+SELECT name, to_regclass('superset_ext.' || name) IS NOT NULL AS made, error,
+    extract(epoch FROM now() - coalesce(refreshed_at, failed_since))::float8 AS age
+FROM unnest(%s::text[]) AS name LEFT JOIN superset_ext.view_refresh ON view = name
+"""
+_UNDELIVERED = """
+SELECT count(*) AS n, max(error) AS error FROM superset_ext.performance_alert_notice
+WHERE error IS NOT NULL AND created_at > now() - interval '1 day'
+"""
+
+
+def check_views(_app: Any, package: Package) -> Iterator[Finding]:
+    """Each view is there, and its numbers are of the last minutes."""
+    if package.database is None or package.database.pending():
+        return
+    names = ["rollups", "names", *(view_of(path) for path in view_files())]
+    rows = package.database.rows(_VIEWS, (names,))
+    if missing := [row["name"] for row in rows[2:] if not row["made"]]:
+        yield Finding("views", "error", f"not made: {', '.join(missing)}", "run: superset perf upgrade")
+        return
+    late = max(LATE_TURNS * package.settings.refresh_seconds, LATE_SECONDS)
+    wrong = list(_late(rows, late))
+    yield from wrong
+    if not wrong:
+        yield Finding("views", "fine", f"what the dashboards show is at most {late:.0f} s old")
+
+
+def _late(rows: list[dict[str, Any]], late: float) -> Iterator[Finding]:
+    for row in rows:
+        if row["error"]:
+            said = f"{row['name']} could not be refreshed: {row['error']}"
+            yield Finding("views", "error", said, "mend that, then run: superset perf refresh")
+        elif row["age"] is not None and row["age"] > late:
+            said = f"{row['name']} was last refreshed {row['age']:.0f} s ago"
+            yield Finding("views", "warning", said, "see that Celery beat and a worker run")
+
+
+def check_reader(_app: Any, package: Package) -> Iterator[Finding]:
+    """The dashboards' own role can read."""
+    if package.database is None or not package.settings.dashboards:
+        return
+    url = present_url()
+    if url is None:
+        fix = f"run: superset perf dashboards install; or set {PREFIX}DASHBOARDS=false"
+        yield Finding("reader", "warning", "the performance dashboards are not installed", fix)
+    elif not connects(url):
+        said = "the role that the performance dashboards read with cannot connect"
+        yield Finding("reader", "error", said, "run: superset perf dashboards install")
+    else:
+        yield Finding("reader", "fine", "the performance dashboards can read the log's views")
+
+
+def check_alerts(_app: Any, package: Package) -> Iterator[Finding]:
+    """Somebody is told of alerts, and the notices arrive."""
+    addresses = package.settings.alert_urls
+    if package.database is None or package.database.pending():
+        return
+    if not addresses:
+        yield Finding("alerts", "fine", f"are shown on the dashboard; {SETTING} is not set, so nobody is told")
+        return
+    if any("://" in each for each in addresses) and find_spec("apprise") is None:
+        yield Finding("alerts", "error", f"{SETTING} needs Apprise, which is not installed", "run: pip install apprise")
+    (row,) = package.database.rows(_UNDELIVERED)
+    if row["n"]:
+        said = f"{row['n']} notices of the last day did not arrive: {row['error']}"
+        yield Finding("alerts", "error", said, "correct the address, then run: superset perf alerts try")
+    else:
+        yield Finding("alerts", "fine", f"go to {len(addresses)} addresses")
