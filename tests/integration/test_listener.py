@@ -570,7 +570,7 @@ class TestWhatIsWatched:
 
     def test_a_dropped_sequence_is_mended_and_heard(self, source: Any, caches: Caches) -> None:
         began = time.monotonic()
-        run(source, "DROP SEQUENCE superset_ext_watch.epoch_1")
+        run(source, "DROP SEQUENCE superset_ext_watch.epoch_1 CASCADE")
         caches.after(began)
         until(lambda: _wanted_intact(source))
         caches.cold()

@@ -183,7 +183,7 @@ class TestAdd:
     def test_adding_again_mends(self, source: Any) -> None:
         """Intent: what somebody took away or disabled by hand is back after another `watch add`."""
         add(source, "sales")
-        run(source, "ALTER TABLE sales DISABLE TRIGGER ALL; DROP SEQUENCE superset_ext_watch.epoch_1")
+        run(source, "ALTER TABLE sales DISABLE TRIGGER ALL; DROP SEQUENCE superset_ext_watch.epoch_1 CASCADE")
         assert not state(source)[SALES].intact
         add(source, "sales")
         assert state(source)[SALES].intact
@@ -572,11 +572,15 @@ class TestWriters:
             run(source, sql)
         assert len(all_notified(second)) == 1
 
-    def test_a_writer_needs_no_rights(self, source: Any, second: Any, role: Callable[..., Any]) -> None:
-        """Intent: who could write before can write after, armed and muted, and is heard."""
+    @pytest.mark.parametrize("hardened", [False, True])
+    def test_a_writer_needs_no_rights(self, source: Any, second: Any, role: Callable[..., Any], hardened: bool) -> None:
+        """Intent: who could write before can write after, armed and muted, and is heard; also where somebody took
+        from everybody what is granted to everybody."""
         writer = role("INSERT ON sales")
         add(source, "sales")
-        run(source, "REVOKE ALL ON SCHEMA superset_ext_watch FROM PUBLIC")
+        if hardened:
+            revoke = "REVOKE ALL ON SCHEMA superset_ext_watch FROM PUBLIC;"
+            run(source, revoke + "REVOKE ALL ON ALL SEQUENCES IN SCHEMA superset_ext_watch FROM PUBLIC")
         run(second, f"LISTEN {watch.CHANNEL}")
         run(writer, "INSERT INTO sales VALUES (10, 1)")
         arm(source)
@@ -588,7 +592,9 @@ class TestWriters:
         add(source, "sales")
         arm(source)
         run(source, "UPDATE sales SET n = 2")
-        run(source, "DROP SEQUENCE superset_ext_watch.epoch_1")
+        with pytest.raises(psycopg2.Error, match="trigger superset_ext_watch_1 on table sales depends on sequence"):
+            run(source, "DROP SEQUENCE superset_ext_watch.epoch_1")
+        run(source, "DROP SEQUENCE superset_ext_watch.epoch_1 CASCADE")
         run(source, "UPDATE sales SET n = 3")
         run(second, "UPDATE sales SET n = 4")
         assert run(source, "SELECT n FROM sales") == [(4,)]
