@@ -48,19 +48,10 @@ VALUES (%s, 'webhook', 'data_update', %s)
 _PARTITION = "SELECT superset_ext.create_day_partition('cache_performance_log', %s)"
 
 
-class Tuning(Settings):
-    """The settings with those of tuning."""
-
-    auto_apply: bool = True
-    tune_min_timeout: int = 60
-    tune_max_timeout: int = 86_400
-    tune_max_grace: int = 3600
-    tune_window_hours: float = 24
-
-
-def tuning(**knobs: Any) -> Tuning:
-    """The default settings, and some that are not."""
-    return Tuning.model_validate(load({"SUPERSET_EXT_BROKER_URL": "memory://"}).model_dump() | knobs)
+def tuning(**knobs: Any) -> Settings:
+    """The default settings with tuning switched on, and some that are not the default."""
+    plain = load({"SUPERSET_EXT_BROKER_URL": "memory://"}).model_dump()
+    return Settings.model_validate(plain | {"auto_apply": True} | knobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +117,7 @@ class Replay:
     """
 
     def __init__(
-        self, database: LogDatabase, settings: Tuning, sources: Sequence[Source], begin: datetime, seed: int = 1
+        self, database: LogDatabase, settings: Settings, sources: Sequence[Source], begin: datetime, seed: int = 1
     ) -> None:
         self._database, self._settings, self._sources, self._begin = database, settings, sources, begin
         self._random = random.Random(seed)
@@ -250,7 +241,7 @@ def last_monday(weeks: int = 2) -> datetime:
     return today - timedelta(days=today.weekday() + 7 * weeks)
 
 
-def replayed(url: str, settings: Tuning, days: int = 7, sources: Sequence[Source] = SOURCES) -> Totals:
+def replayed(url: str, settings: Settings, days: int = 7, sources: Sequence[Source] = SOURCES) -> Totals:
     """A week on a database of its own."""
     database = LogDatabase(url)
     replay = Replay(database, settings, sources, last_monday())

@@ -165,6 +165,8 @@ class Worker:
         again = result.error and result.passing and item.attempts < self._settings.warm_attempts
         state: Any = "queued" if again else "failed" if result.error else "warmed" if _warmed(done) else "fresh"
         wait = _BACK_OFF_SECONDS * 2 ** (item.attempts - 1) if again else 0.0
+        if result.gone:
+            Registry(self._database, self._settings).drop(str(item.fingerprint))
         runs.finish(
             self._database, self._run_id, self._lease, item, state, reason=result.error, ms=result.ms, wait=wait,
             answers=_stored(result.answers), database_id=result.ids[1], more=done.more,

@@ -224,6 +224,15 @@ class Registry:
             at if row.seen else _NEVER, row.cost_ms, sorted(row.tags),
         )  # fmt: skip
 
+    def drop(self, fingerprint: str) -> None:
+        """Forget a request that can never be answered any more.
+
+        Raises:
+            LogUnavailable: see `LogDatabase.transaction`.
+        """
+        with self._database.transaction() as cursor:
+            cursor.execute("DELETE FROM superset_ext.cache_request WHERE fingerprint = %s", (fingerprint,))
+
     def forget(self) -> int:
         """Drop what is too old or too much; how many requests that were.
 

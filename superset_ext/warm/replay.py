@@ -46,6 +46,7 @@ class Replayed:
         passing: whether the fault may be over the next time.
         ms: milliseconds it took.
         ids: dataset and database, where they are known by now.
+        gone: whether its dataset was deleted, so that it need never be asked again.
     """
 
     answers: tuple[Answer, ...]
@@ -53,6 +54,7 @@ class Replayed:
     passing: bool
     ms: float
     ids: tuple[int | None, int | None] = (None, None)
+    gone: bool = False
 
     @property
     def warmed(self) -> bool:
@@ -69,18 +71,18 @@ def replay(app: Flask, request: ChartRequest, who: Who, refresh: bool = False) -
     started = time.perf_counter()
     heard: list[Asked] = []
     error: str | None = None
-    passing = False
+    passing = gone = False
     token = _heard.set(heard)
     try:
         with _context(app, request, who):
             _ask(request, refresh)
     except Exception as failure:  # noqa: BLE001  (whatever Superset or a driver raises is this item's reason)
-        error, passing = _reason(failure), _passes(failure)
+        error, passing, gone = _reason(failure), _passes(failure), _is_gone(failure)
     finally:
         _heard.reset(token)
     answers = tuple(answer for event in heard for answer in event.answers)
     ids = (heard[0].scope.dataset_id, heard[0].scope.database_id) if heard else (None, None)
-    done = Replayed(answers, error, passing, (time.perf_counter() - started) * 1000, ids)
+    done = Replayed(answers, error, passing, (time.perf_counter() - started) * 1000, ids, gone)
     return done if error else _kept(done)
 
 
@@ -185,6 +187,12 @@ def _first_message(payload: dict[str, Any]) -> str:
 def _reason(failure: Exception) -> str:
     text = str(getattr(failure, "message", "") or failure) or type(failure).__name__
     return " ".join(text.split())[:500]
+
+
+def _is_gone(failure: Exception) -> bool:
+    from superset.daos.exceptions import DatasourceNotFound
+
+    return isinstance(failure, DatasourceNotFound)
 
 
 def _passes(failure: Exception) -> bool:

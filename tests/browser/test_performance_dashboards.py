@@ -41,11 +41,17 @@ print("SAID " + json.dumps(ids))
 """
 BOARDS = {asset.config["slug"]: asset for asset in assets() if asset.kind == "dashboard"}
 PHONE, DESK = 390, 1400
-LONG_AGO = (
-    "?native_filters=(NATIVE_FILTER-{board}-time:(__cache:(value:'2001-01-01 : 2001-01-02'),"
-    "extraFormData:(time_range:'2001-01-01 : 2001-01-02'),filterState:(value:'2001-01-01 : 2001-01-02'),"
+RANGE = (
+    "?native_filters=(NATIVE_FILTER-{board}-time:(__cache:(value:'{range}'),"
+    "extraFormData:(time_range:'{range}'),filterState:(value:'{range}'),"
     "id:NATIVE_FILTER-{board}-time,ownState:()))"
 )
+# The days that the rollups have, again in each of the twelve months before.
+YEAR = """
+INSERT INTO superset_ext.{table}
+SELECT (jsonb_populate_record(known, jsonb_build_object('day', known.day - 31 * n))).*
+FROM superset_ext.{table} AS known CROSS JOIN generate_series(1, 12) AS n
+"""
 LAID_OUT = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')].map(holder => {
     const box = holder.getBoundingClientRect(), title = holder.querySelector('.header-title');
     return {name: title.innerText, left: box.left, right: box.right, width: box.width,
@@ -77,6 +83,11 @@ def log(superset_stack: Any) -> Iterator[LogDatabase]:
     database = LogDatabase(superset_stack.database_url.partition("?")[0])
     yield database
     database.close()
+
+
+def ranged(slug: str, time_range: str) -> str:
+    """The query of a dashboard's URL that sets its time filter."""
+    return RANGE.format(board=slug.partition("-")[0], range=time_range)
 
 
 def visit(chromium: Browser, stack: Any, width: int) -> Visit:
@@ -117,7 +128,7 @@ def test_without_data_they_say_so(chromium: Browser, superset_stack: Any, ids: d
     """Intent: on an empty log no chart breaks: each says that there is no data, or counts none. A range in which
     nothing was logged stands for that; what has no time range is what it is."""
     seen = visit(chromium, superset_stack, DESK)
-    answers = seen.open(ids[slug], LONG_AGO.format(board=slug.partition("-")[0]))
+    answers = seen.open(ids[slug], ranged(slug, "2001-01-01 : 2001-01-02"))
     assert {answer.status for answer in answers} == {200}
     assert seen.page.locator(".ant-alert-error").count() == 0
     timeless = {"Memory", "Numbers as of", "When the numbers were refreshed"}
@@ -184,3 +195,39 @@ def _flushed(log: LogDatabase) -> None:
         before = row["n"]
         time.sleep(12)  # two flushes: nothing else tells that there is no more to come
     raise AssertionError("somebody goes on asking for charts")
+
+
+@pytest.fixture
+def a_year(log: LogDatabase) -> Iterator[None]:
+    """Rollups of thirteen months, and views of them."""
+    tables = ("cache_daily", "query_daily")
+
+    def change(*statements: str) -> None:
+        with log.transaction(120) as cursor:
+            for statement in (*statements, "UPDATE superset_ext.view_refresh SET past = NULL"):
+                cursor.execute(statement)
+        assert [step.error for step in refresh(log, 1000) if step.error] == []
+
+    change(*(YEAR.format(table=table) for table in tables))
+    yield
+    change(*(f"DELETE FROM superset_ext.{table} WHERE day < superset_ext.utc_today() - 25" for table in tables))
+
+
+@pytest.mark.parametrize("slug", sorted(BOARDS))
+def test_with_a_year_of_it(
+    chromium: Browser, superset_stack: Any, ids: dict[str, int], log: LogDatabase, a_year: None, slug: str
+) -> None:
+    """Intent: thirteen months of rollups are shown as whole as a week, by a filter on all of them."""
+    seen = visit(chromium, superset_stack, DESK)
+    answers = seen.open(ids[slug], ranged(slug, "Last year"))
+    assert {answer.status for answer in answers} == {200}
+    assert seen.page.locator(".ant-alert-error").count() == 0
+    assert sorted(each["name"] for each in holders(seen.page)) == charts_of(slug)
+    if slug == "cache-performance":
+        (known,) = log.rows(
+            "SELECT sum(hits + misses)::int AS n FROM superset_ext.perf_cache_day WHERE cache_type = 'chart_data'"
+        )
+        by_cache = next(a.results[0]["data"] for a in answers if "hits, chart_data" in a.results[0]["colnames"])
+        shown = sum(row[f"{kind}, chart_data"] or 0 for row in by_cache for kind in ("hits", "misses"))
+        assert 0 < shown <= known["n"]
+    seen.page.close()

@@ -11,6 +11,7 @@ from superset_ext.db import LogDatabase
 from superset_ext.settings import Targets, load
 from superset_ext.warm import plan
 from superset_ext.warm.rewarm import follow
+from superset_ext.warm.service import start
 from tests.freshness import world
 from tests.warming import rows, until
 
@@ -85,3 +86,19 @@ def test_unused_answers_do_not_come_back(superset_stack: Any) -> None:
             seconds_left=lambda keys: [None] * len(keys),
         )
         assert [item.fingerprint for item in planned.items] == [found[0][0]]
+
+
+def test_a_deleted_dataset_is_not_asked_for_again(superset_stack: Any) -> None:
+    """Intent: its charts' requests fail once, with the reason, and not each night until the registry forgets them."""
+    database, celery = LogDatabase(superset_stack.database_url), Celery(broker=f"{superset_stack.redis_url}/0")
+    with world(superset_stack) as orders:
+        orders.look("table")
+        tag = f"table:{orders.database}:public.{orders.orders}"
+        known = "SELECT fingerprint FROM superset_ext.cache_request WHERE %s = ANY(tags)"
+        ((fingerprint,),) = until(lambda: rows(superset_stack, known, (tag,)))
+    run, _ = start(celery, database, Targets.model_validate({"changed": (tag,)}), "rewarm")
+    reason = "SELECT state, reason FROM superset_ext.cache_warm_item WHERE run_id = %s AND fingerprint = %s"
+    ended = f"SELECT 1 FROM {RUNS} WHERE run_id = %s AND finished_at IS NOT NULL"
+    until(lambda: rows(superset_stack, ended, (run,)))
+    assert rows(superset_stack, reason, (run, fingerprint)) == [("failed", "Datasource does not exist")]
+    assert rows(superset_stack, known, (tag,)) == []

@@ -102,7 +102,7 @@ def test_the_users_choices_stay() -> None:
     own = {"SQLALCHEMY_DATABASE_URI": "postgresql://mine/x", "FEATURE_FLAGS": {"CACHE_IMPERSONATION": False, "A": True}}
     found = names(SETTINGS, own)
     assert "SQLALCHEMY_DATABASE_URI" not in found
-    assert found["FEATURE_FLAGS"] == {"CACHE_IMPERSONATION": False, "A": True}
+    assert found["FEATURE_FLAGS"] == {"CACHE_IMPERSONATION": False, "DASHBOARD_RBAC": True, "A": True}
 
 
 def test_metastore_stays_selectable() -> None:
@@ -133,7 +133,7 @@ def test_a_config_of_ones_own_is_chained_as_superset_loads_it(tmp_path: Path, by
     assert lines == [
         "own app",
         "ours app",
-        "{'CACHE_IMPERSONATION': True, 'MINE': True} chart_data redis://cache:6379/0 True",
+        "{'CACHE_IMPERSONATION': True, 'DASHBOARD_RBAC': True, 'MINE': True} chart_data redis://cache:6379/0 True",
     ], done.stderr
 
 

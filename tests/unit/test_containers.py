@@ -189,7 +189,7 @@ def test_variables_are_read_by_something() -> None:
 
 def test_settings_that_the_files_name_exist() -> None:
     """Wherever a SUPERSET_EXT_* name appears in these files and their README, it is a setting."""
-    for path in [COMPOSE, *(ROOT / "docker").iterdir()]:
+    for path in [COMPOSE, *(each for each in (ROOT / "docker").rglob("*") if each.is_file())]:
         named = set(re.findall(r"SUPERSET_EXT_[A-Z_]+(?![A-Z_*<])", path.read_text()))
         assert named <= settings.variables().keys(), f"{path.name} names {named - settings.variables().keys()}"
 
