@@ -74,8 +74,10 @@ def _steps(package: Package) -> Iterator[str]:
         yield f"{len(removed)} dashboards, charts, datasets and their database"
     yield f"{_permissions()} permissions"
     for name, cache in regions(app).items():
-        cache.clear()
-        yield f"what {name} held"
+        if cache.erase():
+            yield f"what {name} held"
+        else:
+            click.echo(f"What {name} holds is left, since its Redis does not answer.", err=True)
     if package.database is not None:
         with package.database.transaction() as cursor:
             cursor.execute(_DROP)

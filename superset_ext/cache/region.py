@@ -135,6 +135,14 @@ class RegionCache(BaseCache):
             return False
         return True
 
+    def erase(self) -> bool:
+        """Delete all that this region has ever written to its Redis; whether Redis did."""
+        try:
+            self._store.erase()
+        except StoreUnavailable:
+            return False
+        return True
+
     def inc(self, key: str, delta: int = 1) -> int | None:
         """Add to a number, 0 where there is none, atomically; the new one, `None` where that failed."""
         try:

@@ -40,7 +40,8 @@ _DAY_MS = 86_400_000
 _ID = slice(8, 24)
 _NONE = b"-"
 _NO_KEY, _NO_END = -2, -1  # answers of lua/left.lua
-_BATCH = 1000  # keys a step of `clear` and of `left_ms`
+_NOTHING = b"\0"  # with which no key begins
+_BATCH = 1000  # keys a step of `clear`, `erase` and `left_ms`
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,9 +286,17 @@ class Store:
         Raises:
             StoreUnavailable: see `Node.ask`.
         """
-        gone = self._unlinked("*")
+        gone = self._unlinked("*", self._stamps or _NOTHING)
         self._ask([(self._seen, ("UNLINK", self._seen))])
         return gone
+
+    def erase(self) -> int:
+        """Delete all that this region has ever written, stamps and memory too, and how many keys those were.
+
+        Raises:
+            StoreUnavailable: see `Node.ask`.
+        """
+        return self._unlinked("*", _NOTHING)
 
     def delete_like(self, pattern: str) -> int:
         """Delete the entries whose cache keys match a pattern with `*` and `?`, and how many those were.
@@ -295,12 +304,14 @@ class Store:
         Raises:
             StoreUnavailable: see `Node.ask`.
         """
-        return self._unlinked(re.sub(r"([\[\]^\\-])", r"\\\1", pattern), own=False)
+        own = area(self._prefix, self._topology.clustered).encode()
+        return self._unlinked(re.sub(r"([\[\]^\\-])", r"\\\1", pattern), own)
 
-    def _unlinked(self, pattern: str, own: bool = True) -> int:
+    def _unlinked(self, pattern: str, kept: bytes) -> int:
+        """Delete what matches a pattern, without what begins with `kept`."""
         gone = 0
         for node in self._topology.primaries(self._deadline()):
-            for keys in self._scan(node, pattern, own):
+            for keys in self._scan(node, pattern, kept):
                 replies = node.ask([("UNLINK", key) for key in keys], self._deadline()).replies
                 gone += sum(bool(_whole(reply)) for reply in replies)
         return gone
@@ -393,10 +404,9 @@ class Store:
             (self._seen, ("ZREMRANGEBYRANK", self._seen, 0, -self._key_memory - 1)),
         ]
 
-    def _scan(self, node: Node, pattern: str, own: bool) -> Iterator[list[bytes]]:
-        """Keys that match a pattern, without the stamps, and without all that is `own` where it is not wanted."""
+    def _scan(self, node: Node, pattern: str, kept: bytes) -> Iterator[list[bytes]]:
+        """Keys that match a pattern, without those that begin with `kept`."""
         pattern = re.sub(r"([\[\]*?^\\-])", r"\\\1", self._prefix) + pattern
-        kept = (self._stamps or b"\0") if own else area(self._prefix, self._topology.clustered).encode()
         cursor: Any = 0
         while True:
             reply = node.ask([("SCAN", cursor, "MATCH", pattern, "COUNT", _BATCH)], self._deadline()).replies[0]

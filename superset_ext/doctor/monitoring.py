@@ -56,7 +56,12 @@ def check_reader(_app: Any, package: Package) -> Iterator[Finding]:
     """The dashboards' own role can read."""
     if package.database is None or not package.settings.dashboards:
         return
-    url = present_url()
+    try:
+        url = present_url()
+    except ValueError:
+        said = "the entry of the performance dashboards' database cannot be decrypted"
+        yield Finding("reader", "error", said, "set the SECRET_KEY with which it was written")
+        return
     if url is None:
         fix = f"run: superset perf dashboards install; or set {PREFIX}DASHBOARDS=false"
         yield Finding("reader", "warning", "the performance dashboards are not installed", fix)
