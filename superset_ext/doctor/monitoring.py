@@ -18,7 +18,8 @@ LATE_TURNS, LATE_SECONDS = 5, 300.0  # of the refresh; at least these, since a w
 _VIEWS = """
 SELECT name, to_regclass('superset_ext.' || name) IS NOT NULL AS made, error,
     extract(epoch FROM now() - coalesce(refreshed_at, failed_since))::float8 AS age
-FROM unnest(%s::text[]) AS name LEFT JOIN superset_ext.view_refresh ON view = name
+FROM unnest(%s::text[]) WITH ORDINALITY AS named (name, place) LEFT JOIN superset_ext.view_refresh ON view = name
+ORDER BY place
 """
 _UNDELIVERED = """
 SELECT count(*) AS n, max(error) AS error FROM superset_ext.performance_alert_notice

@@ -32,9 +32,9 @@ SELECT view, extract(epoch FROM now() - refreshed_at)::float8 AS age, (error IS 
 FROM superset_ext.view_refresh
 """
 _ALERTS = """
-SELECT rule.name, rule.severity, subject, count(*) AS n
-FROM superset_ext.performance_alert JOIN superset_ext.performance_alert_rule AS rule ON rule.id = rule_id
-WHERE resolved_at IS NULL GROUP BY 1, 2, 3
+SELECT rule.name, rule.severity, alert.subject, count(*) AS n
+FROM superset_ext.performance_alert AS alert JOIN superset_ext.performance_alert_rule AS rule ON rule.id = alert.rule_id
+WHERE alert.resolved_at IS NULL GROUP BY 1, 2, 3
 """
 _COUNTERS = {
     "hits": ("hits", "Reads answered from the cache."),
