@@ -8,7 +8,7 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -87,8 +87,8 @@ def certificate(directory: Path) -> Path:
 
 
 @pytest.fixture
-def proxy(valkey: Valkey, tmp_path: Path) -> Iterator[Proxy]:
-    found = Proxy(tmp_path, valkey.port)
+def proxy(fresh_valkey: Callable[..., Valkey], tmp_path: Path) -> Iterator[Proxy]:
+    found = Proxy(tmp_path, fresh_valkey().port)  # where no other test has said that something changed
     yield found
     found.stop()
 
