@@ -8,7 +8,7 @@ stored is False, and each is counted with its reason. What each region stores an
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -129,19 +129,11 @@ class RegionCache(BaseCache):
 
     def clear(self) -> bool:
         """Delete every entry of this region and nothing else; whether Redis did."""
-        try:
-            self._store.clear()
-        except StoreUnavailable:
-            return False
-        return True
+        return _done(self._store.clear)
 
     def erase(self) -> bool:
         """Delete all that this region has ever written to its Redis; whether Redis did."""
-        try:
-            self._store.erase()
-        except StoreUnavailable:
-            return False
-        return True
+        return _done(self._store.erase)
 
     def inc(self, key: str, delta: int = 1) -> int | None:
         """Add to a number, 0 where there is none, atomically; the new one, `None` where that failed."""
@@ -339,6 +331,15 @@ class RegionCache(BaseCache):
         data = self._entries.pack(key, number, read, lives)
         stored = self._store.swap(name, reading.data, data, lives.ttl_ms if absent else None)
         return number if stored else None
+
+
+def _done(command: Callable[[], object]) -> bool:
+    """Whether Redis did it."""
+    try:
+        command()
+    except StoreUnavailable:
+        return False
+    return True
 
 
 def _ms(started: float) -> float:

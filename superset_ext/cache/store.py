@@ -286,7 +286,7 @@ class Store:
         Raises:
             StoreUnavailable: see `Node.ask`.
         """
-        gone = self._unlinked("*", self._stamps or _NOTHING)
+        gone = self._unlinked(self._prefix, "*", self._stamps or _NOTHING)
         self._ask([(self._seen, ("UNLINK", self._seen))])
         return gone
 
@@ -296,7 +296,9 @@ class Store:
         Raises:
             StoreUnavailable: see `Node.ask`.
         """
-        return self._unlinked("*", _NOTHING)
+        own = area(self._prefix, self._topology.clustered)
+        starts = {self._prefix, own} if self._topology.clustered else {self._prefix}
+        return sum(self._unlinked(start, "*", _NOTHING) for start in starts)
 
     def delete_like(self, pattern: str) -> int:
         """Delete the entries whose cache keys match a pattern with `*` and `?`, and how many those were.
@@ -305,13 +307,13 @@ class Store:
             StoreUnavailable: see `Node.ask`.
         """
         own = area(self._prefix, self._topology.clustered).encode()
-        return self._unlinked(re.sub(r"([\[\]^\\-])", r"\\\1", pattern), own)
+        return self._unlinked(self._prefix, re.sub(r"([\[\]^\\-])", r"\\\1", pattern), own)
 
-    def _unlinked(self, pattern: str, kept: bytes) -> int:
-        """Delete what matches a pattern, without what begins with `kept`."""
+    def _unlinked(self, start: str, pattern: str, kept: bytes) -> int:
+        """Delete what begins with `start` and goes on as a pattern says, without what begins with `kept`."""
         gone = 0
         for node in self._topology.primaries(self._deadline()):
-            for keys in self._scan(node, pattern, kept):
+            for keys in self._scan(node, start, pattern, kept):
                 replies = node.ask([("UNLINK", key) for key in keys], self._deadline()).replies
                 gone += sum(bool(_whole(reply)) for reply in replies)
         return gone
@@ -404,9 +406,9 @@ class Store:
             (self._seen, ("ZREMRANGEBYRANK", self._seen, 0, -self._key_memory - 1)),
         ]
 
-    def _scan(self, node: Node, pattern: str, kept: bytes) -> Iterator[list[bytes]]:
-        """Keys that match a pattern, without those that begin with `kept`."""
-        pattern = re.sub(r"([\[\]*?^\\-])", r"\\\1", self._prefix) + pattern
+    def _scan(self, node: Node, start: str, pattern: str, kept: bytes) -> Iterator[list[bytes]]:
+        """Keys that begin with `start` and go on as a pattern says, without those that begin with `kept`."""
+        pattern = re.sub(r"([\[\]*?^\\-])", r"\\\1", start) + pattern
         cursor: Any = 0
         while True:
             reply = node.ask([("SCAN", cursor, "MATCH", pattern, "COUNT", _BATCH)], self._deadline()).replies[0]

@@ -10,10 +10,11 @@ from superset_ext.doctor.finding import Finding
 from superset_ext.install import Package
 from superset_ext.monitor.dashboards import present_url
 from superset_ext.monitor.notify import SETTING
-from superset_ext.monitor.reader import connects
+from superset_ext.monitor.reader import connects, unreadable
 from superset_ext.monitor.views import view_files, view_of
 from superset_ext.settings import PREFIX
 
+_INSTALL = "run: superset perf dashboards install"
 LATE_TURNS, LATE_SECONDS = 5, 300.0  # of the refresh; at least these, since a worker may be busy
 _VIEWS = """
 SELECT name, to_regclass('superset_ext.' || name) IS NOT NULL AS made, error,
@@ -54,8 +55,8 @@ def _late(rows: list[dict[str, Any]], late: float) -> Iterator[Finding]:
 
 
 def check_reader(_app: Any, package: Package) -> Iterator[Finding]:
-    """The dashboards' own role can read."""
-    if package.database is None or not package.settings.dashboards:
+    """The dashboards' own role can log in, and read each view."""
+    if package.database is None or package.database.pending() or not package.settings.dashboards:
         return
     try:
         url = present_url()
@@ -64,11 +65,13 @@ def check_reader(_app: Any, package: Package) -> Iterator[Finding]:
         yield Finding("reader", "error", said, "set the SECRET_KEY with which it was written")
         return
     if url is None:
-        fix = f"run: superset perf dashboards install; or set {PREFIX}DASHBOARDS=false"
+        fix = f"{_INSTALL}; or set {PREFIX}DASHBOARDS=false"
         yield Finding("reader", "warning", "the performance dashboards are not installed", fix)
     elif not connects(url):
-        said = "the role that the performance dashboards read with cannot connect"
-        yield Finding("reader", "error", said, "run: superset perf dashboards install")
+        yield Finding("reader", "error", "the role that the performance dashboards read with cannot connect", _INSTALL)
+    elif lost := unreadable(package.database, url):
+        said = f"the role that the performance dashboards read with may not read {', '.join(lost)}"
+        yield Finding("reader", "error", said, _INSTALL)
     else:
         yield Finding("reader", "fine", "the performance dashboards can read the log's views")
 
@@ -83,6 +86,7 @@ def check_alerts(_app: Any, package: Package) -> Iterator[Finding]:
         return
     if any("://" in each for each in addresses) and find_spec("apprise") is None:
         yield Finding("alerts", "error", f"{SETTING} needs Apprise, which is not installed", "run: pip install apprise")
+        return
     (row,) = package.database.rows(_UNDELIVERED)
     if row["n"]:
         said = f"{row['n']} notices of the last day did not arrive: {row['error']}"

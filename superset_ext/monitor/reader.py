@@ -31,6 +31,13 @@ WHERE relation.relnamespace = 'superset_ext'::regnamespace AND relation.relkind 
     AND relation.relname ~ %s AND pg_has_role(current_user, relation.relowner, 'MEMBER')
 ORDER BY 1
 """
+_UNREADABLE = """
+SELECT relation.relname AS name FROM pg_class relation
+WHERE relation.relnamespace = 'superset_ext'::regnamespace AND relation.relkind IN ('m', 'v') AND relation.relname ~ %s
+    AND NOT (has_schema_privilege(%s, relation.relnamespace, 'USAGE')
+        AND has_table_privilege(%s, relation.oid, 'SELECT'))
+ORDER BY 1
+"""
 
 
 class ReaderError(SupersetExtError):
@@ -119,6 +126,16 @@ def connects(url: str) -> bool:
     except psycopg2.OperationalError:
         return False
     return True
+
+
+def unreadable(database: LogDatabase, url: str) -> list[str]:
+    """The views that a URL's role may not read.
+
+    Raises:
+        LogUnavailable: see `LogDatabase.rows`.
+    """
+    role = make_url(url).username
+    return [str(row["name"]) for row in database.rows(_UNREADABLE, (VIEWS, role, role))]
 
 
 def _make(database: LogDatabase, role: str, password: str) -> None:

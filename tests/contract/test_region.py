@@ -13,6 +13,7 @@ import pytest
 import redis
 from flask_caching.backends.rediscache import RedisCache
 
+from superset_ext.cache import scope
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.settings import Region, load
@@ -185,6 +186,20 @@ class TestContract:
         client.set(f"x{prefix(name)}k", 1)
         cache.set_many({f"k{n}": n for n in range(50)})
         assert cache.clear()
+        assert sorted(client.keys("*")) == sorted([b"neighbour", f"x{prefix(name)}k".encode()])
+
+    def test_erase_leaves_nothing(self, cache: Any, client: redis.Redis, name: str) -> None:
+        """Intent: whoever uninstalls finds no stamp, lease or memory of keys; neighbours stay. Stock cannot."""
+        cache = own(cache)
+        client.set("neighbour", 1)
+        client.set(f"x{prefix(name)}k", 1)
+        with scope.framed(scope.Scope(dataset_id=7, database_id=1)):
+            cache.get("k")
+            cache.set("k", {"query": "SELECT 1"})
+        if name == Region.CHART_DATA:  # the one that is stamped
+            cache.stamp(["dataset:7"])
+        assert client.keys(f"{prefix(name)}*")
+        assert cache.erase()
         assert sorted(client.keys("*")) == sorted([b"neighbour", f"x{prefix(name)}k".encode()])
 
     def test_clearing_nothing_is_no_failure(self, cache: Any) -> None:

@@ -121,6 +121,17 @@ def test_clear_reaches_every_node(cache: RegionCache, nodes: list[Valkey], url: 
     assert len([key for key in left if key.startswith(b"superset_m")]) == 30
 
 
+def test_erase_takes_the_bookkeeping_too(cache: RegionCache, nodes: list[Valkey], url: str) -> None:
+    """Intent: in a cluster the keys of stamps do not begin with the region's prefix, but with a brace."""
+    make_region(url, Region.METADATA).set("m", 1)
+    cache.set_many({f"k{number}": number for number in range(30)})
+    cache.stamp(["dataset:7"])
+    assert cache.erase()
+    left = [key for server in nodes for key in call(server, "KEYS", "*")]  # type: ignore[attr-defined]
+    assert sorted(key for key in left if b"superset_" not in key) == []
+    assert b"superset_m" in left
+
+
 def test_a_read_is_two_hops(cache: RegionCache, nodes: list[Valkey]) -> None:
     """Intent: the entry from its slot, all else from one; a forced read asks that one alone."""
     cache.set("k", 1)

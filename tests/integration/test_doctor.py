@@ -19,6 +19,7 @@ from superset_ext.embedded.ports import free_port
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.freshness.tasks import TICK
+from superset_ext.monitor.bundle import assets
 from superset_ext.monitor.views import apply_views
 from tests.serving import Client
 from tests.stack import RunningStack
@@ -188,7 +189,7 @@ def test_a_watch_of_a_table_that_is_gone(superset_stack: RunningStack) -> None:
 
 
 def test_views(superset_stack: RunningStack, postgres: Postgres) -> None:
-    """Intent: a view that was dropped, one that cannot be refreshed, and one that nobody has refreshed for long."""
+    """Intent: views that are not there, one that cannot be refreshed, and one that nobody has refreshed for long."""
     url = postgres.create_database("doctor_views")
     log = LogDatabase(url)
     log.apply_schema()
@@ -209,17 +210,44 @@ def test_views(superset_stack: RunningStack, postgres: Postgres) -> None:
     log.close()
 
 
-def test_a_reader_that_cannot_log_in(superset_stack: RunningStack) -> None:
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("ALTER ROLE {} PASSWORD 'another'", "cannot connect"),
+        ("REVOKE SELECT ON superset_ext.perf_chart FROM {}", "may not read perf_chart"),
+    ],
+)
+def test_a_reader_that_cannot_read(superset_stack: RunningStack, fault: str, said: str) -> None:
     """Intent: what the doctor says mends it."""
     ((role,),) = rows(superset_stack, "SELECT rolname FROM pg_roles WHERE rolname ~ '^superset_ext_reader_'")
-    rows(superset_stack, f"ALTER ROLE {role} PASSWORD 'another'")
+    rows(superset_stack, fault.format(role))
     try:
-        assert_only(doctor(superset_stack), "error", "reader", "cannot connect; run: superset perf dashboards install")
+        assert_only(doctor(superset_stack), "error", "reader", f"{said}; run: superset perf dashboards install")
     finally:
         mended = subprocess.run(
             [SUPERSET, "perf", "dashboards", "install"], env=superset_stack.env, capture_output=True, timeout=120
         )
     assert mended.returncode == 0 and wrong(doctor(superset_stack)[1]) == []
+
+
+def test_dashboards_that_were_never_installed(superset_stack: RunningStack) -> None:
+    """Intent: their database, which is known by its identifier, is not there."""
+    known, other = next(each.uuid for each in assets() if each.kind == "database"), str(uuid.uuid4())
+    swap = "UPDATE dbs SET uuid = %s WHERE uuid = %s"
+    rows(superset_stack, swap, (other, known))
+    try:
+        said = "are not installed; run: superset perf dashboards install; or set SUPERSET_EXT_DASHBOARDS=false"
+        assert_only(doctor(superset_stack), "warning", "reader", said)
+    finally:
+        rows(superset_stack, swap, (known, other))
+
+
+def test_addresses_without_apprise(superset_stack: RunningStack, tmp_path: Path) -> None:
+    """Intent: one line that says what is missing, and none that says all is well."""
+    with configured(tmp_path, "import sys; sys.modules['apprise'] = None") as env:
+        found = doctor(superset_stack, SUPERSET_EXT_ALERT_URLS="json://hooks.example.com/x", **env)
+    assert_only(found, "error", "alerts", "needs Apprise, which is not installed; run: pip install apprise")
+    assert len([each for each in found[1] if each[1] == "alerts"]) == 1
 
 
 def test_notices_that_do_not_arrive(superset_stack: RunningStack) -> None:
