@@ -32,10 +32,10 @@ WHERE relation.relnamespace = 'superset_ext'::regnamespace AND relation.relkind 
 ORDER BY 1
 """
 _UNREADABLE = """
-SELECT relation.relname AS name FROM pg_class relation
+SELECT relation.relname AS name FROM pg_class relation LEFT JOIN pg_roles role ON role.rolname = %s
 WHERE relation.relnamespace = 'superset_ext'::regnamespace AND relation.relkind IN ('m', 'v') AND relation.relname ~ %s
-    AND NOT (has_schema_privilege(%s, relation.relnamespace, 'USAGE')
-        AND has_table_privilege(%s, relation.oid, 'SELECT'))
+    AND (has_schema_privilege(role.oid, relation.relnamespace, 'USAGE')
+        AND has_table_privilege(role.oid, relation.oid, 'SELECT')) IS NOT TRUE
 ORDER BY 1
 """
 
@@ -53,8 +53,7 @@ def ensure(database: LogDatabase, log_url: str, given: str | None = None, known:
     Args:
         log_url: the log database's URL, whose host and name the reader's has too.
         given: the administrator's own URL of a role, which is taken as it is.
-        known: the URL that Superset has now, kept while it works.
-        works: whether a URL can be connected with; by default it is tried.
+        known: the URL that Superset has now, kept while it works and is of the log database.
 
     Raises:
         ReaderError: the role may not be made.
@@ -64,13 +63,19 @@ def ensure(database: LogDatabase, log_url: str, given: str | None = None, known:
         grant(database, make_url(given).username or "")
         return given
     role = role_name(database)
-    if known and make_url(known).username == role and connects(known):
+    if known and make_url(known).username == role and _place(known) == _place(log_url) and connects(known):
         grant(database, role)
         return known
     password = secrets.token_urlsafe(32)
     _make(database, role, password)
     grant(database, role)
     return str(make_url(log_url).set(username=role, password=password).render_as_string(hide_password=False))
+
+
+def _place(url: str) -> tuple[str | None, int | None, str | None]:
+    """Which database a URL is of; the log may have been moved since the role was made."""
+    parts = make_url(url)
+    return parts.host, parts.port, parts.database
 
 
 def role_name(database: LogDatabase) -> str:
@@ -129,13 +134,13 @@ def connects(url: str) -> bool:
 
 
 def unreadable(database: LogDatabase, url: str) -> list[str]:
-    """The views that a URL's role may not read.
+    """The log's views that a URL's role may not read; all of them where the log database has no such role.
 
     Raises:
         LogUnavailable: see `LogDatabase.rows`.
     """
-    role = make_url(url).username
-    return [str(row["name"]) for row in database.rows(_UNREADABLE, (VIEWS, role, role))]
+    found = database.rows(_UNREADABLE, (make_url(url).username, VIEWS))
+    return [str(row["name"]) for row in found]
 
 
 def _make(database: LogDatabase, role: str, password: str) -> None:

@@ -377,6 +377,20 @@ def test_a_view_that_was_made_anew_is_granted_anew(database: LogDatabase, databa
         cursor.execute("SELECT n FROM superset_ext.perf_refresh")
 
 
+def test_a_log_that_was_moved_is_read_where_it_is(database: LogDatabase, database_url: str) -> None:
+    """Intent: the role still reaches the database that the log was in before, and that is no reason to stay there."""
+    url = reader.ensure(database, database_url)
+    before = url.rpartition("/")[0] + "/postgres"
+    assert reader.connects(before)
+    assert reader.unreadable(database, before) == []
+    moved = reader.ensure(database, database_url, known=before)
+    assert moved.rpartition("/")[2] == database_url.rpartition("/")[2]
+    with database.transaction() as cursor:
+        cursor.execute(f"REVOKE SELECT ON superset_ext.perf_chart FROM {reader.role_name(database)}")
+    assert reader.unreadable(database, moved) == ["perf_chart"]
+    assert "perf_chart" in reader.unreadable(database, moved.replace("//", "//no_such_"))
+
+
 def test_where_no_role_may_be_made_one_line_asks_for_a_url(
     database_url: str, postgres: Postgres, database: LogDatabase
 ) -> None:

@@ -136,7 +136,8 @@ def test_no_worker(superset_stack: RunningStack, fresh_valkey: Callable[..., Val
 
 
 def test_the_log(superset_stack: RunningStack, postgres: Postgres) -> None:
-    """Intent: tables that are missing, a beat that never ran or has stopped, and a role that may only read."""
+    """Intent: tables that are missing, a beat that never ran or has stopped, dashboards that read the log that was
+    used before, and a role that may only read."""
     url = postgres.create_database(f"doctor_{uuid.uuid4().hex[:8]}")
     env = {"SUPERSET_EXT_LOG_DATABASE_URL": url, "SUPERSET_EXT_RECORDER": "false"}
     status, found = doctor(superset_stack, **env)
@@ -146,7 +147,7 @@ def test_the_log(superset_stack: RunningStack, postgres: Postgres) -> None:
         database.apply_schema()
         apply_views(database)
     status, found = doctor(superset_stack, **env)
-    assert {each[:2] for each in wrong(found)} == {("warning", "log"), ("error", "beat")}
+    assert {each[:2] for each in wrong(found)} == {("warning", "log"), ("error", "beat"), ("error", "reader")}
     assert any("Celery beat has never run; run one" in each[2] for each in found)
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("INSERT INTO superset_ext.heartbeat VALUES (%s, now() - interval '1 hour')", (TICK,))
@@ -233,7 +234,7 @@ def test_a_reader_that_cannot_read(superset_stack: RunningStack, fault: str, sai
 def test_dashboards_that_were_never_installed(superset_stack: RunningStack) -> None:
     """Intent: their database, which is known by its identifier, is not there."""
     known, other = next(each.uuid for each in assets() if each.kind == "database"), str(uuid.uuid4())
-    swap = "UPDATE dbs SET uuid = %s WHERE uuid = %s"
+    swap = "UPDATE public.dbs SET uuid = %s WHERE uuid = %s"
     rows(superset_stack, swap, (other, known))
     try:
         said = "are not installed; run: superset perf dashboards install; or set SUPERSET_EXT_DASHBOARDS=false"
