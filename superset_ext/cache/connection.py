@@ -34,6 +34,7 @@ class TimedSocket:
         self._sock = sock
         self.silence = silence
         self.deadline = deadline
+        self._timeout: float | None = None  # which the socket has now: to set it is a call to the system
         # eventlet's workers take `poll` away; `select` does not reach descriptors above 1023.
         self._poll = select.poll() if hasattr(select, "poll") else None
         if self._poll:
@@ -43,7 +44,9 @@ class TimedSocket:
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the time for the whole operation is up")
-        self._sock.settimeout(min(self.silence, left))
+        if self._timeout != (timeout := min(self.silence, left)):
+            self._sock.settimeout(timeout)
+            self._timeout = timeout
 
     def recv(self, size: int) -> bytes:
         self._arm()

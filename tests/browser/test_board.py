@@ -16,7 +16,7 @@ from tests import board
 from tests.browser.driver import Visit, browser
 from tests.serving import Client
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.thorough, pytest.mark.timeout(600)]
 
 OVERVIEW = {"Lines", "Revenue", "Revenue by week", "Births"}
 DETAIL = {"Deals", "Countries", "Orders", "Sales and orders"}

@@ -123,6 +123,7 @@ def test_every_chart_is_there_and_readable(
     seen.page.close()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("slug", sorted(BOARDS))
 def test_without_data_they_say_so(chromium: Browser, superset_stack: Any, ids: dict[str, int], slug: str) -> None:
     """Intent: on an empty log no chart breaks: each says that there is no data, or counts none. A range in which
@@ -213,6 +214,7 @@ def a_year(log: LogDatabase) -> Iterator[None]:
     change(*(f"DELETE FROM superset_ext.{table} WHERE day < superset_ext.utc_today() - 25" for table in tables))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("slug", sorted(BOARDS))
 def test_with_a_year_of_it(
     chromium: Browser, superset_stack: Any, ids: dict[str, int], log: LogDatabase, a_year: None, slug: str

@@ -11,7 +11,7 @@ from tests.browser.conftest import Passes
 from tests.browser.driver import Answer
 from tests.serving import Client, exact, web
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.thorough, pytest.mark.timeout(900)]
 FIELDS = ("data", "colnames", "coltypes")
 
 STOCK = """

@@ -66,6 +66,7 @@ def form_data(seen: Seen) -> dict[str, Any]:
     return dict(json.loads(sent["form_data"]))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("title", DASHBOARDS)
 def test_every_chart_of_a_dashboard_is_seen(client: Client, superset_stack: Any, title: str) -> None:
     """Intent: charts that need a tab, a scroll or a filter's default are warmed like those in plain view."""
@@ -138,6 +139,7 @@ def make_dashboard(client: Client) -> Iterator[Callable[[list[Any], list[int]], 
         client.http.delete(f"{client.base}/api/v1/dashboard/{number}").raise_for_status()
 
 
+@pytest.mark.thorough
 def test_tabs_in_tabs_and_tabs_that_do_not_fit_the_bar(
     client: Client, superset_stack: Any, make_dashboard: Callable[..., int]
 ) -> None:

@@ -50,6 +50,7 @@ def test_all_nine_dashboards_are_hits_at_the_first_visit(superset_stack: Any, vi
     assert share(answers) >= SHARE, missed(answers)
 
 
+@pytest.mark.thorough
 def test_a_dashboard_with_native_filters_is_all_hits(superset_stack: Any, visitor: Visit) -> None:
     """Intent: filter defaults, a filter of one tab, a time range, Jinja, and no stored query context anywhere."""
     client = Client(superset_stack.url, superset_stack.user, superset_stack.password)
@@ -90,6 +91,7 @@ def _clicked(visitor: Visit) -> list[Answer]:
     return visitor.answered(0)
 
 
+@pytest.mark.thorough
 def test_a_run_over_what_is_warm_has_nothing_to_do(superset_stack: Any) -> None:
     """Intent: what is cached is left alone, and a page is opened once a change, not once a run."""
     first = warm(superset_stack, "--dashboards", "1", "--wait")
@@ -104,6 +106,7 @@ def test_a_dashboard_that_does_not_exist_is_named(superset_stack: Any) -> None:
     assert (done.returncode, "dashboard 99999 does not exist" in done.stderr) == (1, True), done.stdout + done.stderr
 
 
+@pytest.mark.thorough
 def test_the_popular_dashboard_is_the_one_that_people_open(superset_stack: Any) -> None:
     """Intent: popularity is Superset's own log of opened dashboards."""
     client = Client(superset_stack.url, superset_stack.user, superset_stack.password)

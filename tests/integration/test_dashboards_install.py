@@ -248,6 +248,7 @@ def story(postgres: Postgres, valkey: Valkey, tmp_path_factory: pytest.TempPathF
     return {**json.loads(line.removeprefix("SAID ")), "log": url}
 
 
+@pytest.mark.thorough
 def test_two_installs_at_once_make_one_of_each(story: dict[str, Any]) -> None:
     """Intent: whichever of two containers comes second finds it done; once more changes nothing."""
     first, second = sorted(story["both"], key=lambda each: len(each["unchanged"]))

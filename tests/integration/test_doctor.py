@@ -74,11 +74,13 @@ def closed() -> str:
     return f"redis://127.0.0.1:{free_port()}/3"
 
 
+@pytest.mark.thorough
 def test_a_region_without_a_server(superset_stack: RunningStack, closed: str) -> None:
     found = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=closed)
     assert_only(found, "error", "servers", r"chart_data does not reach redis://127\.0\.0\.1:\d+; check SUPERSET_EXT")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("policy", "level", "pattern"),
     [
@@ -102,6 +104,7 @@ def configured(folder: Path, text: str) -> Iterator[dict[str, str]]:
     yield {"SUPERSET_CONFIG_PATH": str(path)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("lines", "level", "check", "pattern"),
     [
@@ -121,6 +124,7 @@ def test_a_config(
         assert_only(doctor(superset_stack, **env), level, check, pattern)
 
 
+@pytest.mark.thorough
 def test_another_secret(superset_stack: RunningStack, tmp_path: Path) -> None:
     """Intent: the workers have another, and what was encrypted with it cannot be read."""
     with configured(tmp_path, "SECRET_KEY = 'another ' * 8") as env:
@@ -130,11 +134,13 @@ def test_another_secret(superset_stack: RunningStack, tmp_path: Path) -> None:
     assert "has another SECRET_KEY" in said and "cannot be decrypted; set the SECRET_KEY" in said
 
 
+@pytest.mark.thorough
 def test_no_worker(superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey]) -> None:
     found = doctor(superset_stack, SUPERSET_EXT_BROKER_URL=f"{fresh_valkey().url}/0")
     assert_only(found, "error", "workers", r"no Celery worker answers within 2 s; check the broker's URL")
 
 
+@pytest.mark.thorough
 def test_the_log(superset_stack: RunningStack, postgres: Postgres) -> None:
     """Intent: tables that are missing, a beat that never ran or has stopped, dashboards that read the log that was
     used before, and a role that may only read."""
@@ -161,6 +167,7 @@ def test_the_log(superset_stack: RunningStack, postgres: Postgres) -> None:
     assert any("the log cannot be written; permission denied" in each[2] for each in found), wrong(found)
 
 
+@pytest.mark.thorough
 def test_rules(superset_stack: RunningStack) -> None:
     """Intent: a rule that names what is not there, and one that nothing has ever matched."""
     rules = [
@@ -174,12 +181,14 @@ def test_rules(superset_stack: RunningStack) -> None:
     assert re.search(r"the rule idle matches none of the \d+ requests that were asked in the last 30 days", said)
 
 
+@pytest.mark.thorough
 def test_a_probe_that_was_never_asked(superset_stack: RunningStack) -> None:
     probes = json.dumps([{"database": "examples", "table": "public.birth_names"}])
     found = doctor(superset_stack, SUPERSET_EXT_PROBES=probes)
     assert_only(found, "warning", "probes", "examples: public.birth_names: it was never asked; see that Celery beat")
 
 
+@pytest.mark.thorough
 def test_a_watch_of_a_table_that_is_gone(superset_stack: RunningStack) -> None:
     number = rows(superset_stack, "SELECT id FROM public.dbs WHERE database_name = 'examples'")[0][0]
     rows(superset_stack, "INSERT INTO superset_ext.cache_watch VALUES (%s, 'public', 'gone')", (number,))
@@ -211,6 +220,7 @@ def test_views(superset_stack: RunningStack, postgres: Postgres) -> None:
     log.close()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
@@ -231,6 +241,7 @@ def test_a_reader_that_cannot_read(superset_stack: RunningStack, fault: str, sai
     assert mended.returncode == 0 and wrong(doctor(superset_stack)[1]) == []
 
 
+@pytest.mark.thorough
 def test_dashboards_that_were_never_installed(superset_stack: RunningStack) -> None:
     """Intent: their database, which is known by its identifier, is not there."""
     known, other = next(each.uuid for each in assets() if each.kind == "database"), str(uuid.uuid4())
@@ -243,6 +254,7 @@ def test_dashboards_that_were_never_installed(superset_stack: RunningStack) -> N
         rows(superset_stack, swap, (known, other))
 
 
+@pytest.mark.thorough
 def test_addresses_without_apprise(superset_stack: RunningStack, tmp_path: Path) -> None:
     """Intent: one line that says what is missing, and none that says all is well."""
     with configured(tmp_path, "import sys; sys.modules['apprise'] = None") as env:
@@ -251,6 +263,7 @@ def test_addresses_without_apprise(superset_stack: RunningStack, tmp_path: Path)
     assert len([each for each in found[1] if each[1] == "alerts"]) == 1
 
 
+@pytest.mark.thorough
 def test_notices_that_do_not_arrive(superset_stack: RunningStack) -> None:
     notice = """
         INSERT INTO superset_ext.performance_alert_notice (alert_id, what, severity, title, body, done_at, error)
@@ -263,6 +276,7 @@ def test_notices_that_do_not_arrive(superset_stack: RunningStack) -> None:
         rows(superset_stack, "DELETE FROM superset_ext.performance_alert_notice WHERE alert_id = -1")
 
 
+@pytest.mark.thorough
 def test_a_dashboard_that_forces(superset_stack: RunningStack, tmp_path: Path) -> None:
     """Intent: one that refreshes itself past the cache is named, unless Superset is told to use the cache for that."""
     client = Client(superset_stack.url, superset_stack.user, superset_stack.password)
@@ -277,6 +291,7 @@ def test_a_dashboard_that_forces(superset_stack: RunningStack, tmp_path: Path) -
         client.http.delete(f"{client.base}/api/v1/dashboard/{number}")
 
 
+@pytest.mark.thorough
 def test_a_version_that_is_not_known(superset_stack: RunningStack, tmp_path: Path) -> None:
     with configured(tmp_path, "from superset_ext import seams\nseams.SUPPORTED = ('9.9',)\n") as env:
         assert_only(doctor(superset_stack, **env), "error", "superset", "use a release of the package")

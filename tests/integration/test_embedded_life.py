@@ -28,6 +28,7 @@ def ended(up: Up, number: signal.Signals, ports: list[int]) -> int:
     return status
 
 
+@pytest.mark.thorough
 def test_the_life_of_a_stack(superset_stack: RunningStack, tmp_path: Path) -> None:
     """One story, since each chapter needs the one before: a first start is what takes long.
 

@@ -759,6 +759,7 @@ class TestCommand:
         assert done.returncode != 0
         assert re.search(line, done.stderr.strip().splitlines()[-1])
 
+    @pytest.mark.thorough
     def test_other_databases_are_refused(self, superset_stack: RunningStack) -> None:
         """Intent: only PostgreSQL notifies; one that cannot be reached says so, and is listed with its reason."""
         with connected(superset_stack.database_url) as metadata:
@@ -790,6 +791,7 @@ class TestCommand:
             said = capsys.readouterr().err
             assert said == ("Nobody listens; start: superset perf listen\n" if listeners == 0 else "")
 
+    @pytest.mark.thorough
     def test_a_chart_follows_its_table(self, superset_stack: RunningStack, table: str, tmp_path: Path) -> None:
         """Intent: the whole way: a commit on the source, and the next request of a cached chart has the new rows."""
         client = Client(superset_stack.url, superset_stack.user, superset_stack.password)

@@ -6,17 +6,20 @@
 --   the entry's id (16 bytes, zero without an entry), then seconds, microseconds, the remembered
 --   deadline in ms of an absent entry or '-', and each tag's stamp or '-', separated by spaces
 local now = redis.call('TIME')
-local head = redis.pcall('GETRANGE', KEYS[1], 0, 79)
+local head = redis.pcall('GETRANGE', KEYS[1], 0, 255)  -- nearly always with all tags
 if type(head) ~= 'string' or #head < 80 then
   local deadline = redis.call('ZSCORE', KEYS[2], ARGV[2]) or '-'
   return string.rep('\0', 16) .. now[1] .. ' ' .. now[2] .. ' ' .. deadline
 end
-local words = {now[1], now[2], '-'}
 local high, low = string.byte(head, 7, 8)
 local length = high * 256 + low
-if ARGV[1] ~= '' and length > 0 then
-  for tag in string.gmatch(redis.call('GETRANGE', KEYS[1], 80, 79 + length), '[^\n]+') do
-    words[#words + 1] = redis.call('GET', ARGV[1] .. tag) or '-'
-  end
+local said = string.sub(head, 9, 24) .. now[1] .. ' ' .. now[2] .. ' -'
+if ARGV[1] == '' or length == 0 then
+  return said
 end
-return string.sub(head, 9, 24) .. table.concat(words, ' ')
+local block = length <= 176 and string.sub(head, 81, 80 + length) or redis.call('GETRANGE', KEYS[1], 80, 79 + length)
+local words = {said}
+for tag in string.gmatch(block, '[^\n]+') do
+  words[#words + 1] = redis.call('GET', ARGV[1] .. tag) or '-'
+end
+return table.concat(words, ' ')
