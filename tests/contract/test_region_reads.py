@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from superset_ext.cache import scope
+from superset_ext.cache.entries import Lifetime, TimedRead
 from superset_ext.cache.envelope import TAGS_AT, unpack
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.cache.region import RegionCache
@@ -236,6 +237,18 @@ class TestStamps:
             scope.remember("chart_data", "k", scope.Read(server_time(client) + 60_000_000, time.perf_counter()))
             cache.set("k", CHART)
         assert why(cache) is Miss.INVALIDATED
+
+    @pytest.mark.parametrize("count", [1, 5, 6, 7, 40])
+    def test_each_of_many_tags_is_looked_at(self, cache: RegionCache, client: redis.Redis, count: int) -> None:
+        """Intent: however long the block of tags is; the script reads the first ones together with the header."""
+        tags = tuple(f"t:1:public.a_table_with_a_long_name_{number:02}" for number in range(count))
+        for tag in tags:
+            read = TimedRead(server_time(client), time.perf_counter(), cache._store.last_run_id())
+            data = cache._entries.pack("k", CHART, read, Lifetime(900_000, tags=tags))
+            cache._store.write({cache._store.name("k"): data}, 900_000)
+            assert why(cache) is None
+            stamp(client, tag)
+            assert why(cache) is Miss.INVALIDATED
 
     def test_clear_keeps_stamps(self, cache: RegionCache, client: redis.Redis) -> None:
         """Intent: a query that began before the change may still be running."""
