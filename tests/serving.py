@@ -73,11 +73,13 @@ def _healthy(port: int) -> bool:
 
 
 @contextmanager
-def worker(config: Path, env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A Celery worker with two children, ready to take tasks."""
+def worker(
+    config: Path, env: Mapping[str, str], log: Path, queues: str | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A Celery worker with two children, ready to take tasks of some queues, by default of those in its config."""
     command = [
         sys.executable, "-m", "celery", "--app=superset.tasks.celery_app:app", "worker", "--pool=prefork", "-c", "2",
-        "-O", "fair", "--loglevel", "info",
+        "-O", "fair", "--loglevel", "info", *(("-Q", queues) if queues else ()),
     ]  # fmt: skip
     full = {**env, "SUPERSET_CONFIG_PATH": str(config), "PYTHONPATH": str(ROOT)}
     with process(command, full, log) as started:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+import redis
 
 from superset_ext.db import LogDatabase
 from superset_ext.embedded.ports import free_port
@@ -21,12 +22,14 @@ from superset_ext.embedded.valkey import Valkey
 from superset_ext.freshness.tasks import TICK
 from superset_ext.monitor.bundle import assets
 from superset_ext.monitor.views import apply_views
-from tests.serving import Client
+from superset_ext.warm.service import QUEUE
+from tests.serving import Client, worker
 from tests.stack import RunningStack
 from tests.warming import SUPERSET, rows, until
 
 pytestmark = pytest.mark.timeout(240)
 
+BOTH = f"celery,{QUEUE}"
 Found = list[tuple[str, str, str]]  # level, check, and what was said with its fix
 
 
@@ -85,6 +88,7 @@ def test_a_region_without_a_server(superset_stack: RunningStack, closed: str) ->
     ("policy", "level", "pattern"),
     [
         ("allkeys-lru", "error", "evicts by allkeys-lru, so the marks of changes may go"),
+        ("volatile-lru", "warning", r"uses \d+% of its memory; raise maxmemory, or shorten timeouts"),
         ("noeviction", "warning", "is noeviction: when it is full, it takes nothing new; set maxmemory-policy"),
     ],
 )
@@ -92,8 +96,30 @@ def test_a_policy(
     superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey], policy: str, level: str, pattern: str
 ) -> None:
     server = fresh_valkey(args=["--maxmemory", "64mb", "--maxmemory-policy", policy])
+    if policy == "volatile-lru":
+        with closing(redis.Redis.from_url(server.url)) as client:
+            client.config_set("maxmemory", int(client.info("memory")["used_memory"] / 0.95))
     found = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
     assert_only(found, level, "servers", pattern)
+
+
+@pytest.mark.thorough
+def test_a_server_that_takes_the_whole_machine(
+    superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey]
+) -> None:
+    server = fresh_valkey(args=["--maxmemory", "0", "--maxmemory-policy", "noeviction"])
+    found = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
+    assert_only(found, "warning", "servers", "has no maxmemory; set maxmemory, and set maxmemory-policy volatile-lru")
+
+
+@pytest.mark.thorough
+def test_a_clock_that_is_fast(superset_stack: RunningStack, tmp_path: Path) -> None:
+    """Intent: it is named who does not agree. Nobody may set this machine's clock, so the doctor's own is."""
+    with configured(tmp_path, "import time; TRUE = time.time; time.time = lambda: TRUE() + 30") as env:
+        found = doctor(superset_stack, **env)
+    assert_only(found, "warning", "clocks", r"the clock of the server of chart_data is (29|30) s behind this machine's")
+    said = " ".join(each[2] for each in wrong(found[1]))
+    assert "the clock of the log database is" in said and "the clock of celery@" in said
 
 
 @contextmanager
@@ -138,6 +164,32 @@ def test_another_secret(superset_stack: RunningStack, tmp_path: Path) -> None:
 def test_no_worker(superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey]) -> None:
     found = doctor(superset_stack, SUPERSET_EXT_BROKER_URL=f"{fresh_valkey().url}/0")
     assert_only(found, "error", "workers", r"no Celery worker answers within 2 s; check the broker's URL")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("lines", "away", "queues", "level", "pattern"),
+    [
+        ("FLASK_APP_MUTATOR = lambda app: None", (), BOTH, "error",
+         r"does not run the package; mount the same superset_config\.py and set the same SUPERSET_EXT_"),
+        ("from cachelib.file import FileSystemCache; RESULTS_BACKEND = FileSystemCache('{folder}')", (), BOTH, "error",
+         "keeps SQL Lab's results in FileSystemCache, where the web server does not look; give both the same"),
+        ("", ("SUPERSET_EXT_QUERY_RESULTS_URL",), BOTH, "error",
+         "does not reach the server of query_results, so asynchronous queries fail; check that URL"),
+        ("", (), "celery", "warning", f"nobody consumes {QUEUE}, so nothing is warmed; add {QUEUE} to a worker's -Q"),
+    ],
+)  # fmt: skip
+def test_a_worker(
+    superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey], closed: str, tmp_path: Path,
+    lines: str, away: tuple[str, ...], queues: str, level: str, pattern: str,
+) -> None:  # fmt: skip
+    """Intent: what is wrong with a worker is told, though nothing is with the process that asks; it has a broker of
+    its own here, so as not to take the stack's tasks."""
+    own = {"SUPERSET_EXT_BROKER_URL": f"{fresh_valkey().url}/0"}
+    with configured(tmp_path, lines.format(folder=tmp_path)) as env:
+        config = Path(env["SUPERSET_CONFIG_PATH"])
+        with worker(config, superset_stack.env | own | dict.fromkeys(away, closed), tmp_path / "worker.log", queues):
+            assert_only(doctor(superset_stack, **own), level, "workers", pattern)
 
 
 @pytest.mark.thorough
