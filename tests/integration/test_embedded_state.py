@@ -145,12 +145,13 @@ def test_an_interrupted_initdb_is_done_again(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_env_and_down_of_nothing(tmp_path: Path) -> None:
+def test_commands_for_a_stack_where_none_runs(tmp_path: Path) -> None:
     """They say so, and make no directory."""
     state_dir = tmp_path / "state"
-    done = embedded("env", "--state-dir", state_dir)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"superset_ext: no stack runs on {state_dir}; start one with: make up\n"
+    for words in (["env"], ["superset"]):
+        done = embedded(*words, "--state-dir", state_dir)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"superset_ext: no stack runs on {state_dir}; start one with: make up\n"
     done = embedded("down", "--state-dir", state_dir)
     assert (done.returncode, done.stdout) == (0, f"Nothing runs on {state_dir}.\n")
     assert not state_dir.exists()
