@@ -46,16 +46,22 @@ CREATE UNIQUE INDEX perf_cache_day_past_key
 CREATE UNIQUE INDEX perf_cache_day_recent_key
     ON superset_ext.perf_cache_day_recent (day, cache_type, dashboard);
 
+-- Its moment rather than its date: of a range that ends now, a filter on dates would leave today out.
 CREATE VIEW superset_ext.perf_cache_day AS
-SELECT * FROM superset_ext.perf_cache_day_past
-UNION ALL
-SELECT * FROM superset_ext.perf_cache_day_recent;
+SELECT
+    day::timestamp AT TIME ZONE 'UTC' AS day, cache_type, dashboard, requests, hits, misses, hit_ratio,
+    stale_hits, coalesced, saved_seconds, hit_p95_ms, miss_p95_ms, response_ms, evictions, memory_mib
+FROM (
+    SELECT * FROM superset_ext.perf_cache_day_past
+    UNION ALL
+    SELECT * FROM superset_ext.perf_cache_day_recent
+) AS kept;
 
 COMMENT ON VIEW superset_ext.perf_cache_day_live IS 'What perf_cache_day is made of, as of now; it is computed at each reading.';
 COMMENT ON MATERIALIZED VIEW superset_ext.perf_cache_day_past IS 'perf_cache_day before yesterday (UTC).';
 COMMENT ON MATERIALIZED VIEW superset_ext.perf_cache_day_recent IS 'perf_cache_day since yesterday (UTC).';
 COMMENT ON VIEW superset_ext.perf_cache_day IS 'The caches by day (UTC) and dashboard, thirteen months; warming''s own reads are left out.';
-COMMENT ON COLUMN superset_ext.perf_cache_day.day IS 'Day (UTC).';
+COMMENT ON COLUMN superset_ext.perf_cache_day.day IS 'When the day begins (UTC).';
 COMMENT ON COLUMN superset_ext.perf_cache_day.cache_type IS 'Region.';
 COMMENT ON COLUMN superset_ext.perf_cache_day.dashboard IS 'Dashboard; – outside of one.';
 COMMENT ON COLUMN superset_ext.perf_cache_day.requests IS 'Reads of the cache: hits and misses.';

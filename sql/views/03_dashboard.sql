@@ -36,16 +36,22 @@ CREATE UNIQUE INDEX perf_dashboard_past_key
 CREATE UNIQUE INDEX perf_dashboard_recent_key
     ON superset_ext.perf_dashboard_recent (day, dashboard_id);
 
+-- Its moment rather than its date: of a range that ends now, a filter on dates would leave today out.
 CREATE VIEW superset_ext.perf_dashboard AS
-SELECT * FROM superset_ext.perf_dashboard_past
-UNION ALL
-SELECT * FROM superset_ext.perf_dashboard_recent;
+SELECT
+    day::timestamp AT TIME ZONE 'UTC' AS day, dashboard_id, dashboard, requests, hits, misses, hit_ratio,
+    saved_seconds, spent_seconds, miss_p95_ms
+FROM (
+    SELECT * FROM superset_ext.perf_dashboard_past
+    UNION ALL
+    SELECT * FROM superset_ext.perf_dashboard_recent
+) AS kept;
 
 COMMENT ON VIEW superset_ext.perf_dashboard_live IS 'What perf_dashboard is made of, as of now; it is computed at each reading.';
 COMMENT ON MATERIALIZED VIEW superset_ext.perf_dashboard_past IS 'perf_dashboard before yesterday (UTC).';
 COMMENT ON MATERIALIZED VIEW superset_ext.perf_dashboard_recent IS 'perf_dashboard since yesterday (UTC).';
 COMMENT ON VIEW superset_ext.perf_dashboard IS 'Dashboards by day (UTC), thirteen months. Region chart_data; warming''s own reads are left out.';
-COMMENT ON COLUMN superset_ext.perf_dashboard.day IS 'Day (UTC).';
+COMMENT ON COLUMN superset_ext.perf_dashboard.day IS 'When the day begins (UTC).';
 COMMENT ON COLUMN superset_ext.perf_dashboard.dashboard_id IS 'Superset''s dashboard; 0 outside of one.';
 COMMENT ON COLUMN superset_ext.perf_dashboard.dashboard IS 'Its title.';
 COMMENT ON COLUMN superset_ext.perf_dashboard.requests IS 'Reads of the cache: hits and misses.';

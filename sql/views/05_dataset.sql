@@ -48,16 +48,22 @@ CREATE UNIQUE INDEX perf_dataset_past_key
 CREATE UNIQUE INDEX perf_dataset_recent_key
     ON superset_ext.perf_dataset_recent (day, dataset_id);
 
+-- Its moment rather than its date: of a range that ends now, a filter on dates would leave today out.
 CREATE VIEW superset_ext.perf_dataset AS
-SELECT * FROM superset_ext.perf_dataset_past
-UNION ALL
-SELECT * FROM superset_ext.perf_dataset_recent;
+SELECT
+    day::timestamp AT TIME ZONE 'UTC' AS day, dataset_id, dataset, database, requests, hits, misses, hit_ratio,
+    saved_seconds, spent_seconds
+FROM (
+    SELECT * FROM superset_ext.perf_dataset_past
+    UNION ALL
+    SELECT * FROM superset_ext.perf_dataset_recent
+) AS kept;
 
 COMMENT ON VIEW superset_ext.perf_dataset_live IS 'What perf_dataset is made of, as of now; it is computed at each reading.';
 COMMENT ON MATERIALIZED VIEW superset_ext.perf_dataset_past IS 'perf_dataset before yesterday (UTC).';
 COMMENT ON MATERIALIZED VIEW superset_ext.perf_dataset_recent IS 'perf_dataset since yesterday (UTC).';
 COMMENT ON VIEW superset_ext.perf_dataset IS 'Datasets by day (UTC), thirteen months. Region chart_data; warming''s own reads are left out.';
-COMMENT ON COLUMN superset_ext.perf_dataset.day IS 'Day (UTC).';
+COMMENT ON COLUMN superset_ext.perf_dataset.day IS 'When the day begins (UTC).';
 COMMENT ON COLUMN superset_ext.perf_dataset.dataset_id IS 'Superset''s dataset; 0 for none.';
 COMMENT ON COLUMN superset_ext.perf_dataset.dataset IS 'Its name.';
 COMMENT ON COLUMN superset_ext.perf_dataset.database IS 'Its database; – where no query of it is known.';

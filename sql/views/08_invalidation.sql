@@ -16,13 +16,41 @@ WITH asked AS (
     )
 )
 SELECT
-    change.id, change.created_at, change.source, change.operation, array_to_string(change.tables, ', ') AS tables,
+    change.id, change.created_at, change.source, change.operation,
+    CASE WHEN what.number > 4 THEN what.number || what.kind ELSE coalesce(what.names, '–') END AS tables,
     change.seconds, change.entries_affected, change.entries_exact, change.rewarmed,
     (around.hits_before / nullif(around.requests_before, 0))::double precision AS hit_ratio_before,
     (around.hits_after / nullif(around.requests_after, 0))::double precision AS hit_ratio_after,
     around.ms_before / nullif(around.count_before, 0) AS response_ms_before,
     around.ms_after / nullif(around.count_after, 0) AS response_ms_after
 FROM superset_ext.cache_invalidation_log AS change
+CROSS JOIN LATERAL (
+    SELECT
+        string_agg(named.label, ', ' ORDER BY named.label) AS names, count(*) AS number,
+        CASE WHEN cardinality(change.tables) > 0 THEN ' tables' ELSE ' objects' END AS kind
+    FROM (
+        -- Tables, of which each begins with the number of its database.
+        SELECT coalesce(
+            superset_ext.object_label(source.id, source.name) || regexp_replace(told.name, '^[0-9]+:', ': '), told.name
+        ) AS label
+        FROM unnest(change.tables) AS told (name)
+        CROSS JOIN LATERAL (
+            SELECT number.id, known.name
+            FROM CAST(substring(told.name FROM '^[0-9]{1,9}(?=:)') AS integer) AS number (id)
+            LEFT JOIN superset_ext.object_name AS known ON known.kind = 'database' AND known.id = number.id
+        ) AS source
+        UNION ALL
+        -- Of an edit in Superset, what was edited.
+        SELECT edited.kind || ' ' || superset_ext.object_label(edited.id, known.name)
+        FROM unnest(change.tags) AS tag
+        CROSS JOIN LATERAL (
+            SELECT split_part(tag, ':', 1), CAST(substring(tag FROM '^[a-z]+:([0-9]{1,9})$') AS integer)
+        ) AS edited (kind, id)
+        LEFT JOIN superset_ext.object_name AS known ON known.kind = edited.kind AND known.id = edited.id
+        WHERE cardinality(change.tables) = 0 AND edited.id > 0
+            AND edited.kind IN ('database', 'dataset', 'chart', 'dashboard')
+    ) AS named
+) AS what
 CROSS JOIN LATERAL date_trunc('minute', change.created_at) AS told (minute)
 CROSS JOIN LATERAL (
     SELECT
@@ -67,7 +95,7 @@ COMMENT ON COLUMN superset_ext.perf_invalidation.id IS 'The row of cache_invalid
 COMMENT ON COLUMN superset_ext.perf_invalidation.created_at IS 'When it was told.';
 COMMENT ON COLUMN superset_ext.perf_invalidation.source IS 'Who said so: webhook, cli, superset, sqllab, postgresql or probe.';
 COMMENT ON COLUMN superset_ext.perf_invalidation.operation IS 'user_action, schema_change or data_update.';
-COMMENT ON COLUMN superset_ext.perf_invalidation.tables IS 'Source tables.';
+COMMENT ON COLUMN superset_ext.perf_invalidation.tables IS 'Source tables with their database, or what was edited in Superset; – for all.';
 COMMENT ON COLUMN superset_ext.perf_invalidation.seconds IS 'From the change to the moment when nothing older was served any more, where known.';
 COMMENT ON COLUMN superset_ext.perf_invalidation.entries_affected IS 'Entries that were dropped, as far as is remembered.';
 COMMENT ON COLUMN superset_ext.perf_invalidation.entries_exact IS 'Whether these are all.';

@@ -55,16 +55,22 @@ CREATE UNIQUE INDEX perf_slow_query_past_key
 CREATE UNIQUE INDEX perf_slow_query_recent_key
     ON superset_ext.perf_slow_query_recent (day, fingerprint, database, dataset, chart, dashboard);
 
+-- Its moment rather than its date: of a range that ends now, a filter on dates would leave today out.
 CREATE VIEW superset_ext.perf_slow_query AS
-SELECT * FROM superset_ext.perf_slow_query_past
-UNION ALL
-SELECT * FROM superset_ext.perf_slow_query_recent;
+SELECT
+    day::timestamp AT TIME ZONE 'UTC' AS day, fingerprint, sql, database, dataset, chart, dashboard, runs,
+    errors, mean_ms, p95_ms, max_ms, total_seconds
+FROM (
+    SELECT * FROM superset_ext.perf_slow_query_past
+    UNION ALL
+    SELECT * FROM superset_ext.perf_slow_query_recent
+) AS kept;
 
 COMMENT ON VIEW superset_ext.perf_slow_query_live IS 'What perf_slow_query is made of, as of now; it is computed at each reading.';
 COMMENT ON MATERIALIZED VIEW superset_ext.perf_slow_query_past IS 'perf_slow_query before yesterday (UTC).';
 COMMENT ON MATERIALIZED VIEW superset_ext.perf_slow_query_recent IS 'perf_slow_query since yesterday (UTC).';
 COMMENT ON VIEW superset_ext.perf_slow_query IS 'The 200 statements that cost most of each day (UTC), the last 30 days, warming''s included.';
-COMMENT ON COLUMN superset_ext.perf_slow_query.day IS 'Day (UTC).';
+COMMENT ON COLUMN superset_ext.perf_slow_query.day IS 'When the day begins (UTC).';
 COMMENT ON COLUMN superset_ext.perf_slow_query.fingerprint IS 'Hash of the statement without its literals; empty for none.';
 COMMENT ON COLUMN superset_ext.perf_slow_query.sql IS 'The statement with ? for each literal, its first 300 characters.';
 COMMENT ON COLUMN superset_ext.perf_slow_query.database IS 'Database.';

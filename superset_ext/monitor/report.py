@@ -16,9 +16,10 @@ _LAST_DAY = (
     " WHERE created_at >= now() - interval '1 day' GROUP BY cache_type"
 )
 _SLOW = """
-SELECT day, fingerprint, sql, database, dataset, chart, dashboard, runs, errors, mean_ms, p95_ms, max_ms, total_seconds
+SELECT (day AT TIME ZONE 'UTC')::date AS day, fingerprint, sql, database, dataset, chart, dashboard, runs, errors,
+    mean_ms, p95_ms, max_ms, total_seconds
 FROM superset_ext.perf_slow_query
-WHERE max_ms >= %s AND day >= superset_ext.utc_today() - 7 ORDER BY total_seconds DESC LIMIT %s
+WHERE max_ms >= %s AND day >= date_trunc('day', now(), 'UTC') - interval '7 days' ORDER BY total_seconds DESC LIMIT %s
 """
 _REFRESHES = "SELECT view, refreshed_at, seconds_ago, seconds, rows, error FROM superset_ext.perf_refresh ORDER BY view"
 

@@ -154,9 +154,9 @@ def test_the_numbers_are_the_logs(
 ) -> None:
     """Intent: after real traffic, what the tiles and the chart of hits and misses say equals the sums of the log."""
     seen = visit(chromium, superset_stack, DESK)
-    example = next(d["id"] for d in seen.dashboards() if d["id"] not in ids.values() or d["slug"] not in BOARDS)
+    example = next(d for d in seen.dashboards() if d["id"] not in ids.values() or d["slug"] not in BOARDS)
     for _ in range(2):
-        seen.open(example)
+        seen.open(example["id"])
     _flushed(log)
     assert [step.error for step in refresh(log, 1000) if step.error] == []
     (raw,) = log.rows(
@@ -174,7 +174,19 @@ def test_the_numbers_are_the_logs(
     by_cache = next(a.results[0]["data"] for a in answers if "hits, chart_data" in a.results[0]["colnames"])
     counted = [sum(row[f"{kind}, chart_data"] or 0 for row in by_cache) for kind in ("hits", "misses")]
     assert counted == [raw["hits"], raw["misses"]]
+    _tables_have_today(seen, answers, ids, example["dashboard_title"])
     seen.page.close()
+
+
+def _tables_have_today(seen: Visit, answers: list[Answer], ids: dict[str, int], title: str) -> None:
+    """What cost most is told by day, and today is in a range that ends now."""
+    for column in ("dashboard", "chart", "dataset"):
+        (table,) = (r for a in answers for r in a.results if {column, "requests", "spent"} <= set(r["colnames"]))
+        assert table["data"], f"no {column} cost anything"
+    costly = next(r for a in answers for r in a.results if {"dashboard", "spent"} <= set(r["colnames"]))
+    assert len(costly["data"]) == 10 or title in {row["dashboard"] for row in costly["data"]}
+    slow = [r for a in seen.open(ids["query-performance"]) for r in a.results if "sql" in r["colnames"]]
+    assert slow and all(each["data"] for each in slow)
 
 
 def _value(answers: list[Answer], metric: str, columns: int) -> float:

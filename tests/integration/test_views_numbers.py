@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from math import floor
 from typing import Any
 
@@ -85,6 +85,10 @@ def younger(rows: Iterable[Row], **than: float) -> list[Row]:
 
 def view(database: LogDatabase, name: str, key: Sequence[str]) -> dict[Any, Row]:
     rows = database.rows(f"SELECT * FROM {name}")
+    for row in rows:
+        if "day" in row:
+            assert row["day"].astimezone(UTC).time() == time.min
+            row["day"] = row["day"].astimezone(UTC).date()
     found = {tuple(row.pop(column) for column in key): row for row in rows}
     assert len(found) == len(rows), f"{name} has two rows with the same key"
     return found
@@ -317,10 +321,10 @@ def test_view_of_invalidations(database: LogDatabase, database_url: str, age: ti
         cursor.execute(
             "INSERT INTO superset_ext.cache_invalidation_log (created_at, source, operation, tables, tags, seconds,"
             " entries_affected, rewarmed)"
-            " VALUES (%s, 'webhook', 'data_update', '{1:public.sales,1:public.x2}', '{t:1:sales}', 0.5, 12, 3)",
+            " VALUES (%s, 'webhook', 'data_update', '{7:public.sales,1:public.x2}', '{t:1:sales}', 0.5, 12, 3)",
             (change,),
         )
-    refresh(database, SLOW_MS)
+    refresh(database, SLOW_MS, lambda: NAMES)
     asked = [row for row in people(rows) if row["cache_type"] == "chart_data" and row["dataset_id"] in (1, 2)]
     minute = change.replace(second=0, microsecond=0)
     quarter = timedelta(minutes=15)
@@ -328,13 +332,41 @@ def test_view_of_invalidations(database: LogDatabase, database_url: str, age: ti
     after = [row for row in asked if minute <= row["created_at"] < minute + quarter]
     expected: Row = {
         "created_at": change, "source": "webhook", "operation": "data_update",
-        "tables": "1:public.sales, 1:public.x2", "seconds": 0.5, "entries_affected": 12, "entries_exact": False,
-        "rewarmed": 3,
+        "tables": "#1: public.x2, Warehouse: public.sales", "seconds": 0.5, "entries_affected": 12,
+        "entries_exact": False, "rewarmed": 3,
     }  # fmt: skip
     for name, group in (("before", before), ("after", after)):
         measures = cache_measures(group)
         expected |= {f"hit_ratio_{name}": measures["hit_ratio"], f"response_ms_{name}": measures["response_ms"]}
     equal(view(database, "perf_invalidation", ("id",)), {(1,): expected})
+
+
+@pytest.mark.parametrize(
+    ("tables", "tags", "said"),
+    [
+        ([], ["any", "dataset:1", "chart:3"], "chart Revenue, dataset orders"),
+        ([], ["any", "database:99"], "database #99"),
+        ([], ["all"], "–"),
+        ([], ["any", *(f"dataset:{n}" for n in range(1, 6))], "5 objects"),
+        (["7:a", "7:s.b"], ["any", "dataset:1"], "Warehouse: a, Warehouse: s.b"),
+        ([f"7:s.t{n}" for n in range(12)], [], "12 tables"),
+        (
+            ["no number", "99999999999:x"],
+            ["dataset:99999999999", "dataset:", ":", "t:7:dataset:1"],
+            "99999999999:x, no number",
+        ),
+    ],
+)
+def test_what_a_change_is_called(database: LogDatabase, tables: list[str], tags: list[str], said: str) -> None:
+    """Intent: a person reads what changed, of an edit in Superset too, and no number of a database."""
+    with database.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO superset_ext.cache_invalidation_log (created_at, source, operation, tables, tags)"
+            " VALUES (now(), 'superset', 'user_action', %s, %s)",
+            (tables, tags),
+        )
+    refresh(database, SLOW_MS, lambda: NAMES)
+    assert database.rows("SELECT tables FROM perf_invalidation") == [{"tables": said}]
 
 
 def test_view_of_memory(database: LogDatabase) -> None:
