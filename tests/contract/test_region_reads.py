@@ -34,7 +34,8 @@ def client(valkey: Valkey) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def cache(valkey: Valkey, client: redis.Redis) -> RegionCache:
-    return make_region(valkey.url)
+    """Patient: a read that is asked again, since the machine is busy, would be one round trip more."""
+    return make_region(valkey.url, READ_TIMEOUT_MS=5000, TOTAL_TIMEOUT_MS=20000)
 
 
 def why(cache: RegionCache, key: str = "k") -> Miss | None:
