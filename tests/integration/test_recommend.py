@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -135,6 +136,19 @@ def test_first_have_changes_told(database: LogDatabase, how: str) -> None:
     if how != "nobody":
         told(database, "sqllab" if how == "sqllab" else "webhook", 1 if how == "once" else 4)
     assert only(database, "timeout").set_.startswith("first have its changes told: superset perf watch add 1 public.")
+
+
+def test_the_command_that_has_changes_told_can_be_pasted(database: LogDatabase) -> None:
+    """Intent: names with spaces, capitals and quotes, of the database and of the table, reach the command whole."""
+    asked(database, hits=400, miss_expired=300)
+    registered(database, ["all", "dataset:7", "table:1:public.fcc%202018%20survey", 'table:1:the%2eschema.a"b'])
+    insert(database, "object_name", kind="database", id=1, name="Sales & more")
+    insert(database, "object_name", kind="dataset", id=7, name="FCC 2018 Survey")
+    said = only(database, "timeout").set_.removeprefix("first have its changes told: ").partition(" (or a probe")[0]
+    add = ["superset", "perf", "watch", "add", "Sales & more"]
+    assert sorted(map(shlex.split, said.split("; "))) == sorted(
+        [[*add, 'public."FCC 2018 Survey"'], [*add, '"the.schema"."a""b"']]
+    )
 
 
 def test_relative_times_are_said_and_bounded(database: LogDatabase) -> None:

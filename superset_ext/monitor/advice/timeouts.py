@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 
 from superset_ext.cache.tuned import Tuned
 from superset_ext.monitor.advice import overrides
@@ -23,6 +26,7 @@ from superset_ext.monitor.advice.told import told
 from superset_ext.settings import DAY, PREFIX
 
 MIN_SECONDS = 5.0  # a day: less is not worth a change of the settings
+_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")  # what SQL needs no quotes for
 
 # The requests of a dataset on the last day, and the changes of a week that its answers were dropped by.
 _EVIDENCE = """
@@ -81,7 +85,7 @@ def _of(look: Look, dataset: Dataset) -> Iterator[Recommendation]:
     )
     found += f"the last day went into ones whose time was over; {_changes(dataset)}{_lateness(dataset)}"
     numbers: dict[str, Any] = asked.rows[0] | {"timeout": dataset.timeout, "best_timeout": best}
-    setting = _rule(dataset, best) if dataset.told else _first_told(dataset, best)
+    setting = _rule(dataset, best) if dataset.told else _first_told(look, dataset, best)
     yield Recommendation(
         "timeout", overrides.subject(dataset.id), name, found, numbers, asked.sql, setting, seconds, brings(seconds)
     )
@@ -106,10 +110,27 @@ def _rule(dataset: Dataset, best: float) -> str:
     return f"add to {PREFIX}RULES: {said}"
 
 
-def _first_told(dataset: Dataset, best: float) -> str:
+def _first_told(look: Look, dataset: Dataset, best: float) -> str:
     """Who shows data for longer must hear when it changes."""
     tables = [tag.removeprefix("table:").partition(":") for tag in dataset.tags if tag.startswith("table:")]
-    watches = [f"superset perf watch add {database} {table.lstrip('.')}" for database, _, table in tables]
+    own = look.name("dataset", dataset.id)
+    watches = [_watch(look, int(database), table, own) for database, _, table in tables]
     first = "; ".join(watches) or f"name a probe of dataset {dataset.id} in {PREFIX}PROBES"
     other = f" (or a probe in {PREFIX}PROBES where the source is not PostgreSQL)" if watches else ""
     return f"first have its changes told: {first}{other}; then {_rule(dataset, best)}"
+
+
+def _watch(look: Look, database: int, table: str, own: str) -> str:
+    """The command that watches the table of a tag, for a shell. Tags have no capitals: a dataset's own table is
+    written as its dataset is, of others the command itself says how they are written."""
+    parts = [unquote(part) for part in table.split(".") if part]
+    if parts[-1] == own.casefold():
+        parts[-1] = own
+    named = look.name("database", database)
+    words = [str(database) if named.startswith("#") else named, ".".join(map(_identifier, parts))]
+    return f"superset perf watch add {shlex.join(words)}"
+
+
+def _identifier(name: str) -> str:
+    """A name as SQL wants it."""
+    return name if _PLAIN.fullmatch(name) else '"{}"'.format(name.replace('"', '""'))
