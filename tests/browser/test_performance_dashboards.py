@@ -52,6 +52,12 @@ INSERT INTO superset_ext.{table}
 SELECT (jsonb_populate_record(known, jsonb_build_object('day', known.day - 31 * n))).*
 FROM superset_ext.{table} AS known CROSS JOIN generate_series(1, 12) AS n
 """
+# What the views have taken in, of the range that the time filter begins with; and whose reads they count.
+SHOWN = (
+    "created_at >= (superset_ext.utc_today() - 6)::timestamp AT TIME ZONE 'UTC'"
+    " AND created_at <= (SELECT min(refreshed_at) FROM superset_ext.perf_refresh WHERE view = 'rollups')"
+)
+OF_PEOPLE = "cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm'"
 LAID_OUT = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')].map(holder => {
     const box = holder.getBoundingClientRect(), title = holder.querySelector('.header-title');
     return {name: title.innerText, left: box.left, right: box.right, width: box.width,
@@ -152,7 +158,7 @@ def _said(page: Page, holder: dict[str, Any]) -> str:
 def test_the_numbers_are_the_logs(
     chromium: Browser, superset_stack: Any, ids: dict[str, int], log: LogDatabase
 ) -> None:
-    """Intent: after real traffic, what the tiles and the chart of hits and misses say equals the sums of the log."""
+    """Intent: after real traffic, what tiles, tables and the chart of hits and misses say is what the log says."""
     seen = visit(chromium, superset_stack, DESK)
     example = next(d for d in seen.dashboards() if d["id"] not in ids.values() or d["slug"] not in BOARDS)
     for _ in range(2):
@@ -161,10 +167,7 @@ def test_the_numbers_are_the_logs(
     assert [step.error for step in refresh(log, 1000) if step.error] == []
     (raw,) = log.rows(
         "SELECT COALESCE(sum(cache_hits), 0)::int AS hits, COALESCE(sum(cache_misses), 0)::int AS misses,"
-        " sum(saved_ms) AS saved FROM superset_ext.cache_performance_log"
-        " WHERE cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm'"
-        " AND created_at >= (superset_ext.utc_today() - 6)::timestamp AT TIME ZONE 'UTC'"
-        " AND created_at <= (SELECT min(refreshed_at) FROM superset_ext.perf_refresh WHERE view = 'rollups')"
+        f" sum(saved_ms) AS saved FROM superset_ext.cache_performance_log WHERE {OF_PEOPLE} AND {SHOWN}"
     )
     assert raw["hits"] > 0
     answers = seen.open(ids["cache-performance"])
@@ -174,19 +177,59 @@ def test_the_numbers_are_the_logs(
     by_cache = next(a.results[0]["data"] for a in answers if "hits, chart_data" in a.results[0]["colnames"])
     counted = [sum(row[f"{kind}, chart_data"] or 0 for row in by_cache) for kind in ("hits", "misses")]
     assert counted == [raw["hits"], raw["misses"]]
-    _tables_have_today(seen, answers, ids, example["dashboard_title"])
+    for keys in (("dashboard",), ("chart", "dashboard"), ("dataset",)):
+        _costs_are_the_logs(log, answers, keys)
+    _queries_are_the_logs(log, seen.open(ids["query-performance"]))
+    _changes_are_the_logs(log, seen.open(ids["warming-and-freshness"]))
     seen.page.close()
 
 
-def _tables_have_today(seen: Visit, answers: list[Answer], ids: dict[str, int], title: str) -> None:
+def _costs_are_the_logs(log: LogDatabase, answers: list[Answer], keys: tuple[str, ...]) -> None:
     """What cost most is told by day, and today is in a range that ends now."""
-    for column in ("dashboard", "chart", "dataset"):
-        tables = [r for a in answers for r in a.results if {column, "spent"} <= set(r["colnames"])]
-        assert tables and all(each["data"] for each in tables), f"no {column} cost anything"
-    costly = next(r for a in answers for r in a.results if {"dashboard", "spent"} <= set(r["colnames"]))["data"]
-    assert len(costly) == 10 or title in {row["dashboard"] for row in costly}
-    slow = [r for a in seen.open(ids["query-performance"]) for r in a.results if "sql" in r["colnames"]]
-    assert slow and all(each["data"] for each in slow)
+    labels = ", ".join(f"superset_ext.object_label(COALESCE({key}_id, 0), {key}.name) AS {key}" for key in keys)
+    names = " ".join(
+        f"LEFT JOIN superset_ext.object_name AS {key} ON {key}.kind = '{key}' AND {key}.id = {key}_id" for key in keys
+    )
+    rows = log.rows(
+        f"SELECT {labels}, sum(cache_hits)::int AS hits, sum(cache_hits + cache_misses)::int AS requests FROM"
+        f" superset_ext.cache_performance_log {names} WHERE {OF_PEOPLE} AND {SHOWN} GROUP BY {', '.join(keys)}"
+    )
+    raw = {tuple(row[key] for key in keys): row for row in rows}
+    table = _table(answers, keys)
+    assert len(table) == min(10, len(raw))
+    for row in table:
+        of = raw[tuple(row[key] for key in keys)]
+        assert (row["requests"], row["hit_ratio"]) == (of["requests"], pytest.approx(of["hits"] / of["requests"]))
+
+
+def _table(answers: list[Answer], keys: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The rows of the table by these and no other names."""
+    others = {"dashboard", "chart", "dataset"} - set(keys)
+    return next(
+        r["data"] for a in answers for r in a.results
+        if {*keys, "requests", "spent"} <= set(r["colnames"]) and not others & set(r["colnames"])
+    )  # fmt: skip
+
+
+def _queries_are_the_logs(log: LogDatabase, answers: list[Answer]) -> None:
+    (raw,) = log.rows(
+        "SELECT count(*)::int AS runs, avg(duration_ms) AS mean, sum(duration_ms) AS total,"
+        f" avg((error IS NOT NULL)::int)::float8 AS errors FROM superset_ext.query_performance_log WHERE {SHOWN}"
+    )
+    counted = next(r["data"] for a in answers for r in a.results if "runs" in r["colnames"] and len(r["colnames"]) == 2)
+    assert sum(row["runs"] for row in counted) == raw["runs"] > 0
+    assert _value(answers, "mean", columns=1) == pytest.approx(raw["mean"])
+    assert _value(answers, "total", columns=1) == pytest.approx(raw["total"])
+    assert _value(answers, "error_share", columns=1) == pytest.approx(raw["errors"])
+    tables = [r["data"] for a in answers for r in a.results if "sql" in r["colnames"]]
+    assert tables and all(tables)
+
+
+def _changes_are_the_logs(log: LogDatabase, answers: list[Answer]) -> None:
+    (raw,) = log.rows(f"SELECT count(*)::int AS n FROM superset_ext.cache_invalidation_log WHERE {SHOWN}")
+    assert _value(answers, "changes", columns=1) == raw["n"] > 0
+    (raw,) = log.rows(f"SELECT count(*)::int AS n FROM superset_ext.cache_warm_run WHERE {SHOWN}")
+    assert _value(answers, "runs", columns=1) == raw["n"]
 
 
 def _value(answers: list[Answer], metric: str, columns: int) -> float:
@@ -200,8 +243,9 @@ def _flushed(log: LogDatabase) -> None:
     before, deadline = -1, time.monotonic() + 60
     while time.monotonic() < deadline:
         (row,) = log.rows(
-            "SELECT COALESCE(sum(cache_hits + cache_misses), 0)::int AS n FROM superset_ext.cache_performance_log"
-            " WHERE cache_type = 'chart_data'"
+            "SELECT COALESCE(sum(cache_hits + cache_misses), 0)::int"
+            " + (SELECT count(*) FROM superset_ext.query_performance_log)::int AS n"
+            " FROM superset_ext.cache_performance_log WHERE cache_type = 'chart_data'"
         )
         if row["n"] == before:
             return

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psutil
 import psycopg2
 import pytest
 import redis
@@ -20,6 +21,7 @@ from superset_ext.embedded.ports import free_port
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.freshness.tasks import TICK
+from superset_ext.freshness.watch import LISTENER
 from superset_ext.monitor.bundle import assets
 from superset_ext.monitor.views import apply_views
 from superset_ext.warm.service import QUEUE
@@ -248,6 +250,66 @@ def test_a_watch_of_a_table_that_is_gone(superset_stack: RunningStack) -> None:
         assert_only(doctor(superset_stack), "error", "watches", "examples: public.gone is not watched on the source")
     finally:
         rows(superset_stack, "DELETE FROM superset_ext.cache_watch WHERE table_name = 'gone'")
+
+
+@pytest.mark.thorough
+def test_a_watch_that_nobody_listens_to(superset_stack: RunningStack) -> None:
+    """Intent: a listener that hangs, and whose connection the source has ended, is no listener."""
+
+    def watch(*words: str) -> None:
+        command = [SUPERSET, "perf", "watch", *words, "examples", "public.birth_names"]
+        subprocess.run(command, env=superset_stack.env, capture_output=True, timeout=120, check=True)
+
+    def listening() -> list[tuple[int]]:
+        found: list[tuple[int]] = rows(
+            superset_stack, "SELECT pid FROM pg_stat_activity WHERE application_name = %s", (LISTENER,)
+        )
+        return found
+
+    watch("add")
+    try:
+        until(listening)
+        with frozen(superset_stack, "listen"):
+            rows(superset_stack, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
+                 (LISTENER,))  # fmt: skip
+            until(lambda: not listening())
+            said = "examples: public.birth_names is watched and nobody listens; start: superset perf listen"
+            assert_only(doctor(superset_stack), "error", "watches", said)
+    finally:
+        watch("remove")
+
+
+@contextmanager
+def frozen(stack: RunningStack, word: str) -> Iterator[None]:
+    """The stack's process of this command, stopped for a while."""
+    home = stack.env["SUPERSET_HOME"]
+    own = [each for each in psutil.process_iter() if _is(each, word, home)]
+    for each in own:
+        each.suspend()
+    try:
+        assert own, f"no process of this stack runs: {word}"
+        yield
+    finally:
+        for each in own:
+            each.resume()
+
+
+def _is(process: psutil.Process, word: str, home: str) -> bool:
+    try:
+        return word in process.cmdline() and process.environ().get("SUPERSET_HOME") == home
+    except psutil.Error:
+        return False
+
+
+@pytest.mark.thorough
+def test_a_log_that_cannot_be(superset_stack: RunningStack, tmp_path: Path) -> None:
+    """Intent: where the metadata is in SQLite, nothing is logged, and that is said."""
+    with configured(tmp_path, f"SQLALCHEMY_DATABASE_URI = 'sqlite:///{tmp_path}/superset.db'") as env:
+        superset = [SUPERSET, "db", "upgrade"]
+        subprocess.run(superset, env={**superset_stack.env, **env}, capture_output=True, timeout=240, check=True)
+        status, found = doctor(superset_stack, **env)
+    said = "nothing is logged, since the metadata database is not PostgreSQL; set SUPERSET_EXT_LOG_DATABASE_URL"
+    assert status == 1 and any(each[:2] == ("error", "log") and said in each[2] for each in found), found
 
 
 def test_views(superset_stack: RunningStack, postgres: Postgres) -> None:
