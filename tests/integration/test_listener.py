@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 import pytest
@@ -23,7 +25,7 @@ from superset_ext.freshness.listener import Ear, Listener
 from superset_ext.freshness.watch import Name
 
 PATIENCE = 15.0  # seconds; a test that waits longer has failed
-COLD = 0.35  # a table that was not stamped for so long is not hot
+XID = "SELECT pg_current_xact_id_if_assigned()::text::bigint"
 DATABASE = 7
 SALES, OTHER = Name("public", "sales"), Name("public", "other")
 
@@ -45,16 +47,47 @@ def add(connection: Any, *tables: str) -> list[Name]:
         return watch.add(cursor, tables, two_phase_unused=True)
 
 
+class Moment(float):
+    """When a client knew that its transaction was committed. Others see that earlier, so whether a stamp came before or
+    after it is for the server to say."""
+
+    def __new__(cls, at: float, xid: int | None) -> Moment:
+        moment = super().__new__(cls, at)
+        moment.xid = xid
+        return moment
+
+    xid: int | None
+
+    def before(self, stamp: Stamped) -> bool:
+        """Whether a query that began with a stamp reads what this transaction wrote."""
+        if self.xid is None or stamp.snapshot is None:
+            return stamp.at > self
+        _, end, running = stamp.snapshot.split(":")
+        return self.xid < int(end) and str(self.xid) not in running.split(",")
+
+
+class Stamped(NamedTuple):
+    """One stamp: when, of what, whether for a change that was told before, and what a query then reads."""
+
+    at: float
+    table: str
+    again: bool
+    snapshot: str | None
+
+
 @dataclass
 class Caches:
     """What the caches were told, and when; they can be made to fail, and to wait."""
 
-    told: list[tuple[float, str, bool]] = field(default_factory=list)
+    told: list[Stamped] = field(default_factory=list)
     failure: Exception | None = None
     failed: int = 0
     gate: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
     changed: threading.Condition = field(default_factory=threading.Condition)
+    sources: Sources | None = None
+    readers: dict[int, Any] = field(default_factory=dict)
+    sessions: dict[int, Observed] = field(default_factory=dict)  # the last one of each database
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -67,16 +100,31 @@ class Caches:
                 self.failed += 1
                 self.changed.notify_all()
                 raise self.failure
+            seen = {number: self._snapshot(number) for number in {each.database_id for each in tables}}
             now = time.monotonic()
-            self.told += [(now, f"{each.database_id}:{each.table}", again) for each in tables]
+            for each in tables:
+                self.told.append(Stamped(now, f"{each.database_id}:{each.table}", again, seen[each.database_id]))
             self.changed.notify_all()
+
+    def _snapshot(self, number: int) -> str | None:
+        """What a query sees that begins now, where the source answers."""
+        if self.sources is None:
+            return None
+        try:
+            if number not in self.readers:
+                self.readers[number] = opened(self.sources.urls[number])
+            return str(run(self.readers[number], "SELECT pg_current_snapshot()")[0][0])
+        except psycopg2.Error:
+            self.readers.pop(number, None)
+            return None
 
     def after(self, moment: float, name: Name = SALES, seconds: float = PATIENCE, database: int = DATABASE) -> float:
         """Seconds from a moment to the first stamp that began later; none in time is an error."""
 
         def found() -> list[float]:
             wanted = f"{database}:{name.schema}.{name.table}".casefold()
-            return [each - moment for each, table, _ in self.told if each > moment and table == wanted]
+            since = moment if isinstance(moment, Moment) else Moment(moment, None)
+            return [each.at - moment for each in self.told if each.table == wanted and since.before(each)]
 
         with self.changed:
             assert self.changed.wait_for(found, seconds), f"no stamp of {name} within {seconds} s"
@@ -89,19 +137,58 @@ class Caches:
     def news(self, since: float, name: Name = SALES) -> int:
         """How many stamps since then were of a change of its own."""
         wanted = f"{DATABASE}:{name.schema}.{name.table}"
-        return sum(each > since and table == wanted and not again for each, table, again in self.told)
+        return sum(each.at > since and each.table == wanted and not each.again for each in self.told)
 
     def cold(self) -> float:
-        """Wait until nothing is stamped any more; the moment of that."""
+        """Wait until all that was notified is heard, and nothing is stamped but what is yet to be committed; the moment
+        of that."""
+        assert self.sources is not None
         deadline = time.monotonic() + PATIENCE
         while True:
-            with self.changed:
-                last = max((each for each, _, _ in self.told), default=0.0)
-            left = last + COLD - time.monotonic()
-            if left <= 0:
-                return time.monotonic()
+            marks = {number: self._mark(number) for number, names in self.sources.wanted.items() if names}
+            again = min(deadline, time.monotonic() + 2)  # a new connection has not heard the mark
+            while time.monotonic() < again:
+                if all(number in self.sessions and self.sessions[number].rests(mark) for number, mark in marks.items()):
+                    return time.monotonic()
+                time.sleep(0.01)
             assert time.monotonic() < deadline, "it is stamped without an end"
-            time.sleep(left)
+
+    def _mark(self, number: int) -> str:
+        """Notify what means nothing, after all that was notified before."""
+        assert self.sources is not None
+        mark = json.dumps(uuid.uuid4().hex)
+        with closing(opened(self.sources.urls[number])) as connection:
+            run(connection, "SELECT pg_notify(%s, %s)", watch.CHANNEL, mark)
+        return mark
+
+
+class Observed(listening.Session):
+    """A session that tells, at the end of each of its turns, whether anything is left to do."""
+
+    def __init__(self, connection: Any, database_id: int, wanted: Any, stamp: Any) -> None:
+        super().__init__(connection, database_id, wanted, stamp)
+        self._marks: set[str] = set()
+        self._rest: frozenset[str] | None = None
+        if isinstance(stamp, Caches):
+            stamp.sessions[database_id] = self
+
+    def turn(self) -> None:
+        super().turn()
+        resting = not (self._hot or any(self._owed.values())) and all(self._cooling.values())
+        self._rest = frozenset(self._marks) if resting else None
+
+    def _drain(self) -> None:
+        self._marks |= {each.payload for each in self._connection.notifies}
+        super()._drain()
+
+    def rests(self, mark: str) -> bool:
+        """Whether it has heard a mark, and will stamp nothing until somebody commits or ends."""
+        return self._rest is not None and mark in self._rest
+
+
+@pytest.fixture(autouse=True)
+def observed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "Session", Observed)
 
 
 @dataclass
@@ -128,6 +215,7 @@ class Sources:
 
 @contextmanager
 def listens(sources: Sources, caches: Caches) -> Iterator[Listener]:
+    caches.sources = sources
     listener = Listener(sources.names, sources.connect, caches)
     thread = threading.Thread(target=listener.run)
     thread.start()
@@ -137,6 +225,8 @@ def listens(sources: Sources, caches: Caches) -> Iterator[Listener]:
         caches.gate.set()
         listener.stop()
         thread.join(PATIENCE)
+        for reader in caches.readers.values():
+            reader.close()
         assert not thread.is_alive()
 
 
@@ -170,10 +260,14 @@ def caches(sources: Sources) -> Iterator[Caches]:
         yield caches
 
 
-def write(connection: Any, sql: str = "UPDATE sales SET n = n + 1") -> float:
+def write(connection: Any, sql: str = "UPDATE sales SET n = n + 1") -> Moment:
     """Write, and return when it was committed for certain."""
-    run(connection, sql)
-    return time.monotonic()
+    if sql.startswith("COMMIT"):
+        ((xid,),) = run(connection, XID)
+        run(connection, sql)
+    else:
+        ((xid,),) = run(connection, f"{sql}; {XID}")
+    return Moment(time.monotonic(), xid)
 
 
 def backend(connection: Any) -> list[int]:
@@ -613,51 +707,6 @@ def test_two_listeners_both_tell(source: Any, session: Callable[[], Any], source
 
 
 WRITERS, COMMITS, TABLES, BOUND = 20, 12, 12, 2.0
-XID = " RETURNING pg_current_xact_id()::text::bigint"
-
-
-@dataclass
-class Commit:
-    """A transaction that wrote to one table, and when its client knew that it was committed."""
-
-    xid: int
-    name: Name
-    known_at: float
-
-    def seen_in(self, snapshot: str) -> bool:
-        """Whether a query with this snapshot reads what the transaction wrote."""
-        _, end, running = snapshot.split(":")
-        return self.xid < int(end) and str(self.xid) not in running.split(",")
-
-
-class Witness(Caches):
-    """Caches that note with each stamp what a query that begins now reads: whether a stamp came before or after a
-    commit is for the server to say, since a client learns of its commit later than others see it."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._reader = opened(url)
-        self.snapshots: dict[str, list[tuple[float, str]]] = {}
-
-    def __call__(self, tables: Collection[SourceTable], again: bool) -> None:
-        snapshot = run(self._reader, "SELECT pg_current_snapshot()::text")[0][0]
-        for each in tables:
-            self.snapshots.setdefault(str(each.table), []).append((time.monotonic(), snapshot))
-        super().__call__(tables, again)
-
-    def close(self) -> None:
-        self._reader.close()
-
-    def stamped(self, commit: Commit) -> float:
-        """When the first stamp was that a commit came before; none in time is an error."""
-        wanted = f"{commit.name.schema}.{commit.name.table}"
-
-        def found() -> list[float]:
-            return [moment for moment, snapshot in self.snapshots.get(wanted, ()) if commit.seen_in(snapshot)]
-
-        with self.changed:
-            assert self.changed.wait_for(found, BOUND), f"no stamp of {commit} within {BOUND} s"
-            return found()[0]
 
 
 class Writer(threading.Thread):
@@ -670,7 +719,7 @@ class Writer(threading.Thread):
         super().__init__()
         self._url = url
         self._chance = random.Random(seed)
-        self.commits: list[Commit] = []
+        self.commits: list[tuple[Moment, Name]] = []
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -690,21 +739,17 @@ class Writer(threading.Thread):
     def _write(self, connection: Any, name: Name) -> None:
         insert, kind = f"INSERT INTO {name.table} VALUES (1)", self._chance.random()
         if kind < 0.4:
-            self._committed(run(connection, insert + XID), name)
+            self.commits.append((write(connection, insert), name))
             return
         run(connection, "BEGIN")
         if kind < 0.6:
             run(connection, f"SAVEPOINT a; {insert}; ROLLBACK TO a")
-        rows = run(connection, insert + XID)
+        run(connection, insert)
         time.sleep(self._chance.choice([0, 0.01, 0.3, 0.99, 1.01, 1.5, 2.5]))
         if kind > 0.9:
             run(connection, "ROLLBACK")
         else:
-            run(connection, "COMMIT")
-            self._committed(rows, name)
-
-    def _committed(self, rows: list[tuple[Any, ...]], name: Name) -> None:
-        self.commits.append(Commit(rows[0][0], name, time.monotonic()))
+            self.commits.append((write(connection, "COMMIT"), name))
 
 
 @pytest.mark.parametrize(("listeners", "lost"), [(1, False), (2, True)])
@@ -715,7 +760,7 @@ def test_every_commit_is_followed_by_a_stamp(source: Any, database_url: str, lis
     sources = Sources({DATABASE: database_url}, {DATABASE: set(add(source, *names))})
     writers = [Writer(database_url, seed) for seed in range(WRITERS)]
     with ExitStack() as stack:
-        ears = [stack.enter_context(closing(Witness(database_url))) for _ in range(listeners)]
+        ears = [Caches() for _ in range(listeners)]
         for caches in ears:
             stack.enter_context(listens(sources, caches))
             caches.after(0.0, Name("public", "t0"))
@@ -727,7 +772,7 @@ def test_every_commit_is_followed_by_a_stamp(source: Any, database_url: str, lis
                 run(source, "SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", backend(source)[:1])
         commits = [commit for writer in writers for commit in writer.commits]
         assert not [writer.error for writer in writers if writer.error]
-        late = [caches.stamped(commit) - commit.known_at for caches in ears for commit in commits]  # or it fails
+        late = [caches.after(*commit, seconds=BOUND) for caches in ears for commit in commits]  # or it fails
     print(f"{len(commits)} commits, latest stamp after {max(late):.3f} s")
     assert len(commits) > WRITERS * COMMITS * 0.8
 
