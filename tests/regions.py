@@ -22,11 +22,14 @@ def make_region(
 ) -> RegionCache:
     """A region as an app would have it; `knobs` are settings by their names after `SUPERSET_EXT_`.
 
-    Reads may be silent for longer than by default, since a test machine may be busy, and there is no grace.
+    The server may be silent for as long as a test machine may be busy, unless a test says otherwise, and there is no
+    grace.
     """
     scope._loose.set(None)  # what an earlier test has read in this thread is not this one's
-    environ = {"REDIS_URL": url, "BROKER_URL": "memory://", "READ_TIMEOUT_MS": 250, "GRACE_SECONDS": 0, **knobs}
-    settings = load({f"SUPERSET_EXT_{name.upper()}": str(value) for name, value in environ.items()})
+    patient = {"CONNECT_TIMEOUT_MS": 5000, "READ_TIMEOUT_MS": 5000, "TOTAL_TIMEOUT_MS": 20_000}
+    environ = {"REDIS_URL": url, "BROKER_URL": "memory://", "GRACE_SECONDS": 0, **patient}
+    environ |= {name.upper(): value for name, value in knobs.items()}
+    settings = load({f"SUPERSET_EXT_{name}": str(value) for name, value in environ.items()})
     cache = RegionCache(name, settings)
     cache.bind(SimpleNamespace(config={"SECRET_KEY": secret, "PREVIOUS_SECRET_KEY": previous}))
     return cache
