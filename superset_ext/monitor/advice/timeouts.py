@@ -114,7 +114,7 @@ def _first_told(look: Look, dataset: Dataset, best: float) -> str:
     """Who shows data for longer must hear when it changes."""
     tables = [tag.removeprefix("table:").partition(":") for tag in dataset.tags if tag.startswith("table:")]
     own = look.name("dataset", dataset.id)
-    watches = [_watch(look, int(database), table, own) for database, _, table in tables]
+    watches = [_watch(look, int(database), table, own) for database, _, table in tables if table.strip(".")]
     first = "; ".join(watches) or f"name a probe of dataset {dataset.id} in {PREFIX}PROBES"
     other = f" (or a probe in {PREFIX}PROBES where the source is not PostgreSQL)" if watches else ""
     return f"first have its changes told: {first}{other}; then {_rule(dataset, best)}"
