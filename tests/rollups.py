@@ -33,14 +33,14 @@ SLOW_MS = 1000.0
 
 
 def made(database: LogDatabase, days: Iterable[int] = range(60)) -> LogDatabase:
-    """The schema with its views and the partitions of these days before today."""
+    """The schema with its views and the partitions of these days before today, and of tomorrow, which may begin."""
     database.apply_schema()
     apply_views(database)
     with database.transaction(60.0) as cursor:
         cursor.execute(
             "SELECT superset_ext.create_day_partition(log, superset_ext.utc_today() - ago)"
             " FROM unnest(%s) AS log CROSS JOIN unnest(%s) AS ago",
-            (["cache_performance_log", "query_performance_log"], list(days)),
+            (["cache_performance_log", "query_performance_log"], [-1, *days]),
         )
     return database
 

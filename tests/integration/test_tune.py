@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -375,12 +376,20 @@ SOURCE = SimpleNamespace(
 )
 
 
-def lives(cache: RegionCache, url: str, dataset_id: int = 1, **set_: Any) -> float:
-    """Seconds that Redis keeps what is stored now, grace included."""
+def lives(cache: RegionCache, url: str, seconds: float, dataset_id: int = 1, **set_: Any) -> bool:
+    """Whether Redis keeps what is stored now for so long, grace included, by its own clock."""
+    client = client_of(url)
     with scope.framed(scope.Scope(dataset_id=dataset_id, database_id=1), SOURCE):
         cache.get("k")
+        before = _now(client)
         assert cache.set("k", ORDERS, **set_)
-    return float(client_of(url).pttl("chart_k")) / 1000
+    return bool(before <= client.pexpiretime("chart_k") - seconds * 1000 <= _now(client))
+
+
+def _now(client: redis.Redis) -> int:
+    """The server's clock, in milliseconds."""
+    seconds, micros = client.time()
+    return int(seconds) * 1000 + int(micros) // 1000
 
 
 def heard(database: LogDatabase, **values: float) -> Overrides:
@@ -398,17 +407,17 @@ def heard(database: LogDatabase, **values: float) -> Overrides:
 def test_what_is_set_reaches_a_region(database: LogDatabase, url: str) -> None:
     """Intent: from a row of the log to the time that Redis keeps an answer, of that dataset alone."""
     cache = make_region(url)
-    assert lives(cache, url) == pytest.approx(900, abs=5)
+    assert lives(cache, url, 900)
     heard(database, timeout=7200, grace=600).flush()
-    assert lives(cache, url) == pytest.approx(7800, abs=5)
-    assert lives(cache, url, dataset_id=2) == pytest.approx(900, abs=5)
+    assert lives(cache, url, 7800)
+    assert lives(cache, url, 900, dataset_id=2)
 
 
 def test_an_answer_goes_when_its_data_changes_however_long_it_may_live(database: LogDatabase, url: str) -> None:
     """Intent: a longer life changes nothing in who sees a change when."""
     cache = make_region(url)
     heard(database, timeout=7200).flush()
-    lives(cache, url)
+    assert lives(cache, url, 7200)
     assert cache.get("k")
     Freshness(lambda: cache, lambda _database, tables: tables, None).changed(
         Change("webhook", "data_update", tables=[SourceTable(1, Table("public", "orders"))])
@@ -420,8 +429,8 @@ def test_what_people_have_set_wins(database: LogDatabase, url: str) -> None:
     """Intent: a rule, and a timeout of the chart, the dataset or the database, stand whatever tuning says."""
     heard(database, timeout=7200, grace=600).flush()
     ruled = make_region(url, RULES=json.dumps([{"name": "r", "dataset": 1, "timeout": 100}]))
-    assert lives(ruled, url) == pytest.approx(100, abs=5)
-    assert lives(make_region(url), url, timeout=300) == pytest.approx(300, abs=5)
+    assert lives(ruled, url, 100)
+    assert lives(make_region(url), url, 300, timeout=300)
 
 
 def test_a_table_that_nobody_tells_of_keeps_its_life(database: LogDatabase, url: str) -> None:
@@ -431,10 +440,10 @@ def test_a_table_that_nobody_tells_of_keeps_its_life(database: LogDatabase, url:
     with database.transaction() as cursor:
         cursor.execute("DELETE FROM superset_ext.cache_watch")
     overriding.flush()
-    assert lives(cache, url) == pytest.approx(900, abs=5)
+    assert lives(cache, url, 900)
     overrides.write(database.rows, 1, "timeout", 120, datetime.now(UTC))
     Overrides(database).flush()
-    assert lives(cache, url) == pytest.approx(120, abs=5)
+    assert lives(cache, url, 120)
 
 
 def test_a_process_that_hears_nothing_goes_by_the_settings(
@@ -445,7 +454,7 @@ def test_a_process_that_hears_nothing_goes_by_the_settings(
     heard(database, timeout=7200).flush()
     later = tuned.clock() + GOOD_FOR_SECONDS + 1
     monkeypatch.setattr(tuned, "clock", lambda: later)
-    assert lives(cache, url) == pytest.approx(900, abs=5)
+    assert lives(cache, url, 900)
 
 
 def test_a_process_looks_now_and_then(database: LogDatabase) -> None:

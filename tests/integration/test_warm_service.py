@@ -70,6 +70,7 @@ def test_a_run_that_nobody_consumes_fails_with_the_fix(
 ) -> None:
     """Intent: no worker is the run's reason, not a silence."""
     run_id, new = service.start(celery, database, Targets(dashboards=(1,)), "test")
+    silence(database, 0)
     service.tend(celery, database, settings)
     assert (new, runs.status(database, run_id)["state"]) == (True, "queued"), "not before it was silent for a while"
     silence(database, 13)

@@ -27,7 +27,7 @@ from superset_ext.watching import _print
 from tests.charts import Chart, database_id
 from tests.serving import Client, process
 from tests.stack import RunningStack
-from tests.warming import SUPERSET, until
+from tests.warming import PATIENCE, SUPERSET, until
 
 SALES = Name("public", "sales")
 _CATALOG = """
@@ -74,10 +74,10 @@ def arm(connection: Any, *names: Name) -> None:
         watch.arm(cursor, [each.id for each in watch.state(cursor) if not names or each.name in names])
 
 
-def notified(connection: Any, count: int, seconds: float = 10.0) -> list[str]:
+def notified(connection: Any, count: int) -> list[str]:
     """The payloads of the next notifications; fewer than `count` are an error."""
     found: list[str] = []
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while len(found) < count:
         assert time.monotonic() < deadline, f"{found} is all that was notified"
         select.select([connection], [], [], 0.1)
@@ -318,13 +318,14 @@ class TestRefusals:
         """Intent: `watch add` does not queue behind a long transaction for ever, since writers would queue behind."""
         before = run(source, _CATALOG)
         run(second, "BEGIN; UPDATE sales SET n = 3")
-        began = time.monotonic()
         with pytest.raises(WatchError, match=r"was locked all the time.*nothing was changed.*try again"):
             add(source, "sales")
-        assert time.monotonic() - began < watch.PATIENCE + 5
         assert run(source, _CATALOG) == before
         run(second, "ROLLBACK")
-        add(source, "sales")
+        with watch.transaction(source) as cursor:
+            watch.add(cursor, ["sales"])
+            cursor.execute("SHOW lock_timeout")
+            assert cursor.fetchone() == (f"{watch.PATIENCE:.0f}s",)
         run(second, "BEGIN; UPDATE sales SET n = 3")
         with pytest.raises(WatchError, match="was locked all the time"):
             remove(source, SALES)
@@ -810,13 +811,13 @@ class TestCommand:
                 until(lambda: rows() == (1, True))
                 run(source, f"UPDATE {table} SET num = 5")
                 began = time.monotonic()
-                until(lambda: rows()[0] == 5, 5)
+                until(lambda: rows()[0] == 5)
                 print(f"the chart followed within {time.monotonic() - began:.3f} s")
                 until(lambda: rows() == (5, True))
             shown = said(perf(superset_stack, "watch", "list", "--json"))
             assert shown[0]["listeners"] == 2 and shown[0]["notified_at"]
             listener.terminate()
-            assert listener.wait(20) == 0, (tmp_path / "log").read_text()[-2000:]
+            assert listener.wait(PATIENCE) == 0, (tmp_path / "log").read_text()[-2000:]
         client.http.delete(f"{client.base}/api/v1/dataset/{dataset}")
 
 
