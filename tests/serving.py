@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,10 +18,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-from superset_ext.embedded.ports import LOOPBACK, answers, free_port
+from superset_ext.embedded.ports import LOOPBACK
 
 ROOT = Path(__file__).resolve().parents[1]
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 
 
 @contextmanager
@@ -46,40 +47,40 @@ def process(command: list[str], env: Mapping[str, str], log: Path) -> Iterator[s
 @contextmanager
 def web(config: Path, env: Mapping[str, str], *, threads: int = 8, workers: int = 1) -> Iterator[str]:
     """A gunicorn with Superset configured by the file `config`; yields its URL."""
-    port = free_port()
     command = [
         sys.executable, "-m", "gunicorn", "-w", str(workers), "-k", "gthread", "--threads", str(threads),
-        "--timeout", "120", "--graceful-timeout", "3", "-b", f"{LOOPBACK}:{port}", "superset.app:create_app()",
+        "--timeout", "120", "--graceful-timeout", "3", "-b", f"{LOOPBACK}:0", "superset.app:create_app()",
     ]  # fmt: skip
     full = {**env, "SUPERSET_CONFIG_PATH": str(config), "PYTHONPATH": str(ROOT)}
     log = config.with_suffix(".log")
     with process(command, full, log) as server:
-        _await_health(port, server, log)
-        yield f"http://{LOOPBACK}:{port}"
+        yield _await_health(server, log)
 
 
-def _await_health(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not answers(port) or not _healthy(port):
+def _await_health(server: subprocess.Popen[bytes], log: Path) -> str:
+    """The URL that the server says it listens at, once it is answered there."""
+    deadline, said = time.monotonic() + START_SECONDS, re.compile(rf"Listening at: (http://\S+) \({server.pid}\)")
+    while not (url := said.search(log.read_text())) or not _healthy(url[1]):
         if server.poll() is not None or time.monotonic() > deadline:
             raise AssertionError(f"the web server did not start:\n{log.read_text()[-3000:]}")
         time.sleep(0.2)
+    return url[1]
 
 
-def _healthy(port: int) -> bool:
+def _healthy(url: str) -> bool:
     with suppress(requests.RequestException):
-        return requests.get(f"http://{LOOPBACK}:{port}/health", timeout=30).ok
+        return requests.get(f"{url}/health", timeout=30).ok
     return False
 
 
 @contextmanager
 def worker(
-    config: Path, env: Mapping[str, str], log: Path, queues: str | None = None
+    config: Path, env: Mapping[str, str], log: Path, queues: str | None = None, name: str = "celery"
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A Celery worker with two children, ready to take tasks of some queues, by default of those in its config."""
     command = [
         sys.executable, "-m", "celery", "--app=superset.tasks.celery_app:app", "worker", "--pool=prefork", "-c", "2",
-        "-O", "fair", "--loglevel", "info", *(("-Q", queues) if queues else ()),
+        "-O", "fair", "--loglevel", "info", "--hostname", f"{name}@%h", *(("-Q", queues) if queues else ()),
     ]  # fmt: skip
     full = {**env, "SUPERSET_CONFIG_PATH": str(config), "PYTHONPATH": str(ROOT)}
     with process(command, full, log) as started:
@@ -102,6 +103,7 @@ class Client:
 
     def __post_init__(self) -> None:
         """Log in with the form, as a browser does: the old chart endpoints take no JWT."""
+        self.http.headers["Connection"] = "close"  # one that is kept may be closed by the server while it is used again
         login = {"username": self.user, "password": self.password, "provider": "db"}
         token = self.post("/api/v1/security/login", json=login).json()["access_token"]
         bearer = {"Authorization": f"Bearer {token}"}

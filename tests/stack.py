@@ -24,7 +24,13 @@ READY = (
     r"  \(Ctrl-C stops everything\)$"
 )
 FIRST_START_SECONDS = 600.0  # a minute and a half where nothing else runs
-END_SECONDS = 60.0
+END_SECONDS = 180.0
+# A machine that stalls is not a server that is away: a read that fails open would be a miss.
+PATIENT = {
+    "SUPERSET_EXT_CONNECT_TIMEOUT_MS": "30000",
+    "SUPERSET_EXT_READ_TIMEOUT_MS": "30000",
+    "SUPERSET_EXT_TOTAL_TIMEOUT_MS": "60000",
+}
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -55,7 +61,7 @@ class Up:
         self._said = Condition()
         command = [*COMMAND, "up", "--state-dir", str(state_dir), "--port", str(self.port), *options]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env=clean_environment(**(env or {})), stdin=subprocess.DEVNULL,
+            command, cwd=ROOT, env=clean_environment(**(PATIENT | dict(env or {}))), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         Thread(target=self._read, daemon=True).start()
@@ -139,5 +145,5 @@ class RunningStack:
         names = stack.names
         return cls(
             stack.url, ADMIN, stack.password, names["DATABASE_URL"], names["EXAMPLES_URL"], names["REDIS_URL"],
-            stack.environment, state.path, up,
+            stack.environment | PATIENT, state.path, up,
         )  # fmt: skip

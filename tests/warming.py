@@ -14,7 +14,7 @@ import psycopg2
 import redis
 
 SUPERSET = str(Path(sys.executable).with_name("superset"))
-PATIENCE = 60.0
+PATIENCE = 180.0  # seconds; whoever waits longer has failed
 
 
 def warm(stack: Any, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -25,7 +25,9 @@ FLAGS = [
 ]
 CHART_PATHS = ("/api/v1/chart/data", "/superset/explore_json/")
 BUSY = "[data-test='loading-indicator'], .loading, .ant-spin-spinning"
-PATIENCE = 90.0
+PATIENCE = 180.0
+# By the page's own clock, and until it has shown a frame: one that stalls does not rest.
+MOMENT = "() => new Promise(done => setTimeout(() => requestAnimationFrame(() => setTimeout(done)), 250))"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Answer:
 
 @dataclass
 class Visit:
-    """A page and the chart answers that it has had."""
+    """A page, the chart answers that it has had, and what it still waits for from its server."""
 
     page: Page
     base: str
@@ -58,7 +60,8 @@ class Visit:
     pending: set[Request] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.page.on("request", lambda r: self.pending.add(r) if is_chart(r.url) else None)
+        self.page.set_default_timeout(PATIENCE * 1000)
+        self.page.on("request", lambda r: self.pending.add(r) if r.url.startswith(self.base) else None)
         self.page.on("requestfailed", lambda r: self.pending.discard(r))
         self.page.on("response", lambda r: self.answers.append(r) if is_chart(r.url) else None)
         self.page.on("requestfinished", lambda r: self.pending.discard(r))
@@ -68,7 +71,7 @@ class Visit:
         self.page.fill("input[type=text], #username", user)
         self.page.fill("input[type=password]", password)
         self.page.press("input[type=password]", "Enter")
-        self.page.wait_for_url(lambda url: "/login" not in url, timeout=60_000)
+        self.page.wait_for_url(lambda url: "/login" not in url)
 
     def dashboards(self) -> list[dict[str, Any]]:
         """All but the package's own."""
@@ -80,9 +83,7 @@ class Visit:
         """Open a dashboard, go through all its tabs, and return the answers to its charts."""
         self.answers.clear()
         self.page.goto(f"{self.base}/superset/dashboard/{dashboard_id}/{query}")
-        self.page.wait_for_selector(
-            "[data-test='dashboard-content'], .dashboard-content, .grid-container", timeout=60_000
-        )
+        self.page.wait_for_selector("[data-test='dashboard-content'], .dashboard-content, .grid-container")
         self.settle()
         self.tabs()
         return self.answered(dashboard_id)
@@ -110,12 +111,12 @@ class Visit:
         return None
 
     def settle(self) -> None:
-        """Wait until no chart request is under way and nothing says it is loading, twice in a row."""
+        """Wait until no request is under way and nothing says it is loading, three times in a row."""
         deadline, quiet = time.monotonic() + PATIENCE, 0
         while quiet < 3:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.page.url} is still loading after {PATIENCE:.0f} s")
-            self.page.wait_for_timeout(250)
+            self.page.evaluate(MOMENT)
             busy = bool(self.pending) or self.page.locator(BUSY).count() > 0
             quiet = 0 if busy else quiet + 1
 

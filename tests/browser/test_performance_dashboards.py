@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from playwright.sync_api import Browser, Page
 
 from superset_ext.db import LogDatabase
 from superset_ext.monitor.bundle import assets
-from superset_ext.monitor.views import refresh
+from superset_ext.monitor.views import refresh, view_of
 from tests.browser.driver import Answer, Visit, browser
 from tests.stack import clean_environment
+from tests.warming import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,10 +53,11 @@ INSERT INTO superset_ext.{table}
 SELECT (jsonb_populate_record(known, jsonb_build_object('day', known.day - 31 * n))).*
 FROM superset_ext.{table} AS known CROSS JOIN generate_series(1, 12) AS n
 """
-# What the views have taken in, of the range that the time filter begins with; and whose reads they count.
-SHOWN = (
-    "created_at >= (superset_ext.utc_today() - 6)::timestamp AT TIME ZONE 'UTC'"
-    " AND created_at <= (SELECT min(refreshed_at) FROM superset_ext.perf_refresh WHERE view = 'rollups')"
+# The range that the time filter begins with; what the rollups have of it; and whose reads they count.
+SHOWN = "created_at >= (superset_ext.utc_today() - 6)::timestamp AT TIME ZONE 'UTC'"
+FOLDED = (
+    f"{SHOWN} AND EXISTS (SELECT FROM superset_ext.rollup_state AS fold"
+    " WHERE fold.name = '{log}' AND written < fold.folded AND NOT written = ANY (fold.open))"
 )
 OF_PEOPLE = "cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm'"
 LAID_OUT = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')].map(holder => {
@@ -163,11 +165,30 @@ def test_the_numbers_are_the_logs(
     example = next(d for d in seen.dashboards() if d["id"] not in ids.values() or d["slug"] not in BOARDS)
     for _ in range(2):
         seen.open(example["id"])
-    _flushed(log)
+    logged = "SELECT 1 AS n FROM superset_ext.cache_performance_log WHERE cache_hits > 0 AND dashboard_id = %s"
+    until(lambda: log.rows(logged, (example["id"],)))
     assert [step.error for step in refresh(log, 1000) if step.error] == []
+    with _unchanged(log):
+        _numbers_are_the_logs(seen, ids, log)
+    seen.page.close()
+
+
+@contextmanager
+def _unchanged(log: LogDatabase) -> Iterator[None]:
+    """Nobody folds the logs within the block, and all views are of the same fold."""
+    with log.transaction(600) as cursor:
+        cursor.execute("SELECT FROM superset_ext.rollup_state FOR UPDATE")
+        for made in log.rows("SELECT file FROM superset_ext.view_version WHERE materialized ORDER BY file"):
+            with log.transaction(600) as other:
+                other.execute("SELECT superset_ext.refresh_view(%s)", (view_of(Path(made["file"])),))
+        yield
+
+
+def _numbers_are_the_logs(seen: Visit, ids: dict[str, int], log: LogDatabase) -> None:
     (raw,) = log.rows(
         "SELECT COALESCE(sum(cache_hits), 0)::int AS hits, COALESCE(sum(cache_misses), 0)::int AS misses,"
-        f" sum(saved_ms) AS saved FROM superset_ext.cache_performance_log WHERE {OF_PEOPLE} AND {SHOWN}"
+        f" sum(saved_ms) AS saved FROM superset_ext.cache_performance_log WHERE {OF_PEOPLE} AND"
+        f" {FOLDED.format(log='cache')}"
     )
     assert raw["hits"] > 0
     answers = seen.open(ids["cache-performance"])
@@ -181,7 +202,6 @@ def test_the_numbers_are_the_logs(
         _costs_are_the_logs(log, answers, keys)
     _queries_are_the_logs(log, seen.open(ids["query-performance"]))
     _changes_are_the_logs(log, seen.open(ids["warming-and-freshness"]))
-    seen.page.close()
 
 
 def _costs_are_the_logs(log: LogDatabase, answers: list[Answer], keys: tuple[str, ...]) -> None:
@@ -192,7 +212,8 @@ def _costs_are_the_logs(log: LogDatabase, answers: list[Answer], keys: tuple[str
     )
     rows = log.rows(
         f"SELECT {labels}, sum(cache_hits)::int AS hits, sum(cache_hits + cache_misses)::int AS requests FROM"
-        f" superset_ext.cache_performance_log {names} WHERE {OF_PEOPLE} AND {SHOWN} GROUP BY {', '.join(keys)}"
+        f" superset_ext.cache_performance_log {names} WHERE {OF_PEOPLE} AND {FOLDED.format(log='cache')}"
+        f" GROUP BY {', '.join(keys)}"
     )
     raw = {tuple(row[key] for key in keys): row for row in rows}
     table = _table(answers, keys)
@@ -214,7 +235,8 @@ def _table(answers: list[Answer], keys: tuple[str, ...]) -> list[dict[str, Any]]
 def _queries_are_the_logs(log: LogDatabase, answers: list[Answer]) -> None:
     (raw,) = log.rows(
         "SELECT count(*)::int AS runs, avg(duration_ms) AS mean, sum(duration_ms) AS total,"
-        f" avg((error IS NOT NULL)::int)::float8 AS errors FROM superset_ext.query_performance_log WHERE {SHOWN}"
+        f" avg((error IS NOT NULL)::int)::float8 AS errors FROM superset_ext.query_performance_log"
+        f" WHERE {FOLDED.format(log='query')}"
     )
     counted = next(r["data"] for a in answers for r in a.results if "runs" in r["colnames"] and len(r["colnames"]) == 2)
     assert sum(row["runs"] for row in counted) == raw["runs"] > 0
@@ -226,9 +248,13 @@ def _queries_are_the_logs(log: LogDatabase, answers: list[Answer]) -> None:
 
 
 def _changes_are_the_logs(log: LogDatabase, answers: list[Answer]) -> None:
-    (raw,) = log.rows(f"SELECT count(*)::int AS n FROM superset_ext.cache_invalidation_log WHERE {SHOWN}")
+    asked = (
+        f"SELECT count(*)::int AS n FROM superset_ext.{{table}} WHERE {SHOWN}"
+        " AND created_at <= (SELECT refreshed_at FROM superset_ext.view_refresh WHERE view = '{view}')"
+    )
+    (raw,) = log.rows(asked.format(table="cache_invalidation_log", view="perf_invalidation"))
     assert _value(answers, "changes", columns=1) == raw["n"] > 0
-    (raw,) = log.rows(f"SELECT count(*)::int AS n FROM superset_ext.cache_warm_run WHERE {SHOWN}")
+    (raw,) = log.rows(asked.format(table="cache_warm_run", view="perf_warming"))
     assert _value(answers, "runs", columns=1) == raw["n"]
 
 
@@ -236,22 +262,6 @@ def _value(answers: list[Answer], metric: str, columns: int) -> float:
     """The one number of a tile: the answer that has this metric and as many columns."""
     results = [r for a in answers for r in a.results if metric in r["colnames"] and len(r["colnames"]) == columns]
     return float(results[0]["data"][0][metric])
-
-
-def _flushed(log: LogDatabase) -> None:
-    """Wait until the recorders have written what was asked: the counts stand still over two flushes."""
-    before, deadline = -1, time.monotonic() + 60
-    while time.monotonic() < deadline:
-        (row,) = log.rows(
-            "SELECT COALESCE(sum(cache_hits + cache_misses), 0)::int"
-            " + (SELECT count(*) FROM superset_ext.query_performance_log)::int AS n"
-            " FROM superset_ext.cache_performance_log WHERE cache_type = 'chart_data'"
-        )
-        if row["n"] == before:
-            return
-        before = row["n"]
-        time.sleep(12)  # two flushes: nothing else tells that there is no more to come
-    raise AssertionError("somebody goes on asking for charts")
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from superset_ext.embedded.valkey import Valkey
 from tests.charts import Chart, dataset_id
 from tests.log import awaited
 from tests.serving import Client, web, worker
+from tests.warming import PATIENCE
 
 CONFIG = """
 FEATURE_FLAGS = {{"GLOBAL_ASYNC_QUERIES": True}}
@@ -44,7 +45,7 @@ class Async:
         asked = chart.ask(self.client)
         assert asked.status_code == 202, asked.text
         job = asked.json()["job_id"]
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             events = self.client.get("/api/v1/async_event/").json()["result"]
             for event in (e for e in events if e["job_id"] == job):
@@ -52,7 +53,7 @@ class Async:
                     return str(event["result_url"])
                 assert event["status"] in ("pending", "running"), event
             time.sleep(0.1)
-        raise AssertionError("the worker did not finish the chart within a minute")
+        raise AssertionError("the worker did not finish the chart in time")
 
     def entries(self) -> redis.Redis:
         return redis.Redis.from_url(f"{self.valkey.url}/3")
@@ -77,7 +78,7 @@ def asynchronous(superset_stack: Any, postgres: Postgres, tmp_path_factory: pyte
 
 
 def counted(log_url: str, chart_id: int, done: Callable[[Any], bool]) -> tuple[int, int]:
-    found = awaited(log_url, done, cache_type="chart_data", chart_id=chart_id)
+    found = awaited(log_url, done, PATIENCE, cache_type="chart_data", chart_id=chart_id)
     return found["cache_hits"], found["cache_misses"]
 
 

@@ -15,6 +15,9 @@ from tests.charts import dataset_id
 from tests.faults import CLIENTS, CONFIG, FAULTS, Load
 from tests.log import awaited, totals
 from tests.serving import Client, web
+from tests.warming import PATIENCE
+
+pytestmark = pytest.mark.timeout(900)
 
 REQUESTS = 40  # that have to be answered during each fault
 TRACES = {
@@ -48,7 +51,10 @@ def site(superset_stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "SUPERSET_EXT_REDIS_URL": valkey.url,
         "SUPERSET_EXT_LOG_DATABASE_URL": log_url,
         "SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "0.5",
-        "SUPERSET_EXT_READ_TIMEOUT_MS": "50",
+        # One that is silent for longer than a busy one.
+        "SUPERSET_EXT_CONNECT_TIMEOUT_MS": "1000",
+        "SUPERSET_EXT_READ_TIMEOUT_MS": "1000",
+        "SUPERSET_EXT_TOTAL_TIMEOUT_MS": "3000",
     }
     try:
         with web(config, env) as url:
@@ -72,7 +78,9 @@ def test_charts_answer_200_through_a_fault(site: Site, name: str) -> None:
     assert {a.status for a in load.asked} == {200}, load.errors[:1]
     asked = len(load.asked)
     requests = before["cache_hits"] + before["cache_misses"] + asked
-    after = awaited(site.log_url, lambda t: t["cache_hits"] + t["cache_misses"] >= requests, cache_type="chart_data")
+    after = awaited(
+        site.log_url, lambda t: t["cache_hits"] + t["cache_misses"] >= requests, PATIENCE, cache_type="chart_data"
+    )
     assert after["cache_hits"] + after["cache_misses"] == requests
     assert after["cache_hits"] - before["cache_hits"] == sum(a.cached for a in load.asked)
     if name in TRACES:

@@ -16,7 +16,7 @@ from tests.freshness import READING, World, world
 from tests.serving import Client
 from tests.warming import rows, until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_sql_lab_asynchronously(orders: World) -> None:
     assert answer.status_code == 202, answer.text
     query = f"/api/v1/query/{answer.json()['query']['queryId']}"
     until(lambda: orders.admin.get(query).json()["result"]["status"] == "success")
-    until(lambda: not orders.look("table")[0] or orders.look("table")[1] != before["table"], 5)
+    until(lambda: not orders.look("table")[0] or orders.look("table")[1] != before["table"])
     for name in READING[1:]:
         assert not orders.look(name)[0], name
     assert orders.look("table")[1] == before["table"] + 12
@@ -272,10 +272,11 @@ def _user_without_rights(orders: World) -> Client:
 def test_the_log_says_what_happened(orders: World) -> None:
     """Intent: source, operation, tables, time and what went."""
     warmed(orders)
-    until(lambda: rows(orders.stack, "SELECT 1 FROM superset_ext.cache_request WHERE %s = ANY(tags)",
-                       (f"table:{orders.database}:public.{orders.orders}",)))  # fmt: skip
+    known = "SELECT count(*) FROM superset_ext.cache_request WHERE %s = ANY(tags)"
+    until(lambda: rows(orders.stack, known, (f"table:{orders.database}:public.{orders.orders}",))[0][0] >= len(READING))
     at = time.time()
     assert webhook(orders, tables=[table(orders)], changed_at=at).status_code == 200
+    took = time.time() - at
     said = """
         SELECT source, operation, tables, seconds, requests_affected, entries_affected, entries_exact
         FROM superset_ext.cache_invalidation_log WHERE source = 'webhook' AND seconds IS NOT NULL AND %s = ANY(tables)
@@ -283,7 +284,7 @@ def test_the_log_says_what_happened(orders: World) -> None:
     name = f"{orders.database}:public.{orders.orders}"
     ((source, operation, tables, seconds, requests, entries, exact),) = until(lambda: rows(orders.stack, said, (name,)))
     assert (source, operation, tables, exact) == ("webhook", "data_update", [name], False)
-    assert 0 < seconds < 30
+    assert 0 < seconds <= took
     assert requests >= 5
     assert entries >= requests
 

@@ -16,7 +16,7 @@ from tests.charts import Chart, dataset_id
 from tests.serving import Client
 from tests.warming import SUPERSET, rows, until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)
 BASE = "/api/v1/performance"
 READS = ("status", "health", "cache/statistics", "dashboard", "slow-queries", "alerts", "recommendations", "metrics")
 
@@ -24,16 +24,20 @@ READS = ("status", "health", "cache/statistics", "dashboard", "slow-queries", "a
 @pytest.fixture(scope="module")
 def admin(superset_stack: Any) -> Client:
     client = Client(superset_stack.url, superset_stack.user, superset_stack.password)
-    chart = Chart(dataset_id(client, "birth_names"))
+    number = uuid.uuid4().int % 10**9 + 10**6
+    chart = Chart(dataset_id(client, "birth_names"), chart_id=number)
     chart.ask(client, force=True)
     chart.ask(client)
+    for table in ("query", "cache"):
+        logged = f"SELECT 1 FROM superset_ext.{table}_performance_log WHERE chart_id = %s"
+        until(lambda asked=logged: rows(superset_stack, asked, (number,)))
     assert perf(superset_stack, "refresh").returncode == 0
     return client
 
 
 def perf(stack: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [SUPERSET, "perf", *arguments], env=stack.env, capture_output=True, text=True, timeout=120, check=False
+        [SUPERSET, "perf", *arguments], env=stack.env, capture_output=True, text=True, timeout=600, check=False
     )
 
 

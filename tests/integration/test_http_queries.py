@@ -13,7 +13,7 @@ import psycopg2.extras
 from tests.charts import Chart, database_id, dataset_id
 from tests.serving import Client
 
-SECONDS = 60.0
+SECONDS = 180.0
 FOUND = """
 SELECT q.*, f.sql FROM superset_ext.query_performance_log q
 LEFT JOIN superset_ext.query_fingerprint f USING (fingerprint) WHERE {}
@@ -40,9 +40,9 @@ def test_a_chart_is_logged_when_it_is_asked_of_its_source(superset_stack: Any) -
     admin = Client(superset_stack.url, superset_stack.user, superset_stack.password)
     number = uuid.uuid4().int % 10**9 + 10**6
     chart = Chart(dataset_id(admin, "birth_names"), chart_id=number, dashboard_id=number + 1)
-    assert not chart.ask(admin, force=True).json()["result"][0]["is_cached"]
-    assert chart.ask(admin).json()["result"][0]["is_cached"]
-    assert not chart.ask(admin, force=True).json()["result"][0]["is_cached"]
+    asked = [chart.ask(admin, force=force) for force in (True, False, True)]
+    assert [bool(answer.json()["result"][0]["is_cached"]) for answer in asked] == [False, True, False]
+    longest = max(answer.elapsed for answer in asked).total_seconds() * 1000
     rows = awaited(superset_stack.database_url, f"q.chart_id = {number}", 2)
     assert len(rows) == 2
     for row in rows:
@@ -50,7 +50,7 @@ def test_a_chart_is_logged_when_it_is_asked_of_its_source(superset_stack: Any) -
         assert (row["database_id"], row["dashboard_id"]) == (database_id(admin), number + 1)
         assert (row["rows"], row["error"]) == (2, None)
         assert row["user_id"] > 0
-        assert 0 < row["duration_ms"] < 30_000
+        assert 0 < row["duration_ms"] <= longest
         assert "birth_names" in row["sql"]
         assert "LIMIT ?" in row["sql"]
 

@@ -69,7 +69,7 @@ def world(superset_stack: Any) -> Iterator[World]:
     permission = _permission(admin, dataset)
     made = World(
         admin, user, user_id, role, gamma, dataset, permission,
-        Chart(dataset, "gender", 2000 + int(mark[:3], 16), 1, 1),
+        Chart(dataset, "gender", 2000 + int(mark[:4], 16), 1, 1),
     )  # fmt: skip
     made.may([permission])
     yield made

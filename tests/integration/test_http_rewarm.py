@@ -16,7 +16,7 @@ from tests.freshness import world
 from tests.warming import rows, until
 
 LOG, RUNS = "superset_ext.cache_invalidation_log", "superset_ext.cache_warm_run"
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 DRAINED = f"""
 SELECT EXISTS (SELECT FROM {LOG} WHERE %s = ANY(tags))
     AND NOT EXISTS (SELECT FROM {LOG} WHERE rewarm_run_id IS NULL AND requests_affected > 0

@@ -11,19 +11,20 @@ import redis
 from tests.charts import database_id
 from tests.log import awaited, totals
 from tests.serving import Client
+from tests.warming import PATIENCE
 
 REGION = "query_results"
 
 
 def finished(client: Client, query_id: int) -> dict[str, Any]:
     """The query once the worker is done with it."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         query = client.get(f"/api/v1/query/{query_id}").json()["result"]
         if query["status"] in ("success", "failed", "timed_out"):
             return dict(query)
         time.sleep(0.2)
-    raise AssertionError("the worker did not run the query within a minute")
+    raise AssertionError("the worker did not run the query in time")
 
 
 def test_an_asynchronous_query_is_fetched_from_its_region(superset_stack: Any) -> None:
@@ -52,6 +53,7 @@ def test_an_asynchronous_query_is_fetched_from_its_region(superset_stack: Any) -
     after = awaited(
         superset_stack.database_url,
         lambda t: t["cache_hits"] > before["cache_hits"] and t["sets"] > before["sets"],
+        PATIENCE,
         cache_type=REGION,
     )
     assert after["cache_hits"] == before["cache_hits"] + 1

@@ -6,8 +6,9 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -20,21 +21,26 @@ from superset_ext.settings import load
 from superset_ext.warm import runs
 from superset_ext.warm.registry import Registry, now_use
 from superset_ext.warm.requests import ChartRequest
+from superset_ext.warm.service import QUEUE
 from superset_ext.warm.who import Who
 from tests.charts import Chart, database_id
-from tests.serving import Client
+from tests.serving import Client, worker
 from tests.warming import rows, until, warm
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 ITEMS = 12
-# It holds a lock of its number for a second: a second one at the same time is an error, and so a failed item.
+# It holds a lock of its number: a second one at the same time is an error, and so a failed item. From the third one on
+# it waits while the test holds another lock.
 ONCE = """
+CREATE SEQUENCE public.{name};
 CREATE OR REPLACE FUNCTION public.{name}(number integer) RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     IF NOT pg_try_advisory_lock(4711, number) THEN
         RAISE EXCEPTION 'number % ran twice at the same time', number;
     END IF;
-    PERFORM pg_sleep(1);
+    IF nextval('public.{name}') > 2 THEN
+        PERFORM pg_advisory_xact_lock_shared(4711);
+    END IF;
     PERFORM pg_advisory_unlock(4711, number);
     RETURN number;
 END $$
@@ -43,7 +49,7 @@ END $$
 
 @dataclass
 class Slow:
-    """A dataset whose every query takes a second, and as many registered requests over it as the test has items."""
+    """A dataset whose queries can be held, and as many registered requests over it as the test has items."""
 
     stack: Any
     dataset: int
@@ -63,7 +69,18 @@ def slow(superset_stack: Any) -> Iterator[Slow]:
     _register(superset_stack, dataset, database, name)
     yield Slow(superset_stack, dataset, name)
     client.http.delete(f"{client.base}/api/v1/dataset/{dataset}")
-    _run(superset_stack.examples_url, f"DROP FUNCTION public.{name}(integer)")
+    _run(superset_stack.examples_url, f"DROP FUNCTION public.{name}(integer); DROP SEQUENCE public.{name}")
+
+
+@contextmanager
+def _held(url: str) -> Iterator[None]:
+    """No query ends within the block, but for the first two."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(4711)")
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(4711)")
 
 
 def _run(url: str, sql: str) -> None:
@@ -84,17 +101,21 @@ def _register(stack: Any, dataset: int, database: int, function: str) -> None:
         Registry(log, load({})).write(uses)
 
 
-def test_a_killed_worker_s_run_is_ended_by_another(slow: Slow) -> None:
+def test_a_killed_worker_s_run_is_ended_by_another(slow: Slow, tmp_path: Path) -> None:
     """Intent: SIGKILL in the middle of a run loses no item, and runs none twice at the same time."""
     options = ("--datasets", str(slow.dataset), "--concurrency", "2", "--batch-size", "4")
-    started = warm(slow.stack, *options)
-    run_id = started.stdout.rsplit(maxsplit=1)[-1].rstrip(".")
-    until(lambda: _count(slow, run_id, "warmed") >= 2)
     warmer = psutil.Process(StateDir(slow.stack.state_dir).running()["parts"]["warmer"]["pid"])
-    assert _count(slow, run_id, "running") > 0
-    for each in [*warmer.children(recursive=True), warmer]:
-        each.kill()
-    done = until(lambda: _ended(slow, run_id), 120)
+    with ExitStack() as other:
+        with _held(slow.stack.examples_url):
+            started = warm(slow.stack, *options)
+            run_id = started.stdout.rsplit(maxsplit=1)[-1].rstrip(".")
+            until(lambda: _count(slow, run_id, "warmed") == 2 and _count(slow, run_id, "running") > 0)
+            # The other one is there by then: a run that nobody consumes when its leases have ended fails.
+            config = Path(slow.stack.env["SUPERSET_CONFIG_PATH"])
+            other.enter_context(worker(config, slow.stack.env, tmp_path / "worker.log", QUEUE, "other"))
+            for each in [*warmer.children(recursive=True), warmer]:
+                each.kill()
+        done = until(lambda: _ended(slow, run_id))
     assert (done["warmed"], done["failed"], done["total"]) == (ITEMS, 0, ITEMS), done
     taken = rows(slow.stack, "SELECT max(attempts) FROM superset_ext.cache_warm_item WHERE run_id = %s", (run_id,))
     assert taken[0][0] == 2, "what the killed worker had was taken again, once"

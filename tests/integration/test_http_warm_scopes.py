@@ -13,7 +13,7 @@ from tests.charts import Chart, dataset_id
 from tests.serving import Client
 from tests.warming import cool, forget, rows, until, warm
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 PASSWORD = "inside-1!"
 BOYS, GIRLS = {"boy"}, {"girl"}
 COLUMNS = ("gender", "state", "name")
