@@ -30,7 +30,7 @@ SQL = Path(__file__).resolve().parent.parent / "sql"
 SCHEMA = "superset_ext"
 # A server that is gone without a word is noticed in about five seconds; one that is there answers in time.
 CONNECT = {
-    "connect_timeout": 2,
+    "connect_timeout": 5,
     "application_name": SCHEMA,
     "keepalives_idle": 2,
     "keepalives_interval": 1,

@@ -11,7 +11,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from superset_ext import watching
-from superset_ext.db import LogDatabase
+from superset_ext.db import SCHEMA_SECONDS, LogDatabase
 from superset_ext.doctor.worker import NAME as REPORT
 from superset_ext.errors import SupersetExtError
 from superset_ext.install import EXTENSION, Package
@@ -20,7 +20,7 @@ from superset_ext.monitor.regions import regions
 
 _WATCHED = "SELECT DISTINCT database_id FROM superset_ext.cache_watch"
 _DROP = "DROP SCHEMA superset_ext CASCADE"
-REPLY_SECONDS = 2.0
+REPLY_SECONDS = 5.0
 # What Superset makes with its first database and dataset, which may have been the dashboards'.
 OF_DATABASES = {"catalog_access", "schema_access", "datasource_access"}
 
@@ -79,7 +79,7 @@ def _steps(package: Package) -> Iterator[str]:
         else:
             click.echo(f"What {name} holds is left, since its Redis does not answer.", err=True)
     if package.database is not None:
-        with package.database.transaction() as cursor:
+        with package.database.transaction(SCHEMA_SECONDS) as cursor:
             cursor.execute(_DROP)
         yield "the schema superset_ext"
 

@@ -26,6 +26,7 @@ from superset_ext.cache.quiet import warn
 from superset_ext.cache.shared import Found, Shared
 from superset_ext.cache.store import Reading, Store
 from superset_ext.cache.topology import connect
+from superset_ext.clock import skew
 from superset_ext.errors import CodecError, StoreUnavailable
 from superset_ext.settings import Region, Settings, current
 from superset_ext.signals import Miss, Outcome, Stored
@@ -186,13 +187,13 @@ class RegionCache(BaseCache):
             return None
 
     def server_skew(self) -> float | None:
-        """Seconds by which the server's clock is ahead of this machine's; `None` where it does not answer."""
+        """Seconds by which the server's clock is surely ahead of this machine's; `None` where it does not answer."""
         before = time.time()
         try:
             at = self._store.clock().time_us / 1e6
         except StoreUnavailable:
             return None
-        return at - (before + time.time()) / 2
+        return skew(at, before, time.time())
 
     @property
     def _store(self) -> Store:

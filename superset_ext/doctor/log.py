@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from superset_ext.clock import skew
 from superset_ext.doctor.finding import Finding
 from superset_ext.errors import SupersetExtError
 from superset_ext.install import Package
@@ -47,10 +48,10 @@ def check_clocks(app: Any, package: Package) -> Iterator[Finding]:
     if package.database is not None:
         before = time.time()
         (row,) = package.database.rows("SELECT extract(epoch FROM clock_timestamp()) AS now")
-        skews["the log database"] = float(row["now"]) - (before + time.time()) / 2
-    off = {name: skew for name, skew in skews.items() if skew is not None and abs(skew) > SKEW_SECONDS}
-    for name, skew in off.items():
-        said = f"the clock of {name} is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} this machine's"
+        skews["the log database"] = skew(float(row["now"]), before, time.time())
+    off = {name: seconds for name, seconds in skews.items() if seconds is not None and abs(seconds) > SKEW_SECONDS}
+    for name, seconds in off.items():
+        said = f"the clock of {name} is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} this machine's"
         yield Finding("clocks", "warning", said, "let both follow the same time server")
     if not off:
         yield Finding("clocks", "fine", f"agree within {SKEW_SECONDS:g} s")

@@ -132,7 +132,7 @@ class Postgres:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                self._connect("postgres").close()
+                self._connect("postgres", seconds=2).close()  # it is asked again
                 return
             except psycopg2.OperationalError as error:
                 ended = self._process is not None and self._process.poll() is not None
@@ -170,5 +170,5 @@ class Postgres:
                     cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url(name)
 
-    def _connect(self, dbname: str) -> psycopg2.extensions.connection:
-        return psycopg2.connect(self.url(dbname), connect_timeout=2)
+    def _connect(self, dbname: str, seconds: int = 60) -> psycopg2.extensions.connection:
+        return psycopg2.connect(self.url(dbname), connect_timeout=seconds)

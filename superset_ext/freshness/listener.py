@@ -276,14 +276,17 @@ def check_that_it_hears(connection: Any, other: Any) -> None:
     deadline = time.monotonic() + HEARD_SECONDS
     with selectors.DefaultSelector() as selector:
         selector.register(connection.fileno(), selectors.EVENT_READ)
-        while not any(token in each.payload for each in connection.notifies):
-            if time.monotonic() > deadline:
+        while True:
+            late = time.monotonic() > deadline  # before it is looked: what is there in time counts
+            connection.poll()
+            if any(token in each.payload for each in connection.notifies):
+                return
+            if late:
                 raise WatchError(
                     "LISTEN does not get through; if a pooler is in between that lends connections by transaction, "
                     "let Superset's database name the server itself, or a pool by session"
                 )
             selector.select(0.1)
-            connection.poll()
 
 
 class Session:

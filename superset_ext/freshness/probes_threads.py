@@ -33,6 +33,12 @@ class _Asked:
     def is_alive(self) -> bool:
         return self.thread is not None and self.thread.is_alive()
 
+    def interrupt(self) -> None:
+        """Have the source end the statement, where its driver can."""
+        if self.reply.interrupt is not None:
+            with contextlib.suppress(Exception):
+                self.reply.interrupt()
+
     def is_late(self) -> bool:
         return time.monotonic() - self.since > self.probe.timeout + GRACE_SECONDS
 
@@ -96,9 +102,7 @@ class Threads:
     def _give_up(self, asked: _Asked) -> tuple[Probe, Reply]:
         del self._under_way[asked.probe.key]
         _left[asked.probe.key] = asked
-        if asked.reply.interrupt is not None:
-            with contextlib.suppress(Exception):
-                asked.reply.interrupt()
+        asked.interrupt()
         error = f"it took longer than {asked.probe.timeout:g} s{'' if asked.reply.connected else ' to connect'}"
         return asked.probe, replace(asked.reply, answer=None, error=error)
 
@@ -107,6 +111,8 @@ def _hangs(probe: Probe) -> str | None:
     """Why there is no use in asking, where threads that were given up have not come back."""
     for key in [key for key, asked in _left.items() if not asked.is_alive()]:
         del _left[key]
+    for asked in _left.values():
+        asked.interrupt()  # again: the first time, its statement may not have begun
     if probe.key in _left:
         return f"it was asked before and has not come back, though it took longer than {probe.timeout:g} s"
     if any(asked.probe.database == probe.database and not asked.reply.connected for asked in _left.values()):

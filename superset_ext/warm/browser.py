@@ -10,7 +10,6 @@ import asyncio
 import os
 import re
 import shutil
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 VIEWPORT = {"width": 1400, "height": 2000}
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--disable-dev-shm-usage", "--disable-background-networking")
-QUIET = 0.5  # seconds without a chart request after which a page that is not loading has asked what it will
 _TICK = 0.05  # seconds between two looks at a page
+QUIET = 10  # looks without a chart request after which a page that is not loading has asked what it will
 _CLOSE = 10.0  # seconds that a browser may take to close before it is killed
 _INSTALL = "install one with `playwright install chromium`, or set SUPERSET_EXT_WARM_BROWSER to a chromium executable"
 _LOGIN = r"/login/?$"
@@ -238,19 +237,11 @@ class _Traffic:
         self.open: dict[Request, None] = {}
         self.failed: dict[Request, str] = {}
         self._status: dict[Request, int] = {}
-        self._changed = time.monotonic()
+        self.events = 0
         page.on("request", self._begin)
         page.on("response", self._answer)
         page.on("requestfinished", self._end)
         page.on("requestfailed", self._fail)
-
-    @property
-    def quiet(self) -> bool:
-        return not self.open and time.monotonic() - self._changed >= QUIET
-
-    def wake(self) -> None:
-        """Something was done that may make the page ask."""
-        self._changed = time.monotonic()
 
     def seen(self) -> tuple[Seen, ...]:
         return tuple(self._seen(request) for request in self.made)
@@ -264,7 +255,7 @@ class _Traffic:
         if _is_chart(request.method, request.url):
             self.made.append(request)
             self.open[request] = None
-            self.wake()
+            self.events += 1
 
     def _answer(self, response: Response) -> None:
         if response.request in self.open:
@@ -273,7 +264,7 @@ class _Traffic:
     def _end(self, request: Request) -> None:
         if request in self.open:
             del self.open[request]
-            self.wake()
+            self.events += 1
 
     def _fail(self, request: Request) -> None:
         if request in self.open:
@@ -356,13 +347,15 @@ class _Walk:
             await self._settle()
 
     async def _settle(self) -> None:
-        """Wait until nothing loads and no chart request was made for a while."""
+        """Wait until nothing loads and no chart request was made for a while, by looks that the page has answered and
+        not by the clock: a page that does not get to run asks for nothing, and is not at rest."""
         self._awaits = "a chart that shows that it loads"
-        self._traffic.wake()
-        while not self._traffic.quiet:
+        looks = 0
+        while looks < QUIET:
+            known = self._traffic.events
             await asyncio.sleep(_TICK)
-            if await self._page.evaluate(_SPINS):
-                self._traffic.wake()
+            spins = await self._page.evaluate(_SPINS)
+            looks = 0 if spins or self._traffic.open or self._traffic.events != known else looks + 1
 
 
 def _is_chart(method: str, url: str) -> bool:

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 QUEUE = "superset_ext_warm"
 TASK = "superset_ext.warm"
 SILENT_SECONDS = 12.0  # after which a run without a sign of life is looked into
+REPLY_SECONDS = (2.0, 8.0)  # with the silence and a tick under half a minute, after which a run nobody sees to failed
 LATE = timedelta(minutes=10)  # a schedule whose moment beat has missed by no more is run all the same
 _OPEN = """
 SELECT r.run_id, r.state, extract(epoch FROM now() - r.beat_at) AS silent,
@@ -250,9 +251,13 @@ def _touched(database: LogDatabase, run_id: str) -> bool:
 
 
 def is_consumed(celery: Celery) -> bool:
-    """Whether a worker says that it consumes warming's queue, within two seconds."""
+    """Whether a worker says that it consumes warming's queue; one that is slow to answer is asked again."""
+    return any(_says_so(celery, seconds) for seconds in REPLY_SECONDS)
+
+
+def _says_so(celery: Celery, seconds: float) -> bool:
     try:
-        said = celery.control.inspect(timeout=2.0).active_queues() or {}
+        said = celery.control.inspect(timeout=seconds).active_queues() or {}
     except Exception:  # noqa: BLE001  (kombu raises what its transport does)
         return False
     return any(each["name"] == QUEUE for queues in said.values() for each in queues)
