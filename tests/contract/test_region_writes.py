@@ -14,7 +14,7 @@ from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.settings import DAY, Region, load
 from superset_ext.signals import Stored
-from tests.regions import client_of, heard, make_region
+from tests.regions import PATIENT, client_of, heard, make_region
 
 
 def fate(cache: RegionCache, value: object, timeout: float | None = None) -> Stored:
@@ -115,7 +115,8 @@ def test_an_app_of_flask_makes_and_binds_it(valkey: Valkey, monkeypatch: pytest.
 
     from superset_ext import settings
 
-    monkeypatch.setenv("SUPERSET_EXT_REDIS_URL", valkey.url)
+    for setting, text in {"REDIS_URL": valkey.url, **PATIENT}.items():
+        monkeypatch.setenv(f"SUPERSET_EXT_{setting}", str(text))
     settings.current.cache_clear()
     results = RegionCache(Region.QUERY_RESULTS)
     app = Flask("t")

@@ -35,7 +35,7 @@ def opened(failures: int = 3, reset: float = 0.01) -> tuple[Circuit, Server]:
 
 
 def until(found: Circuit, state: State) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while found.state is not state:
         assert time.monotonic() < end
         time.sleep(0.002)
@@ -43,7 +43,7 @@ def until(found: Circuit, state: State) -> None:
 
 def test_it_opens_after_failures_in_a_row() -> None:
     """Intent: one success in between begins the count anew."""
-    found, server = Circuit("Redis at nowhere", 3, 60), Server()
+    found, server = Circuit("Redis at nowhere", 3, 3600), Server()
     for _ in range(2):
         found.failed(GONE, server.probe)
     found.succeeded()
@@ -56,20 +56,22 @@ def test_it_opens_after_failures_in_a_row() -> None:
     assert (found.opened, found.failed_calls, found.refused_calls) == (1, 5, 1)
 
 
-def test_an_open_one_costs_microseconds() -> None:
+def test_an_open_one_reaches_for_nothing() -> None:
     """Intent: a page with a hundred reads is not slowed by a server that is away."""
-    found, _ = opened(reset=60)
-    started = time.perf_counter()
+    found, server = opened(reset=3600)
+    before = set(threading.enumerate())
     for _ in range(1000):
         with pytest.raises(StoreUnavailable):
             found.check()
-    assert time.perf_counter() - started < 0.5
+    assert (found.failed_calls, found.refused_calls) == (3, 1000)
+    assert set(threading.enumerate()) <= before
+    assert not server.asked.is_set()
 
 
 def test_it_asks_by_itself_and_half_opens() -> None:
     """Intent: no call is needed to find out; a failure then opens it at once, a success closes it."""
     found, server = opened()
-    assert server.asked.wait(5)
+    assert server.asked.wait(60)
     assert found.state is State.OPEN
     server.up = True
     until(found, State.HALF_OPEN)
@@ -85,11 +87,11 @@ def test_it_asks_by_itself_and_half_opens() -> None:
 
 def test_late_failures_start_no_second_probe() -> None:
     """Intent: calls that were under way when it opened do not each start a thread."""
-    found, server = opened(reset=60)
-    before = threading.active_count()
+    found, server = opened(reset=3600)
+    before = set(threading.enumerate())
     for _ in range(10):
         found.failed(GONE, server.probe)
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     assert found.opened == 1
 
 
