@@ -93,17 +93,17 @@ class LogDatabase:
             ) from None
 
     @contextmanager
-    def transaction(self, seconds: float = STATEMENT_SECONDS) -> Iterator[Any]:
-        """A psycopg2 cursor in one transaction, whose statements and waits may each take `seconds`.
+    def transaction(self, seconds: float | None = None) -> Iterator[Any]:
+        """A psycopg2 cursor in one transaction, whose statements and waits may each take `seconds`, five by default.
 
         Raises:
             LogUnavailable: the database does not answer or refused a statement; everything is rolled
                 back, unless the connection was lost during the commit itself.
         """
-        engine = self.engine
+        engine, limit = self.engine, STATEMENT_SECONDS if seconds is None else seconds
         try:
             with engine.connect() as connection, connection.begin(), connection.connection.cursor() as cursor:
-                cursor.execute(_LIMITS.format(ms=int(seconds * 1000), schema=SCHEMA))
+                cursor.execute(_LIMITS.format(ms=int(limit * 1000), schema=SCHEMA))
                 yield cursor
         except (SQLAlchemyError, engine.dialect.dbapi.Error) as error:
             raise _unavailable(error) from None

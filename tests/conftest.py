@@ -10,9 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from superset_ext import db
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from tests.stack import READY, RunningStack, Up
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient() -> Iterator[None]:
+    """A machine that stalls is not a log database that is away."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(db, "STATEMENT_SECONDS", 60.0)
+        patch.setitem(db.CONNECT, "connect_timeout", 60)
+        patch.setitem(db.CONNECT, "tcp_user_timeout", 60_000)
+        yield
 
 
 @pytest.fixture(scope="session")

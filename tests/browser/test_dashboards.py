@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from tests.browser.conftest import Passes
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.thorough, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
 FLUSHED_WITHIN = 180.0
 

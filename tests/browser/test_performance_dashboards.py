@@ -157,6 +157,7 @@ def _said(page: Page, holder: dict[str, Any]) -> str:
     return chart.locator(".header-line").first.inner_text()
 
 
+@pytest.mark.thorough
 def test_the_numbers_are_the_logs(
     chromium: Browser, superset_stack: Any, ids: dict[str, int], log: LogDatabase
 ) -> None:

@@ -311,7 +311,10 @@ def FLASK_APP_MUTATOR(app):
 
 @pytest.mark.parametrize(
     ("more", "message"),
-    [("", "the log database"), (NONE, "set SUPERSET_EXT_LOG_DATABASE_URL")],
+    [
+        ("", "the log database"),
+        pytest.param(NONE, "set SUPERSET_EXT_LOG_DATABASE_URL", marks=pytest.mark.thorough),
+    ],
     ids=["away", "none"],
 )
 def test_without_a_log_database(superset_stack: Any, api: Api, tmp_path: Path, more: str, message: str) -> None:

@@ -27,7 +27,7 @@ from tests.charts import Chart, database_id
 from tests.serving import Client, worker
 from tests.warming import rows, until, warm
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 ITEMS = 12
 # It holds a lock of its number: a second one at the same time is an error, and so a failed item. From the third one on
 # it waits while the test holds another lock.
