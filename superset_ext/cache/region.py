@@ -17,6 +17,7 @@ from flask import current_app
 from flask_caching.backends.base import BaseCache
 
 from superset_ext.cache import scope
+from superset_ext.cache.clock import skew
 from superset_ext.cache.entries import Entries, Lifetime, TimedRead, is_old, reads_needed
 from superset_ext.cache.envelope import Envelope
 from superset_ext.cache.keyring import KeyRing
@@ -26,7 +27,6 @@ from superset_ext.cache.quiet import warn
 from superset_ext.cache.shared import Found, Shared
 from superset_ext.cache.store import Reading, Store
 from superset_ext.cache.topology import connect
-from superset_ext.clock import skew
 from superset_ext.errors import CodecError, StoreUnavailable
 from superset_ext.settings import Region, Settings, current
 from superset_ext.signals import Miss, Outcome, Stored

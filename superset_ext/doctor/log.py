@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from superset_ext.clock import skew
+from superset_ext.cache.clock import skew
 from superset_ext.doctor.finding import Finding
 from superset_ext.errors import SupersetExtError
 from superset_ext.install import Package

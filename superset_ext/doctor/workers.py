@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from superset_ext.cache.clock import skew
 from superset_ext.cache.region import RegionCache
-from superset_ext.clock import skew
 from superset_ext.doctor.finding import Finding
 from superset_ext.doctor.log import SKEW_SECONDS
 from superset_ext.doctor.worker import NAME, secret
