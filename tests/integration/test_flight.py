@@ -9,21 +9,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from superset_ext.cache import scope
+from superset_ext.cache import scope, shared
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.signals import Miss, Stale, stale
 from tests.regions import client_of, heard, make_region
+from tests.warming import until
 
 spawn = multiprocessing.get_context("spawn")
 PROCESSES, THREADS = 4, 64
 LEASE = 2
+LONG = 600  # longer than any machine is busy
+HANGS = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +45,13 @@ def url(server: Valkey) -> str:
 
 
 def region(url: str, **knobs: object) -> RegionCache:
-    limits = {"LEASE_SECONDS": LEASE, "CHART_DATA_POOL_SIZE": 100, "READ_TIMEOUT_MS": 5000, "TOTAL_TIMEOUT_MS": 20000}
+    limits = {"LEASE_SECONDS": LONG, "WAIT_SECONDS": LONG, "CHART_DATA_POOL_SIZE": 100}
     return make_region(url, **{**limits, **knobs})
+
+
+def waiters(cache: RegionCache) -> int:
+    """How many threads wait for what others have been asked for."""
+    return sum(map(len, list(cache._readers._flights._waiting.values())))
 
 
 def ask(cache: RegionCache, key: str, query: Callable[[], Any], forced: bool = False) -> Any:
@@ -55,15 +64,32 @@ def ask(cache: RegionCache, key: str, query: Callable[[], Any], forced: bool = F
         return found["value"]
 
 
-def crowd(url: str, key: str, forced: bool, seconds: float, began: Any, answers: Any) -> None:
-    """One process: all of its threads ask at once; a query counts itself in Redis."""
+def tell_waiting(cache: RegionCache, client: redis.Redis) -> None:
+    """Have each thread that begins to wait count itself in Redis."""
+    flights = cache._readers._flights
+    stock, told = flights.wait, set()
+
+    def wait(wake: Any, seconds: float) -> None:
+        if threading.get_ident() not in told:
+            told.add(threading.get_ident())
+            client.incr("waiting")
+        stock(wake, seconds)
+
+    flights.wait = wait  # type: ignore[method-assign]
+
+
+def crowd(url: str, key: str, forced: bool, began: Any, answers: Any) -> None:
+    """One process: all of its threads ask at once; a query counts itself in Redis, and takes until all others wait."""
+    shared.SAME_CLICK_US = LONG * 1_000_000
     cache, client = region(url), client_of(url)
     client.ping()
     cache.get("connect")
+    tell_waiting(cache, client)
 
     def query() -> int:
         number = int(client.incr("queries"))
-        time.sleep(seconds)
+        with suppress(AssertionError):  # what the others ask for instead is counted
+            until(lambda: client.get("waiting") == b"%d" % (PROCESSES * THREADS - 1))
         return number
 
     barrier = threading.Barrier(THREADS)
@@ -79,12 +105,12 @@ def crowd(url: str, key: str, forced: bool, seconds: float, began: Any, answers:
 
 def answers_of_a_crowd(url: str, forced: bool) -> list[int]:
     began, answers = spawn.Barrier(PROCESSES), spawn.Queue()
-    processes = [spawn.Process(target=crowd, args=(url, "k", forced, 1.0, began, answers)) for _ in range(PROCESSES)]
+    processes = [spawn.Process(target=crowd, args=(url, "k", forced, began, answers)) for _ in range(PROCESSES)]
     for process in processes:
         process.start()
-    found = [value for _ in processes for value in answers.get(timeout=120)]
+    found = [value for _ in processes for value in answers.get(timeout=240)]
     for process in processes:
-        process.join(30)
+        process.join(HANGS)
     return found
 
 
@@ -102,7 +128,7 @@ def die(url: str, began: Any) -> None:
         began.set()
         time.sleep(600)
 
-    ask(region(url), "k", query)
+    ask(region(url, LEASE_SECONDS=LEASE), "k", query)
 
 
 def test_an_owner_that_is_killed_is_replaced_within_its_lease(url: str) -> None:
@@ -110,38 +136,42 @@ def test_an_owner_that_is_killed_is_replaced_within_its_lease(url: str) -> None:
     began = spawn.Event()
     owner = spawn.Process(target=die, args=(url, began))
     owner.start()
-    assert began.wait(60)
-    cache, runs = region(url), []
+    assert began.wait(2 * HANGS)
+    cache, client, runs, lease = region(url), client_of(url), [], "chart_~l:chart_k"
+    theirs = client.get(lease)
 
     def query() -> int:
-        runs.append(time.monotonic())
+        runs.append(1)
         return 7
 
     with ThreadPoolExecutor(16) as threads:
         waiting = [threads.submit(ask, cache, "k", query) for _ in range(16)]
-        while not cache._readers._flights._waiting:
-            time.sleep(0.01)
+        until(lambda: waiters(cache))
         os.kill(owner.pid or 0, signal.SIGKILL)
-        killed = time.monotonic()
-        assert [each.result(60) for each in waiting] == [7] * 16
-    owner.join()
+        owner.join()
+        held, left = client.pipeline().get(lease).pttl(lease).execute()
+        assert held is None or held != theirs or 0 <= left <= LEASE * 1000
+        assert [each.result(HANGS) for each in waiting] == [7] * 16
     assert len(runs) == 1
-    assert runs[0] - killed < LEASE + 1
 
 
 def test_a_query_that_takes_longer_than_a_lease_is_still_the_only_one(url: str) -> None:
     """Intent: the owner lives, so its lease is renewed."""
-    assert_one = []
+    cache, client, runs = region(url, LEASE_SECONDS=LONG), client_of(url), []
+    lease, third = "chart_~l:chart_k", LONG // 3
 
     def query() -> int:
-        assert_one.append(1)
-        time.sleep(LEASE * 2.5)
+        runs.append(1)
+        until(lambda: waiters(cache) == 7)
+        for _ in range(5):  # as if a third of the lease's time were over
+            client.pexpire(lease, client.pttl(lease) - third * 1000)
+            cache._readers._flights._renewed -= third
+            until(lambda: client.pttl(lease) > 2 * third * 1000)
         return 1
 
-    cache = region(url)
     with ThreadPoolExecutor(8) as threads:
         assert [*threads.map(lambda _: ask(cache, "k", query), range(8))] == [1] * 8
-    assert assert_one == [1]
+    assert runs == [1]
 
 
 def test_a_failed_query_is_everybody_s_own(url: str) -> None:
@@ -150,8 +180,8 @@ def test_a_failed_query_is_everybody_s_own(url: str) -> None:
     barrier = threading.Event()
 
     def query() -> None:
-        runs.append(threading.get_ident())
-        barrier.wait(30)
+        runs.append(1)
+        barrier.wait(HANGS)
         raise ValueError("no such column")
 
     def one(_: int) -> str:
@@ -161,13 +191,10 @@ def test_a_failed_query_is_everybody_s_own(url: str) -> None:
 
     with ThreadPoolExecutor(6) as threads:
         waiting = [threads.submit(one, number) for number in range(6)]
-        while len(next(iter(cache._readers._flights._waiting.values()), ())) < 5:
-            time.sleep(0.01)
-        started = time.monotonic()
+        until(lambda: runs and waiters(cache) == 5)
         barrier.set()
-        assert [each.result(30) for each in waiting] == ["failed"] * 6
-    assert len(set(runs)) == 6
-    assert time.monotonic() - started < LEASE
+        assert [each.result(HANGS) for each in waiting] == ["failed"] * 6  # long before any lease ends by itself
+    assert len(runs) == 6
     assert not client_of(url).keys("chart_~l:*")
 
 
@@ -178,15 +205,15 @@ def test_patience_ends(url: str) -> None:
 
     def slow() -> int:
         held.set()
-        let.wait(30)
+        let.wait(HANGS)
         return 1
 
     with ThreadPoolExecutor(1) as threads:
         owner = threads.submit(ask, cache, "k", slow)
-        assert held.wait(10)
+        assert held.wait(HANGS)
         assert ask(cache, "k", lambda: 2) == 2
         let.set()
-        assert owner.result(10) == 1
+        assert owner.result(HANGS) == 1
 
 
 def test_a_late_owner_does_not_undo_a_newer_answer(url: str) -> None:
@@ -196,15 +223,15 @@ def test_a_late_owner_does_not_undo_a_newer_answer(url: str) -> None:
 
     def slow() -> str:
         held.set()
-        let.wait(30)
+        let.wait(HANGS)
         return "old"
 
     with ThreadPoolExecutor(1) as threads:
         owner = threads.submit(ask, cache, "k", slow)
-        assert held.wait(10)
+        assert held.wait(HANGS)
         assert ask(cache, "k", lambda: "new") == "new"
         let.set()
-        assert owner.result(10) == "old"
+        assert owner.result(HANGS) == "old"
     assert cache.get("k")["value"] == "new"
 
 
@@ -214,27 +241,32 @@ def test_a_forced_read_does_not_take_what_was_read_long_before(url: str) -> None
 
     def slow() -> str:
         held.set()
-        let.wait(30)
+        let.wait(HANGS)
         return "old"
 
     with ThreadPoolExecutor(1) as threads:
         owner = threads.submit(ask, cache, "k", slow)
-        assert held.wait(10)
+        assert held.wait(HANGS)
         time.sleep(2.1)  # longer than what counts as one click
         assert ask(cache, "k", lambda: "new", forced=True) == "new"
         let.set()
-        assert owner.result(10) == "old"
+        assert owner.result(HANGS) == "old"
     assert cache.get("k")["value"] == "new"
 
 
-def test_within_its_grace_nobody_waits_and_one_query_runs(url: str) -> None:
-    """Intent: the old answer is given at once to all, and one of them has it refreshed."""
-    cache = region(url, GRACE_SECONDS=300)
-    cache_timeout, taken = 1.0, []
-    with scope.framed(scope.Scope(dataset_id=1)):
+def set_long_ago(cache: RegionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Store an answer whose time is over, but whose grace lasts."""
+    now_us = cache._store.now_us
+    with scope.framed(scope.Scope(dataset_id=1)), monkeypatch.context() as clock:
         cache.get("k")
-        cache.set("k", {"query": "SELECT 1", "value": "old"}, timeout=cache_timeout)
-    time.sleep(cache_timeout + 0.05)  # nothing tells that an entry has aged
+        clock.setattr(cache._store, "now_us", lambda: now_us() - (LONG + 1) * 1_000_000)
+        cache.set("k", {"query": "SELECT 1", "value": "old"}, timeout=LONG)
+
+
+def test_within_its_grace_nobody_waits_and_one_query_runs(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: the old answer is given at once to all, and one of them has it refreshed."""
+    cache, taken = region(url, GRACE_SECONDS=LONG), []
+    set_long_ago(cache, monkeypatch)
 
     def take(_channel: str, event: Stale) -> bool:
         taken.append(event.lease)
@@ -250,13 +282,10 @@ def test_within_its_grace_nobody_waits_and_one_query_runs(url: str) -> None:
     assert ask(cache, "k", lambda: "newer") == "new"
 
 
-def test_without_somebody_who_refreshes_one_reader_does(url: str) -> None:
+def test_without_somebody_who_refreshes_one_reader_does(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: grace never means that nobody runs the query."""
-    cache = region(url, GRACE_SECONDS=300)
-    with scope.framed(scope.Scope()):
-        cache.get("k")
-        cache.set("k", {"query": "SELECT 1", "value": "old"}, timeout=0.05)
-    time.sleep(0.06)
+    cache = region(url, GRACE_SECONDS=LONG)
+    set_long_ago(cache, monkeypatch)
     with heard() as events:
         assert ask(cache, "k", lambda: "new") == "new"
     assert events[-1].result is Miss.EXPIRED
@@ -279,19 +308,18 @@ def test_a_server_that_goes_away_ends_the_wait(url: str, tmp_path: Path) -> None
 
     def slow() -> int:
         held.set()
-        let.wait(30)
+        let.wait(HANGS)
         return 1
 
-    with ThreadPoolExecutor(1) as threads:
+    with ThreadPoolExecutor(2) as threads:
         owner = threads.submit(ask, cache, "k", slow)
-        assert held.wait(10)
-        waiter = threading.Thread(target=own.kill)
-        waiter.start()
-        started = time.monotonic()
-        assert ask(cache, "k", lambda: 2) == 2
-        assert time.monotonic() - started < 10
+        assert held.wait(HANGS)
+        waiter = threads.submit(ask, cache, "k", lambda: 2)
+        until(lambda: waiters(cache))
+        own.kill()
+        assert waiter.result(HANGS) == 2
         let.set()
-        assert owner.result(30) == 1
+        assert owner.result(HANGS) == 1
 
 
 def test_nested_queries_neither_wait_for_themselves_nor_lose_their_tags(url: str) -> None:

@@ -20,10 +20,12 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from superset_ext.embedded.valkey import Valkey
 from tests.machine import READS, TABLES, Worker
 from tests.regions import client_of
+from tests.warming import until
 
 STEPS = int(os.environ.get("FRESHNESS_STEPS", "3000"))
 PER_EXAMPLE = 250
 WORKERS = 3
+BUSY = 12  # requests under way, at most
 PICK = st.integers(0, 1000)
 VERBS = [
     *["begin"] * 80, *["query"] * 40, *["fill"] * 40, *["write"] * 8, *["change"] * 8, *["end"] * 4, *["evict"] * 4,
@@ -68,7 +70,7 @@ class Machine(RuleBasedStateMachine):
         self.versions = dict.fromkeys(TABLES, 0)
         self.floors = dict.fromkeys(TABLES, 0)
         self.sessions: dict[int, Session] = {}
-        self.changing: dict[int, tuple[str, int]] = {}
+        self.changing: dict[int, tuple[int, str, int]] = {}
 
     _next = 0
 
@@ -83,7 +85,7 @@ class Machine(RuleBasedStateMachine):
 
     def heard(self, place: int, message: Any) -> None:
         if message.kind == "changed":
-            table, version = self.changing.pop(message.session, ("", 0))
+            _, table, version = self.changing.pop(message.session, (0, "", 0))
             if table and message.value:
                 self.floors[table] = max(self.floors[table], version)
                 self.counts.changes += 1
@@ -105,6 +107,11 @@ class Machine(RuleBasedStateMachine):
         else:
             self.sessions.pop(message.session, None)
 
+    def answered(self, unless: int = 0) -> bool:
+        """Whether all that was asked is answered, but for so much; a worker may be late, and is waited for."""
+        self.listen()
+        return sum(session.state == "asked" for session in self.sessions.values()) + len(self.changing) <= unless
+
     def some(self, pick: int, *states: str) -> tuple[int, Session] | None:
         self.listen()
         found = [(number, session) for number, session in self.sessions.items() if session.state in states]
@@ -113,7 +120,8 @@ class Machine(RuleBasedStateMachine):
     def begin(self, place: int, key: str, forced: bool) -> None:
         self.listen()
         place %= len(self.workers)
-        if len(self.sessions) > 12:
+        if len(self.sessions) > BUSY:
+            until(lambda: self.answered(BUSY // 2), 300)
             self.query(place)
             self.fill(place, "long")
             return
@@ -152,7 +160,7 @@ class Machine(RuleBasedStateMachine):
     def change(self, place: int, table: str) -> None:
         """Somebody says so."""
         number, place = self.number(), place % len(self.workers)
-        self.changing[number] = (table, self.versions[table])
+        self.changing[number] = (place, table, self.versions[table])
         self.workers[place].tell(number, "change", table)
         for message in self.workers[place].hear(0.05):
             self.heard(place, message)
@@ -170,6 +178,7 @@ class Machine(RuleBasedStateMachine):
         place %= len(self.workers)
         self.workers[place].kill()
         self.sessions = {n: session for n, session in self.sessions.items() if session.worker != place}
+        self.changing = {n: change for n, change in self.changing.items() if change[0] != place}
         self.workers[place] = Worker(self.url, self.broken)
 
     @rule(verb=st.sampled_from(VERBS), pick=PICK, what=st.integers(0, 59))
@@ -197,7 +206,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Let all that is under way end, and look at what it says."""
-        self.listen(0.01)
+        until(self.answered, 300)
         for number, session in list(self.sessions.items()):
             if session.state in ("missed", "read"):
                 self.workers[session.worker].tell(number, "fail")
