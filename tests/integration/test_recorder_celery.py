@@ -40,6 +40,10 @@ def count():
     outcome.send("chart_data", event=Outcome("chart_data", None, 1.0))
     return os.getpid()
 """
+WAITS = (
+    "SELECT 1 FROM pg_locks WHERE NOT granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 TOTALS = "SELECT SUM(cache_hits)::int AS hits, SUM(cache_misses)::int AS misses FROM cache_performance_log"
 
 
@@ -90,7 +94,7 @@ def test_counting_does_not_wait_for_a_flush(database: LogDatabase, database_url:
     outcome.send("chart_data", event=Outcome("chart_data", None, 1.0))
     flushing = threading.Thread(target=recorder.flush)
     flushing.start()
-    until(lambda: database.rows("SELECT 1 FROM pg_locks WHERE NOT granted"))
+    until(lambda: database.rows(WAITS))
     for _ in range(100):
         outcome.send("chart_data", event=Outcome("chart_data", Miss.COLD, 1.0))
     assert flushing.is_alive()
