@@ -78,6 +78,8 @@ def test_a_prefork_worker_writes_when_it_stops(
         client = Celery(broker=broker, backend=broker)
         asked = [client.send_task("count") for _ in range(10)]  # kept: one that is collected may lock up redis-py
         pids = {each.get(timeout=240) for each in asked}
+        for each in asked:
+            each.backend = None  # to which one that is collected would speak, for minutes if it is gone by then
     finally:
         worker.terminate()
         worker.wait(120)
