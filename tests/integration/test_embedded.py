@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg2
@@ -14,7 +17,7 @@ import requests
 
 from superset_ext.embedded.ports import LOOPBACK
 from superset_ext.settings import OWN_DASHBOARDS, OWN_DATABASE
-from tests.stack import END_SECONDS, READY, RunningStack, embedded, left
+from tests.stack import END_SECONDS, READY, RunningStack, Up, embedded, left
 
 # What stock's `superset load_examples` of 6.1.0 makes, counted once in a database of its own.
 STOCK = {"dashboards": 9, "slices": 103, "tables": 21, "table_columns": 709, "sql_metrics": 32, "dashboard_slices": 102}
@@ -53,6 +56,15 @@ def value(url: str, question: str) -> object:
 
 def healthy(url: str) -> bool:
     return requests.get(f"{url}/health", timeout=END_SECONDS).status_code == 200
+
+
+def of_each(up: Up, ask: Callable[[psutil.Process], list[Any]]) -> list[Any]:
+    """What the processes of a stack say, without those that have ended meanwhile."""
+    found = []
+    for process in up.tree():
+        with suppress(psutil.NoSuchProcess):
+            found += ask(process)
+    return found
 
 
 def test_the_ready_line_is_true(stack: RunningStack) -> None:
@@ -97,7 +109,7 @@ def test_superset_s_command_is_that_of_the_stack(superset_stack: RunningStack) -
 def test_everything_listens_on_loopback_alone(stack: RunningStack) -> None:
     """Nobody on the network reaches a development stack."""
     assert stack.up
-    sockets = [c for p in stack.up.tree() for c in p.net_connections() if c.status == psutil.CONN_LISTEN]
+    sockets = [c for c in of_each(stack.up, lambda p: p.net_connections()) if c.status == psutil.CONN_LISTEN]
     assert {c.laddr.ip for c in sockets} == {LOOPBACK}
     assert len({c.laddr.port for c in sockets}) == 3
 
@@ -105,7 +117,7 @@ def test_everything_listens_on_loopback_alone(stack: RunningStack) -> None:
 def test_no_list_of_processes_shows_a_secret(stack: RunningStack) -> None:
     """Every user of the machine can see command lines."""
     assert stack.up
-    shown = " ".join(part for process in stack.up.tree() for part in process.cmdline())
+    shown = " ".join(of_each(stack.up, lambda p: p.cmdline()))
     secrets = [p.read_text().strip() for p in stack.state_dir.iterdir() if p.suffix in (".password", ".key")]
     assert len(secrets) == 4
     assert not [secret for secret in secrets if secret in shown]
@@ -127,12 +139,12 @@ def test_a_killed_web_server_is_restarted(stack: RunningStack) -> None:
     """Said in one line; its workers do not live on with the port; charts are answered again."""
     assert stack.up
     before = len(stack.up.lines)
-    web = next(p for p in stack.up.tree() if "gunicorn" in " ".join(p.cmdline()))
+    web = of_each(stack.up, lambda p: [p] if "gunicorn" in " ".join(p.cmdline()) else [])[0]
     old = [web, *web.children(recursive=True)]
     web.kill()
-    stack.up.wait_for(r"\| web was killed by SIGKILL; starting it again$", END_SECONDS, after=before)
+    stack.up.wait_for(r"\| web was killed by SIGKILL; starting it again$", after=before)
     assert not left(old)
-    stack.up.wait_for(r"web .*Listening at", END_SECONDS, after=before)
+    stack.up.wait_for(r"web .*Listening at", after=before)
     assert healthy(stack.url)
     assert len([line for line in stack.up.lines[before:] if re.search(r"stack +\| web", line)]) == 1
 

@@ -20,7 +20,7 @@ from superset_ext.embedded.supervisor import Supervisor
 from superset_ext.errors import StackError
 from tests.stack import left, runs
 
-SECONDS = 20.0
+SECONDS = 60.0
 ENV = {"PATH": os.environ["PATH"]}
 
 
@@ -103,6 +103,7 @@ def test_stop_ends_a_part_that_does_not_listen(
     ready = tmp_path / "ready"
     part = watched.start(f"trap '' TERM; echo yes > {ready}; while :; do sleep 600; done")
     wait_for_file(ready)
+    assert wait_until(lambda: bool(part.children()), SECONDS)
     tree = [part, *part.children(recursive=True)]
     assert len(tree) == 2
     watched.supervisor.stop("part")

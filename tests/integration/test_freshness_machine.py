@@ -110,7 +110,10 @@ class Machine(RuleBasedStateMachine):
     def answered(self, unless: int = 0) -> bool:
         """Whether all that was asked is answered, but for so much; a worker may be late, and is waited for."""
         self.listen()
-        return sum(session.state == "asked" for session in self.sessions.values()) + len(self.changing) <= unless
+        return (
+            bool(self.counts.violations)
+            or sum(session.state == "asked" for session in self.sessions.values()) + len(self.changing) <= unless
+        )
 
     def some(self, pick: int, *states: str) -> tuple[int, Session] | None:
         self.listen()
@@ -253,11 +256,10 @@ def run(server: Valkey, steps: int, counts: Counts, broken: str | None = None) -
 def test_no_read_after_changed_gets_older_data(server: Valkey) -> None:
     """Intent: invariant 3, over processes that are killed, cut off and late."""
     counts = Counts()
-    run(server, STEPS, counts)
+    while not counts.kills or min(counts.steps, 12 * min(counts.hits, counts.misses, counts.changes)) < STEPS / 4:
+        assert counts.steps < 10 * STEPS, f"it does not do what it says: {counts}"
+        run(server, STEPS, counts)
     print(counts)
-    assert counts.steps > STEPS / 4
-    assert min(counts.hits, counts.misses, counts.changes) > counts.steps / 50
-    assert counts.kills
 
 
 @pytest.mark.parametrize("broken", ["as_of", "stamps", "fence"])

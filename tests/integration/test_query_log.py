@@ -24,6 +24,7 @@ from superset_ext.monitor import queries
 from superset_ext.monitor.queries import MAX_SQL, QUEUE, QUEUE_CHARACTERS, QueryLog
 from superset_ext.signals import Queried, queried
 from tests import superset_app
+from tests.log import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 SCOPE = Scope(channel="report", dataset_id=3, database_id=2, chart_id=4, dashboard_id=5, user_id=6)
@@ -32,7 +33,7 @@ COUNT = "SELECT count(*)::int AS n FROM query_performance_log"
 
 @pytest.fixture
 def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
+    made = patient(LogDatabase(database_url))
     made.apply_schema()
     return made
 
@@ -95,7 +96,7 @@ def test_the_time_is_the_end_by_the_databases_clock(log: QueryLog, database: Log
     [row] = database.rows(
         "SELECT now() - created_at AS age, tableoid::regclass::text AS day FROM query_performance_log"
     )
-    assert row["age"].total_seconds() == pytest.approx(3 * 86_400, abs=5)
+    assert row["age"].total_seconds() == pytest.approx(3 * 86_400, abs=600)
     assert re.search(r"query_performance_log_\d{8}$", row["day"])
 
 
@@ -191,7 +192,7 @@ def test_a_transaction_that_still_runs_is_waited_for(log: QueryLog, database: Lo
     tell()
     batch = log._taken()
     assert batch is not None
-    with LogDatabase(database._url).transaction() as cursor:
+    with patient(LogDatabase(database._url)).transaction() as cursor:
         cursor.execute("SELECT CAST(pg_current_xact_id() AS text)")
         (batch.xid,) = cursor.fetchone()
         with pytest.raises(LogUnavailable, match="not ended"):
@@ -261,7 +262,7 @@ def test_two_processes_with_the_same_statements_do_not_lock_each_other_out(datab
     together = threading.Barrier(2)
 
     def work(numbers: range) -> None:
-        log = QueryLog(LogDatabase(database._url), lambda: None)
+        log = QueryLog(patient(LogDatabase(database._url)), lambda: None)
         for turn in range(4):
             for number in numbers:
                 sql = f"SELECT a{turn}, c{number} FROM t"
@@ -286,6 +287,7 @@ import os, sys, time
 import superset.sql.parse  # which takes seconds, and which each of Superset's processes has done
 from superset_ext.cache.scope import Scope
 from superset_ext.db import LogDatabase
+from superset_ext.monitor import recorder
 from superset_ext.monitor.queries import install
 from superset_ext.monitor.recorder import Recorder
 from superset_ext.settings import load
@@ -296,6 +298,7 @@ def ask(times):
         event = Queried("chart", 1, "postgresql", "SELECT 1", 1.0, time.monotonic(), Scope())
         queried.send("chart", event=event)
 
+recorder.EXIT_SECONDS = recorder.FORK_SECONDS = 60.0
 database = LogDatabase(os.environ["LOG"])
 recorder = Recorder(database, load({"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"}))
 log = install(database, recorder)
@@ -316,7 +319,7 @@ def ends(script: str, url: str) -> str:
     """Run a script to its end; what it had to say on stderr."""
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env={**os.environ, "LOG": url}, capture_output=True, text=True,
-        timeout=60, check=False,
+        timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stderr
@@ -347,7 +350,7 @@ from superset_ext.settings import load
 
 assert seams.apply() == []
 database = LogDatabase(os.environ["LOG"])
-log = queries.install(database, Recorder(database, load({})))
+log = queries.install(database, Recorder(database, load({"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"})))
 
 with framed(Scope(channel="web", dataset_id=3, chart_id=4, dashboard_id=5, user_id=6)):
     source.get_df("SELECT generate_series(1, 7), pg_sleep(0.02), 'hush'")
@@ -416,7 +419,10 @@ def said(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_what_charts_ask_is_logged_with_who_asked(said: Any) -> None:
     """Intent: Superset's own `get_df` tells each query once: what it took, its rows, its error's class and its chart;
     a query that belongs to no chart too."""
-    slow, nested, failed, nobodys = (row for row in said["rows"] if row["source"] == "chart")
+    rows = {(row["chart_id"], row["error"]): row for row in said["rows"] if row["source"] == "chart"}
+    assert len(rows) == sum(row["source"] == "chart" for row in said["rows"])
+    slow, nested, failed, nobodys = (rows.pop(key) for key in ((4, None), (9, None), (4, said["raised"]), (None, None)))
+    assert not rows
     assert (slow["database_id"], slow["scope"]) == (said["source"], "web")
     assert [slow[name] for name in ("dataset_id", "chart_id", "dashboard_id", "user_id")] == [3, 4, 5, 6]
     assert (slow["rows"], slow["error"]) == (7, None)
@@ -432,10 +438,13 @@ def test_what_sql_lab_asks_is_logged_at_its_end(said: Any) -> None:
     """Intent: SQL Lab's queries are told once, when they end, in web and in Celery, by Superset's class of the error;
     what never was sent, or was rolled back, is not."""
     assert [status for status, _ in said["took"]] == ["success", "success", "failed", "failed"], said["took"]
-    script, worker, failed, stopped = (row for row in said["rows"] if row["source"] == "sqllab")
+    rows = {(row["error"], row["scope"]): row for row in said["rows"] if row["source"] == "sqllab"}
+    assert len(rows) == sum(row["source"] == "sqllab" for row in said["rows"]) == 4
+    script, worker = rows[None, "web"], rows[None, "celery"]
+    failed = rows["COLUMN_DOES_NOT_EXIST_ERROR", "web"]
+    assert ("STOPPED", "web") in rows
     assert script["sql"] == "CREATE TABLE orders AS SELECT ? AS a; SELECT count(*) FROM generate_series(?), orders"
     assert (script["rows"], script["error"], script["scope"]) == (1, None, "web")
     assert 20 <= script["duration_ms"] < 60_000
     assert (worker["sql"], worker["scope"]) == ("SELECT a FROM orders", "celery")
-    assert (failed["error"], failed["rows"]) == ("COLUMN_DOES_NOT_EXIST_ERROR", None)
-    assert stopped["error"] == "STOPPED"
+    assert failed["rows"] is None

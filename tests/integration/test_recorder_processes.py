@@ -13,17 +13,23 @@ import pytest
 
 from superset_ext.cache.scope import Scope
 from superset_ext.db import LogDatabase
+from superset_ext.monitor import recorder as recorder_module
 from superset_ext.monitor.recorder import Recorder
 from superset_ext.settings import load
 from superset_ext.signals import Miss, Outcome, outcome
+from tests.log import PATIENCE, patient
+from tests.warming import until
 
 ROOT = Path(__file__).resolve().parents[2]
 START = """
 import os, sys, threading
 from superset_ext.db import LogDatabase
+from superset_ext.monitor import recorder
 from superset_ext.monitor.recorder import Recorder
 from superset_ext.settings import load
 from superset_ext.signals import Outcome, outcome
+
+recorder.EXIT_SECONDS = recorder.FORK_SECONDS = 60.0
 
 def hit(times):
     for _ in range(times):
@@ -34,9 +40,15 @@ recorder.start()
 """
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take longer to write what is left at the end than a process that ends has time for."""
+    monkeypatch.setattr(recorder_module, "EXIT_SECONDS", PATIENCE)
+
+
 @pytest.fixture
 def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
+    made = patient(LogDatabase(database_url))
     made.apply_schema()
     return made
 
@@ -45,7 +57,7 @@ def ends(script: str, url: str, flush_seconds: float = 3600) -> str:
     """Run a script that begins with a started recorder to its end; what it had to say on stderr."""
     done = subprocess.run(
         [sys.executable, "-c", START + script, str(flush_seconds)],
-        cwd=ROOT, env={**os.environ, "LOG": url}, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, env={**os.environ, "LOG": url}, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stderr
@@ -73,6 +85,8 @@ def test_eight_threads_lose_nothing_while_it_flushes(database: LogDatabase, hast
 
     def work(chart: int) -> None:
         for n in range(3_000):
+            if n == 1_500:
+                until(lambda: recorder.status().last_flush)  # so that there are two at least
             result = None if n % 3 else Miss.COLD
             event = Outcome("chart_data", result, 1.0, size=10, saved_ms=2.0, scope=Scope(chart_id=chart % 3 + 1))
             outcome.send("chart_data", event=event)

@@ -11,9 +11,11 @@ import pytest
 
 from superset_ext.cache.scope import Scope
 from superset_ext.db import LogDatabase
+from superset_ext.monitor import recorder as recorder_module
 from superset_ext.monitor.recorder import Recorder
 from superset_ext.settings import load
 from superset_ext.signals import Miss, Outcome, Stored, outcome
+from tests.log import PATIENCE, patient
 
 TOTALS = (
     "SELECT SUM(cache_hits)::int AS hits, SUM(cache_misses)::int AS misses, COUNT(*)::int AS rows"
@@ -22,9 +24,15 @@ TOTALS = (
 Maker = Callable[..., Recorder]
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take longer to write what is left at the end than a process that ends has time for."""
+    monkeypatch.setattr(recorder_module, "EXIT_SECONDS", PATIENCE)
+
+
 @pytest.fixture
 def database(database_url: str) -> LogDatabase:
-    return LogDatabase(database_url)
+    return patient(LogDatabase(database_url))
 
 
 @pytest.fixture
@@ -138,7 +146,7 @@ def test_the_thread_flushes_by_itself(recorder: Maker, database: LogDatabase) ->
     tell(None)
     thread = each._thread
     assert thread is not None and thread.daemon
-    assert flushing.wait(10)
+    assert flushing.wait(PATIENCE)
     each.stop()
     assert not thread.is_alive()
     assert database.rows(TOTALS)[0]["hits"] == 1
@@ -203,7 +211,8 @@ def test_a_log_that_may_not_be_made_warns_once_with_the_fix(
         role = f"reader_{name}"
         cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
     url = database.engine.url.set(username=role, password="x")
-    each = Recorder(LogDatabase(url.render_as_string(hide_password=False)), load({}))
+    own = patient(LogDatabase(url.render_as_string(hide_password=False)))
+    each = Recorder(own, load({"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"}))
     with caplog.at_level(logging.WARNING):
         each._record("chart_data", Outcome("chart_data", None, 1.0))
         assert not each.flush()

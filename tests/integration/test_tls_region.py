@@ -96,9 +96,7 @@ def proxy(fresh_valkey: Callable[..., Valkey], tmp_path: Path) -> Iterator[Proxy
 def test_a_region_over_tls(proxy: Proxy) -> None:
     """Intent: with the authority named in the URL and the host name checked, all works, large values too."""
     query = f"ssl_ca_certs={proxy.authority}&ssl_check_hostname=true"
-    # Python passes the bytes on, one thread after the other, beside whatever else the machine does.
-    patient = dict.fromkeys(("read_timeout_ms", "connect_timeout_ms", "total_timeout_ms"), 5000)
-    cache = make_region(f"rediss://127.0.0.1:{proxy.port}/8?{query}", **patient)
+    cache = make_region(f"rediss://127.0.0.1:{proxy.port}/8?{query}")
     value = {"bytes": bytes(300_000)}
     assert cache.set("k", value)
     assert [cache.get("k") for _ in range(3)] == [value] * 3

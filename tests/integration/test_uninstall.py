@@ -16,10 +16,11 @@ import redis
 
 from superset_ext.embedded.postgres import Postgres, binary
 from superset_ext.embedded.valkey import Valkey
+from tests.regions import PATIENT
 from tests.serving import ROOT, Client, web
 from tests.warming import SUPERSET
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.thorough]
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.thorough]
 STOCK = """
 import os
 SECRET_KEY = "the secret of the tests, long enough for a key"
@@ -43,7 +44,7 @@ def run(command: list[str], env: Mapping[str, str]) -> str:
     """What a command says; it has to succeed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SUPERSET", "FLASK"))}
     done = subprocess.run(
-        command, cwd=ROOT, env={**kept, **env}, capture_output=True, text=True, timeout=240, check=False
+        command, cwd=ROOT, env={**kept, **env}, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
     return done.stdout
@@ -92,6 +93,7 @@ def test_what_is_left_is_what_was_there(postgres: Postgres, fresh_valkey: object
     base = {"METADATA": metadata, "PYTHONPATH": str(ROOT), "SUPERSET_HOME": str(tmp_path)}
     without = base | {"SUPERSET_CONFIG_PATH": str(stock)}
     with_it = base | {"SUPERSET_CONFIG_PATH": str(ours), "SUPERSET_EXT_REDIS_URL": server.url}
+    with_it |= {f"SUPERSET_EXT_{name}": str(value) for name, value in PATIENT.items()}
     account = shlex.split("--username admin --password pw --firstname A --lastname A --email a@b.example")
     for words in (["db", "upgrade"], ["init"], ["fab", "create-admin", *account],
                   ["set-database-uri", "-d", "source", "-u", source]):  # fmt: skip

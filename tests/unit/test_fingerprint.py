@@ -103,7 +103,7 @@ def test_no_text_takes_long(piece: str) -> None:
     sql = piece * (MAX_SQL // len(piece))
     started = time.process_time()
     normalised(sql, "postgresql")
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 60  # of the square it would take hours
 
 
 def test_a_statement_is_of_its_database_and_is_cut_at_a_length() -> None:
