@@ -6,9 +6,11 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import redis
 
 from superset_ext import db
 from superset_ext.embedded.postgres import Postgres
@@ -17,7 +19,7 @@ from tests.stack import READY, RunningStack, Up
 
 
 @pytest.fixture(scope="session", autouse=True)
-def patient() -> Iterator[None]:
+def time_for_the_log() -> Iterator[None]:
     """A machine that stalls is not a log database that is away."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(db, "STATEMENT_SECONDS", 60.0)
@@ -41,11 +43,19 @@ def database_url(postgres: Postgres) -> str:
 
 
 @pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """A Valkey server that the session shares."""
     server = Valkey(tmp_path_factory.mktemp("valkey")).start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def valkey(shared_valkey: Valkey) -> Valkey:
+    """The session's Valkey server, empty: a stamp that another test left would make stale what is stored unread."""
+    with closing(redis.Redis.from_url(shared_valkey.url)) as client:
+        client.flushall()
+    return shared_valkey
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from redis.exceptions import ReadOnlyError, RedisError
 from superset_ext.cache.forks import forgets
 
 NEVER = float("inf")
+_COPIED = 4096  # bytes up to which a word is copied rather than sent by itself
 
 
 class PoolExhausted(RedisError):
@@ -104,7 +105,7 @@ class _Timed:
 
     def ask(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """Send all commands at once and read all answers; a refused command's answer is its error."""
-        self.send_packed_command(self.pack_commands(commands), check_health=False)  # type: ignore[attr-defined]
+        self.send_packed_command(packed(commands), check_health=False)  # type: ignore[attr-defined]
         return [self._answer() for _ in commands]
 
     def _answer(self) -> Any:
@@ -181,6 +182,26 @@ def parse_info(text: Any) -> dict[str, str]:
         raise text
     lines = bytes(text).decode("utf-8", "replace").splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def packed(commands: Iterable[tuple[Any, ...]]) -> list[bytes]:
+    """Commands as RESP, in pieces to be sent one after the other. redis-py's own packing takes twice as long, in the
+    way of every hit.
+
+    Args:
+        commands: words as `bytes`, `str`, `int` or `float`.
+    """
+    pieces, small = [], []
+    for command in commands:
+        small.append(b"*%d\r\n" % len(command))
+        for word in command:
+            data = str(word).encode() if isinstance(word, str | int | float) else word
+            if len(data) <= _COPIED:
+                small.append(b"$%d\r\n%b\r\n" % (len(data), data))
+            else:
+                pieces += [b"".join((*small, b"$%d\r\n" % len(data))), data]
+                small = [b"\r\n"]
+    return [*pieces, b"".join(small)]
 
 
 class Pool:

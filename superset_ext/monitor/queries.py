@@ -218,19 +218,16 @@ def _is_written(cursor: Any, xid: str) -> bool:
 
 
 def _insert(cursor: Any, queries: Sequence[Queried], statements: Sequence[Statement | None], now: datetime) -> None:
+    """Write queries, each when it ended by the database's clock, which says `now`, whatever this machine's says."""
     from psycopg2.extras import execute_values  # absent where Superset runs on another database
 
-    moments = [_moment(now, each) for each in queries]
+    here = time.monotonic()
+    moments = [now - timedelta(seconds=max(0.0, here - each.ended)) for each in queries]
     for day in sorted({moment.astimezone(UTC).date() for moment in moments}):
         cursor.execute(_DAY, (TABLE, day))
     known = _known(queries, statements, moments)
     execute_values(cursor, _STATEMENTS, known, page_size=_PAGE)
     execute_values(cursor, _ROWS, _values(queries, statements, moments), page_size=_PAGE)
-
-
-def _moment(now: datetime, query: Queried) -> datetime:
-    """When it ended by the database's clock, whatever the clock of this machine says."""
-    return now - timedelta(seconds=max(0.0, time.monotonic() - query.ended))
 
 
 def _known(

@@ -231,13 +231,13 @@ print("SAID " + json.dumps(said, default=str))
 
 
 @pytest.fixture(scope="module")
-def story(postgres: Postgres, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def story(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What each step of the story came to."""
     url = postgres.create_database(f"t_{uuid.uuid4().hex[:12]}")
     own = {
         "PYTHONPATH": str(ROOT), "SUPERSET_CONFIG_PATH": str(ROOT / "superset_config.py"),
         "SUPERSET_HOME": str(tmp_path_factory.mktemp("home")), "SUPERSET_SECRET_KEY": "k" * 42,
-        "SUPERSET_EXT_REDIS_URL": valkey.url, "SUPERSET_EXT_DATABASE_URL": url, "SUPERSET_EXT_RECORDER": "false",
+        "SUPERSET_EXT_REDIS_URL": shared_valkey.url, "SUPERSET_EXT_DATABASE_URL": url, "SUPERSET_EXT_RECORDER": "false",
     }  # fmt: skip
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("SUPERSET", "FLASK"))}
     done = subprocess.run(
