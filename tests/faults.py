@@ -23,7 +23,7 @@ from tests.serving import Client
 
 CLIENTS = 8
 CONFIG = "from superset_ext.config import *\n"
-RECOVERED_WITHIN = 30.0
+RECOVERED_WITHIN = 120.0
 NEW = count(1000)  # row limits that make charts nobody has asked for yet
 
 
@@ -96,21 +96,25 @@ class Load:
 
 
 def _admin(valkey: Valkey, password: str | None = None) -> redis.Redis:
-    return redis.Redis(host="127.0.0.1", port=valkey.port, password=password, socket_timeout=5)
+    return redis.Redis(host="127.0.0.1", port=valkey.port, password=password, socket_timeout=60)
 
 
 @contextmanager
 def killed(valkey: Valkey, log: Postgres) -> Iterator[None]:
     valkey.kill()
-    yield
-    valkey.start()
+    try:
+        yield
+    finally:
+        valkey.start()
 
 
 @contextmanager
 def frozen(valkey: Valkey, log: Postgres) -> Iterator[None]:
     os.kill(valkey.pid, signal.SIGSTOP)
-    yield
-    os.kill(valkey.pid, signal.SIGCONT)
+    try:
+        yield
+    finally:
+        os.kill(valkey.pid, signal.SIGCONT)
 
 
 @contextmanager
@@ -118,16 +122,20 @@ def full(valkey: Valkey, log: Postgres) -> Iterator[None]:
     admin = _admin(valkey)
     admin.config_set("maxmemory-policy", "noeviction")
     admin.config_set("maxmemory", "1mb")
-    yield
-    admin.config_set("maxmemory", "0")
+    try:
+        yield
+    finally:
+        admin.config_set("maxmemory", "0")
 
 
 @contextmanager
 def wrong_password(valkey: Valkey, log: Postgres) -> Iterator[None]:
     _admin(valkey).config_set("requirepass", "another")
     _admin(valkey, "another").client_kill_filter(_type="normal", skipme=True)
-    yield
-    _admin(valkey, "another").config_set("requirepass", "")
+    try:
+        yield
+    finally:
+        _admin(valkey, "another").config_set("requirepass", "")
 
 
 @contextmanager
@@ -140,8 +148,10 @@ def restarted_empty(valkey: Valkey, log: Postgres) -> Iterator[None]:
 @contextmanager
 def log_stopped(valkey: Valkey, log: Postgres) -> Iterator[None]:
     log.stop()
-    yield
-    log.start()
+    try:
+        yield
+    finally:
+        log.start()
 
 
 FAULTS = {f.__name__: f for f in (killed, frozen, full, wrong_password, restarted_empty, log_stopped)}
