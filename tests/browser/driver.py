@@ -82,6 +82,7 @@ class Visit:
     def open(self, dashboard_id: int, query: str = "") -> list[Answer]:
         """Open a dashboard, go through all its tabs, and return the answers to its charts."""
         self.answers.clear()
+        self.pending.clear()  # what the last page still waited for, nobody may tell of
         self.page.goto(f"{self.base}/superset/dashboard/{dashboard_id}/{query}")
         self.page.wait_for_selector("[data-test='dashboard-content'], .dashboard-content, .grid-container")
         self.settle()
