@@ -81,8 +81,9 @@ class Visit:
 
     def open(self, dashboard_id: int, query: str = "") -> list[Answer]:
         """Open a dashboard, go through all its tabs, and return the answers to its charts."""
+        self.page.goto("about:blank")
         self.answers.clear()
-        self.pending.clear()  # what the last page still waited for, nobody may tell of
+        self.pending.clear()  # how the requests of a page end that was left may never be told
         self.page.goto(f"{self.base}/superset/dashboard/{dashboard_id}/{query}")
         self.page.wait_for_selector("[data-test='dashboard-content'], .dashboard-content, .grid-container")
         self.settle()
@@ -116,7 +117,8 @@ class Visit:
         deadline, quiet = time.monotonic() + PATIENCE, 0
         while quiet < 3:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.page.url} is still loading after {PATIENCE:.0f} s")
+                waits = sorted(request.url for request in self.pending)
+                raise TimeoutError(f"{self.page.url} is still loading after {PATIENCE:.0f} s: {waits}")
             self.page.evaluate(MOMENT)
             busy = bool(self.pending) or self.page.locator(BUSY).count() > 0
             quiet = 0 if busy else quiet + 1
