@@ -15,6 +15,7 @@ import redis
 from superset_ext import db
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
+from tests.log import PATIENCE
 from tests.stack import READY, RunningStack, Up
 
 
@@ -22,9 +23,9 @@ from tests.stack import READY, RunningStack, Up
 def time_for_the_log() -> Iterator[None]:
     """A machine that stalls is not a log database that is away."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(db, "STATEMENT_SECONDS", 60.0)
+        patch.setattr(db, "STATEMENT_SECONDS", PATIENCE)
         patch.setitem(db.CONNECT, "connect_timeout", 60)
-        patch.setitem(db.CONNECT, "tcp_user_timeout", 60_000)
+        patch.setitem(db.CONNECT, "tcp_user_timeout", int(PATIENCE * 1000))
         yield
 
 

@@ -9,25 +9,12 @@ from typing import Any
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from superset_ext.db import CONNECT, LogDatabase
-
 PATIENCE = 120.0
 UNDEFINED_TABLE = ("42P01", "3F000")
 COLUMNS = (
     "cache_hits", "cache_misses", "miss_cold", "miss_forced", "miss_disabled", "miss_error", "miss_rejected",
     "miss_evicted", "miss_expired", "sets", "sets_too_large", "sets_refused", "sets_memory", "errors",
 )  # fmt: skip
-
-
-def patient(database: LogDatabase) -> LogDatabase:
-    """The same, but that its server may be as late as on a busy machine."""
-    stock = database.transaction
-    limits = CONNECT | {"connect_timeout": 60, "tcp_user_timeout": 120_000}
-    database._engine = create_engine(
-        database._url, connect_args=limits, pool_size=1, max_overflow=2, pool_pre_ping=True
-    )
-    database.transaction = lambda seconds=0.0: stock(max(seconds, PATIENCE))  # type: ignore[method-assign]
-    return database
 
 
 def totals(url: str, **where: Any) -> Mapping[str, int]:

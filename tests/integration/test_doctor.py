@@ -117,7 +117,7 @@ def test_a_clock_that_is_fast(superset_stack: RunningStack, tmp_path: Path) -> N
     """Intent: it is named who does not agree. Nobody may set this machine's clock, so the doctor's own is."""
     with configured(tmp_path, "import time; TRUE = time.time; time.time = lambda: TRUE() + 30") as env:
         found = doctor(superset_stack, **env)
-    behind = r"is (2[5-9]|3[0-5]) s behind this machine's"  # by half of the time that asking takes, nobody can know
+    behind = r"is (2[5-9]|30) s behind this machine's"  # what the asking took is nobody's fault
     assert_only(found, "warning", "clocks", f"the clock of the server of chart_data {behind}")
     said = " ".join(each[2] for each in wrong(found[1]))
     assert "the clock of the log database is" in said and "the clock of celery@" in said

@@ -23,10 +23,8 @@ from superset_ext.signals import Miss, Stored
 from tests.regions import client_of, heard, make_region
 
 HANGS_SECONDS = 60.0
+OPERATIONS = 13  # of `use`
 Maker = Callable[..., Valkey]
-
-
-OPERATIONS = 13
 
 
 def use(cache: RegionCache) -> None:

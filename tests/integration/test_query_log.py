@@ -24,7 +24,6 @@ from superset_ext.monitor import queries
 from superset_ext.monitor.queries import MAX_SQL, QUEUE, QUEUE_CHARACTERS, QueryLog
 from superset_ext.signals import Queried, queried
 from tests import superset_app
-from tests.log import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 SCOPE = Scope(channel="report", dataset_id=3, database_id=2, chart_id=4, dashboard_id=5, user_id=6)
@@ -33,7 +32,7 @@ COUNT = "SELECT count(*)::int AS n FROM query_performance_log"
 
 @pytest.fixture
 def database(database_url: str) -> LogDatabase:
-    made = patient(LogDatabase(database_url))
+    made = LogDatabase(database_url)
     made.apply_schema()
     return made
 
@@ -192,7 +191,7 @@ def test_a_transaction_that_still_runs_is_waited_for(log: QueryLog, database: Lo
     tell()
     batch = log._taken()
     assert batch is not None
-    with patient(LogDatabase(database._url)).transaction() as cursor:
+    with LogDatabase(database._url).transaction() as cursor:
         cursor.execute("SELECT CAST(pg_current_xact_id() AS text)")
         (batch.xid,) = cursor.fetchone()
         with pytest.raises(LogUnavailable, match="not ended"):
@@ -262,7 +261,7 @@ def test_two_processes_with_the_same_statements_do_not_lock_each_other_out(datab
     together = threading.Barrier(2)
 
     def work(numbers: range) -> None:
-        log = QueryLog(patient(LogDatabase(database._url)), lambda: None)
+        log = QueryLog(LogDatabase(database._url), lambda: None)
         for turn in range(4):
             for number in numbers:
                 sql = f"SELECT a{turn}, c{number} FROM t"

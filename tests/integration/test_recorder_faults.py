@@ -22,7 +22,7 @@ from superset_ext.monitor import recorder as recorder_module
 from superset_ext.monitor.recorder import EXIT_SECONDS, LAST_RETRY_SECONDS, Recorder
 from superset_ext.settings import Settings, load
 from superset_ext.signals import Outcome, outcome
-from tests.log import PATIENCE, patient
+from tests.log import PATIENCE
 from tests.warming import until
 
 OWN = dict(CONNECT)  # as it is where no test is patient
@@ -80,7 +80,7 @@ def test_a_database_that_is_away_from_the_start_is_no_trouble(server: Postgres) 
     """Intent: Superset may start first, on a database that has no tables yet; what was counted by then is written."""
     url = server.create_database("log")
     server.stop()
-    database = patient(LogDatabase(url))
+    database = LogDatabase(url)
     recorder = Recorder(database, load(QUIET))
     recorder.start()
     try:
@@ -173,12 +173,12 @@ class LosesCommit:
 @pytest.mark.parametrize("heard", [True, False])
 def test_a_connection_lost_at_commit_is_not_counted_twice(postgres: Postgres, database_url: str, heard: bool) -> None:
     """Intent: nobody can say whether that commit happened; the next flush looks, and the total is exact both ways."""
-    direct = patient(LogDatabase(database_url))
+    direct = LogDatabase(database_url)
     direct.apply_schema()
     with closing(LosesCommit(postgres.port, heard)) as proxy:
         parts = urlsplit(database_url)
         login = parts.netloc.rpartition("@")[0]
-        through = patient(LogDatabase(urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{proxy.port}"))))
+        through = LogDatabase(urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{proxy.port}")))
         recorder = Recorder(through, load({**QUIET}))
         recorder.start()
         for _ in range(3):
@@ -198,7 +198,7 @@ def test_a_connection_lost_at_commit_is_not_counted_twice(postgres: Postgres, da
 def test_an_outage_longer_than_memory_folds_and_keeps_totals(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: bounded while the database is away, however many charts are asked for; totals exact after."""
     monkeypatch.setattr(recorder_module, "EXIT_SECONDS", PATIENCE)
-    database = patient(LogDatabase(server.create_database("log")))
+    database = LogDatabase(server.create_database("log"))
     database.apply_schema()
     server.stop()
     limited: Settings = load({**QUIET, "SUPERSET_EXT_RECORDER_MAX_ROWS": "100"})

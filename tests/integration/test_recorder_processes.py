@@ -17,7 +17,7 @@ from superset_ext.monitor import recorder as recorder_module
 from superset_ext.monitor.recorder import Recorder
 from superset_ext.settings import load
 from superset_ext.signals import Miss, Outcome, outcome
-from tests.log import PATIENCE, patient
+from tests.log import PATIENCE
 from tests.warming import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def database(database_url: str) -> LogDatabase:
-    made = patient(LogDatabase(database_url))
+    made = LogDatabase(database_url)
     made.apply_schema()
     return made
 

@@ -15,7 +15,7 @@ from superset_ext.monitor import recorder as recorder_module
 from superset_ext.monitor.recorder import Recorder
 from superset_ext.settings import load
 from superset_ext.signals import Miss, Outcome, Stored, outcome
-from tests.log import PATIENCE, patient
+from tests.log import PATIENCE
 
 TOTALS = (
     "SELECT SUM(cache_hits)::int AS hits, SUM(cache_misses)::int AS misses, COUNT(*)::int AS rows"
@@ -32,7 +32,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def database(database_url: str) -> LogDatabase:
-    return patient(LogDatabase(database_url))
+    return LogDatabase(database_url)
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_a_log_that_may_not_be_made_warns_once_with_the_fix(
         role = f"reader_{name}"
         cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
     url = database.engine.url.set(username=role, password="x")
-    own = patient(LogDatabase(url.render_as_string(hide_password=False)))
+    own = LogDatabase(url.render_as_string(hide_password=False))
     each = Recorder(own, load({"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"}))
     with caplog.at_level(logging.WARNING):
         each._record("chart_data", Outcome("chart_data", None, 1.0))

@@ -18,7 +18,7 @@ from superset_ext.monitor.retention import Kept, maintain
 from superset_ext.monitor.tasks import MAINTAIN, beat_schedule
 from superset_ext.settings import load
 from superset_ext.signals import Outcome, outcome
-from tests.log import PATIENCE, patient
+from tests.log import PATIENCE
 
 SETTINGS = load(
     {
@@ -47,7 +47,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def database(database_url: str) -> LogDatabase:
     """A log on which it stays the day that it was made on."""
-    made = patient(LogDatabase(database_url))
+    made = LogDatabase(database_url)
     made.apply_schema()
     day = min(partitions(made))[-8:]
     with made.transaction() as cursor:
@@ -96,7 +96,7 @@ def test_many_may_keep_the_log_at_once(database_url: str, database: LogDatabase,
     gate = threading.Barrier(6)
 
     def run() -> None:
-        own = patient(LogDatabase(database_url))
+        own = LogDatabase(database_url)
         gate.wait()
         results.append(maintain(own, SETTINGS))
 
@@ -168,7 +168,7 @@ def test_the_servers_time_zone_changes_nothing(database_url: str, zone: str) -> 
     what is counted now lands in the published queries' today."""
     with psycopg2.connect(database_url) as connection:
         connection.cursor().execute(f"ALTER DATABASE {database_url.rpartition('/')[2]} SET timezone = '{zone}'")
-    database = patient(LogDatabase(database_url))
+    database = LogDatabase(database_url)
     database.apply_schema()
     changes = [
         date(2026, 3, 7),

@@ -20,7 +20,6 @@ from superset_ext.monitor.sampling import sample_regions
 from superset_ext.settings import Region, Settings, load
 from superset_ext.signals import Outcome
 from tests import superset_app
-from tests.log import patient
 from tests.regions import make_region
 
 ROWS = "SELECT * FROM cache_sample WHERE at = (SELECT max(at) FROM cache_sample)"
@@ -29,7 +28,7 @@ Sample = Callable[..., dict[str, dict[str, Any]]]
 
 @pytest.fixture
 def database(database_url: str) -> LogDatabase:
-    made = patient(LogDatabase(database_url))
+    made = LogDatabase(database_url)
     made.apply_schema()
     return made
 
