@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from superset_ext.monitor.alert_rules import AlertRule
-from superset_ext.monitor.alert_state import Reading, begins, lasts
-from superset_ext.monitor.anomaly import BIN_SECONDS, DAY, Detector, Kind, Verdict
+from superset_ext.monitor.alerts.anomaly import BIN_SECONDS, DAY, Detector, Kind, Verdict
+from superset_ext.monitor.alerts.rules import AlertRule
+from superset_ext.monitor.alerts.state import Reading, begins, lasts
 
 WEEK = 7 * DAY
 WEEKS = 8

@@ -18,8 +18,8 @@ from bench.faults import stack
 from superset_ext.cache.envelope import unpack
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.errors import CodecError, EnvelopeError
-from tests.browser.driver import Visit, browser
-from tests.stack import RunningStack
+from testing.browser import Visit, browser
+from testing.stack import RunningStack
 
 PREFIX = "chart_"
 REPEAT = 5

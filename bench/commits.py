@@ -18,9 +18,9 @@ from typing import Any
 import psycopg2
 
 from bench.faults import stack
-from tests.browser.driver import Visit, browser
-from tests.freshness import World, world
-from tests.warming import SUPERSET, rows, until
+from testing.browser import Visit, browser
+from testing.freshness import World, world
+from testing.warming import SUPERSET, rows, until
 
 COMMITS = 100
 COLD_SECONDS = 1.8  # after which the listener stamps no more, and the next commit notifies

@@ -21,10 +21,10 @@ from bench.reads import region, value
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
-from tests.charts import dataset_id
-from tests.faults import CLIENTS, CONFIG, FAULTS, Load
-from tests.serving import Client, web
-from tests.stack import READY, RunningStack, Up
+from testing.charts import dataset_id
+from testing.faults import CLIENTS, CONFIG, FAULTS, Load
+from testing.serving import Client, web
+from testing.stack import READY, RunningStack, Up
 
 OPERATIONS = 500
 REQUESTS = 60

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from superset_ext.cache import scope
+from superset_ext.cache import query as scope
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.tags import Table
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.freshness.events import Change, Freshness, SourceTable
+from superset_ext.freshness.change import Change, Freshness, SourceTable
 from superset_ext.settings import Region, load
 
 ENTRIES, ROUNDS = 100_000, 300

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from superset_ext.cache.region import RegionCache
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.settings import Region, Targets, load
-from superset_ext.warm import plan, runs
+from superset_ext.warm.run import plan, runs
 
 ROWS = 100_000
 # A registry as it is after weeks: each request used in some hours of the week, a tenth of it cached.

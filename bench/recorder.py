@@ -13,11 +13,11 @@ import threading
 import time
 from collections.abc import Sequence
 
-from superset_ext.cache.scope import Scope
-from superset_ext.db import LogDatabase
-from superset_ext.monitor.recorder import Recorder
+from superset_ext.cache.query import Scope
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.events import Miss, Outcome, Stored, outcome
+from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.settings import load
-from superset_ext.signals import Miss, Outcome, Stored, outcome
 
 OPERATIONS = 50_000
 ROUNDS = 7

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
-from superset_ext.monitor.views import apply_views, refresh
+from superset_ext.monitor.rollup.views import apply_views, refresh
 
 SIZES = (2_000_000, 20_000_000)
 DAYS, CHARTS, DASHBOARDS, DATASETS = 30, 200, 20, 40

@@ -19,11 +19,11 @@ from typing import Any
 
 from superset_ext.cache import tuned
 from superset_ext.cache.tags import Table, object_tag, table_tag
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.monitor.advice import overrides
 from superset_ext.monitor.advice.told import told
-from superset_ext.monitor.tune import Done, tune
+from superset_ext.monitor.advice.tune import Done, tune
 from superset_ext.settings import Settings, load
 
 HOUR = 3600.0

@@ -17,16 +17,16 @@ from typing import Any
 import psycopg2
 
 from bench.faults import stack
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.settings import load
-from superset_ext.warm import runs
-from superset_ext.warm.registry import Registry, now_use
-from superset_ext.warm.requests import ChartRequest
-from superset_ext.warm.who import Who
-from tests.charts import Chart, database_id, dataset_id
-from tests.serving import Client
-from tests.stack import RunningStack
-from tests.warming import cool, rows, until, warm
+from superset_ext.warm.registry.requests import ChartRequest
+from superset_ext.warm.registry.store import Registry, now_use
+from superset_ext.warm.registry.who import Who
+from superset_ext.warm.run import runs
+from testing.charts import Chart, database_id, dataset_id
+from testing.serving import Client
+from testing.stack import RunningStack
+from testing.warming import cool, rows, until, warm
 
 REQUESTS = 500
 AT_A_TIME = 8

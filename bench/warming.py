@@ -15,10 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.faults import stack
-from tests.browser.driver import Visit, browser
-from tests.serving import Client
-from tests.stack import RunningStack
-from tests.warming import cool, forget, warm
+from testing.browser import Visit, browser
+from testing.serving import Client
+from testing.stack import RunningStack
+from testing.warming import cool, forget, warm
 
 STOCK = """
 import json, sys

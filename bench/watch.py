@@ -24,10 +24,10 @@ from typing import Any
 import psycopg2
 
 from superset_ext.embedded.postgres import Postgres, binary
-from superset_ext.freshness import watch
-from superset_ext.freshness.events import SourceTable
-from superset_ext.freshness.listener import Listener
-from superset_ext.freshness.watch import Name
+from superset_ext.freshness.change import SourceTable
+from superset_ext.freshness.watch import triggers as watch
+from superset_ext.freshness.watch.listener import Listener
+from superset_ext.freshness.watch.triggers import Name
 
 CLIENTS, THREADS = 48, 2
 ROUNDS, ROUND_SECONDS = 10, 6

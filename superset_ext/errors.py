@@ -27,6 +27,14 @@ class StoreUnavailable(SupersetExtError):
     """Redis did not answer within its budget, refused, or the circuit is open."""
 
 
+class NotSwitchedOn(SupersetExtError):
+    """The app runs without the package."""
+
+
+class NoLogDatabase(SupersetExtError):
+    """No log database is set, and the metadata database cannot be one."""
+
+
 class SchemaError(SupersetExtError):
     """The log database is not what the numbered files of `sql/schema` made it."""
 

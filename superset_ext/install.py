@@ -8,43 +8,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from superset_ext import postrun, seams
-from superset_ext.cache import depends
+from superset_ext.cache import dependencies as depends
 from superset_ext.cache.region import RegionCache
-from superset_ext.db import LogDatabase, log_url
-from superset_ext.freshness import sources
-from superset_ext.freshness.events import EXTENSION as FRESHNESS
-from superset_ext.freshness.events import Freshness
-from superset_ext.freshness.followed import Following
+from superset_ext.core.log_database import LogDatabase, log_url
+from superset_ext.freshness import listeners as sources
+from superset_ext.freshness.change import EXTENSION as FRESHNESS
+from superset_ext.freshness.change import Freshness
 from superset_ext.freshness.log import InvalidationLog
-from superset_ext.monitor import queries
+from superset_ext.freshness.relations.datasources import Following
+from superset_ext.host import seams
+from superset_ext.host import task_context as postrun
+from superset_ext.host.regions import regions
 from superset_ext.monitor.advice.overrides import Overrides
-from superset_ext.monitor.recorder import Recorder
-from superset_ext.monitor.regions import regions
+from superset_ext.monitor.log import queries
+from superset_ext.monitor.log.recorder import Recorder
+from superset_ext.package import EXTENSION, Package
 from superset_ext.settings import PREFIX, Settings, current
-from superset_ext.warm import capture, rewarm
+from superset_ext.warm import rewarm
 from superset_ext.warm.refresh import Refresher
-from superset_ext.warm.registry import Registry
+from superset_ext.warm.registry import capture
+from superset_ext.warm.registry.store import Registry
 from superset_ext.warm.service import chart_region
 
 logger = logging.getLogger(__name__)
-
-EXTENSION = "superset_ext"
-
-
-@dataclass(frozen=True)
-class Package:
-    """What `install` made, for the CLI and for tests: `app.extensions["superset_ext"]`."""
-
-    settings: Settings
-    database: LogDatabase | None
-    recorder: Recorder | None
-    registry: Registry | None
-    freshness: Freshness
-    left_alone: tuple[str, ...]
 
 
 def install(app: Any) -> Package | None:
@@ -59,16 +47,16 @@ def install(app: Any) -> Package | None:
     results = app.config.get("RESULTS_BACKEND")
     if isinstance(results, RegionCache):
         results.bind(app)
-    database, recorder, registry, log = _log(app, settings)
-    freshness = _freshness(app, settings, database, log)
-    package = Package(settings, database, recorder, registry, freshness, left_alone)
+    database, recorder, log = _log(app, settings)
+    _freshness(app, settings, database, log)
+    package = Package(settings, database, recorder, left_alone)
     app.extensions[EXTENSION] = package
     _add_commands(app)
     _add_api()
     return package
 
 
-_Log = tuple[LogDatabase | None, Recorder | None, Registry | None, InvalidationLog | None]
+_Log = tuple[LogDatabase | None, Recorder | None, InvalidationLog | None]
 
 
 def _log(app: Any, settings: Settings) -> _Log:
@@ -78,10 +66,10 @@ def _log(app: Any, settings: Settings) -> _Log:
             "superset_ext: nothing is logged, since the metadata database is not PostgreSQL; set %sLOG_DATABASE_URL",
             PREFIX,
         )
-        return None, None, None, None
+        return None, None, None
     database = LogDatabase(url)
     if not settings.recorder:
-        return database, None, None, None
+        return database, None, None
     registry = Registry(database, settings)
     capture.install(app, registry)
     recorder = Recorder(database, settings, lambda: samples(app), [registry.flush])
@@ -92,10 +80,10 @@ def _log(app: Any, settings: Settings) -> _Log:
     if settings.auto_apply:
         recorder.beside.append(Overrides(database).flush)
     recorder.start()
-    return database, recorder, registry, log
+    return database, recorder, log
 
 
-def _freshness(app: Any, settings: Settings, database: LogDatabase | None, log: InvalidationLog | None) -> Freshness:
+def _freshness(app: Any, settings: Settings, database: LogDatabase | None, log: InvalidationLog | None) -> None:
     """Whoever may say that something changed, and what answers are then dropped."""
     following = Following(settings.views_seconds)
     freshness = Freshness(lambda: chart_region(app), following.ancestors, log, following.forget)
@@ -105,7 +93,6 @@ def _freshness(app: Any, settings: Settings, database: LogDatabase | None, log: 
         rewarm.install(database, lambda: chart_region(app))
     sources.install(app, settings.sources, freshness, database)
     Refresher().install()
-    return freshness
 
 
 def samples(app: Any) -> Mapping[str, tuple[int, int]]:
@@ -115,7 +102,7 @@ def samples(app: Any) -> Mapping[str, tuple[int, int]]:
 
 
 def _add_commands(app: Any) -> None:
-    from superset_ext.cli import perf
+    from superset_ext.cli.perf import perf
 
     app.cli.add_command(perf)
 

@@ -57,7 +57,7 @@ class Region(StrEnum):
     THUMBNAILS = "thumbnails"
 
 
-# The performance dashboards' slugs, and the UUID of their database, as superset_ext/assets has them.
+# The performance dashboards' slugs, and the UUID of their database, as monitor/dashboards/assets has them.
 OWN_DASHBOARDS = ("cache-performance", "warming-and-freshness", "query-performance")
 OWN_DATABASE = "b24f23c2-0bca-595a-96b7-0f2cc2cd52f6"
 

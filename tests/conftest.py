@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from superset_ext import db
+from superset_ext.core import log_database as db
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
-from tests.log import PATIENCE
-from tests.stack import READY, RunningStack, Up
+from testing.log import PATIENCE
+from testing.stack import READY, RunningStack, Up
 
 
 @pytest.fixture(scope="session", autouse=True)

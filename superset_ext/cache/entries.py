@@ -6,18 +6,19 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from superset_ext.cache import scope, tuned
-from superset_ext.cache.depends import depends
+from superset_ext.cache import query as scope
+from superset_ext.cache import tuned
+from superset_ext.cache.dependencies import depends
 from superset_ext.cache.envelope import Envelope, pack, unpack
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.cache.policy import Policy
-from superset_ext.cache.quiet import warn
 from superset_ext.cache.rules import lifetime, trial_ms
 from superset_ext.cache.stamps import fresh
 from superset_ext.cache.store import Reading, Store
 from superset_ext.cache.tags import USAGE
+from superset_ext.core.warn_once import warn
 from superset_ext.errors import BadSignature, CodecError, EnvelopeError
-from superset_ext.signals import Miss, Stored
+from superset_ext.events import Miss, Stored
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from typing import Any
 import msgpack
 import pyarrow as pa
 
-from superset_ext.cache import codec
+from superset_ext.cache.codec import values as codec
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.errors import BadSignature, CodecError, EnvelopeError
 

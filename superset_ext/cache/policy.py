@@ -7,9 +7,9 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from superset_ext.cache.topology import Budget
+from superset_ext.cache.redis.topology import Budget
+from superset_ext.events import Stored
 from superset_ext.settings import Region, Settings
-from superset_ext.signals import Stored
 
 # A SQL Lab result that is not stored fails the user's query, and may be a hundred megabytes.
 _RESULT_SECONDS = 30.0

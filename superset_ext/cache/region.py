@@ -16,20 +16,20 @@ from typing import Any
 from flask import current_app
 from flask_caching.backends.base import BaseCache
 
-from superset_ext.cache import scope
-from superset_ext.cache.clock import skew
+from superset_ext.cache import query as scope
 from superset_ext.cache.entries import Entries, Lifetime, TimedRead, is_old, reads_needed
 from superset_ext.cache.envelope import Envelope
 from superset_ext.cache.keyring import KeyRing
-from superset_ext.cache.node import ServerInfo
 from superset_ext.cache.policy import Policy
-from superset_ext.cache.quiet import warn
-from superset_ext.cache.shared import Found, Shared
+from superset_ext.cache.redis.node import ServerInfo
+from superset_ext.cache.redis.topology import connect
+from superset_ext.cache.single_flight import Found, Shared
 from superset_ext.cache.store import Reading, Store
-from superset_ext.cache.topology import connect
+from superset_ext.core.clock import skew
+from superset_ext.core.warn_once import warn
 from superset_ext.errors import CodecError, StoreUnavailable
+from superset_ext.events import Miss, Outcome, Stored
 from superset_ext.settings import Region, Settings, current
-from superset_ext.signals import Miss, Outcome, Stored
 
 _RACES = 16  # attempts of `inc`: a counter that changes so often between read and write is none for a cache
 

@@ -24,13 +24,13 @@ from typing import Any
 
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from superset_ext.cache.connection import AnyConnection
 from superset_ext.cache.envelope import MAX_BLOCK, TAGS_AT, times
-from superset_ext.cache.flight import Busy, Lease
-from superset_ext.cache.node import Answer, Command, Node, ServerInfo, run
-from superset_ext.cache.quiet import warn
+from superset_ext.cache.lease import Busy, Lease
+from superset_ext.cache.redis.connection import AnyConnection
+from superset_ext.cache.redis.node import Answer, Command, Node, ServerInfo, run
+from superset_ext.cache.redis.topology import Addressed, Topology
 from superset_ext.cache.stamps import Stamp, area, fresh, stamp_prefix, tags_of
-from superset_ext.cache.topology import Addressed, Topology
+from superset_ext.core.warn_once import warn
 from superset_ext.errors import StoreUnavailable
 
 _FOR_EVER = 2**53 - 1  # the deadline, in ms, of what has none: the largest integer that a score holds exactly

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from superset_ext.cache.node import ServerInfo
-from superset_ext.cache.topology import safe_url
+from superset_ext.cache.redis.node import ServerInfo
+from superset_ext.cache.redis.topology import safe_url
 from superset_ext.doctor.finding import Finding
-from superset_ext.install import Package
-from superset_ext.monitor.regions import regions
+from superset_ext.host.regions import regions
+from superset_ext.package import Package
 from superset_ext.settings import CONFIG_NAMES, PREFIX, Region, Settings
 
 _NOTHING = ("null", "nullcache", "flask_caching.backends.nullcache", "flask_caching.backends.nullcache.nullcache")

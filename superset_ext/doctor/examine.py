@@ -7,7 +7,7 @@ from typing import Any
 
 from superset_ext.doctor import caches, freshness, log, monitoring, superset, workers
 from superset_ext.doctor.finding import Check, Finding
-from superset_ext.install import Package
+from superset_ext.package import Package
 
 CHECKS: Sequence[Check] = (
     superset.check_version,

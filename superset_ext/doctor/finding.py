@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from superset_ext.install import Package
+    from superset_ext.package import Package
 
 Level = Literal["fine", "warning", "error"]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from superset_ext.cache.tags import RULE
+from superset_ext.cli.watch import watches
 from superset_ext.doctor.finding import Finding
-from superset_ext.freshness.probe import status
-from superset_ext.install import Package
+from superset_ext.freshness.probe.schedule import status
+from superset_ext.package import Package
 from superset_ext.settings import PREFIX, Rule
-from superset_ext.watching import watches
 
 _USED = """
 SELECT DISTINCT tag FROM superset_ext.cache_request, unnest(tags) AS tag WHERE tag LIKE 'rule:%%'

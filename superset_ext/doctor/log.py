@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from superset_ext.cache.clock import skew
+from superset_ext.core.clock import skew
 from superset_ext.doctor.finding import Finding
 from superset_ext.errors import SupersetExtError
-from superset_ext.install import Package
-from superset_ext.monitor.regions import regions
+from superset_ext.host.regions import regions
+from superset_ext.package import Package
 from superset_ext.settings import PREFIX
 
 SKEW_SECONDS = 2.0

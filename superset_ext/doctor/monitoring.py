@@ -7,11 +7,11 @@ from importlib.util import find_spec
 from typing import Any
 
 from superset_ext.doctor.finding import Finding
-from superset_ext.install import Package
-from superset_ext.monitor.dashboards import present_url
-from superset_ext.monitor.notify import SETTING
-from superset_ext.monitor.reader import connects, unreadable
-from superset_ext.monitor.views import view_files, view_of
+from superset_ext.monitor.alerts.notify import SETTING
+from superset_ext.monitor.dashboards.installation import present_url
+from superset_ext.monitor.dashboards.reader import connects, unreadable
+from superset_ext.monitor.rollup.views import view_files, view_of
+from superset_ext.package import Package
 from superset_ext.settings import PREFIX
 
 _INSTALL = "run: superset perf dashboards install"

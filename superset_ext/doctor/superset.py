@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from superset_ext.doctor.finding import Finding
-from superset_ext.install import Package
+from superset_ext.package import Package
 
 _MODE = "DASHBOARD_AUTO_REFRESH_MODE"
 

@@ -25,8 +25,8 @@ def superset_ext_report(state: Any) -> dict[str, Any]:
     """This worker's clock and queues, the regions that it does not reach, and what it signs with."""
     from superset.tasks.celery_app import flask_app
 
-    from superset_ext.install import EXTENSION
-    from superset_ext.monitor.regions import regions
+    from superset_ext.host.regions import regions
+    from superset_ext.package import EXTENSION
 
     with flask_app.app_context():
         unreached = [name for name, cache in regions(flask_app).items() if cache.server_info() is None]

@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from superset_ext.cache.clock import skew
 from superset_ext.cache.region import RegionCache
+from superset_ext.core.clock import skew
 from superset_ext.doctor.finding import Finding
 from superset_ext.doctor.log import SKEW_SECONDS
 from superset_ext.doctor.worker import NAME, secret
 from superset_ext.freshness.tasks import TICK
-from superset_ext.install import Package
+from superset_ext.package import Package
 from superset_ext.settings import Region
 from superset_ext.warm.service import QUEUE
 

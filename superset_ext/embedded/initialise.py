@@ -136,7 +136,7 @@ def migrations() -> list[str]:
 def _wanted(stack: Stack) -> str:
     """What the set-up depends on, and the revision that the database is at: if somebody moved that, it is done anew."""
     parts = [version("apache-superset"), superset_ext.__version__, *migrations(), ENTRYPOINT.read_text()]
-    files = [*(ROOT / "sql").glob("[sv]*/*.sql"), *(ROOT / "superset_ext/assets").rglob("*.yaml")]
+    files = [*(ROOT / "sql").glob("[sv]*/*.sql"), *(ROOT / "superset_ext/monitor/dashboards/assets").rglob("*.yaml")]
     parts += [path.read_text() for path in sorted(files)]
     return f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]} at revision {_revision(stack)}"
 

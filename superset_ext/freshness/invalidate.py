@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from superset_ext.freshness import named
-from superset_ext.freshness.events import EXTENSION, Freshness, Source, changed
+from superset_ext.freshness import resolve as named
+from superset_ext.freshness.change import EXTENSION, Freshness, Source, changed
 from superset_ext.settings import Operation
 
 

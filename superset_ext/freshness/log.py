@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from superset_ext.cache.quiet import warn
 from superset_ext.cache.tags import ANY
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.warn_once import warn
 from superset_ext.errors import LogUnavailable, StoreUnavailable
-from superset_ext.freshness.events import Change, Told, as_rows
+from superset_ext.freshness.change import Change, Told, as_rows
 
 logger = logging.getLogger(__name__)
 

@@ -5,15 +5,14 @@ Celery loads this outside an app context, so it imports no Superset; the task ru
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import Any
 
 from celery import shared_task
 
-from superset_ext.db import LogDatabase, log_url
-from superset_ext.freshness.events import Change, changed
+from superset_ext.freshness.change import Change, changed
 from superset_ext.freshness.log import tell_again
-from superset_ext.freshness.probe import Probed, run_due
+from superset_ext.freshness.probe.schedule import Probed, run_due
+from superset_ext.package import log_database
 from superset_ext.settings import Settings, current
 
 TICK = "superset_ext.freshness_tick"
@@ -36,12 +35,10 @@ def freshness_tick() -> None:
         LogUnavailable: the log database does not answer; the next tick does it.
         StoreUnavailable: Redis cannot be told; the next tick does it.
     """
-    from flask import current_app
-
-    settings, url = current(), log_url(current(), str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
-    if url is None:
-        return
-    with closing(LogDatabase(url)) as database:
+    settings = current()
+    with log_database() as database:
+        if database is None:
+            return
         with database.transaction() as cursor:
             cursor.execute(_BEAT, (TICK,))
         tell_again(database, changed)

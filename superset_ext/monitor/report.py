@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from superset_ext.cache.redis.topology import safe_url
 from superset_ext.cache.region import RegionCache
-from superset_ext.cache.topology import safe_url
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import LogUnavailable
-from superset_ext.monitor.regions import regions
+from superset_ext.host.regions import regions
 from superset_ext.settings import Region, Settings
 
 _LAST_DAY = (

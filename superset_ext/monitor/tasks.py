@@ -5,22 +5,21 @@ Celery loads this outside an app context, so it imports no Superset; the tasks r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from typing import Any
 
 from celery import shared_task
 from celery.schedules import ParseException, crontab
 
-from superset_ext.db import LogDatabase, log_url
 from superset_ext.errors import SettingsError
-from superset_ext.monitor import alerts, notify
-from superset_ext.monitor.names import names
-from superset_ext.monitor.recommend import timeouts_by_hand
-from superset_ext.monitor.retention import maintain
-from superset_ext.monitor.sampling import take
-from superset_ext.monitor.tune import tune
-from superset_ext.monitor.views import apply_views, refresh
+from superset_ext.monitor.advice.recommend import timeouts_by_hand
+from superset_ext.monitor.advice.tune import tune
+from superset_ext.monitor.alerts import evaluate as alerts
+from superset_ext.monitor.alerts import notify
+from superset_ext.monitor.log.retention import maintain
+from superset_ext.monitor.rollup.names import names
+from superset_ext.monitor.rollup.views import apply_views, refresh
+from superset_ext.monitor.samples.sampling import take
+from superset_ext.package import log_database
 from superset_ext.settings import PREFIX, Settings, current
 
 MAINTAIN = "superset_ext.maintain_log"
@@ -61,19 +60,6 @@ def _crontab(line: str) -> crontab:
         raise SettingsError(f"{PREFIX}MAINTENANCE_CRON is no line that Celery reads ({line!r}): {error}") from None
 
 
-@contextmanager
-def _log() -> Iterator[LogDatabase | None]:
-    """The log database of the app in whose context a task runs, `None` where there is none."""
-    from flask import current_app
-
-    url = log_url(current(), str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
-    if url is None:
-        yield None
-        return
-    with closing(LogDatabase(url)) as database:
-        yield database
-
-
 @shared_task(name=MAINTAIN, ignore_result=True)  # type: ignore[untyped-decorator]
 def maintain_log() -> None:
     """Make the log's partitions ahead and drop the old ones.
@@ -81,7 +67,7 @@ def maintain_log() -> None:
     Raises:
         LogUnavailable: see `retention.maintain`; Celery logs it, and the next run does the work.
     """
-    with _log() as database:
+    with log_database() as database:
         if database is not None:
             maintain(database, current())
 
@@ -95,7 +81,7 @@ def sample_tick() -> None:
     """
     from flask import current_app
 
-    with _log() as database:
+    with log_database() as database:
         if database is not None:
             take(current_app._get_current_object(), database, current())  # type: ignore[attr-defined]
 
@@ -108,7 +94,7 @@ def refresh_tick() -> None:
         LogUnavailable: see `views.refresh`; the next turn has it all.
         SchemaError: see `views.apply_views`.
     """
-    with _log() as database:
+    with log_database() as database:
         if database is not None:
             apply_views(database, changed=False)
             refresh(database, current().slow_query_ms, names)
@@ -121,7 +107,7 @@ def alert_tick() -> None:
     Raises:
         LogUnavailable: see `alerts.evaluate`; the next turn evaluates them.
     """
-    with _log() as database:
+    with log_database() as database:
         if database is not None:
             alerts.evaluate(database, current(), slow_query_ms=current().slow_query_ms)
 
@@ -135,7 +121,7 @@ def deliver_tick() -> None:
     """
     from flask import current_app
 
-    with _log() as database:
+    with log_database() as database:
         if database is not None:
             config = current_app.config
             notify.deliver(database, notify.Outbox(current().alert_urls, config, config["SECRET_KEY"]))
@@ -148,6 +134,6 @@ def tune_timeouts() -> None:
     Raises:
         LogUnavailable: see `tune.tune`; nothing is changed then.
     """
-    with _log() as database:
+    with log_database() as database:
         if database is not None:
             tune(database, current(), by_hand=dict(timeouts_by_hand()))

@@ -13,14 +13,14 @@ from typing import Any
 
 from flask import Flask, current_app, g, has_request_context
 
-from superset_ext.cache.flight import Lease
-from superset_ext.cache.quiet import warn
-from superset_ext.cache.scope import CHANNEL, WARM
-from superset_ext.signals import Stale, stale
-from superset_ext.warm.capture import chart_request
-from superset_ext.warm.replay import replay
-from superset_ext.warm.requests import ChartRequest
-from superset_ext.warm.who import Who, asking
+from superset_ext.cache.lease import Lease
+from superset_ext.cache.query import CHANNEL, WARM
+from superset_ext.core.warn_once import warn
+from superset_ext.events import Stale, stale
+from superset_ext.warm.registry.capture import chart_request
+from superset_ext.warm.registry.requests import ChartRequest
+from superset_ext.warm.registry.who import Who, asking
+from superset_ext.warm.run.replay import replay
 
 THREADS = 2
 WAITING = 50  # refreshes that may wait for a thread; beyond, the reader runs the query, as without grace

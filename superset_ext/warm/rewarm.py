@@ -13,11 +13,11 @@ from typing import Any
 from celery import Celery
 
 from superset_ext.cache.tags import ANY
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import LogUnavailable, StoreUnavailable
-from superset_ext.freshness.events import Change, Told
+from superset_ext.events import changed
+from superset_ext.freshness.change import Change, Told
 from superset_ext.settings import Settings, Targets
-from superset_ext.signals import changed
 from superset_ext.warm import service
 
 logger = logging.getLogger(__name__)

@@ -11,17 +11,18 @@ from celery import Celery
 from croniter import croniter
 from flask import Flask
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import StoreUnavailable, WarmError
 from superset_ext.settings import Schedule, Settings, Targets
-from superset_ext.warm import plan as planning
-from superset_ext.warm import runs, targets, worth
-from superset_ext.warm.browser import BrowserMissing
-from superset_ext.warm.discover import discover
-from superset_ext.warm.execute import Worker
-from superset_ext.warm.replay import Replayed, Unwarmable
-from superset_ext.warm.runs import Item
-from superset_ext.warm.who import Who
+from superset_ext.warm.discovery.browser import BrowserMissing
+from superset_ext.warm.discovery.discover import discover
+from superset_ext.warm.registry import worth
+from superset_ext.warm.registry.who import Who
+from superset_ext.warm.run import plan as planning
+from superset_ext.warm.run import runs, targets
+from superset_ext.warm.run.execute import Worker
+from superset_ext.warm.run.replay import Replayed, Unwarmable
+from superset_ext.warm.run.runs import Item
 
 logger = logging.getLogger(__name__)
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from typing import Any
 
 from celery import current_app as celery
 from celery import shared_task
 
-from superset_ext.db import LogDatabase, log_url
+from superset_ext.package import log_database
 from superset_ext.settings import Settings, current
-from superset_ext.warm.execute import SLICE_SECONDS
 from superset_ext.warm.rewarm import follow
+from superset_ext.warm.run.execute import SLICE_SECONDS
 from superset_ext.warm.service import QUEUE, TASK, enqueue, tick, work
 
 TICK = "superset_ext.warm_tick"
@@ -50,18 +48,6 @@ for _name in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
     logging.getLogger(_name).addFilter(_Quiet())
 
 
-@contextmanager
-def _log() -> Iterator[LogDatabase | None]:
-    from flask import current_app
-
-    url = log_url(current(), str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
-    if url is None:
-        yield None
-        return
-    with closing(LogDatabase(url)) as database:
-        yield database
-
-
 @shared_task(  # type: ignore[untyped-decorator]
     name=TASK, store_errors_even_if_ignored=True, soft_time_limit=SOFT_SECONDS, time_limit=SOFT_SECONDS + 60
 )
@@ -75,7 +61,7 @@ def warm(run_id: str) -> None:
     from flask import current_app
 
     app: Any = current_app._get_current_object()  # type: ignore[attr-defined]
-    with _log() as database:
+    with log_database() as database:
         if database is not None and (wait := work(app, database, current(), run_id)) is not None:
             enqueue(celery, run_id, wait)
 
@@ -87,7 +73,7 @@ def warm_tick() -> None:
     Raises:
         LogUnavailable: the log database does not answer; the next tick does it.
     """
-    with _log() as database:
+    with log_database() as database:
         if database is not None:
             tick(celery, database, current())
             follow(celery, database, current())

@@ -22,9 +22,9 @@ from superset.extensions import appbuilder
 from superset.views.base_api import BaseSupersetApi, statsd_metrics
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import LogUnavailable, StoreUnavailable, WarmError
-from superset_ext.install import EXTENSION, Package
+from superset_ext.package import EXTENSION, Package
 from superset_ext.settings import PREFIX
 from superset_ext.web import schemas
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from marshmallow import Schema, fields
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from superset_ext.freshness.named import Named, TableName
+from superset_ext.freshness.resolve import Named, TableName
 from superset_ext.settings import OPERATIONS, Operation
 from superset_ext.web.schemas import BadRequest, Id, first_problem
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import LogUnavailable
-from superset_ext.signals import Miss
+from superset_ext.events import Miss
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

@@ -11,7 +11,7 @@ from marshmallow import Schema, fields
 from pydantic import Field, ValidationError
 
 from superset_ext.errors import SupersetExtError
-from superset_ext.monitor.alert_rules import METRIC_TYPES
+from superset_ext.monitor.alerts.rules import METRIC_TYPES
 from superset_ext.settings import TARGETS, Targets
 
 Id = Annotated[int, Field(ge=1, le=2**31 - 1)]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.browser.driver import Answer, Visit, browser
+from testing.browser import Answer, Visit, browser
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Response
 from sqlalchemy import create_engine, text
 
-from tests import board
-from tests.browser.driver import Visit, browser
-from tests.serving import Client
+from testing import board
+from testing.browser import Visit, browser
+from testing.serving import Client
 
 pytestmark = [pytest.mark.browser, pytest.mark.thorough, pytest.mark.timeout(600)]
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from superset_ext.db import LogDatabase
-from superset_ext.monitor.bundle import assets
-from superset_ext.monitor.views import refresh, view_of
-from tests.browser.driver import Answer, Visit, browser
-from tests.stack import clean_environment
-from tests.warming import until
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.monitor.dashboards.bundle import assets
+from superset_ext.monitor.rollup.views import refresh, view_of
+from testing.browser import Answer, Visit, browser
+from testing.stack import clean_environment
+from testing.warming import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 INSTALL = """
 from superset.app import create_app
 app = create_app()
-from superset_ext.install import EXTENSION
-from superset_ext.monitor.dashboards import install
-from superset_ext.monitor.views import apply_views
+from superset_ext.package import EXTENSION
+from superset_ext.monitor.dashboards.installation import install
+from superset_ext.monitor.rollup.views import apply_views
 package = app.extensions[EXTENSION]
 package.database.apply_schema()
 apply_views(package.database)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from testing.browser import Answer
+from testing.serving import Client, exact, web
 from tests.browser.conftest import Passes
-from tests.browser.driver import Answer
-from tests.serving import Client, exact, web
 
 pytestmark = [pytest.mark.browser, pytest.mark.thorough, pytest.mark.timeout(900)]
 FIELDS = ("data", "colnames", "coltypes")

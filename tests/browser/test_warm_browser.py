@@ -23,9 +23,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from superset_ext.embedded.ports import free_port
-from superset_ext.warm.browser import BrowserMissing, Seen, Visit, visit
-from superset_ext.warm.requests import kind_of
-from tests.serving import Client
+from superset_ext.warm.discovery.browser import BrowserMissing, Seen, Visit, visit
+from superset_ext.warm.registry.requests import kind_of
+from testing.serving import Client
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 PATIENCE = 180.0  # seconds

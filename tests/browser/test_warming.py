@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import redis
 
-from tests import board
-from tests.browser.driver import Answer, Visit, browser
-from tests.charts import Chart, database_id
-from tests.serving import Client
-from tests.warming import cool, forget, rows, until, warm
+from testing import board
+from testing.browser import Answer, Visit, browser
+from testing.charts import Chart, database_id
+from testing.serving import Client
+from testing.warming import cool, forget, rows, until, warm
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 SHARE = 0.98

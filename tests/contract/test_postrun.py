@@ -11,7 +11,7 @@ from typing import Any
 from celery.signals import task_postrun
 from flask import Flask, has_app_context
 
-from superset_ext import postrun
+from superset_ext.host import task_context as postrun
 
 
 def test_upstream_still_cleans_up_outside_of_a_context() -> None:

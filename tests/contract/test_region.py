@@ -13,11 +13,11 @@ import pytest
 import redis
 from flask_caching.backends.rediscache import RedisCache
 
-from superset_ext.cache import scope
+from superset_ext.cache import query as scope
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.settings import Region, load
-from tests.regions import client_of, given, make_region, now_ms
+from testing.regions import client_of, given, make_region, now_ms
 
 STOCK = "stock"
 VALUE = {"rows": [1, 2], "none": None}

@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 import redis
 
-from superset_ext.cache import scope
+from superset_ext.cache import query as scope
 from superset_ext.cache.entries import Lifetime, TimedRead
 from superset_ext.cache.envelope import TAGS_AT, unpack
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.store import _digest
 from superset_ext.embedded.valkey import Valkey
+from superset_ext.events import Miss, Stored
 from superset_ext.settings import Region
-from superset_ext.signals import Miss, Stored
-from tests.regions import SECRET, client_of, heard, make_region
-from tests.warming import until
+from testing.regions import SECRET, client_of, heard, make_region
+from testing.warming import until
 
 CHART = {"df": pd.DataFrame({"a": [1, 2]}), "query": "SELECT a FROM t"}
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from superset_ext.cache import scope
+from superset_ext.cache import query as scope
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.tags import Table
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.freshness.events import Change, Freshness, SourceTable
+from superset_ext.freshness.change import Change, Freshness, SourceTable
 from superset_ext.settings import Operation
-from tests.regions import client_of, given, make_region, now_ms
+from testing.regions import client_of, given, make_region, now_ms
 
 SOURCE = SimpleNamespace(
     name="Sales",

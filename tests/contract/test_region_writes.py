@@ -12,9 +12,9 @@ from werkzeug.wrappers import Response as BareResponse
 from superset_ext.cache.policy import Policy
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.valkey import Valkey
+from superset_ext.events import Stored
 from superset_ext.settings import DAY, Region, load
-from superset_ext.signals import Stored
-from tests.regions import PATIENT, client_of, heard, make_region
+from testing.regions import PATIENT, client_of, heard, make_region
 
 
 def fate(cache: RegionCache, value: object, timeout: float | None = None) -> Stored:

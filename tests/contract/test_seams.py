@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from superset_ext.seams import FETCHES, SEAMS
+from superset_ext.host.seams import FETCHES, SEAMS
 
 SUPERSET = Path(str(find_spec("superset").origin)).parent  # type: ignore[union-attr]
 

@@ -14,14 +14,16 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.errors import LogUnavailable
-from superset_ext.monitor import alert_rules, alerts, notify
-from superset_ext.monitor.alert_events import Event
-from superset_ext.monitor.alert_rules import AlertError, AlertRule, parse
-from superset_ext.monitor.notify import Delivered, Outbox
-from tests.alerts import (
+from superset_ext.monitor.alerts import evaluate as alerts
+from superset_ext.monitor.alerts import notify
+from superset_ext.monitor.alerts import rules as alert_rules
+from superset_ext.monitor.alerts.events import Event
+from superset_ext.monitor.alerts.notify import Delivered, Outbox
+from superset_ext.monitor.alerts.rules import AlertError, AlertRule, parse
+from testing.alerts import (
     SETTINGS,
     at,
     make_days,
@@ -33,7 +35,7 @@ from tests.alerts import (
     warmed,
     write,
 )  # fmt: skip
-from tests.mailbox import PASSWORD, USER, HookServer, MailServer, serving
+from testing.mailbox import PASSWORD, USER, HookServer, MailServer, serving
 
 Act = Callable[[LogDatabase], None]
 TOKEN = "T0KEN-that-nobody-may-see"

@@ -14,11 +14,11 @@ import pytest
 
 from superset_ext.cache.tags import Table
 from superset_ext.embedded.ports import free_port
-from superset_ext.freshness.events import Change, SourceTable
-from tests.charts import Chart, dataset_id
-from tests.regions import PATIENT
-from tests.serving import Client
-from tests.warming import rows, until
+from superset_ext.freshness.change import Change, SourceTable
+from testing.charts import Chart, dataset_id
+from testing.regions import PATIENT
+from testing.serving import Client
+from testing.warming import rows, until
 
 pytestmark = pytest.mark.timeout(1200)
 # In a process of its own: Superset's app is one a process.
@@ -27,7 +27,7 @@ import json, sys
 from superset.app import create_app
 app = create_app()
 dataset_id, steps = int(sys.argv[1]), json.loads(sys.argv[2])
-from superset_ext.signals import changed
+from superset_ext.events import changed
 heard = []
 changed.connect(lambda source, event: heard.append(event.change), weak=False)
 with app.app_context():

@@ -10,14 +10,14 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from superset_ext.cache import scope
-from superset_ext.cache.circuit import circuits
+from superset_ext.cache import query as scope
+from superset_ext.cache.redis.circuit import circuits
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.ports import free_port, is_free
 from superset_ext.embedded.valkey import Valkey
+from superset_ext.events import Miss, Outcome
 from superset_ext.settings import Region
-from superset_ext.signals import Miss, Outcome
-from tests.regions import heard, make_region
+from testing.regions import heard, make_region
 
 SLOTS = 16384
 CLUSTERED = [

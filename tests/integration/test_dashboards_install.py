@@ -14,13 +14,13 @@ import psycopg2
 import pytest
 import yaml
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.errors import SupersetExtError
-from superset_ext.monitor import reader
-from superset_ext.monitor.bundle import ASSETS, Asset, assets
-from superset_ext.monitor.views import apply_views
+from superset_ext.monitor.dashboards import reader
+from superset_ext.monitor.dashboards.bundle import ASSETS, Asset, assets
+from superset_ext.monitor.rollup.views import apply_views
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(600)
@@ -97,9 +97,12 @@ from unittest import mock
 from superset.app import create_app
 app = create_app()
 from flask_appbuilder import Model
-from superset_ext.install import EXTENSION
-from superset_ext.monitor import bundle, dashboards, reader, viewers
-from superset_ext.monitor.views import apply_views
+from superset_ext.package import EXTENSION
+from superset_ext.monitor.dashboards import bundle
+from superset_ext.monitor.dashboards import installation as dashboards
+from superset_ext.monitor.dashboards import reader
+from superset_ext.monitor.dashboards import viewers
+from superset_ext.monitor.rollup.views import apply_views
 package = app.extensions[EXTENSION]
 database, said = package.database, {}
 

@@ -16,18 +16,18 @@ import psycopg2
 import pytest
 import redis
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.ports import free_port
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.freshness.tasks import TICK
-from superset_ext.freshness.watch import LISTENER
-from superset_ext.monitor.bundle import assets
-from superset_ext.monitor.views import apply_views
+from superset_ext.freshness.watch.triggers import LISTENER
+from superset_ext.monitor.dashboards.bundle import assets
+from superset_ext.monitor.rollup.views import apply_views
 from superset_ext.warm.service import QUEUE
-from tests.serving import Client, worker
-from tests.stack import RunningStack
-from tests.warming import SUPERSET, rows, until
+from testing.serving import Client, worker
+from testing.stack import RunningStack
+from testing.warming import SUPERSET, rows, until
 
 BOTH = f"celery,{QUEUE}"
 Found = list[tuple[str, str, str]]  # level, check, and what was said with its fix

@@ -17,7 +17,7 @@ import requests
 
 from superset_ext.embedded.ports import LOOPBACK
 from superset_ext.settings import OWN_DASHBOARDS, OWN_DATABASE
-from tests.stack import END_SECONDS, READY, RunningStack, Up, embedded, left
+from testing.stack import END_SECONDS, READY, RunningStack, Up, embedded, left
 
 # What stock's `superset load_examples` of 6.1.0 makes, counted once in a database of its own.
 STOCK = {"dashboards": 9, "slices": 103, "tables": 21, "table_columns": 709, "sql_metrics": 32, "dashboard_slices": 102}

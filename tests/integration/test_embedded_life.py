@@ -12,8 +12,8 @@ from superset_ext.embedded.leftovers import note
 from superset_ext.embedded.ports import answers
 from superset_ext.embedded.state import StateDir
 from superset_ext.settings import OWN_DASHBOARDS
+from testing.stack import END_SECONDS, READY, RunningStack, Up, embedded, left
 from tests.integration.test_embedded import healthy, value
-from tests.stack import END_SECONDS, READY, RunningStack, Up, embedded, left
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -18,7 +18,7 @@ from superset_ext.embedded.ports import LOOPBACK
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.state import StateDir
 from superset_ext.errors import StackError
-from tests.stack import embedded
+from testing.stack import embedded
 
 Refused = Callable[..., str]
 

@@ -18,7 +18,7 @@ from superset_ext.embedded.leftovers import is_alive, note, wait_until
 from superset_ext.embedded.parts import Part, guarded
 from superset_ext.embedded.supervisor import Supervisor
 from superset_ext.errors import StackError
-from tests.stack import left, runs
+from testing.stack import left, runs
 
 SECONDS = 60.0
 ENV = {"PATH": os.environ["PATH"]}

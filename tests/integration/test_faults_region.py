@@ -13,14 +13,14 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from superset_ext.cache import scope
-from superset_ext.cache.circuit import Circuit, State, circuit, circuits
-from superset_ext.cache.connection import AnyConnection
+from superset_ext.cache import query as scope
+from superset_ext.cache.redis.circuit import Circuit, State, circuit, circuits
+from superset_ext.cache.redis.connection import AnyConnection
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.valkey import Valkey
+from superset_ext.events import Miss, Stored
 from superset_ext.settings import Region
-from superset_ext.signals import Miss, Stored
-from tests.regions import client_of, heard, make_region
+from testing.regions import client_of, heard, make_region
 
 HANGS_SECONDS = 60.0
 OPERATIONS = 13  # of `use`

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 import redis
 
-from superset_ext.cache import scope, shared
+from superset_ext.cache import query as scope
+from superset_ext.cache import single_flight as shared
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.signals import Miss, Stale, stale
-from tests.regions import client_of, heard, make_region
-from tests.warming import until
+from superset_ext.events import Miss, Stale, stale
+from testing.regions import client_of, heard, make_region
+from testing.warming import until
 
 spawn = multiprocessing.get_context("spawn")
 PROCESSES, THREADS = 4, 64

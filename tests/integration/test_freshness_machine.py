@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from superset_ext.embedded.valkey import Valkey
-from tests.machine import READS, TABLES, Worker
-from tests.regions import client_of
-from tests.warming import until
+from testing.machine import READS, TABLES, Worker
+from testing.regions import client_of
+from testing.warming import until
 
 STEPS = int(os.environ.get("FRESHNESS_STEPS", "3000"))
 PER_EXAMPLE = 250

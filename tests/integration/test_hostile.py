@@ -13,8 +13,8 @@ import redis
 from superset_ext.cache import envelope
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.signals import Miss
-from tests.regions import SECRET, client_of, heard, make_region
+from superset_ext.events import Miss
+from testing.regions import SECRET, client_of, heard, make_region
 
 KEY = "a-chart"
 

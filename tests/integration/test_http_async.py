@@ -12,10 +12,10 @@ import redis
 
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
-from tests.charts import Chart, dataset_id
-from tests.log import awaited
-from tests.serving import Client, web, worker
-from tests.warming import PATIENCE
+from testing.charts import Chart, dataset_id
+from testing.log import awaited
+from testing.serving import Client, web, worker
+from testing.warming import PATIENCE
 
 CONFIG = """
 FEATURE_FLAGS = {{"GLOBAL_ASYNC_QUERIES": True}}

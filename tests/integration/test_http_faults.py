@@ -11,11 +11,11 @@ import pytest
 
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
-from tests.charts import dataset_id
-from tests.faults import CLIENTS, CONFIG, FAULTS, Load
-from tests.log import awaited, totals
-from tests.serving import Client, web
-from tests.warming import PATIENCE
+from testing.charts import dataset_id
+from testing.faults import CLIENTS, CONFIG, FAULTS, Load
+from testing.log import awaited, totals
+from testing.serving import Client, web
+from testing.warming import PATIENCE
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -22,19 +22,19 @@ import requests
 
 from superset_ext.cache.envelope import Envelope, pack, unpack
 from superset_ext.cache.keyring import KeyRing
-from superset_ext.cache.node import script
+from superset_ext.cache.redis.node import script
 from superset_ext.settings import Region
-from tests.charts import database_id
-from tests.regions import client_of
-from tests.serving import Client, web
-from tests.warming import PATIENCE, until
+from testing.charts import database_id
+from testing.regions import client_of
+from testing.serving import Client, web
+from testing.warming import PATIENCE, until
 
 pytestmark = pytest.mark.timeout(900)
 SERVERS, THREADS = 2, 8
 # A click of a machine that stalls may take its time; how long one is otherwise is `test_flight.py`'s.
 CONFIG = """
 from superset_ext.config import *
-from superset_ext.cache import shared
+from superset_ext.cache import single_flight as shared
 shared.SAME_CLICK_US = 600_000_000
 WTF_CSRF_ENABLED = True
 """

@@ -11,10 +11,10 @@ from typing import Any
 import psycopg2
 import pytest
 
-from superset_ext.db import SQL
-from tests.freshness import READING, World, world
-from tests.serving import Client
-from tests.warming import rows, until
+from superset_ext.core.log_database import SQL
+from testing.freshness import READING, World, world
+from testing.serving import Client
+from testing.warming import rows, until
 
 pytestmark = pytest.mark.timeout(900)
 

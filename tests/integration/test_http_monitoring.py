@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.charts import Chart, dataset_id
-from tests.serving import Client
-from tests.warming import SUPERSET, rows, until
+from testing.charts import Chart, dataset_id
+from testing.serving import Client
+from testing.warming import SUPERSET, rows, until
 
 pytestmark = pytest.mark.timeout(900)
 BASE = "/api/v1/performance"

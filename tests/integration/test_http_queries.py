@@ -10,8 +10,8 @@ from typing import Any
 import psycopg2
 import psycopg2.extras
 
-from tests.charts import Chart, database_id, dataset_id
-from tests.serving import Client
+from testing.charts import Chart, database_id, dataset_id
+from testing.serving import Client
 
 SECONDS = 180.0
 FOUND = """

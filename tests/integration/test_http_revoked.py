@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.charts import Chart, dataset_id
-from tests.serving import Client
+from testing.charts import Chart, dataset_id
+from testing.serving import Client
 
 PASSWORD = "inside-1!"
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.settings import Targets, load
-from superset_ext.warm import plan
 from superset_ext.warm.rewarm import follow
+from superset_ext.warm.run import plan
 from superset_ext.warm.service import start
-from tests.freshness import world
-from tests.warming import rows, until
+from testing.freshness import world
+from testing.warming import rows, until
 
 LOG, RUNS = "superset_ext.cache_invalidation_log", "superset_ext.cache_warm_run"
 pytestmark = pytest.mark.timeout(900)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving import Client
+from testing.serving import Client
 
 OLD_CHARTS = {
     "bubble", "cal_heatmap", "chord", "compare", "country_map", "horizon", "mapbox", "paired_ttest", "para",

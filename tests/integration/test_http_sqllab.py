@@ -8,10 +8,10 @@ from typing import Any
 
 import redis
 
-from tests.charts import database_id
-from tests.log import awaited, totals
-from tests.serving import Client
-from tests.warming import PATIENCE
+from testing.charts import database_id
+from testing.log import awaited, totals
+from testing.serving import Client
+from testing.warming import PATIENCE
 
 REGION = "query_results"
 

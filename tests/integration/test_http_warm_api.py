@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 import requests
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.errors import SettingsError
 from superset_ext.settings import Targets, load
 from superset_ext.warm.service import QUEUE
 from superset_ext.web.schemas import WarmUpRequestSchema
-from tests.serving import START_SECONDS, Client, process, web
-from tests.warming import until
+from testing.serving import START_SECONDS, Client, process, web
+from testing.warming import until
 
 PATH = "/api/v1/performance/cache/warm-up"
 MAX_BYTES = 64 * 1024

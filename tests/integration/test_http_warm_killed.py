@@ -15,17 +15,17 @@ import psutil
 import psycopg2
 import pytest
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.state import StateDir
 from superset_ext.settings import load
-from superset_ext.warm import runs
-from superset_ext.warm.registry import Registry, now_use
-from superset_ext.warm.requests import ChartRequest
+from superset_ext.warm.registry.requests import ChartRequest
+from superset_ext.warm.registry.store import Registry, now_use
+from superset_ext.warm.registry.who import Who
+from superset_ext.warm.run import runs
 from superset_ext.warm.service import QUEUE
-from superset_ext.warm.who import Who
-from tests.charts import Chart, database_id
-from tests.serving import Client, worker
-from tests.warming import rows, until, warm
+from testing.charts import Chart, database_id
+from testing.serving import Client, worker
+from testing.warming import rows, until, warm
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 ITEMS = 12

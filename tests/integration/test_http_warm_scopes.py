@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.charts import Chart, dataset_id
-from tests.serving import Client
-from tests.warming import cool, forget, rows, until, warm
+from testing.charts import Chart, dataset_id
+from testing.serving import Client
+from testing.warming import cool, forget, rows, until, warm
 
 pytestmark = pytest.mark.timeout(900)
 PASSWORD = "inside-1!"

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.freshness import READING, World, world
-from tests.warming import rows, until
+from testing.freshness import READING, World, world
+from testing.warming import rows, until
 
 pytestmark = pytest.mark.timeout(900)
 SUPERSET = str(Path(sys.executable).with_name("superset"))
@@ -23,7 +23,7 @@ import json, sys
 from superset.app import create_app
 app = create_app()
 with app.app_context():
-    from superset_ext.freshness.probe import probe_now
+    from superset_ext.freshness.probe.schedule import probe_now
     from superset_ext.freshness.tasks import _stamp
     package = app.extensions["superset_ext"]
     for line in sys.stdin:

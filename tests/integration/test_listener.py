@@ -18,11 +18,11 @@ import pytest
 
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.errors import LogUnavailable, StoreUnavailable, WatchError
-from superset_ext.freshness import listener as listening
-from superset_ext.freshness import watch
-from superset_ext.freshness.events import SourceTable
-from superset_ext.freshness.listener import Ear, Listener
-from superset_ext.freshness.watch import Name
+from superset_ext.freshness.change import SourceTable
+from superset_ext.freshness.watch import listener as listening
+from superset_ext.freshness.watch import triggers as watch
+from superset_ext.freshness.watch.listener import Ear, Listener
+from superset_ext.freshness.watch.triggers import Name
 
 PATIENCE = 120.0  # seconds; a test that waits longer has failed
 XID = "SELECT pg_current_xact_id_if_assigned()::text::bigint"
@@ -813,7 +813,7 @@ def test_every_commit_is_followed_by_a_stamp(source: Any, database_url: str, lis
 
 def test_an_ear_says_why_it_does_not_listen(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: one line that names the database and the reason, and not one every second."""
-    from superset_ext.cache import quiet
+    from superset_ext.core import warn_once as quiet
 
     monkeypatch.setattr(quiet, "_last", {})
     tried = threading.Event()

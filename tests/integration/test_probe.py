@@ -35,15 +35,16 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import Pool
 
-from superset_ext.cache import quiet
 from superset_ext.cache.tags import Table
-from superset_ext.db import LogDatabase
+from superset_ext.core import warn_once as quiet
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres, binary
 from superset_ext.errors import LogUnavailable, StoreUnavailable
-from superset_ext.freshness import probe as probing
-from superset_ext.freshness import probes_rows, probes_threads
-from superset_ext.freshness.events import SourceTable
-from superset_ext.freshness.probe import Probe, Probed, Probes, has_data_changed, probe_now, run_due, status
+from superset_ext.freshness.change import SourceTable
+from superset_ext.freshness.probe import rows as probes_rows
+from superset_ext.freshness.probe import schedule as probing
+from superset_ext.freshness.probe import threads as probes_threads
+from superset_ext.freshness.probe.schedule import Probe, Probed, Probes, has_data_changed, probe_now, run_due, status
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 SECRET = "the secret key of these tests"

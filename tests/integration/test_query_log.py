@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from superset_ext.cache.scope import Scope
-from superset_ext.db import LogDatabase
+from superset_ext.cache.query import Scope
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.errors import LogUnavailable
-from superset_ext.monitor import queries
-from superset_ext.monitor.queries import MAX_SQL, QUEUE, QUEUE_CHARACTERS, QueryLog
-from superset_ext.signals import Queried, queried
-from tests import superset_app
+from superset_ext.events import Queried, queried
+from superset_ext.monitor.log import queries
+from superset_ext.monitor.log.queries import MAX_SQL, QUEUE, QUEUE_CHARACTERS, QueryLog
+from testing import superset_app
 
 ROOT = Path(__file__).resolve().parents[2]
 SCOPE = Scope(channel="report", dataset_id=3, database_id=2, chart_id=4, dashboard_id=5, user_id=6)
@@ -284,13 +284,13 @@ def test_two_processes_with_the_same_statements_do_not_lock_each_other_out(datab
 FORK = """
 import os, sys, time
 import superset.sql.parse  # which takes seconds, and which each of Superset's processes has done
-from superset_ext.cache.scope import Scope
-from superset_ext.db import LogDatabase
-from superset_ext.monitor import recorder
-from superset_ext.monitor.queries import install
-from superset_ext.monitor.recorder import Recorder
+from superset_ext.cache.query import Scope
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.monitor.log import recorder
+from superset_ext.monitor.log.queries import install
+from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.settings import load
-from superset_ext.signals import Queried, queried
+from superset_ext.events import Queried, queried
 
 def ask(times):
     for _ in range(times):
@@ -340,11 +340,11 @@ def test_an_end_while_the_log_is_away_says_what_is_lost() -> None:
 
 CHARTS = """
 import time
-from superset_ext import seams
-from superset_ext.cache.scope import Scope, framed
-from superset_ext.db import LogDatabase
-from superset_ext.monitor import queries
-from superset_ext.monitor.recorder import Recorder
+from superset_ext.host import seams
+from superset_ext.cache.query import Scope, framed
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.monitor.log import queries
+from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.settings import load
 
 assert seams.apply() == []

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from superset_ext.cache.node import ServerInfo
-from superset_ext.db import LogDatabase
-from superset_ext.monitor.recommend import Facts, Recommendation, facts_of, recommend
+from superset_ext.cache.redis.node import ServerInfo
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.monitor.advice.recommend import Facts, Recommendation, facts_of, recommend
 from superset_ext.settings import Settings, load
-from tests.regions import make_region
+from testing.regions import make_region
 
 TAGS = ["all", "dataset:7", "table:1:public.orders"]
 MEBI = 2**20
@@ -339,7 +339,7 @@ def test_an_index_is_used_for_the_days_that_are_read(database: LogDatabase) -> N
 
 def test_facts_of_a_running_app(valkey: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: each region's server is asked itself, SQL Lab's included."""
-    from superset_ext.monitor import recommend as module
+    from superset_ext.monitor.advice import recommend as module
 
     monkeypatch.setattr(module, "timeouts_by_hand", lambda: [(7, 60.0)])
     monkeypatch.setattr(module, "_refreshing", lambda: [])

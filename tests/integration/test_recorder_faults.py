@@ -14,16 +14,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from superset_ext.cache.scope import Scope
-from superset_ext.db import CONNECT, LogDatabase
+from superset_ext.cache.query import Scope
+from superset_ext.core.log_database import CONNECT, LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.errors import LogUnavailable
-from superset_ext.monitor import recorder as recorder_module
-from superset_ext.monitor.recorder import EXIT_SECONDS, LAST_RETRY_SECONDS, Recorder
+from superset_ext.events import Outcome, outcome
+from superset_ext.monitor.log import recorder as recorder_module
+from superset_ext.monitor.log.recorder import EXIT_SECONDS, LAST_RETRY_SECONDS, Recorder
 from superset_ext.settings import Settings, load
-from superset_ext.signals import Outcome, outcome
-from tests.log import PATIENCE
-from tests.warming import until
+from testing.log import PATIENCE
+from testing.warming import until
 
 OWN = dict(CONNECT)  # as it is where no test is patient
 QUIET = {"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"}

@@ -11,23 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from superset_ext.cache.scope import Scope
-from superset_ext.db import LogDatabase
-from superset_ext.monitor import recorder as recorder_module
-from superset_ext.monitor.recorder import Recorder
+from superset_ext.cache.query import Scope
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.events import Miss, Outcome, outcome
+from superset_ext.monitor.log import recorder as recorder_module
+from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.settings import load
-from superset_ext.signals import Miss, Outcome, outcome
-from tests.log import PATIENCE
-from tests.warming import until
+from testing.log import PATIENCE
+from testing.warming import until
 
 ROOT = Path(__file__).resolve().parents[2]
 START = """
 import os, sys, threading
-from superset_ext.db import LogDatabase
-from superset_ext.monitor import recorder
-from superset_ext.monitor.recorder import Recorder
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.monitor.log import recorder
+from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.settings import load
-from superset_ext.signals import Outcome, outcome
+from superset_ext.events import Outcome, outcome
 
 recorder.EXIT_SECONDS = recorder.FORK_SECONDS = 60.0
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from superset_ext.cache.scope import Scope
-from superset_ext.db import LogDatabase
-from superset_ext.monitor import recorder as recorder_module
-from superset_ext.monitor.recorder import Recorder
+from superset_ext.cache.query import Scope
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.events import Miss, Outcome, Stored, outcome
+from superset_ext.monitor.log import recorder as recorder_module
+from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.settings import load
-from superset_ext.signals import Miss, Outcome, Stored, outcome
-from tests.log import PATIENCE
+from testing.log import PATIENCE
 
 TOTALS = (
     "SELECT SUM(cache_hits)::int AS hits, SUM(cache_misses)::int AS misses, COUNT(*)::int AS rows"

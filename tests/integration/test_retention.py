@@ -9,16 +9,16 @@ import psycopg2
 import pytest
 from celery.schedules import crontab
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import LogUnavailable, SettingsError
-from superset_ext.monitor import recorder as recorder_module
-from superset_ext.monitor import retention
-from superset_ext.monitor.recorder import Recorder
-from superset_ext.monitor.retention import Kept, maintain
+from superset_ext.events import Outcome, outcome
+from superset_ext.monitor.log import recorder as recorder_module
+from superset_ext.monitor.log import retention
+from superset_ext.monitor.log.recorder import Recorder
+from superset_ext.monitor.log.retention import Kept, maintain
 from superset_ext.monitor.tasks import MAINTAIN, beat_schedule
 from superset_ext.settings import load
-from superset_ext.signals import Outcome, outcome
-from tests.log import PATIENCE
+from testing.log import PATIENCE
 
 SETTINGS = load(
     {

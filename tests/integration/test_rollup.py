@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from superset_ext.db import SQL, LogDatabase
+from superset_ext.core.log_database import SQL, LogDatabase
 from superset_ext.errors import LogUnavailable
-from superset_ext.monitor.histogram import SMALLEST_MS, bucket
-from superset_ext.monitor.rollup import Folded, fold
-from tests.rollups import (
+from superset_ext.monitor.log.histogram import SMALLEST_MS, bucket
+from superset_ext.monitor.rollup.fold import Folded, fold
+from testing.rollups import (
     SLOW_MS,
     Row,
     ago,

@@ -13,14 +13,14 @@ import redis
 from sqlalchemy.engine import make_url
 
 from superset_ext.cache.region import RegionCache
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.monitor.recorder import Recorder
-from superset_ext.monitor.sampling import sample_regions
+from superset_ext.events import Outcome
+from superset_ext.monitor.log.recorder import Recorder
+from superset_ext.monitor.samples.sampling import sample_regions
 from superset_ext.settings import Region, Settings, load
-from superset_ext.signals import Outcome
-from tests import superset_app
-from tests.regions import make_region
+from testing import superset_app
+from testing.regions import make_region
 
 ROWS = "SELECT * FROM cache_sample WHERE at = (SELECT max(at) FROM cache_sample)"
 Sample = Callable[..., dict[str, dict[str, Any]]]
@@ -187,8 +187,9 @@ def test_a_server_that_is_away_costs_its_own_row(
 
 SOURCES = """
 import threading, time
-from superset_ext.db import LogDatabase
-from superset_ext.monitor import sampling, sources
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.monitor.samples import sampling
+from superset_ext.monitor.samples import sources
 from superset_ext.settings import load
 
 log, settings = LogDatabase(os.environ["LOG"]), load({})

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from superset_ext.db import SQL, LogDatabase, log_url
+from superset_ext.core.log_database import SQL, LogDatabase, log_url
 from superset_ext.embedded.postgres import binary
 from superset_ext.errors import LogUnavailable, SchemaError, SupersetExtError
 from superset_ext.settings import load

@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import LogUnavailable
-from superset_ext.monitor.histogram import BUCKETS, RELATIVE_ERROR, SMALLEST_MS, bucket, pairs
+from superset_ext.monitor.log.histogram import BUCKETS, RELATIVE_ERROR, SMALLEST_MS, bucket, pairs
 
 QUANTILES = [0.0, 0.01, 0.25, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0]
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from superset_ext.cache import scope
+from superset_ext.cache import query as scope
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.ports import free_port
 from superset_ext.embedded.valkey import Valkey, binary
+from superset_ext.events import Miss
 from superset_ext.settings import Region
-from superset_ext.signals import Miss
-from tests.regions import heard, make_region
+from testing.regions import heard, make_region
 
 WAIT_SECONDS = 180.0  # a Sentinel that was kept from looking for two seconds trusts nothing for thirty
 

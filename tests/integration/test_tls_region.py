@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from superset_ext.cache.topology import Place, safe_url
+from superset_ext.cache.redis.topology import Place, safe_url
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.errors import SettingsError
-from tests.regions import make_region
+from testing.regions import make_region
 
 
 class Proxy:

@@ -16,24 +16,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.tuning import SOURCES, Replay, Source, last_monday, replayed, tuning
-from superset_ext.cache import scope, tuned
+from superset_ext.cache import query as scope
+from superset_ext.cache import tuned
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.rules import lifetime as by_settings
 from superset_ext.cache.tags import Table
 from superset_ext.cache.tuned import GOOD_FOR_SECONDS, Tuned, are_told
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.freshness.events import Change, Freshness, SourceTable
+from superset_ext.freshness.change import Change, Freshness, SourceTable
 from superset_ext.monitor.advice import overrides
 from superset_ext.monitor.advice.effect import Window, effect
 from superset_ext.monitor.advice.lifetimes import MIN_REQUESTS, Dataset, Use
 from superset_ext.monitor.advice.overrides import EVERY_SECONDS, Overrides
 from superset_ext.monitor.advice.steps import Step, best, situation
 from superset_ext.monitor.advice.told import LISTENER, PROBE_LATE_SECONDS, told
-from superset_ext.monitor.tune import asking, begin, tune
+from superset_ext.monitor.advice.tune import asking, begin, tune
 from superset_ext.settings import load
-from tests.regions import client_of, make_region
+from testing.regions import client_of, make_region
 
 DAY = timedelta(days=1)
 BUSY = Source(1, told=True, changes=1.0, cost=2.0, rate=12.0)

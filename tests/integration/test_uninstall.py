@@ -16,9 +16,9 @@ import redis
 
 from superset_ext.embedded.postgres import Postgres, binary
 from superset_ext.embedded.valkey import Valkey
-from tests.regions import PATIENT
-from tests.serving import ROOT, Client, web
-from tests.warming import SUPERSET
+from testing.regions import PATIENT
+from testing.serving import ROOT, Client, web
+from testing.warming import SUPERSET
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.thorough]
 STOCK = """

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from superset_ext.db import LogDatabase
-from superset_ext.monitor.views import refresh
-from tests.rollups import (
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.monitor.rollup.views import refresh
+from testing.rollups import (
     REASONS,
     SLOW_MS,
     Row,

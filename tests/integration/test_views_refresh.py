@@ -13,10 +13,10 @@ from typing import Any
 import psycopg2
 import pytest
 
-from superset_ext.db import SQL, LogDatabase
+from superset_ext.core.log_database import SQL, LogDatabase
 from superset_ext.errors import LogUnavailable, SchemaError
-from superset_ext.monitor.views import VIEWS, Refreshed, apply_views, refresh, view_files, view_of
-from tests.rollups import SLOW_MS, ago, cache_row, insert, made, query_row, write
+from superset_ext.monitor.rollup.views import VIEWS, Refreshed, apply_views, refresh, view_files, view_of
+from testing.rollups import SLOW_MS, ago, cache_row, insert, made, query_row, write
 
 PATIENCE = 120.0  # seconds; a test that waits longer has failed
 NAMES = [view_of(path) for path in view_files()]

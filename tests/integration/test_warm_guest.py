@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.charts import Chart, dataset_id
-from tests.serving import Client
+from testing.charts import Chart, dataset_id
+from testing.serving import Client
 
 pytestmark = pytest.mark.timeout(240)
 # In a process of its own: Superset's app is one a process, and embedding is off in the stack.
@@ -27,9 +27,9 @@ with app.app_context():
     embedded = EmbeddedDashboardDAO.upsert(page, [])
     db.session.commit()
     uuid = str(embedded.uuid)
-from superset_ext.warm.replay import replay
-from superset_ext.warm.requests import ChartRequest
-from superset_ext.warm.who import Who
+from superset_ext.warm.run.replay import replay
+from superset_ext.warm.registry.requests import ChartRequest
+from superset_ext.warm.registry.who import Who
 request = ChartRequest("data", "/api/v1/chart/data", "", body)
 resources = [{"type": "dashboard", "id": uuid}]
 claims = {"user": {"username": "g"}, "resources": resources, "exp": 1}

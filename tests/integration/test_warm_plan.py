@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.settings import Settings, Targets, load
-from superset_ext.warm import plan as plans
-from superset_ext.warm.plan import Plan, plan, undiscovered
-from superset_ext.warm.registry import HOURS, hour_of_week
-from superset_ext.warm.targets import Page
-from superset_ext.warm.who import Who
+from superset_ext.warm.registry.store import HOURS, hour_of_week
+from superset_ext.warm.registry.who import Who
+from superset_ext.warm.run import plan as plans
+from superset_ext.warm.run.plan import Plan, plan, undiscovered
+from superset_ext.warm.run.targets import Page
 
 SETTINGS = load({"SUPERSET_EXT_CHART_DATA_TIMEOUT": "86400"})
 HOUR = 3600.0

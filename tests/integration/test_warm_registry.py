@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.events import Answer, Stored
 from superset_ext.settings import Settings, Targets, load
-from superset_ext.signals import Answer, Stored
-from superset_ext.warm import registry as registries
-from superset_ext.warm import runs, worth
-from superset_ext.warm.registry import MAX_BODY, Registry, Use, hour_of_week, now_use
-from superset_ext.warm.requests import ChartRequest
-from superset_ext.warm.runs import Item
-from superset_ext.warm.who import Who
+from superset_ext.warm.registry import store as registries
+from superset_ext.warm.registry import worth
+from superset_ext.warm.registry.requests import ChartRequest
+from superset_ext.warm.registry.store import MAX_BODY, Registry, Use, hour_of_week, now_use
+from superset_ext.warm.registry.who import Who
+from superset_ext.warm.run import runs
+from superset_ext.warm.run.runs import Item
 
 SETTINGS = load({})
 PATIENCE = 300.0  # seconds; a test that waits longer has failed

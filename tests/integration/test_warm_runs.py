@@ -14,12 +14,13 @@ from uuid import uuid4
 
 import pytest
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import LogUnavailable, WarmError
 from superset_ext.settings import Targets
-from superset_ext.warm import runs, worth
-from superset_ext.warm.runs import Item
-from superset_ext.warm.who import Who
+from superset_ext.warm.registry import worth
+from superset_ext.warm.registry.who import Who
+from superset_ext.warm.run import runs
+from superset_ext.warm.run.runs import Item
 
 ANN = Who(1)
 PATIENCE = 120.0  # seconds; a test that waits longer has failed

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import WarmError
 from superset_ext.settings import Schedule, Settings, Targets, load
-from superset_ext.warm import runs, service
+from superset_ext.warm import service
+from superset_ext.warm.run import runs
 
 EVERY_MINUTE = '[{"name": "often", "cron": "* * * * *", "targets": ["common_queries"]}]'
 

@@ -18,16 +18,16 @@ from typing import Any
 import psycopg2
 import pytest
 
-from superset_ext.db import SQL
+from superset_ext.cli.watch import _print
+from superset_ext.core.log_database import SQL
 from superset_ext.embedded.postgres import Postgres, binary
 from superset_ext.errors import WatchError
-from superset_ext.freshness import watch
-from superset_ext.freshness.watch import Name
-from superset_ext.watching import _print
-from tests.charts import Chart, database_id
-from tests.serving import Client, process
-from tests.stack import RunningStack
-from tests.warming import PATIENCE, SUPERSET, until
+from superset_ext.freshness.watch import triggers as watch
+from superset_ext.freshness.watch.triggers import Name
+from testing.charts import Chart, database_id
+from testing.serving import Client, process
+from testing.stack import RunningStack
+from testing.warming import PATIENCE, SUPERSET, until
 
 SALES = Name("public", "sales")
 _CATALOG = """

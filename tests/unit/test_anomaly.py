@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.anomaly import Fault, judge
-from superset_ext.monitor.alert_rules import AlertRule
-from superset_ext.monitor.alert_state import Reading, begins, lasts
-from superset_ext.monitor.anomaly import DAY, DAYS, Detector, Kind
+from superset_ext.monitor.alerts.anomaly import DAY, DAYS, Detector, Kind
+from superset_ext.monitor.alerts.rules import AlertRule
+from superset_ext.monitor.alerts.state import Reading, begins, lasts
 
 LENGTH = 8 * DAY
 SURE = 0.96  # as the built-in rule has it

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from superset_ext.cache.circuit import Circuit, State, circuit
+from superset_ext.cache.redis.circuit import Circuit, State, circuit
 from superset_ext.errors import StoreUnavailable
 
 GONE = StoreUnavailable("Redis at nowhere failed; check that it runs")

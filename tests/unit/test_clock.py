@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superset_ext.cache.clock import skew
+from superset_ext.core.clock import skew
 
 seconds = st.floats(-1e6, 1e6)
 took = st.floats(0, 100)

@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from superset_ext.cache import codec
-from tests.same import assert_same
+from superset_ext.cache.codec import values as codec
+from testing.same import assert_same
 
 MANY = 9000  # rows above which columns take their compact forms
 DAY = pd.date_range("2026-01-01", periods=3)

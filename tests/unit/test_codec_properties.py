@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as some
 
-from superset_ext.cache import arrays, codec
+from superset_ext.cache.codec import arrays
+from superset_ext.cache.codec import values as codec
 from superset_ext.cache.envelope import pack, unpack
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.errors import CodecError, EnvelopeError
-from tests.same import assert_same
+from testing.same import assert_same
 
 ZONES = st.sampled_from([None, dt.UTC, ZoneInfo("America/New_York"), dt.timezone(dt.timedelta(minutes=-90))])
 LABELS = (

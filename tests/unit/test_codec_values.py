@@ -22,10 +22,10 @@ from superset.common.db_query_status import QueryStatus
 from superset.sql.parse import Table
 from werkzeug.wrappers import Response
 
-from superset_ext.cache import codec
+from superset_ext.cache.codec import values as codec
 from superset_ext.errors import CodecError
 from superset_ext.settings import Region
-from tests.same import assert_same
+from testing.same import assert_same
 
 
 class Local(enum.Enum):
@@ -149,7 +149,7 @@ def test_enums_are_looked_up_in_known_packages_only() -> None:
     """A payload cannot name a class elsewhere, nor something that is no enum."""
     import msgpack
 
-    from superset_ext.cache.scalars import ENUM
+    from superset_ext.cache.codec.scalars import ENUM
 
     for parts in (["os", "system", "x"], ["superset.sql.parse", "Table", "x"], ["superset", "nothing", "x"]):
         data = msgpack.packb(msgpack.ExtType(ENUM, msgpack.packb(parts)))

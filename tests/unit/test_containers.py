@@ -234,7 +234,7 @@ def test_redis_keeps_what_has_no_timeout(path: Path) -> None:
 
 def test_helm_values_are_ones_that_the_chart_reads() -> None:
     """A key that the chart does not have would be ignored without a word."""
-    known = json.loads((ROOT / "tests/data/superset_helm_keys.json").read_text())["keys"]
+    known = json.loads((ROOT / "testing/data/superset_helm_keys.json").read_text())["keys"]
     kinds = {"list": list, "map": dict, "text": str, "number": int}
 
     def check(where: str, value: Any) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superset_ext.monitor.fingerprint import MAX_TEXT, Statements, normalised
-from superset_ext.monitor.queries import MAX_SQL
+from superset_ext.monitor.log.fingerprint import MAX_TEXT, Statements, normalised
+from superset_ext.monitor.log.queries import MAX_SQL
 
 ENGINES = [
     "postgresql",

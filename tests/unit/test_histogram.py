@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superset_ext.monitor.histogram import BUCKETS, RELATIVE_ERROR, SMALLEST_MS, bucket, pairs
+from superset_ext.monitor.log.histogram import BUCKETS, RELATIVE_ERROR, SMALLEST_MS, bucket, pairs
 
 GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 

@@ -13,35 +13,30 @@ PACKAGE = Path(__file__).resolve().parents[2] / "superset_ext"
 ORDER = [
     "errors",
     "settings",
-    "signals",
+    "events",
+    "core",
+    "package",
+    "sqltables",
     "cache",
-    "db",
+    "host",
     "freshness",
     "warm",
     "monitor",
-    "seams",
-    "postrun",
-    "install",
-    "warming",
-    "watching",
-    "monitoring",
-    "dashboards",
-    "doctor",
-    "uninstall",
-    "cli",
     "web",
+    "cli",
+    "doctor",
+    "install",
 ]
 ALWAYS_STANDALONE = {"errors", "settings"}
 # install hands the CLI and the API to the app, and config is what the config file imports, from inside a function.
 ALLOWED_LATE = {
-    ("install", "cli"),
-    ("install", "web"),
-    ("uninstall", "web"),
     ("config", "install"),
     ("config", "monitor"),
     ("config", "warm"),
     ("config", "cache"),
     ("config", "doctor"),
+    ("sqltables", "cache"),
+    ("cli", "doctor"),
 }
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.connection import Connection
 
-from superset_ext.cache.connection import packed
+from superset_ext.cache.redis.connection import packed
 
 big = st.integers(4000, 5000).map(bytes)
 words = st.one_of(st.binary(), st.text(), st.integers(), st.floats(allow_nan=False), big)

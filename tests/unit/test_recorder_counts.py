@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from superset_ext.cache.scope import Scope
-from superset_ext.monitor.counts import Batch, Counts, Key
-from superset_ext.monitor.histogram import bucket
-from superset_ext.signals import Miss, Outcome, Stored
+from superset_ext.cache.query import Scope
+from superset_ext.events import Miss, Outcome, Stored
+from superset_ext.monitor.log.counts import Batch, Counts, Key
+from superset_ext.monitor.log.histogram import bucket
 
 
 def counts(*events: Outcome) -> Counts:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from superset_ext.cache.scope import Read, Scope, framed, recall, remember, report
-from superset_ext.signals import Miss, Outcome, Stored
-from tests.regions import heard
+from superset_ext.cache.query import Read, Scope, framed, recall, remember, report
+from superset_ext.events import Miss, Outcome, Stored
+from testing.regions import heard
 
 CHART = "chart_data"
 

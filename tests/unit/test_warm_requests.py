@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superset_ext.warm.requests import ChartRequest, Kind, kind_of, loaded, safe_args
+from superset_ext.warm.registry.requests import ChartRequest, Kind, kind_of, loaded, safe_args
 
 FEW = settings(max_examples=100, deadline=None)
 PATHS: dict[Kind, str] = {

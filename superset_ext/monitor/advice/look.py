@@ -8,8 +8,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from superset_ext.cache.node import ServerInfo
-from superset_ext.db import LogDatabase
+from superset_ext.cache.redis.node import ServerInfo
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.settings import Settings
 
 DAYS = 7  # looked back over: a week has all days and hours

@@ -9,7 +9,7 @@ from typing import Literal
 
 from superset_ext.cache import tuned
 from superset_ext.cache.tuned import Tuned
-from superset_ext.db import LogDatabase
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.advice.told import Ask, told
 
 Setting = Literal["timeout", "grace"]

@@ -1,0 +1,1 @@
+"""The Redis edge: servers, connections, the circuit."""

@@ -1,0 +1,1 @@
+"""Questions to sources on a schedule."""

@@ -1,0 +1,1 @@
+"""Commits to watched tables of a PostgreSQL source."""

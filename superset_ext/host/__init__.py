@@ -1,0 +1,1 @@
+"""All that touches Superset's own code."""

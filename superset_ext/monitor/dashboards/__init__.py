@@ -1,0 +1,1 @@
+"""The built-in dashboards, and who may read them."""

@@ -1,0 +1,1 @@
+"""What the request's path leaves in the log."""

@@ -1,0 +1,95 @@
+"""Keeps the log within its bounds: day partitions, rollups, old warming runs, and the registry of requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from superset_ext.core.log_database import SCHEMA_SECONDS, LogDatabase
+from superset_ext.settings import Settings
+from superset_ext.warm.registry.store import Registry
+
+TABLES = ("cache_performance_log", "query_performance_log")
+ROLLUP_MONTHS = 13
+FINGERPRINTS = 100_000
+# DROP TABLE waits for who reads the partition, and others wait behind it: not for longer than this.
+DROP_SECONDS = 2.0
+_AHEAD = """
+SELECT ahead FROM generate_series(0, %s) AS ahead
+WHERE superset_ext.create_day_partition(%s, superset_ext.utc_today() + ahead)
+"""
+_DROP = "SELECT superset_ext.drop_day_partitions(%s, superset_ext.utc_today() - %s)"
+# Kept as long as raw rows; with warming runs go their items and entries.
+_BY_DAYS = {
+    "cache_warm_run": "created_at",
+    "cache_invalidation_log": "created_at",
+    "cache_minute": "minute",
+    "cache_sample": "at",
+    "database_sample": "at",
+    "query_fingerprint": "last_seen",
+}
+# An alert that lasts has no end yet, and so stays.
+_BY_MONTHS = {
+    "cache_hourly": "hour",
+    "query_hourly": "hour",
+    "performance_alert": "resolved_at",
+    "cache_tuning_log": "created_at",
+}
+_OLD = "DELETE FROM superset_ext.{table} WHERE {column} < now() - make_interval(days => %s)"
+_OLDER = "DELETE FROM superset_ext.{table} WHERE {column} < superset_ext.utc_today() - make_interval(months => %s)"
+# What these add up to is kept: totals never go down.
+_OLD_DAYS = (
+    "SELECT superset_ext.forget_cache_daily((superset_ext.utc_today() - make_interval(months => %s))::date)",
+    "SELECT superset_ext.forget_query_daily((superset_ext.utc_today() - make_interval(months => %s))::date)",
+)
+# People may write any number of statements.
+_TOO_MANY = """
+DELETE FROM superset_ext.query_fingerprint WHERE fingerprint IN (
+    SELECT fingerprint FROM superset_ext.query_fingerprint ORDER BY last_seen DESC OFFSET %s
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What one run of `maintain` did: partitions made, the names of those dropped, and requests forgotten."""
+
+    created: int
+    dropped: tuple[str, ...]
+    forgotten: int = 0
+
+
+def maintain(database: LogDatabase, settings: Settings) -> Kept:
+    """Make the partitions of today and of `partitions_ahead` days, drop those older than `retention_days`, and
+    of all else that grows what is too old or too much.
+
+    Any number of processes may do so at once, and as often as they like.
+
+    Raises:
+        LogUnavailable: the database does not answer, or somebody reads an old partition for too long;
+            the next run drops it.
+    """
+    created, dropped = 0, []
+    for table in TABLES:
+        with database.transaction(SCHEMA_SECONDS) as cursor:
+            cursor.execute(_AHEAD, (settings.partitions_ahead, table))
+            created += len(cursor.fetchall())
+        with database.transaction(DROP_SECONDS) as cursor:
+            cursor.execute(_DROP, (table, settings.retention_days))
+            dropped += [row[0] for row in cursor.fetchall()]
+    _forget(database, settings)
+    return Kept(created, tuple(dropped), Registry(database, settings).forget())
+
+
+def _forget(database: LogDatabase, settings: Settings) -> None:
+    for table, column in _BY_DAYS.items():
+        _run(database, _OLD.format(table=table, column=column), settings.retention_days)
+    for table, column in _BY_MONTHS.items():
+        _run(database, _OLDER.format(table=table, column=column), ROLLUP_MONTHS)
+    for sql in _OLD_DAYS:
+        _run(database, sql, ROLLUP_MONTHS)
+    _run(database, _TOO_MANY, FINGERPRINTS)
+
+
+def _run(database: LogDatabase, sql: str, bound: int) -> None:
+    with database.transaction(SCHEMA_SECONDS) as cursor:
+        cursor.execute(sql, (bound,))

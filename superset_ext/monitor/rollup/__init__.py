@@ -1,0 +1,1 @@
+"""The log rolled up, and the views on it."""

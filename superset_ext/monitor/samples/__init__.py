@@ -1,0 +1,1 @@
+"""What servers and sources say once a minute."""

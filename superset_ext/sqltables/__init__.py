@@ -1,0 +1,1 @@
+"""Which tables SQL reads and writes."""

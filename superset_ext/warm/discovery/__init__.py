@@ -1,0 +1,1 @@
+"""What pages ask, seen in a browser."""

@@ -1,0 +1,137 @@
+"""What warming was worth: which of the entries that it stored people read before they went.
+
+An entry's worth is what its first reader did not wait for; the later ones would have hit what the
+first one had stored. So `saved_ms` counts each entry that was read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.events import Stored
+
+if TYPE_CHECKING:
+    from superset_ext.warm.registry.store import Use
+
+# Keys cross between processes: one after the other, or two would wait for each other.
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('superset_ext.warm_worth', 0))"
+_READ = """
+UPDATE superset_ext.cache_warm_entry e
+SET reads = e.reads + n.reads, first_read_at = coalesce(e.first_read_at, n.first)
+FROM (
+    SELECT w.run_id, w.cache_key, count(*) AS reads, min(to_timestamp(at)) AS first
+    FROM (VALUES %s) AS v (cache_key, times)
+    JOIN superset_ext.cache_warm_entry w ON w.cache_key = v.cache_key AND w.gone_at IS NULL
+    CROSS JOIN unnest(v.times) AS at
+    WHERE to_timestamp(at) >= w.stored_at AND (w.expires_at IS NULL OR to_timestamp(at) <= w.expires_at)
+    GROUP BY w.run_id, w.cache_key
+) n
+WHERE e.run_id = n.run_id AND e.cache_key = n.cache_key
+"""
+_GONE = """
+UPDATE superset_ext.cache_warm_entry e SET gone_at = to_timestamp(v.at)
+FROM (VALUES %s) AS v (cache_key, at)
+WHERE e.cache_key = v.cache_key AND e.gone_at IS NULL AND e.stored_at <= to_timestamp(v.at)
+"""
+_STORED = """
+INSERT INTO superset_ext.cache_warm_entry (run_id, ordinal, cache_key, cost_ms, expires_at)
+SELECT v.run_id::uuid, v.ordinal, v.cache_key, v.cost_ms,
+    CASE WHEN v.seconds > 0 THEN now() + make_interval(secs => v.seconds) END
+FROM (VALUES %s) AS v (run_id, ordinal, cache_key, cost_ms, seconds)
+ON CONFLICT (run_id, cache_key) DO UPDATE SET
+    stored_at = excluded.stored_at, expires_at = excluded.expires_at, cost_ms = excluded.cost_ms, gone_at = NULL
+"""
+_EXPIRED = """
+UPDATE superset_ext.cache_warm_entry SET gone_at = expires_at WHERE gone_at IS NULL AND expires_at < now()
+"""
+_SETTLE = """
+UPDATE superset_ext.cache_warm_run r SET
+    entries = e.entries, entries_read = e.entries_read, spent_ms = e.spent_ms, saved_ms = e.saved_ms,
+    settled = r.finished_at IS NOT NULL AND e.open = 0
+FROM (
+    SELECT run_id, count(*) AS entries, count(*) FILTER (WHERE reads > 0) AS entries_read,
+        sum(cost_ms) AS spent_ms, coalesce(sum(cost_ms) FILTER (WHERE reads > 0), 0) AS saved_ms,
+        count(*) FILTER (WHERE gone_at IS NULL) AS open
+    FROM superset_ext.cache_warm_entry
+    WHERE run_id IN (SELECT run_id FROM superset_ext.cache_warm_run WHERE NOT settled)
+    GROUP BY run_id
+) e
+WHERE e.run_id = r.run_id AND NOT r.settled
+RETURNING r.run_id, r.schedule, r.entries, r.entries_read, r.settled, r.state
+"""
+_EMPTY = """
+UPDATE superset_ext.cache_warm_run r SET settled = true
+WHERE NOT settled AND finished_at IS NOT NULL
+    AND NOT EXISTS (SELECT FROM superset_ext.cache_warm_entry e WHERE e.run_id = r.run_id)
+"""
+
+
+def note(database: LogDatabase, uses: Sequence[Use]) -> None:
+    """Count what people read of warmed entries, and mark those that they found gone.
+
+    Raises:
+        LogUnavailable: see `LogDatabase.transaction`.
+    """
+    from psycopg2.extras import execute_values
+
+    reads, gone = _told(uses)
+    with database.transaction() as cursor:
+        cursor.execute(_LOCK)
+        if reads:
+            execute_values(cursor, _READ, sorted(reads.items()))
+        if gone:
+            execute_values(cursor, _GONE, sorted(gone.items()))
+
+
+def _told(uses: Sequence[Use]) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """When each key was read, and when it was first found gone; what is read after that is another entry."""
+    reads: dict[str, list[float]] = {}
+    gone: dict[str, float] = {}
+    for use in sorted(uses, key=lambda each: each.at):
+        for answer in use.answers:
+            if not answer.hit:
+                gone.setdefault(answer.key, use.at)
+            elif answer.key not in gone:
+                reads.setdefault(answer.key, []).append(use.at)
+    return reads, gone
+
+
+def stored(cursor: Any, run_id: str, ordinal: int, answers: Sequence[Any]) -> int:
+    """Note the entries that an item of a run has stored, in the caller's transaction; how many those are."""
+    from psycopg2.extras import execute_values
+
+    kept = {answer.key: answer for answer in answers if answer.stored is Stored.STORED}
+    if not kept:
+        return 0
+    cursor.execute(_LOCK)
+    cursor.execute(
+        "UPDATE superset_ext.cache_warm_entry SET gone_at = now()"
+        " WHERE cache_key = ANY(%s) AND gone_at IS NULL AND run_id <> %s::uuid",
+        (list(kept), run_id),
+    )
+    rows = [(run_id, ordinal, key, answer.cost_ms, answer.seconds or 0.0) for key, answer in sorted(kept.items())]
+    execute_values(cursor, _STORED, rows)
+    return len(rows)
+
+
+def settle(database: LogDatabase) -> list[dict[str, Any]]:
+    """Bring the figures of runs up to date; the scheduled runs that are settled now, with nothing read of them.
+
+    Raises:
+        LogUnavailable: see `LogDatabase.transaction`.
+    """
+    with database.transaction() as cursor:
+        cursor.execute(_EXPIRED)
+        cursor.execute(_EMPTY)
+        cursor.execute(_SETTLE)
+        rows = [dict(zip((c.name for c in cursor.description), row, strict=True)) for row in cursor.fetchall()]
+        ended = [row for row in rows if row["settled"] and row["state"] == "done"]
+        idle = [row for row in ended if row["schedule"] and not row["entries_read"]]
+        for row in idle:
+            cursor.execute(
+                "UPDATE superset_ext.cache_warm_run SET reason = %s WHERE run_id = %s",
+                (f"warmed for nobody: none of its {row['entries']} entries was read before it went", row["run_id"]),
+            )
+    return idle

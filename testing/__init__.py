@@ -1,0 +1,1 @@
+"""Servers, browser and charts for tests and benches alike."""

@@ -1,0 +1,151 @@
+"""Processes that read and fill a region as Superset does, step by step, for the state machine of freshness."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from types import SimpleNamespace
+from typing import Any
+
+from superset_ext.cache import query as scope
+from superset_ext.cache.entries import TimedRead
+from superset_ext.cache.region import RegionCache
+from superset_ext.cache.tags import Table
+from superset_ext.errors import StoreUnavailable
+from superset_ext.freshness.change import Change, Freshness, SourceTable
+from testing.regions import make_region
+
+forking = multiprocessing.get_context("fork")
+TABLES = ("a", "b", "c")
+READS = {"k1": ("a",), "k2": ("a", "b"), "k3": ("b", "c"), "k4": ("c",)}  # which tables a key's query reads
+LIVES = {"long": 60.0, "short": 0.02}  # seconds; what is short is soon in its grace
+KNOBS = {"LEASE_SECONDS": 1, "WAIT_SECONDS": 0.05, "GRACE_SECONDS": 60, "CIRCUIT_RESET_SECONDS": 0.05}
+_SOURCE = SimpleNamespace(database=SimpleNamespace(db_engine_spec=SimpleNamespace(engine="postgresql")))
+
+
+@dataclass
+class Message:
+    """What a worker says: of a session the value it found, that it found none, or that it has ended."""
+
+    session: int
+    kind: str
+    value: Any = None
+
+
+@dataclass
+class Worker:
+    """A process with a region; sessions are its requests."""
+
+    url: str
+    broken: str | None = None
+    process: Any = None
+    pipe: Connection = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pipe, theirs = forking.Pipe()
+        self.process = forking.Process(target=_serve, args=(self.url, theirs, self.broken), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def tell(self, session: int, verb: str, *args: Any) -> None:
+        self.pipe.send((session, verb, args))
+
+    def hear(self, seconds: float) -> list[Message]:
+        """What has been said, waiting for the first so long."""
+        found: list[Message] = []
+        try:
+            while self.pipe.poll(0 if found else seconds):
+                found.append(self.pipe.recv())
+        except (EOFError, OSError):
+            pass
+        return found
+
+    def kill(self) -> None:
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.join()
+        self.pipe.close()
+
+
+def _serve(url: str, pipe: Connection, broken: str | None) -> None:
+    cache = make_region(url, **KNOBS)
+    _break(cache, broken)
+    said, sessions = threading.Lock(), {}
+
+    def say(message: Message) -> None:
+        with said:
+            pipe.send(message)
+
+    while True:
+        try:
+            session, verb, args = pipe.recv()
+        except (EOFError, OSError):
+            os._exit(0)
+        if verb == "change":
+            say(Message(session, "changed", _change(cache, *args)))
+        elif verb == "begin":
+            sessions[session] = queue.Queue()
+            threading.Thread(target=_request, args=(cache, session, sessions[session], say, *args), daemon=True).start()
+        else:
+            sessions[session].put((verb, args))
+
+
+def _change(cache: RegionCache, table: str) -> bool:
+    """Whether it succeeded."""
+    freshness = Freshness(lambda: cache, lambda _database, tables: tables, None)
+    change = Change("cli", "data_update", tables=(SourceTable(1, Table("public", table)),))
+    try:
+        freshness.changed(change)
+    except StoreUnavailable:
+        return False
+    return True
+
+
+def _request(cache: RegionCache, session: int, steps: Any, say: Any, key: str, forced: bool) -> None:
+    with scope.framed(scope.Scope(dataset_id=1, database_id=1, forced=forced), _SOURCE):
+        found = cache.get(key)
+        if found is not None:
+            say(Message(session, "hit", found["value"]))
+            return
+        say(Message(session, "miss"))
+        verb, args = steps.get()
+        if verb == "fill":
+            value, lives = args
+            sql = "SELECT * FROM " + ", ".join(f"public.{table}" for table in READS[key])
+            cache.set(key, {"query": sql, "value": value}, timeout=LIVES[lives])
+        elif verb == "lose":  # as an owner does that died, but its process goes on
+            frame = scope.current()
+            for lease in frame.leases.values() if frame else ():
+                lease._over = True
+                lease.flights._leases.pop(lease.token, None)
+    say(Message(session, "ended"))
+
+
+def _break(cache: RegionCache, broken: str | None) -> None:
+    """Leave out one rule of the protocol."""
+    if broken == "as_of":  # an entry is dated when it is stored, not when its read began
+        recall = scope.recall
+
+        def late(region: str, key: str) -> scope.Read | None:
+            read = recall(region, key)
+            clock = cache._store.clock()
+            return read and TimedRead(clock.time_us, read.started, clock.run_id)
+
+        scope.recall = late
+    elif broken == "stamps":  # an entry that is in its time is not judged by its stamps
+        import superset_ext.cache.entries as entries
+
+        entries.fresh = lambda _as_of_us, _stamps: True
+    elif broken == "fence":  # whoever stores last wins, and a stamp is forgotten with what it stamped
+        stamp = cache._store.stamp
+
+        def forgetful(tags: Any) -> int:
+            at = stamp(tags)
+            cache._store._ask([(b"", ("UNLINK", *(cache._store._stamps + tag.encode() for tag in tags)))])
+            return at
+
+        cache._store.stamp = forgetful  # type: ignore[method-assign]
