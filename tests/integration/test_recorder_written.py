@@ -77,7 +77,7 @@ def test_a_row_says_all_that_was_told(recorder: Maker, database: LogDatabase) ->
     tell(Stored.STORED, 900.0, size=70, scope=scope)
     assert each.flush()
     [row] = database.rows("SELECT * FROM cache_performance_log")
-    assert (row["cache_type"], row["dataset_id"], row["chart_id"], row["dashboard_id"], row["scope"]) == (
+    assert (row["cache_type"], row["dataset_id"], row["chart_id"], row["dashboard_id"], row["channel"]) == (
         "chart_data", 3, 4, 5, "report",
     )  # fmt: skip
     assert (row["cache_hits"], row["cache_misses"]) == (2, len(Miss))
