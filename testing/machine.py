@@ -26,7 +26,7 @@ forking = multiprocessing.get_context("fork")
 TABLES = ("a", "b", "c")
 READS = {"k1": ("a",), "k2": ("a", "b"), "k3": ("b", "c"), "k4": ("c",)}  # which tables a key's query reads
 LIVES = {"long": 60.0, "short": 0.02}  # seconds; what is short is soon in its grace
-KNOBS = {"LEASE_SECONDS": 1, "WAIT_SECONDS": 0.05, "GRACE_SECONDS": 60, "CIRCUIT_RESET_SECONDS": 0.05}
+KNOBS: dict[str, Any] = {"LEASE_SECONDS": 1, "WAIT_SECONDS": 0.05, "GRACE_SECONDS": 60, "CIRCUIT_RESET_SECONDS": 0.05}
 _SOURCE = SimpleNamespace(database=SimpleNamespace(db_engine_spec=SimpleNamespace(engine="postgresql")))
 
 
@@ -76,7 +76,7 @@ class Worker:
 def _serve(url: str, pipe: Connection, broken: str | None) -> None:
     cache = make_region(url, **KNOBS)
     _break(cache, broken)
-    said, sessions = threading.Lock(), {}
+    said, sessions = threading.Lock(), dict[int, queue.Queue[Any]]()
 
     def say(message: Message) -> None:
         with said:
@@ -141,7 +141,7 @@ def _break(cache: RegionCache, broken: str | None) -> None:
     elif broken == "stamps":  # an entry that is in its time is not judged by its stamps
         import superset_ext.cache.entries as entries
 
-        entries.fresh = lambda _as_of_us, _stamps: True
+        vars(entries)["fresh"] = lambda _as_of_us, _stamps: True
     elif broken == "fence":  # whoever stores last wins, and a stamp is forgotten with what it stamped
         stamp = cache._store.stamp
 

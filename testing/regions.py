@@ -43,8 +43,8 @@ def client_of(url: str, name: Region = Region.CHART_DATA) -> redis.Redis:
 
 def now_ms(client: redis.Redis) -> int:
     """The server's time."""
-    seconds, micros = client.time()
-    return int(seconds) * 1000 + int(micros) // 1000
+    now: Any = client.time()  # typed for asynchronous clients too
+    return int(now[0]) * 1000 + int(now[1]) // 1000
 
 
 def given(client: redis.Redis, key: str, seconds: float, since: int) -> bool:

@@ -110,7 +110,8 @@ def write(url: str, rows: Sequence[Row], table: str = "cache_performance_log") -
 
 
 def hour_of(row: Row) -> datetime:
-    return row["created_at"].astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    at: datetime = row["created_at"]
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def day_of(row: Row) -> Any:

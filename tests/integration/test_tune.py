@@ -15,7 +15,6 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.tuning import SOURCES, Replay, Source, last_monday, replayed, tuning
 from superset_ext.cache import tuned
 from superset_ext.cache.query import running
 from superset_ext.cache.region import RegionCache
@@ -36,6 +35,7 @@ from superset_ext.monitor.advice.told import LISTENER, PROBE_LATE_SECONDS, told
 from superset_ext.monitor.advice.tune import asking, begin, tune
 from superset_ext.settings import load
 from testing.regions import client_of, make_region
+from testing.replay import SOURCES, Replay, Source, last_monday, replayed, tuning
 
 DAY = timedelta(days=1)
 BUSY = Source(1, told=True, changes=1.0, cost=2.0, rate=12.0)
