@@ -16,11 +16,10 @@ from typing import Any
 
 import pytest
 
-from superset_ext.cache.query import Scope
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.errors import LogUnavailable
-from superset_ext.events import Queried, queried
+from superset_ext.events import Queried, Scope, queried
 from superset_ext.monitor.log import queries
 from superset_ext.monitor.log.queries import MAX_SQL, QUEUE, QUEUE_CHARACTERS, QueryLog
 from testing import superset_app
@@ -284,7 +283,7 @@ def test_two_processes_with_the_same_statements_do_not_lock_each_other_out(datab
 FORK = """
 import os, sys, time
 import superset.sql.parse  # which takes seconds, and which each of Superset's processes has done
-from superset_ext.cache.query import Scope
+from superset_ext.events import Scope
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.log import recorder
 from superset_ext.monitor.log.queries import install
@@ -341,7 +340,8 @@ def test_an_end_while_the_log_is_away_says_what_is_lost() -> None:
 CHARTS = """
 import time
 from superset_ext.host import seams
-from superset_ext.cache.query import Scope, framed
+from superset_ext.cache.query import running
+from superset_ext.events import Scope
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.log import queries
 from superset_ext.monitor.log.recorder import Recorder
@@ -351,9 +351,9 @@ assert seams.apply() == []
 database = LogDatabase(os.environ["LOG"])
 log = queries.install(database, Recorder(database, load({"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"})))
 
-with framed(Scope(channel="web", dataset_id=3, chart_id=4, dashboard_id=5, user_id=6)):
+with running(Scope(channel="web", dataset_id=3, chart_id=4, dashboard_id=5, user_id=6)):
     source.get_df("SELECT generate_series(1, 7), pg_sleep(0.02), 'hush'")
-    with framed(Scope(channel="web", dataset_id=8, chart_id=9)):
+    with running(Scope(channel="web", dataset_id=8, chart_id=9)):
         source.get_df("SELECT 1")
     try:
         source.get_df("SELECT a FROM nothere WHERE b = 'hush'")

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from superset_ext.cache.query import Scope
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.events import Miss, Outcome, Stored, outcome
+from superset_ext.events import Miss, Outcome, Scope, Stored, outcome
 from superset_ext.monitor.log import recorder as recorder_module
 from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.settings import load
