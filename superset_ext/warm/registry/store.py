@@ -7,17 +7,16 @@ queue and writes it every few seconds. Requests are upserted, so any number of p
 from __future__ import annotations
 
 import logging
-import os
 import time
-import weakref
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+from superset_ext.core.bounded_queue import BoundedQueue
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.rows import fitting_id
 from superset_ext.events import Answer
 from superset_ext.settings import Settings
 from superset_ext.warm.registry import worth
@@ -156,20 +155,15 @@ class Registry:
     def __init__(self, database: LogDatabase, settings: Settings) -> None:
         self._database = database
         self._settings = settings
-        self._reset()
-        _registries.add(self)
-
-    def _reset(self) -> None:
-        self._queue: deque[Use] = deque()
-        self.dropped = 0
+        self.queue: BoundedQueue[Use] = BoundedQueue(QUEUE)
 
     def note(self, use: Use) -> None:
         """Remember a request that was made; cheap enough for the request's path."""
         body = use.request.body or ""
-        if len(self._queue) >= QUEUE or len(body) > MAX_BODY or "\0" in body:
-            self.dropped += 1
+        if len(body) > MAX_BODY or "\0" in body:
+            self.queue.drop()
         else:
-            self._queue.append(use)
+            self.queue.put(use)
 
     def flush(self) -> None:
         """Write what was noted.
@@ -178,15 +172,16 @@ class Registry:
             LogUnavailable: the database does not answer; what was noted is dropped, since the registry is
                 a memory of habits and not a ledger.
         """
-        uses = [self._queue.popleft() for _ in range(len(self._queue))]
+        uses = self.queue.take()
+        self.queue.done(uses)
         if uses and self._settings.warm_capture:
             self.write(uses)
         if uses:
             worth.note(self._database, [use for use in uses if use.people])
-        if self.dropped:
-            logger.warning("superset_ext: %d requests were not remembered for warming, being too many or too large",
-                           self.dropped)  # fmt: skip
-            self.dropped = 0
+        if dropped := self.queue.newly_dropped():
+            logger.warning(
+                "superset_ext: %d requests were not remembered for warming, being too many or too large", dropped
+            )
 
     def write(self, uses: Iterable[Use]) -> None:
         """Fold uses into the tables, in one transaction.
@@ -219,7 +214,7 @@ class Registry:
         hours = [float(row.hours.get(hour, 0)) for hour in range(HOURS)] if row.hours else []
         return (
             name, request.kind, request.path, request.args if kept else "", request.body if kept else None,
-            request.is_form, kept, *map(_fitting, use.ids), max(1, len(use.answers)),
+            request.is_form, kept, *map(fitting_id, use.ids), max(1, len(use.answers)),
             float(row.uses), at, hours, at,
             at if row.seen else _NEVER, row.cost_ms, sorted(row.tags),
         )  # fmt: skip
@@ -259,11 +254,6 @@ def hour_of_week(at: float) -> int:
     return moment.weekday() * 24 + moment.hour
 
 
-def _fitting(number: int | None) -> int | None:
-    """An id that its column holds; a browser may send any number."""
-    return number if number is not None and 0 < number < 2**31 else None
-
-
 def _moment(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC)
 
@@ -284,14 +274,3 @@ def now_use(request: ChartRequest, who: Who, ids: tuple[int | None, ...], answer
     return Use(
         request, who, answers, (dashboard, chart, dataset, database), time.time(), people=False, seen=not answers
     )
-
-
-_registries: weakref.WeakSet[Registry] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for registry in _registries:
-        registry._reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.rows import all_rows
 from superset_ext.events import Stored
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def settle(database: LogDatabase) -> list[dict[str, Any]]:
         cursor.execute(_EXPIRED)
         cursor.execute(_EMPTY)
         cursor.execute(_SETTLE)
-        rows = [dict(zip((c.name for c in cursor.description), row, strict=True)) for row in cursor.fetchall()]
+        rows = all_rows(cursor)
         ended = [row for row in rows if row["settled"] and row["state"] == "done"]
         idle = [row for row in ended if row["schedule"] and not row["entries_read"]]
         for row in idle:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.rows import all_rows
 from superset_ext.errors import WarmError
 from superset_ext.events import Answer
 from superset_ext.settings import Targets
@@ -187,8 +188,7 @@ def claim(database: LogDatabase, run_id: str, lease: str, count: int, per_databa
         cursor.execute(_CLAIM_LOCK)
         cursor.execute("UPDATE superset_ext.cache_warm_run SET beat_at = now() WHERE run_id = %(run)s", values)
         cursor.execute(_CLAIM, values)
-        names = [column.name for column in cursor.description]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        rows = all_rows(cursor)
     return sorted((_item(row) for row in rows), key=lambda item: item.ordinal)
 
 
