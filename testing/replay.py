@@ -28,7 +28,7 @@ CHARTS, KEYS = 4, 6  # of a dataset; keys of a chart
 COUNTS = ("cache_hits", "stale_hits", "miss_cold", "miss_expired", "miss_invalidated", "saved_ms", "response_ms_sum")
 _INSERT = f"""
 INSERT INTO superset_ext.cache_performance_log (created_at, window_seconds, host, pid, batch, cache_type, dataset_id,
-    chart_id, dashboard_id, scope, cache_misses, response_count, {", ".join(COUNTS)}) VALUES %s
+    chart_id, dashboard_id, channel, cache_misses, response_count, {", ".join(COUNTS)}) VALUES %s
 """
 _ROW = "(%s, 900, 'bench', 1, gen_random_uuid(), 'chart_data', %s, %s, 1, 'web', %s, %s" + ", %s" * len(COUNTS) + ")"
 _REQUEST = """

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from flask import Flask, g, request
+from flask import Flask, request
 
-from superset_ext.cache.query import CHANNEL, REFRESHING, WARM
 from superset_ext.errors import Unanswerable
 from superset_ext.host.people import Identity, user_of
+from superset_ext.host.scope import mark_as_warming
 
 
 @contextmanager
@@ -32,8 +32,7 @@ def request_context(app: Flask, environ: Mapping[str, Any], identity: Identity) 
     from superset_ext.host.services import override_user
 
     with app.app_context(), app.test_request_context(**environ):
-        setattr(g, CHANNEL, WARM)
-        setattr(g, REFRESHING, True)
+        mark_as_warming(refreshing=True)
         with override_user(user_of(identity), force=True):
             yield
 

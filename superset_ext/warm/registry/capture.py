@@ -12,10 +12,10 @@ from http import HTTPStatus
 
 from flask import Flask, Response, current_app, g, has_request_context, request
 
-from superset_ext.cache.query import CHANNEL, WARM
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Asked, asked
 from superset_ext.host.people import current_identity
+from superset_ext.host.scope import is_warming, mark_as_warming
 from superset_ext.warm.registry.registry import Registry
 from superset_ext.warm.registry.requests import ENDPOINTS, ChartRequest, safe_args
 from superset_ext.warm.registry.uses import Ids, Use
@@ -41,7 +41,7 @@ def install(app: Flask, registry: Registry) -> None:
 
 def _note(registry: Registry, response: Response) -> None:
     queries = g.pop(_ENDED, None)
-    if queries and g.get(CHANNEL) != WARM and _is_worth_noting(response, queries) and (chart := chart_request()):
+    if queries and not is_warming() and _is_worth_noting(response, queries) and (chart := chart_request()):
         registry.note(_use(chart, queries))
 
 
@@ -78,7 +78,7 @@ def _mark_own_browser() -> None:
     """Give the requests of our own browser the channel `warm`."""
     value = request.headers.get(HEADER)
     if value and _is_ours(value):
-        setattr(g, CHANNEL, WARM)
+        mark_as_warming()
 
 
 def _is_ours(value: str) -> bool:
