@@ -21,10 +21,11 @@ from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.rows import all_rows
 from superset_ext.core.schema import SCHEMA, Schema
+from superset_ext.core.sql_folder import sql_folder
 from superset_ext.errors import LogUnavailable, SchemaError
 from superset_ext.settings import PREFIX, Settings
 
-SQL = Path(__file__).resolve().parents[2] / "sql"
+SQL = sql_folder()
 # A server that is gone without a word is noticed in about five seconds; one that is there answers in time.
 CONNECT = {
     "connect_timeout": 5,

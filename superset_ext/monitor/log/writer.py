@@ -103,11 +103,6 @@ def _values(
         yield (*head, key.cache_type, *ids, key.channel, *_numbers(counts), seen.memory if seen else None, evictions)
 
 
-def _id(value: int | None) -> int | None:
-    """An id that fits its column: a browser may send any number, and one such row would hold up all others."""
-    return value if value is not None and 0 < value < 2**31 else None
-
-
 def _numbers(counts: Counts) -> tuple[Any, ...]:
     misses, sets = counts.misses, counts.sets
     return (
