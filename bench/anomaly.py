@@ -23,6 +23,7 @@ import numpy as np
 from superset_ext.monitor.alerts.anomaly import BIN_SECONDS, DAY, Detector, Kind, Verdict
 from superset_ext.monitor.alerts.rules import AlertRule
 from superset_ext.monitor.alerts.state import Reading, begins, lasts
+from testing.anomalies import Fault, judge
 
 WEEK = 7 * DAY
 WEEKS = 8
@@ -36,15 +37,6 @@ RULE = AlertRule(
 )  # fmt: skip
 MINUTES = BIN_SECONDS // 60
 THRESHOLDS = (0.9, 0.95, 0.97, 0.98, 0.985, 0.99, 0.992, 0.995, 0.997)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something injected: from which bin to which, and what kind of it."""
-
-    begin: int
-    end: int
-    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,22 +183,6 @@ class Score:
             "found": round(self.found / self.faults, 3) if self.faults else 0.0,
             "false_alarms_per_week": round(self.false / self.weeks, 3),
         }
-
-
-def judge(raised: Sequence[int], faults: Sequence[Fault], slack: int = 6) -> tuple[list[tuple[Fault, int]], list[int]]:
-    """The faults that were found, each with its alarm, and the alarms that belong to none.
-
-    An alarm is of a fault if it comes until `slack` bins after its end, when the mean has forgotten it.
-    """
-    hits: dict[Fault, int] = {}
-    false = []
-    for at in raised:
-        of = next((fault for fault in faults if fault.begin <= at <= fault.end + slack), None)
-        if of is None:
-            false.append(at)
-        else:
-            hits.setdefault(of, at)
-    return list(hits.items()), false
 
 
 def injected() -> tuple[dict[str, dict[str, float]], dict[str, Any]]:

@@ -15,10 +15,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from superset_ext.cache import query as scope
+from superset_ext.cache.query import running
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.tags import Table
 from superset_ext.embedded.valkey import Valkey
+from superset_ext.events import Scope
 from superset_ext.freshness.change import Change, Freshness, SourceTable
 from superset_ext.settings import Region, load
 
@@ -50,7 +51,7 @@ def region(url: str) -> RegionCache:
 
 def store(cache: RegionCache, keys: list[str], payload: str) -> None:
     """Entries of one table, as a chart stores them."""
-    with scope.framed(scope.Scope(dataset_id=1, database_id=1), SOURCE):
+    with running(Scope(dataset_id=1, database_id=1), SOURCE):
         cache.get_many(*keys)
         cache.set_many({key: {"query": "SELECT * FROM public.orders", "payload": payload} for key in keys})
 

@@ -13,9 +13,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from superset_ext.cache.query import Scope
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.events import Miss, Outcome, Stored, outcome
+from superset_ext.events import Miss, Outcome, Scope, Stored, outcome
 from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.settings import load
 

@@ -31,7 +31,7 @@ FROM unnest(ARRAY['cache_performance_log', 'query_performance_log']) AS log
 # Each chart in two regions in each hour; four fifths of the rows are hits.
 CACHE = f"""
 INSERT INTO superset_ext.cache_performance_log (created_at, window_seconds, host, pid, batch, cache_type, dataset_id,
-    chart_id, dashboard_id, scope, cache_hits, cache_misses, miss_cold, sets, bytes_read, response_count,
+    chart_id, dashboard_id, channel, cache_hits, cache_misses, miss_cold, sets, bytes_read, response_count,
     response_ms_sum, hit_histogram, miss_histogram, saved_ms, memory_usage)
 SELECT %(start)s::timestamptz + %(seconds)s * n / %(rows)s * interval '1 second', 5, 'bench', 1,
     '00000000-0000-0000-0000-000000000000', CASE WHEN n %% 3 = 0 THEN 'metadata' ELSE 'chart_data' END,
@@ -44,8 +44,8 @@ FROM (
 ) AS raw
 """
 QUERY = f"""
-INSERT INTO superset_ext.query_performance_log (created_at, host, pid, source, scope, database_id, dataset_id, chart_id,
-    dashboard_id, fingerprint, duration_ms, rows)
+INSERT INTO superset_ext.query_performance_log (created_at, host, pid, source, channel, database_id, dataset_id,
+    chart_id, dashboard_id, fingerprint, duration_ms, rows)
 SELECT %(start)s::timestamptz + %(seconds)s * n / %(rows)s * interval '1 second', 'bench', 1, 'chart', 'web',
     chart %% 3 + 1, chart %% {DATASETS} + 1, chart + 1, chart %% {DASHBOARDS} + 1, md5(chart::text), 20 + n %% 3000, 100
 FROM (SELECT n, n %% {CHARTS} AS chart FROM generate_series(0, %(rows)s - 1) AS n) AS raw

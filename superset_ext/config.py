@@ -48,8 +48,8 @@ def celery_config(settings: Settings, own: Any) -> Any:
     """
     if own is None:
         return None  # Celery is switched off
-    from superset_ext.doctor import worker
     from superset_ext.freshness import tasks as freshness
+    from superset_ext.host import worker_report
     from superset_ext.monitor import tasks as monitor
     from superset_ext.warm import tasks as warm
     from superset_ext.warm.service import QUEUE
@@ -59,7 +59,7 @@ def celery_config(settings: Settings, own: Any) -> Any:
     )
     imports, schedule, routes, queues, default = _celery_names(read)
     added = {
-        imports: (*read(imports, ()), freshness.__name__, monitor.__name__, warm.__name__, worker.__name__),
+        imports: (*read(imports, ()), freshness.__name__, monitor.__name__, warm.__name__, worker_report.__name__),
         schedule: {
             **read(schedule, {}),
             **freshness.beat_schedule(settings),

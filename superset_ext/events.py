@@ -13,7 +13,9 @@ from blinker import Namespace
 
 if TYPE_CHECKING:
     from superset_ext.cache.lease import Lease
-    from superset_ext.cache.query import Scope
+
+Channel = Literal["web", "embedded", "celery", "report", "cli", "warm"]
+WARM: Channel = "warm"
 
 _names = Namespace()
 
@@ -22,6 +24,34 @@ stale = _names.signal("stale", doc="Sent with `event=Stale(...)` when an old ans
 changed = _names.signal("changed", doc="Sent with `event=…` after something that changed has been stamped.")
 asked = _names.signal("asked", doc="Sent with `event=Asked(...)` at the end of each chart query that is nobody's part.")
 queried = _names.signal("queried", doc="Sent with `event=Queried(...)` when a query of a source database has ended.")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Who asks, for what, and how. Ids are Superset's; `None` where there is none.
+
+    Attributes:
+        channel: where the asking comes from.
+        schema: of the dataset.
+        forced: whether what is cached will not do.
+        counted: whether it counts in hit ratios and response times.
+        count_misses: whether its misses do; those of a read that never runs the query do not.
+        own: whether it is for the package's own dashboards, which are not counted in what they show.
+        refreshing: whether an answer in its grace will not do, since that is the one to be refreshed.
+    """
+
+    channel: Channel = "web"
+    dataset_id: int | None = None
+    database_id: int | None = None
+    schema: str | None = None
+    chart_id: int | None = None
+    dashboard_id: int | None = None
+    user_id: int | None = None
+    forced: bool = False
+    counted: bool = True
+    count_misses: bool = True
+    own: bool = False
+    refreshing: bool = False
 
 
 class Miss(StrEnum):

@@ -18,7 +18,7 @@ from superset_ext.freshness.change import EXTENSION as FRESHNESS
 from superset_ext.freshness.change import Freshness
 from superset_ext.freshness.log import InvalidationLog
 from superset_ext.freshness.relations.datasources import Following
-from superset_ext.host import seams
+from superset_ext.host import permissions, seams
 from superset_ext.host import task_context as postrun
 from superset_ext.host.regions import regions
 from superset_ext.monitor.advice.overrides import Overrides
@@ -103,19 +103,17 @@ def samples(app: Any) -> Mapping[str, tuple[int, int]]:
 
 def _add_commands(app: Any) -> None:
     from superset_ext.cli.perf import perf
+    from superset_ext.doctor.command import doctor
 
+    perf.add_command(doctor)
     app.cli.add_command(perf)
 
 
 def _add_api() -> None:
-    """The API is for Admin alone, unless somebody grants it: Superset gives Gamma and Alpha what is not on its list."""
-    from superset.extensions import appbuilder
-
+    from superset_ext.host.services import appbuilder
     from superset_ext.web.api import PerformanceApi
-    from superset_ext.web.guard import VIEW_MENU
     from superset_ext.web.monitoring import MonitoringApi
 
-    manager = appbuilder.sm
-    manager.ADMIN_ONLY_VIEW_MENUS = manager.ADMIN_ONLY_VIEW_MENUS | {VIEW_MENU}
+    permissions.reserve_for_admin()
     appbuilder.add_api(PerformanceApi)
     appbuilder.add_api(MonitoringApi)

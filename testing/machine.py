@@ -12,11 +12,13 @@ from multiprocessing.connection import Connection
 from types import SimpleNamespace
 from typing import Any
 
-from superset_ext.cache import query as scope
+from superset_ext.cache import query as queries
 from superset_ext.cache.entries import TimedRead
+from superset_ext.cache.query import running
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.tags import Table
 from superset_ext.errors import StoreUnavailable
+from superset_ext.events import Scope
 from superset_ext.freshness.change import Change, Freshness, SourceTable
 from testing.regions import make_region
 
@@ -24,7 +26,7 @@ forking = multiprocessing.get_context("fork")
 TABLES = ("a", "b", "c")
 READS = {"k1": ("a",), "k2": ("a", "b"), "k3": ("b", "c"), "k4": ("c",)}  # which tables a key's query reads
 LIVES = {"long": 60.0, "short": 0.02}  # seconds; what is short is soon in its grace
-KNOBS = {"LEASE_SECONDS": 1, "WAIT_SECONDS": 0.05, "GRACE_SECONDS": 60, "CIRCUIT_RESET_SECONDS": 0.05}
+KNOBS: dict[str, Any] = {"LEASE_SECONDS": 1, "WAIT_SECONDS": 0.05, "GRACE_SECONDS": 60, "CIRCUIT_RESET_SECONDS": 0.05}
 _SOURCE = SimpleNamespace(database=SimpleNamespace(db_engine_spec=SimpleNamespace(engine="postgresql")))
 
 
@@ -74,7 +76,7 @@ class Worker:
 def _serve(url: str, pipe: Connection, broken: str | None) -> None:
     cache = make_region(url, **KNOBS)
     _break(cache, broken)
-    said, sessions = threading.Lock(), {}
+    said, sessions = threading.Lock(), dict[int, queue.Queue[Any]]()
 
     def say(message: Message) -> None:
         with said:
@@ -106,7 +108,7 @@ def _change(cache: RegionCache, table: str) -> bool:
 
 
 def _request(cache: RegionCache, session: int, steps: Any, say: Any, key: str, forced: bool) -> None:
-    with scope.framed(scope.Scope(dataset_id=1, database_id=1, forced=forced), _SOURCE):
+    with running(Scope(dataset_id=1, database_id=1, forced=forced), _SOURCE):
         found = cache.get(key)
         if found is not None:
             say(Message(session, "hit", found["value"]))
@@ -118,28 +120,28 @@ def _request(cache: RegionCache, session: int, steps: Any, say: Any, key: str, f
             sql = "SELECT * FROM " + ", ".join(f"public.{table}" for table in READS[key])
             cache.set(key, {"query": sql, "value": value}, timeout=LIVES[lives])
         elif verb == "lose":  # as an owner does that died, but its process goes on
-            frame = scope.current()
-            for lease in frame.leases.values() if frame else ():
+            query = queries.current()
+            for lease in query.leases.values() if query else ():
                 lease._over = True
-                lease.flights._leases.pop(lease.token, None)
+                cache._readers._flights._leases.pop(lease.token, None)
     say(Message(session, "ended"))
 
 
 def _break(cache: RegionCache, broken: str | None) -> None:
     """Leave out one rule of the protocol."""
     if broken == "as_of":  # an entry is dated when it is stored, not when its read began
-        recall = scope.recall
+        recall = queries.recall
 
-        def late(region: str, key: str) -> scope.Read | None:
+        def late(region: str, key: str) -> queries.Read | None:
             read = recall(region, key)
             clock = cache._store.clock()
             return read and TimedRead(clock.time_us, read.started, clock.run_id)
 
-        scope.recall = late
+        queries.recall = late
     elif broken == "stamps":  # an entry that is in its time is not judged by its stamps
         import superset_ext.cache.entries as entries
 
-        entries.fresh = lambda _as_of_us, _stamps: True
+        vars(entries)["fresh"] = lambda _as_of_us, _stamps: True
     elif broken == "fence":  # whoever stores last wins, and a stamp is forgotten with what it stamped
         stamp = cache._store.stamp
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from superset_ext.cache import query as scope
+from superset_ext.cache import query as queries
 from superset_ext.cache.region import RegionCache
 from superset_ext.events import Outcome, outcome
 from superset_ext.settings import Region, load
@@ -26,7 +26,7 @@ def make_region(
     The server may be silent for as long as a test machine may be busy, unless a test says otherwise, and there is no
     grace.
     """
-    scope._loose.set(None)  # what an earlier test has read in this thread is not this one's
+    queries._loose.set(None)  # what an earlier test has read in this thread is not this one's
     environ = {"REDIS_URL": url, "BROKER_URL": "memory://", "GRACE_SECONDS": 0, **PATIENT}
     environ |= {name.upper(): value for name, value in knobs.items()}
     settings = load({f"SUPERSET_EXT_{name}": str(value) for name, value in environ.items()})
@@ -43,8 +43,8 @@ def client_of(url: str, name: Region = Region.CHART_DATA) -> redis.Redis:
 
 def now_ms(client: redis.Redis) -> int:
     """The server's time."""
-    seconds, micros = client.time()
-    return int(seconds) * 1000 + int(micros) // 1000
+    now: Any = client.time()  # typed for asynchronous clients too
+    return int(now[0]) * 1000 + int(now[1]) // 1000
 
 
 def given(client: redis.Redis, key: str, seconds: float, since: int) -> bool:

@@ -26,8 +26,8 @@ SUMMED = (
     "response_count", "response_ms_sum", "saved_ms", "evictions",
 )  # fmt: skip
 HISTOGRAMS = ("hit_histogram", "miss_histogram")
-KEY = ("cache_type", "dashboard_id", "chart_id", "dataset_id", "scope")
-QUERY_KEY = ("source", "scope", "database_id", "dataset_id", "chart_id", "dashboard_id")
+KEY = ("cache_type", "dashboard_id", "chart_id", "dataset_id", "channel")
+QUERY_KEY = ("source", "channel", "database_id", "dataset_id", "chart_id", "dashboard_id")
 QUERY_SUMMED = ("runs", "errors", "slow", "rows", "duration_ms_sum")
 SLOW_MS = 1000.0
 
@@ -52,7 +52,7 @@ def cache_row(rng: random.Random, at: datetime, **fixed: Any) -> Row:
     row: Row = {
         "created_at": at, "cache_type": rng.choice(["chart_data", "chart_data", "metadata"]),
         "dataset_id": rng.choice([None, 1, 2]), "chart_id": rng.choice([None, 3, 4]),
-        "dashboard_id": rng.choice([None, 5, 6]), "scope": rng.choice([None, "web", "web", "report", "warm"]),
+        "dashboard_id": rng.choice([None, 5, 6]), "channel": rng.choice([None, "web", "web", "report", "warm"]),
         "cache_hits": len(hits), "stale_hits": rng.randrange(2), "coalesced": rng.randrange(2),
         "evictions": rng.choice([0, 0, 7]), "memory_usage": rng.choice([None, rng.randrange(10**9)]),
         "saved_ms": rng.uniform(0, 900), "errors": rng.randrange(2), "bytes_read": rng.randrange(10**6),
@@ -79,7 +79,7 @@ def query_row(rng: random.Random, at: datetime, **fixed: Any) -> Row:
     """A row of the log of queries."""
     row: Row = {
         "created_at": at, "host": "h", "pid": 1, "source": rng.choice(["chart", "sqllab"]),
-        "scope": rng.choice([None, "web", "warm"]), "database_id": rng.choice([None, 7, 8]),
+        "channel": rng.choice([None, "web", "warm"]), "database_id": rng.choice([None, 7, 8]),
         "dataset_id": rng.choice([None, 1, 2]), "chart_id": rng.choice([None, 3, 4]),
         "dashboard_id": rng.choice([None, 5, 6]), "user_id": 1, "fingerprint": rng.choice([None, "f1", "f2"]),
         "duration_ms": rng.choice([rng.uniform(1, 5000), SLOW_MS]), "rows": rng.choice([None, rng.randrange(1000)]),
@@ -110,7 +110,8 @@ def write(url: str, rows: Sequence[Row], table: str = "cache_performance_log") -
 
 
 def hour_of(row: Row) -> datetime:
-    return row["created_at"].astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    at: datetime = row["created_at"]
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def day_of(row: Row) -> Any:

@@ -111,6 +111,11 @@ def _values(left: Any, right: Any, path: str) -> None:
     (_array if isinstance(mine, np.ndarray) else _extension)(mine, theirs, path)
 
 
+def _series(left: Any, right: Any, path: str) -> None:
+    _values(left, right, path)
+    _index(left.index, right.index, path)
+
+
 def _frame(left: pd.DataFrame, right: pd.DataFrame, path: str) -> None:
     _index(left.columns, right.columns, f"{path}.columns")
     _index(left.index, right.index, f"{path}.index")
@@ -140,5 +145,5 @@ _COMPARE: tuple[tuple[Any, Any], ...] = (
     (np.ndarray, _array),
     (pd.DataFrame, _frame),
     (pd.Index, _index),
-    (pd.Series, lambda left, right, path: (_values(left, right, path), _index(left.index, right.index, path))),
+    (pd.Series, _series),
 )  # fmt: skip

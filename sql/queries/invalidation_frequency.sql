@@ -15,7 +15,7 @@ LEFT JOIN (
         date_trunc('hour', created_at) AS hour, sum(cache_hits + cache_misses) AS requests,
         sum(miss_invalidated) AS invalidated
     FROM superset_ext.cache_performance_log
-    WHERE cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm'
+    WHERE cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm'
         AND created_at >= date_trunc('hour', now()) - interval '1 day'
     GROUP BY 1
 ) AS asked USING (hour)

@@ -22,7 +22,7 @@ CROSS JOIN LATERAL (
         sum(cache_hits) / NULLIF(sum(cache_hits + cache_misses), 0) AS hit_ratio,
         sum(response_ms_sum) / NULLIF(sum(response_count), 0) AS response_time
     FROM superset_ext.cache_performance_log
-    WHERE cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm' AND dataset_id = ANY (dataset.ids)
+    WHERE cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm' AND dataset_id = ANY (dataset.ids)
         AND created_at >= moment.at - interval '15 minutes' AND created_at < moment.at
 ) AS earlier
 CROSS JOIN LATERAL (
@@ -31,7 +31,7 @@ CROSS JOIN LATERAL (
         sum(cache_hits) / NULLIF(sum(cache_hits + cache_misses), 0) AS hit_ratio,
         sum(response_ms_sum) / NULLIF(sum(response_count), 0) AS response_time
     FROM superset_ext.cache_performance_log
-    WHERE cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm' AND dataset_id = ANY (dataset.ids)
+    WHERE cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm' AND dataset_id = ANY (dataset.ids)
         AND created_at >= moment.at AND created_at < moment.at + interval '15 minutes'
 ) AS later
 WHERE change.created_at >= now() - interval '1 day'

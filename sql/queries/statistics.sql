@@ -14,6 +14,6 @@ SELECT
     superset_ext.histogram_quantile(superset_ext.histogram_merge(hit_histogram), 0.95) AS hit_p95_ms,
     superset_ext.histogram_quantile(superset_ext.histogram_merge(miss_histogram), 0.95) AS miss_p95_ms
 FROM superset_ext.cache_performance_log
-WHERE created_at >= now() - interval '1 day' AND scope IS DISTINCT FROM 'warm'
+WHERE created_at >= now() - interval '1 day' AND channel IS DISTINCT FROM 'warm'
 GROUP BY cache_type
 ORDER BY cache_type;

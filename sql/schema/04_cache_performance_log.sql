@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS superset_ext.cache_performance_log (
     dataset_id integer,
     chart_id integer,
     dashboard_id integer,
-    scope text,
+    channel text,
     cache_hits bigint NOT NULL DEFAULT 0,
     cache_misses bigint NOT NULL DEFAULT 0,
     miss_cold bigint NOT NULL DEFAULT 0,
@@ -57,7 +57,7 @@ COMMENT ON COLUMN superset_ext.cache_performance_log.cache_type IS 'Region: meta
 COMMENT ON COLUMN superset_ext.cache_performance_log.dataset_id IS 'Superset''s dataset; NULL where none is known, or where the row is one that others were folded into.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.chart_id IS 'Superset''s chart (slice); NULL as above.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.dashboard_id IS 'Superset''s dashboard; NULL as above.';
-COMMENT ON COLUMN superset_ext.cache_performance_log.scope IS 'Channel that asked: web, embedded, celery, report, cli or warm; NULL as above.';
+COMMENT ON COLUMN superset_ext.cache_performance_log.channel IS 'Channel that asked: web, embedded, celery, report, cli or warm; NULL as above.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.cache_hits IS 'Reads answered from the cache.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.cache_misses IS 'Reads that the cache did not answer: the sum of the miss_ columns.';
 COMMENT ON COLUMN superset_ext.cache_performance_log.miss_cold IS 'Misses: never stored, as far as is remembered.';

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS superset_ext.query_performance_log (
     host text NOT NULL,
     pid integer NOT NULL,
     source text NOT NULL CHECK (source IN ('chart', 'sqllab')),
-    scope text,
+    channel text,
     database_id integer,
     dataset_id integer,
     chart_id integer,
@@ -35,7 +35,7 @@ COMMENT ON COLUMN superset_ext.query_performance_log.created_at IS 'End of the q
 COMMENT ON COLUMN superset_ext.query_performance_log.host IS 'Host name of the process that sent it.';
 COMMENT ON COLUMN superset_ext.query_performance_log.pid IS 'That process.';
 COMMENT ON COLUMN superset_ext.query_performance_log.source IS 'chart: a chart, filter or anything else that asks a dataset; sqllab: SQL Lab.';
-COMMENT ON COLUMN superset_ext.query_performance_log.scope IS 'Channel that asked: web, embedded, celery, report, cli or warm; NULL where none is known.';
+COMMENT ON COLUMN superset_ext.query_performance_log.channel IS 'Channel that asked: web, embedded, celery, report, cli or warm; NULL where none is known.';
 COMMENT ON COLUMN superset_ext.query_performance_log.database_id IS 'Superset''s database; NULL where none is known.';
 COMMENT ON COLUMN superset_ext.query_performance_log.dataset_id IS 'Superset''s dataset; NULL as above.';
 COMMENT ON COLUMN superset_ext.query_performance_log.chart_id IS 'Superset''s chart (slice); NULL as above.';
@@ -133,7 +133,7 @@ CREATE TABLE IF NOT EXISTS superset_ext.cache_hourly (
     dataset_id integer NOT NULL DEFAULT 0,
     chart_id integer NOT NULL DEFAULT 0,
     dashboard_id integer NOT NULL DEFAULT 0,
-    scope text NOT NULL DEFAULT '',
+    channel text NOT NULL DEFAULT '',
     hits bigint NOT NULL DEFAULT 0,
     stale_hits bigint NOT NULL DEFAULT 0,
     coalesced bigint NOT NULL DEFAULT 0,
@@ -163,7 +163,7 @@ CREATE TABLE IF NOT EXISTS superset_ext.cache_hourly (
     miss_histogram bigint[],
     evictions bigint NOT NULL DEFAULT 0,
     memory_peak bigint,
-    PRIMARY KEY (hour, cache_type, dashboard_id, chart_id, dataset_id, scope)
+    PRIMARY KEY (hour, cache_type, dashboard_id, chart_id, dataset_id, channel)
 );
 
 COMMENT ON TABLE superset_ext.cache_hourly IS 'cache_performance_log by UTC hour: what fold_cache made of it.';
@@ -172,7 +172,7 @@ COMMENT ON COLUMN superset_ext.cache_hourly.cache_type IS 'Region.';
 COMMENT ON COLUMN superset_ext.cache_hourly.dataset_id IS 'Superset''s dataset; 0 for none.';
 COMMENT ON COLUMN superset_ext.cache_hourly.chart_id IS 'Superset''s chart; 0 for none.';
 COMMENT ON COLUMN superset_ext.cache_hourly.dashboard_id IS 'Superset''s dashboard; 0 for none.';
-COMMENT ON COLUMN superset_ext.cache_hourly.scope IS 'Channel that asked; empty where none is known.';
+COMMENT ON COLUMN superset_ext.cache_hourly.channel IS 'Channel that asked; empty where none is known.';
 COMMENT ON COLUMN superset_ext.cache_hourly.hits IS 'Sum of cache_hits.';
 COMMENT ON COLUMN superset_ext.cache_hourly.stale_hits IS 'Sum of stale_hits.';
 COMMENT ON COLUMN superset_ext.cache_hourly.coalesced IS 'Sum of coalesced.';
@@ -209,7 +209,7 @@ CREATE TABLE IF NOT EXISTS superset_ext.cache_daily (
     dataset_id integer NOT NULL DEFAULT 0,
     chart_id integer NOT NULL DEFAULT 0,
     dashboard_id integer NOT NULL DEFAULT 0,
-    scope text NOT NULL DEFAULT '',
+    channel text NOT NULL DEFAULT '',
     hits bigint NOT NULL DEFAULT 0,
     stale_hits bigint NOT NULL DEFAULT 0,
     coalesced bigint NOT NULL DEFAULT 0,
@@ -239,7 +239,7 @@ CREATE TABLE IF NOT EXISTS superset_ext.cache_daily (
     miss_histogram bigint[],
     evictions bigint NOT NULL DEFAULT 0,
     memory_peak bigint,
-    PRIMARY KEY (day, cache_type, dashboard_id, chart_id, dataset_id, scope)
+    PRIMARY KEY (day, cache_type, dashboard_id, chart_id, dataset_id, channel)
 );
 
 COMMENT ON TABLE superset_ext.cache_daily IS 'cache_performance_log by UTC day: what fold_cache made of it.';
@@ -248,7 +248,7 @@ COMMENT ON COLUMN superset_ext.cache_daily.cache_type IS 'Region.';
 COMMENT ON COLUMN superset_ext.cache_daily.dataset_id IS 'Superset''s dataset; 0 for none.';
 COMMENT ON COLUMN superset_ext.cache_daily.chart_id IS 'Superset''s chart; 0 for none.';
 COMMENT ON COLUMN superset_ext.cache_daily.dashboard_id IS 'Superset''s dashboard; 0 for none.';
-COMMENT ON COLUMN superset_ext.cache_daily.scope IS 'Channel that asked; empty where none is known.';
+COMMENT ON COLUMN superset_ext.cache_daily.channel IS 'Channel that asked; empty where none is known.';
 COMMENT ON COLUMN superset_ext.cache_daily.hits IS 'Sum of cache_hits.';
 COMMENT ON COLUMN superset_ext.cache_daily.stale_hits IS 'Sum of stale_hits.';
 COMMENT ON COLUMN superset_ext.cache_daily.coalesced IS 'Sum of coalesced.';
@@ -282,7 +282,7 @@ COMMENT ON COLUMN superset_ext.cache_daily.memory_peak IS 'Highest memory_usage,
 CREATE TABLE IF NOT EXISTS superset_ext.query_hourly (
     hour timestamptz NOT NULL,
     source text NOT NULL,
-    scope text NOT NULL DEFAULT '',
+    channel text NOT NULL DEFAULT '',
     database_id integer NOT NULL DEFAULT 0,
     dataset_id integer NOT NULL DEFAULT 0,
     chart_id integer NOT NULL DEFAULT 0,
@@ -294,13 +294,13 @@ CREATE TABLE IF NOT EXISTS superset_ext.query_hourly (
     duration_ms_sum double precision NOT NULL DEFAULT 0,
     duration_ms_max double precision NOT NULL DEFAULT 0,
     histogram bigint[],
-    PRIMARY KEY (hour, source, scope, database_id, dataset_id, chart_id, dashboard_id)
+    PRIMARY KEY (hour, source, channel, database_id, dataset_id, chart_id, dashboard_id)
 );
 
 COMMENT ON TABLE superset_ext.query_hourly IS 'query_performance_log by UTC hour: what fold_query made of it.';
 COMMENT ON COLUMN superset_ext.query_hourly.hour IS 'UTC hour of created_at.';
 COMMENT ON COLUMN superset_ext.query_hourly.source IS 'chart or sqllab.';
-COMMENT ON COLUMN superset_ext.query_hourly.scope IS 'Channel that asked; empty where none is known.';
+COMMENT ON COLUMN superset_ext.query_hourly.channel IS 'Channel that asked; empty where none is known.';
 COMMENT ON COLUMN superset_ext.query_hourly.database_id IS 'Superset''s database; 0 for none.';
 COMMENT ON COLUMN superset_ext.query_hourly.dataset_id IS 'Superset''s dataset; 0 for none.';
 COMMENT ON COLUMN superset_ext.query_hourly.chart_id IS 'Superset''s chart; 0 for none.';

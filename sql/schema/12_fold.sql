@@ -206,7 +206,7 @@ BEGIN
         sum(response_count), sum(response_ms_sum)
     FROM superset_ext.cache_performance_log
     WHERE (written >= since.folded AND written < upto.folded OR written = ANY (since.open))
-        AND written <> ALL (upto.open) AND cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm'
+        AND written <> ALL (upto.open) AND cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm'
     GROUP BY 1, 2
     ON CONFLICT (minute, dataset_id) DO UPDATE SET
         hits = m.hits + excluded.hits, misses = m.misses + excluded.misses,
@@ -216,7 +216,7 @@ BEGIN
     WITH fresh AS MATERIALIZED (
         SELECT
             date_trunc('hour', created_at, 'UTC') AS hour, cache_type, coalesce(dashboard_id, 0) AS dashboard_id,
-            coalesce(chart_id, 0) AS chart_id, coalesce(dataset_id, 0) AS dataset_id, coalesce(scope, '') AS scope,
+            coalesce(chart_id, 0) AS chart_id, coalesce(dataset_id, 0) AS dataset_id, coalesce(channel, '') AS channel,
             count(*) AS logged,
             sum(cache_hits) AS hits, sum(cache_misses) AS misses, sum(stale_hits) AS stale_hits,
             sum(coalesced) AS coalesced, sum(miss_cold) AS miss_cold, sum(miss_expired) AS miss_expired,
@@ -237,20 +237,20 @@ BEGIN
         GROUP BY 1, 2, 3, 4, 5, 6
     ), hourly AS (
         INSERT INTO superset_ext.cache_hourly AS h (
-            hour, cache_type, dashboard_id, chart_id, dataset_id, scope, hits, misses, stale_hits, coalesced,
+            hour, cache_type, dashboard_id, chart_id, dataset_id, channel, hits, misses, stale_hits, coalesced,
             miss_cold, miss_expired, miss_invalidated, miss_evicted, miss_forced, miss_disabled, miss_rejected,
             miss_unknown_format, miss_bad_signature, miss_error, sets, sets_too_large, sets_refused, sets_memory,
             sets_superseded, errors, bytes_read, bytes_written, response_count, response_ms_sum, saved_ms, evictions,
             memory_peak, hit_histogram, miss_histogram
         )
         SELECT
-            hour, cache_type, dashboard_id, chart_id, dataset_id, scope, hits, misses, stale_hits, coalesced,
+            hour, cache_type, dashboard_id, chart_id, dataset_id, channel, hits, misses, stale_hits, coalesced,
             miss_cold, miss_expired, miss_invalidated, miss_evicted, miss_forced, miss_disabled, miss_rejected,
             miss_unknown_format, miss_bad_signature, miss_error, sets, sets_too_large, sets_refused, sets_memory,
             sets_superseded, errors, bytes_read, bytes_written, response_count, response_ms_sum, saved_ms, evictions,
             memory_peak, hit_histogram, miss_histogram
         FROM fresh
-        ON CONFLICT (hour, cache_type, dashboard_id, chart_id, dataset_id, scope) DO UPDATE SET
+        ON CONFLICT (hour, cache_type, dashboard_id, chart_id, dataset_id, channel) DO UPDATE SET
             hits = h.hits + excluded.hits, misses = h.misses + excluded.misses,
             stale_hits = h.stale_hits + excluded.stale_hits, coalesced = h.coalesced + excluded.coalesced,
             miss_cold = h.miss_cold + excluded.miss_cold, miss_expired = h.miss_expired + excluded.miss_expired,
@@ -276,14 +276,14 @@ BEGIN
             miss_histogram = superset_ext.histogram_sum(h.miss_histogram, excluded.miss_histogram)
     ), daily AS (
         INSERT INTO superset_ext.cache_daily AS d (
-            day, cache_type, dashboard_id, chart_id, dataset_id, scope, hits, misses, stale_hits, coalesced,
+            day, cache_type, dashboard_id, chart_id, dataset_id, channel, hits, misses, stale_hits, coalesced,
             miss_cold, miss_expired, miss_invalidated, miss_evicted, miss_forced, miss_disabled, miss_rejected,
             miss_unknown_format, miss_bad_signature, miss_error, sets, sets_too_large, sets_refused, sets_memory,
             sets_superseded, errors, bytes_read, bytes_written, response_count, response_ms_sum, saved_ms, evictions,
             memory_peak, hit_histogram, miss_histogram
         )
         SELECT
-            (hour AT TIME ZONE 'UTC')::date, cache_type, dashboard_id, chart_id, dataset_id, scope,
+            (hour AT TIME ZONE 'UTC')::date, cache_type, dashboard_id, chart_id, dataset_id, channel,
             sum(hits), sum(misses), sum(stale_hits), sum(coalesced), sum(miss_cold), sum(miss_expired),
             sum(miss_invalidated), sum(miss_evicted), sum(miss_forced), sum(miss_disabled), sum(miss_rejected),
             sum(miss_unknown_format), sum(miss_bad_signature), sum(miss_error), sum(sets), sum(sets_too_large),
@@ -293,7 +293,7 @@ BEGIN
             superset_ext.histogram_merge(miss_histogram)
         FROM fresh
         GROUP BY 1, 2, 3, 4, 5, 6
-        ON CONFLICT (day, cache_type, dashboard_id, chart_id, dataset_id, scope) DO UPDATE SET
+        ON CONFLICT (day, cache_type, dashboard_id, chart_id, dataset_id, channel) DO UPDATE SET
             hits = d.hits + excluded.hits, misses = d.misses + excluded.misses,
             stale_hits = d.stale_hits + excluded.stale_hits, coalesced = d.coalesced + excluded.coalesced,
             miss_cold = d.miss_cold + excluded.miss_cold, miss_expired = d.miss_expired + excluded.miss_expired,
@@ -342,7 +342,7 @@ BEGIN
 
     WITH fresh AS MATERIALIZED (
         SELECT
-            date_trunc('hour', created_at, 'UTC') AS hour, source, coalesce(scope, '') AS scope,
+            date_trunc('hour', created_at, 'UTC') AS hour, source, coalesce(channel, '') AS channel,
             coalesce(fingerprint, '') AS fingerprint, coalesce(database_id, 0) AS database_id,
             coalesce(dataset_id, 0) AS dataset_id, coalesce(chart_id, 0) AS chart_id,
             coalesce(dashboard_id, 0) AS dashboard_id,
@@ -355,16 +355,16 @@ BEGIN
         GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
     ), hourly AS (
         INSERT INTO superset_ext.query_hourly AS h (
-            hour, source, scope, database_id, dataset_id, chart_id, dashboard_id, runs, errors, slow, rows,
+            hour, source, channel, database_id, dataset_id, chart_id, dashboard_id, runs, errors, slow, rows,
             duration_ms_sum, duration_ms_max, histogram
         )
         SELECT
-            hour, source, scope, database_id, dataset_id, chart_id, dashboard_id,
+            hour, source, channel, database_id, dataset_id, chart_id, dashboard_id,
             sum(runs), sum(errors), sum(slow), sum(rows), sum(duration_ms_sum), max(duration_ms_max),
             superset_ext.histogram_merge(histogram)
         FROM fresh
         GROUP BY 1, 2, 3, 4, 5, 6, 7
-        ON CONFLICT (hour, source, scope, database_id, dataset_id, chart_id, dashboard_id) DO UPDATE SET
+        ON CONFLICT (hour, source, channel, database_id, dataset_id, chart_id, dashboard_id) DO UPDATE SET
             runs = h.runs + excluded.runs, errors = h.errors + excluded.errors, slow = h.slow + excluded.slow,
             rows = h.rows + excluded.rows, duration_ms_sum = h.duration_ms_sum + excluded.duration_ms_sum,
             duration_ms_max = greatest(h.duration_ms_max, excluded.duration_ms_max),

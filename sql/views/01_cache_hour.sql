@@ -16,15 +16,15 @@ SELECT
 FROM (
     SELECT
         c.hour, c.cache_type, superset_ext.object_label(c.dashboard_id, named.name) AS dashboard,
-        coalesce(sum(c.hits) FILTER (WHERE c.scope <> 'warm'), 0)::bigint AS hits,
-        coalesce(sum(c.misses) FILTER (WHERE c.scope <> 'warm'), 0)::bigint AS misses,
-        coalesce(sum(c.stale_hits) FILTER (WHERE c.scope <> 'warm'), 0)::bigint AS stale_hits,
-        coalesce(sum(c.coalesced) FILTER (WHERE c.scope <> 'warm'), 0)::bigint AS coalesced,
-        coalesce(sum(c.saved_ms) FILTER (WHERE c.scope <> 'warm'), 0) AS saved_ms,
-        superset_ext.histogram_merge(c.hit_histogram) FILTER (WHERE c.scope <> 'warm') AS hit_histogram,
-        superset_ext.histogram_merge(c.miss_histogram) FILTER (WHERE c.scope <> 'warm') AS miss_histogram,
-        sum(c.response_ms_sum) FILTER (WHERE c.scope <> 'warm') AS response_ms_sum,
-        sum(c.response_count) FILTER (WHERE c.scope <> 'warm') AS response_count,
+        coalesce(sum(c.hits) FILTER (WHERE c.channel <> 'warm'), 0)::bigint AS hits,
+        coalesce(sum(c.misses) FILTER (WHERE c.channel <> 'warm'), 0)::bigint AS misses,
+        coalesce(sum(c.stale_hits) FILTER (WHERE c.channel <> 'warm'), 0)::bigint AS stale_hits,
+        coalesce(sum(c.coalesced) FILTER (WHERE c.channel <> 'warm'), 0)::bigint AS coalesced,
+        coalesce(sum(c.saved_ms) FILTER (WHERE c.channel <> 'warm'), 0) AS saved_ms,
+        superset_ext.histogram_merge(c.hit_histogram) FILTER (WHERE c.channel <> 'warm') AS hit_histogram,
+        superset_ext.histogram_merge(c.miss_histogram) FILTER (WHERE c.channel <> 'warm') AS miss_histogram,
+        sum(c.response_ms_sum) FILTER (WHERE c.channel <> 'warm') AS response_ms_sum,
+        sum(c.response_count) FILTER (WHERE c.channel <> 'warm') AS response_count,
         sum(c.evictions)::bigint AS evictions, max(c.memory_peak) AS memory_peak
     FROM superset_ext.cache_hourly AS c
     LEFT JOIN superset_ext.object_name AS named

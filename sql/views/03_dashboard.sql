@@ -18,7 +18,7 @@ FROM (
     FROM superset_ext.cache_daily AS c
     LEFT JOIN superset_ext.object_name AS dashboard
         ON dashboard.kind = 'dashboard' AND dashboard.id = c.dashboard_id
-    WHERE c.cache_type = 'chart_data' AND c.scope <> 'warm'
+    WHERE c.cache_type = 'chart_data' AND c.channel <> 'warm'
     GROUP BY 1, 2, 3
 ) AS counted;
 

@@ -24,7 +24,7 @@ FROM (
         ON dashboard.kind = 'dashboard' AND dashboard.id = c.dashboard_id
     LEFT JOIN superset_ext.object_name AS dataset
         ON dataset.kind = 'dataset' AND dataset.id = c.dataset_id
-    WHERE c.cache_type = 'chart_data' AND c.scope <> 'warm'
+    WHERE c.cache_type = 'chart_data' AND c.channel <> 'warm'
     GROUP BY 1, 2, 3, 4, 5
 ) AS counted;
 

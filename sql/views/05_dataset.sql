@@ -30,7 +30,7 @@ FROM (
         GROUP BY dataset_id
     ) AS home USING (dataset_id)
     LEFT JOIN superset_ext.object_name AS named ON named.kind = 'database' AND named.id = home.database_id
-    WHERE c.cache_type = 'chart_data' AND c.scope <> 'warm'
+    WHERE c.cache_type = 'chart_data' AND c.channel <> 'warm'
     GROUP BY 1, 2, 3, 4
 ) AS counted;
 

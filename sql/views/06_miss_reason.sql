@@ -17,7 +17,7 @@ CROSS JOIN LATERAL (VALUES
 ) AS why (reason, misses)
 LEFT JOIN superset_ext.object_name AS dashboard
         ON dashboard.kind = 'dashboard' AND dashboard.id = c.dashboard_id
-WHERE c.scope <> 'warm' AND why.misses > 0
+WHERE c.channel <> 'warm' AND why.misses > 0
 GROUP BY 1, 2, 3, 4;
 
 CREATE MATERIALIZED VIEW superset_ext.perf_miss_reason_past AS

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from superset_ext.cache.query import Frame
+from superset_ext.cache.query import Query
 from superset_ext.cache.rules import Subject, matching, usage_tag
 from superset_ext.cache.tags import ALL, ANY, RULE, USAGE, Table, object_tag, table_tag, tables_tag
 from superset_ext.settings import Operation, Rule, Settings
@@ -34,15 +34,15 @@ class Depends:
     rule: Rule | None
 
 
-def depends(value: Any, frame: Frame | None, settings: Settings) -> Depends:
+def depends(value: Any, query: Query | None, settings: Settings) -> Depends:
     """The tags and the rule of a value of chart_data."""
     sql = value.get("query") if isinstance(value, dict) else None
-    scope = frame.scope if frame else None
+    scope = query.scope if query else None
     if not isinstance(sql, str) or not sql or scope is None or scope.database_id is None:
-        return _told({ANY}, frame, None)
-    tables = _tables(sql, frame.source if frame else None)
-    rule = matching(settings.rules, _subject(frame, tables, sql)) if settings.rules else None
-    return _told(_table_tags(scope.database_id, tables), frame, rule)
+        return _told({ANY}, query, None)
+    tables = _tables(sql, query.source if query else None)
+    rule = matching(settings.rules, _subject(query, tables, sql)) if settings.rules else None
+    return _told(_table_tags(scope.database_id, tables), query, rule)
 
 
 def for_operations(tag: str, operations: Collection[Operation]) -> tuple[str, ...]:
@@ -62,25 +62,25 @@ def _table_tags(database_id: int, tables: Collection[Table] | None) -> set[str]:
     return {table_tag(database_id, table) for table in tables}
 
 
-def _subject(frame: Frame | None, tables: Collection[Table] | None, sql: str) -> Subject:
-    source = frame.source if frame else None
+def _subject(query: Query | None, tables: Collection[Table] | None, sql: str) -> Subject:
+    source = query.source if query else None
     database = getattr(getattr(source, "database", None), "database_name", None)
-    return Subject(frame.scope.dataset_id if frame else None, getattr(source, "name", None), database, tables, sql)
+    return Subject(query.scope.dataset_id if query else None, getattr(source, "name", None), database, tables, sql)
 
 
-def _told(read: set[str], frame: Frame | None, rule: Rule | None) -> Depends:
+def _told(read: set[str], query: Query | None, rule: Rule | None) -> Depends:
     """The whole of the tags, which the outer query of this one carries too."""
-    if frame is not None:
-        read |= {tag for tag in frame.tags if not tag.startswith((USAGE, RULE))} | _objects(frame)
-        frame.tags |= read
+    if query is not None:
+        read |= {tag for tag in query.tags if not tag.startswith((USAGE, RULE))} | _objects(query)
+        query.tags |= read
     if rule is not None and rule.invalidate_on is not None:
         read = {each for tag in read for each in for_operations(tag, rule.invalidate_on)}
     last = (f"{RULE}{rule.name}" if rule else None, usage_tag(rule))
     return Depends((ALL, *sorted(read - {ALL}), *(tag for tag in last if tag)), rule)
 
 
-def _objects(frame: Frame) -> set[str]:
-    scope = frame.scope
+def _objects(query: Query) -> set[str]:
+    scope = query.scope
     ids = {
         "dataset": scope.dataset_id, "database": scope.database_id, "chart": scope.chart_id,
         "dashboard": scope.dashboard_id,

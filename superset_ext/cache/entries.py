@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from superset_ext.cache import query as scope
+from superset_ext.cache import query as queries
 from superset_ext.cache import tuned
 from superset_ext.cache.dependencies import depends
 from superset_ext.cache.envelope import Envelope, pack, unpack
@@ -22,7 +22,7 @@ from superset_ext.events import Miss, Stored
 
 
 @dataclass(frozen=True, slots=True)
-class TimedRead(scope.Read):
+class TimedRead(queries.Read):
     """A read with the server that gave its time: another server's clock, or another run's, says nothing."""
 
     run_id: str = ""
@@ -88,17 +88,17 @@ class Entries:
         """What a value depends on, and how long it lives where Superset asks for `passed_ms` milliseconds."""
         if passed_ms is None or not self._policy.stamped:
             return Lifetime(passed_ms)
-        frame, settings = scope.current(), self._policy.settings
-        found = depends(value, frame, settings)
+        query, settings = queries.current(), self._policy.settings
+        found = depends(value, query, settings)
         if found.rule is None:
-            dataset_id = frame.scope.dataset_id if frame else None
+            dataset_id = query.scope.dataset_id if query else None
             return Lifetime(*tuned.lifetime(settings, dataset_id, found.tags, passed_ms), found.tags)
         if not found.rule.cache:
             return Lifetime(None, tags=found.tags)
         fresh_ms, grace_ms = lifetime(settings, found.rule, passed_ms)
         return Lifetime(fresh_ms, grace_ms, found.tags, trial_ms(found.rule))
 
-    def encode(self, key: str, value: Any, read: scope.Read | None, lives: Lifetime) -> bytes | Stored:
+    def encode(self, key: str, value: Any, read: queries.Read | None, lives: Lifetime) -> bytes | Stored:
         """An entry's bytes, or why there are none.
 
         Raises:
@@ -116,7 +116,7 @@ class Entries:
             return Stored.REFUSED
         return Stored.TOO_LARGE if self._policy.too_large(data) else data
 
-    def pack(self, key: str, value: Any, read: scope.Read | None, lives: Lifetime) -> bytes:
+    def pack(self, key: str, value: Any, read: queries.Read | None, lives: Lifetime) -> bytes:
         """An entry's bytes, whatever the region permits.
 
         Raises:

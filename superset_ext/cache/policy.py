@@ -7,7 +7,7 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from superset_ext.cache.redis.topology import Budget
+from superset_ext.cache.redis.connect import Budget
 from superset_ext.events import Stored
 from superset_ext.settings import Region, Settings
 

@@ -1,9 +1,8 @@
-"""Who asks for which chart, dataset and dashboard; and which set belongs to which get.
+"""The chart query under way: whose it is, and which set belongs to which get.
 
-The seam opens a `Frame` around each chart query. Gets and sets within it are paired by key,
-because annotation charts nest (get A, get B, set B, set A), and are told as outcomes only when
-the frame closes: an entry that was found but not used is a rejected miss, and that is known only
-by then.
+The seam runs each chart query as a `Query`. Its gets and sets are paired by key, because annotation charts nest
+(get A, get B, set B, set A). Their outcomes are sent only when the query ends: an entry that was read but not used is a
+rejected miss, and that is known only by then.
 """
 
 from __future__ import annotations
@@ -14,39 +13,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
+from superset_ext.cache.lease import Lease
 from superset_ext.cache.tags import ANY, object_tag, tables_tag
-from superset_ext.events import Answer, Asked, Miss, Outcome, Stored, asked, outcome
+from superset_ext.events import WARM, Answer, Asked, Miss, Outcome, Scope, Stored, asked, outcome
 from superset_ext.settings import Region
 
-if TYPE_CHECKING:
-    from superset_ext.cache.lease import Lease
-
-Channel = Literal["web", "embedded", "celery", "report", "cli", "warm"]
-WARM: Channel = "warm"
-CHANNEL = "superset_ext_channel"  # name in Flask's `g` under which whoever asks for somebody else says so
-REFRESHING = "superset_ext_refreshing"  # likewise, whoever asks in order to replace an old answer
 _LOOSE_SECONDS = 300.0
-_PAIRS = 64  # reads remembered outside a frame: enough for the deepest nesting of memoized calls seen
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Who asks, for what, and how. Ids are Superset's; `None` where there is none."""
-
-    channel: Channel = "web"
-    dataset_id: int | None = None
-    database_id: int | None = None
-    schema: str | None = None
-    chart_id: int | None = None
-    dashboard_id: int | None = None
-    user_id: int | None = None
-    forced: bool = False
-    counted: bool = True
-    count_misses: bool = True
-    own: bool = False  # of the package's own dashboards, which are not what they show
-    refreshing: bool = False  # an old answer will not do, since it is the one that is to be refreshed
+_PAIRS = 64  # reads remembered outside a query: enough for the deepest nesting of memoized calls seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +38,7 @@ class Read:
 
 
 @dataclass(slots=True)
-class Frame:
+class Query:
     """One chart query under way.
 
     Attributes:
@@ -71,98 +46,101 @@ class Frame:
         source: Superset's datasource, `None` where there is none.
         outer: the query that this one is a part of.
         tags: what its answers, and those of its parts, depend on.
-        leases: the keys that it runs the query of, for others too.
+        leases: of the keys that it computes the answer of, for others too.
+        reads: what the gets that missed left behind, by region and key.
+        gets: the outcome of the last get of each key.
+        sets: the outcome of the last set of each key.
     """
 
     scope: Scope
     source: Any = None
-    outer: Frame | None = None
+    outer: Query | None = None
     tags: set[str] = field(default_factory=set)
     leases: dict[str, Lease] = field(default_factory=dict)
     reads: dict[tuple[str, str], Read] = field(default_factory=dict)
-    told: dict[str, Outcome] = field(default_factory=dict)
+    gets: dict[str, Outcome] = field(default_factory=dict)
     sets: dict[str, Outcome] = field(default_factory=dict)
 
     def lease(self, key: str) -> Lease | None:
         """The lease of a key that this query, or one that it is a part of, has."""
-        found = self.leases.get(key)
-        return found if found or self.outer is None else self.outer.lease(key)
+        lease = self.leases.get(key)
+        return lease if lease or self.outer is None else self.outer.lease(key)
 
     def release(self) -> None:
-        """Give back the leases that no answer came of, and tell the outer query what this one depended on."""
+        """Give back the leases of answers that were not stored; add to the outer query what this one depended on."""
         for lease in self.leases.values():
             lease.release(filled=False)
         if self.outer is not None:
             self.outer.tags |= self.tags or _unknown(self.scope)
 
-    def tell(self, key: str, event: Outcome) -> None:
-        """Keep a get's outcome until the frame closes; the last one of a key counts."""
-        self.told[key] = event
+    def keep(self, key: str, event: Outcome) -> None:
+        """Keep a get's outcome until the query ends; the last one of a key counts."""
+        self.gets[key] = event
 
     def reject(self, key: str) -> None:
-        """Turn the hit of `key` into a miss: the caller found it and ran the query all the same."""
-        event = self.told.get(key)
+        """Turn the hit of `key` into a miss: the caller read the entry and ran the query all the same."""
+        event = self.gets.get(key)
         if event is not None and event.result is None:
-            self.told[key] = replace(event, result=Miss.REJECTED, saved_ms=0.0)
+            self.gets[key] = replace(event, result=Miss.REJECTED, saved_ms=0.0)
 
     def close(self) -> None:
-        """Send what the frame has kept, as far as its scope is counted."""
-        for event in self.told.values():
+        """Send the outcomes that were kept, as far as the scope is counted."""
+        for event in self.gets.values():
             if self.scope.counted and (self.scope.count_misses or event.result is None):
                 outcome.send(event.region, event=event)
 
     def asked(self) -> Asked:
-        """The whole of it, for whoever wants to ask it again."""
-        return Asked(self.scope, tuple(self._answer(key, event) for key, event in self.told.items()))
+        """The whole query, for warming, which asks it again."""
+        return Asked(self.scope, tuple(self._answer(key, event) for key, event in self.gets.items()))
 
     def _answer(self, key: str, event: Outcome) -> Answer:
-        told = self.sets.get(key)
-        fate = told.result if told and isinstance(told.result, Stored) else None
-        cost = told.ms if told else event.saved_ms
-        tags = (told or event).tags
-        return Answer(key, event.result is None, fate, cost, told.seconds if told else None, tags)
+        stored = self.sets.get(key)
+        fate = stored.result if stored and isinstance(stored.result, Stored) else None
+        cost = stored.ms if stored else event.saved_ms
+        tags = (stored or event).tags
+        return Answer(key, event.result is None, fate, cost, stored.seconds if stored else None, tags)
 
 
-_frame: ContextVar[Frame | None] = ContextVar("superset_ext_frame", default=None)
+_query: ContextVar[Query | None] = ContextVar("superset_ext_query", default=None)
 _loose: ContextVar[OrderedDict[tuple[str, str], Read] | None] = ContextVar("superset_ext_reads", default=None)
 
 
-def current() -> Frame | None:
-    """The frame that the calling code runs in, if any."""
-    return _frame.get()
+def current() -> Query | None:
+    """The query that the calling code runs in, if any."""
+    return _query.get()
 
 
 def _unknown(scope: Scope) -> set[str]:
-    """What a query depends on that neither found its answer in the cache nor stored it there."""
+    """What a query depends on that neither got its answer from the cache nor stored it there."""
     return {ANY} if scope.database_id is None else {tables_tag(scope.database_id)}
 
 
 @contextmanager
-def framed(scope: Scope, source: Any = None, layers: Iterable[int] = ()) -> Iterator[Frame]:
+def running(scope: Scope, source: Any = None, layers: Iterable[int] = ()) -> Iterator[Query]:
     """Run a block as one chart query of `scope`; its outcomes are sent when it ends, however it ends.
 
     Args:
         source: Superset's datasource.
         layers: ids of the annotation layers that it shows.
     """
-    outer = _frame.get()
-    frame = Frame(scope, source, outer, {object_tag("layer", layer) for layer in layers})
-    token = _frame.set(frame)
+    outer = _query.get()
+    query = Query(scope, source, outer, {object_tag("layer", layer) for layer in layers})
+    token = _query.set(query)
     try:
-        yield frame
+        yield query
     finally:
-        _frame.reset(token)
-        frame.release()
-        frame.close()
-        if outer is None and frame.told and not scope.own:
-            asked.send(scope.channel, event=frame.asked())
+        _query.reset(token)
+        query.release()
+        query.close()
+        if outer is None and query.gets and not scope.own:
+            asked.send(scope.channel, event=query.asked())
 
 
 def remember(region: str, key: str, read: Read) -> None:
     """Note that a get of `key` missed, for the set that may follow it."""
-    frame = _frame.get()
-    if frame is not None:
-        frame.reads[(region, key)] = read
+    query = _query.get()
+    if query is not None:
+        query.reads[(region, key)] = read
         return
     reads = _loose.get()
     if reads is None:
@@ -175,28 +153,28 @@ def remember(region: str, key: str, read: Read) -> None:
 
 def recall(region: str, key: str) -> Read | None:
     """The read that this set of `key` belongs to, once."""
-    frame = _frame.get()
-    if frame is not None:
-        return frame.reads.pop((region, key), None)
+    query = _query.get()
+    if query is not None:
+        return query.reads.pop((region, key), None)
     reads = _loose.get()
     read = reads.pop((region, key), None) if reads else None
-    # Outside a frame nothing says where a request ends, and a thread serves many.
+    # Outside a query nothing says where a request ends, and a thread serves many.
     return read if read is None or time.perf_counter() - read.started < _LOOSE_SECONDS else None
 
 
 def report(key: str, event: Outcome) -> None:
-    """Tell what a get or a set came to: a frame's chart reads at its end, everything else at once."""
-    frame = _frame.get()
-    if frame is None:
+    """Send the outcome of a get or a set: of a query's chart reads at its end, of all else at once."""
+    query = _query.get()
+    if query is None:
         outcome.send(event.region, event=event)
         return
-    event = replace(event, scope=frame.scope)
+    event = replace(event, scope=query.scope)
     if event.region != Region.CHART_DATA:
         outcome.send(event.region, event=event)
     elif isinstance(event.result, Stored):
-        frame.reject(key)
-        frame.sets[key] = event
+        query.reject(key)
+        query.sets[key] = event
         # What warming waits for is nobody's response time.
-        outcome.send(event.region, event=event if frame.scope.channel != WARM else replace(event, ms=0.0))
+        outcome.send(event.region, event=event if query.scope.channel != WARM else replace(event, ms=0.0))
     else:
-        frame.tell(key, event)
+        query.keep(key, event)

@@ -16,13 +16,13 @@ from typing import Any
 from flask import current_app
 from flask_caching.backends.base import BaseCache
 
-from superset_ext.cache import query as scope
+from superset_ext.cache import query as queries
 from superset_ext.cache.entries import Entries, Lifetime, TimedRead, is_old, reads_needed
 from superset_ext.cache.envelope import Envelope
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.cache.policy import Policy
+from superset_ext.cache.redis.connect import connect
 from superset_ext.cache.redis.node import ServerInfo
-from superset_ext.cache.redis.topology import connect
 from superset_ext.cache.single_flight import Found, Shared
 from superset_ext.cache.store import Reading, Store
 from superset_ext.core.clock import skew
@@ -93,7 +93,7 @@ class RegionCache(BaseCache):
 
     def add(self, key: str, value: Any, timeout: float | None = None) -> bool:
         """Store a value unless the key has one that `get` would return; whether it was stored."""
-        read, name = scope.recall(self.region, key), self._store.name(key)
+        read, name = queries.recall(self.region, key), self._store.name(key)
         try:
             reading = self._store.read(name)[0]
             lives = self._entries.lives(value, self._policy.ttl_ms(timeout))
@@ -212,8 +212,8 @@ class RegionCache(BaseCache):
 
     def _get(self, keys: Sequence[str]) -> list[Any]:
         started = time.perf_counter()
-        frame = scope.current()
-        forced = self._policy.stamped and frame is not None and frame.scope.forced
+        query = queries.current()
+        forced = self._policy.stamped and query is not None and query.scope.forced
         try:
             # A forced read asks for the time alone: what its query will find is as of now.
             clock = self._store.clock() if forced else None
@@ -226,20 +226,20 @@ class RegionCache(BaseCache):
 
     def _found(self, key: str, reading: Reading, started: float, of: int, forced: bool) -> Any:
         found = Found(reading, Miss.FORCED if forced else self._entries.judge(key, reading))
-        frame = scope.current() if of == 1 else None
+        query = queries.current() if of == 1 else None
         if self._policy.stamped:
-            found = self._readers.found(key, found, frame)
+            found = self._readers.found(key, found, query)
         if isinstance(found.verdict, Miss):
             self._missed(key, found.reading, found.verdict, started, of, len(reading.data or b""))
             return None
         envelope, value = found.verdict
-        if frame is not None:
-            frame.tags |= set(envelope.tags)
+        if query is not None:
+            query.tags |= set(envelope.tags)
         if needed := reads_needed(envelope):
             self._used(key, envelope, needed)
         took, size = _ms(started) / of, len(found.reading.data or b"")
         event = Outcome(self.region, None, took, size, envelope.cost_ms, tags=envelope.tags)
-        scope.report(key, replace(event, stale=found.stale, coalesced=found.coalesced))
+        queries.report(key, replace(event, stale=found.stale, coalesced=found.coalesced))
         return value
 
     def _used(self, key: str, envelope: Envelope, needed: int) -> None:
@@ -254,17 +254,17 @@ class RegionCache(BaseCache):
         return not isinstance(verdict, Miss) and not is_old(verdict[0], reading)
 
     def _missed(self, key: str, reading: Reading, why: Miss, started: float, of: int, size: int) -> None:
-        scope.remember(self.region, key, TimedRead(reading.time_us, started, reading.run_id))
-        scope.report(key, Outcome(self.region, why, _ms(started) / of, size))
+        queries.remember(self.region, key, TimedRead(reading.time_us, started, reading.run_id))
+        queries.report(key, Outcome(self.region, why, _ms(started) / of, size))
 
     def _set(self, mapping: Mapping[str, Any], timeout: float | None) -> list[str]:
-        reads = {key: scope.recall(self.region, key) for key in mapping}
+        reads = {key: queries.recall(self.region, key) for key in mapping}
         fates: dict[str, Stored] = {}
         for lives, values in self._timed(mapping, self._policy.ttl_ms(timeout)).items():
             fates |= self._stored(values, lives, reads)
         for key in mapping:
-            frame = scope.current()
-            if frame is not None and (lease := frame.leases.pop(key, None)):
+            query = queries.current()
+            if query is not None and (lease := query.leases.pop(key, None)):
                 lease.release(filled=fates[key] in (Stored.STORED, Stored.SUPERSEDED))
         return [key for key, fate in fates.items() if fate is Stored.STORED]
 
@@ -276,7 +276,7 @@ class RegionCache(BaseCache):
             found.setdefault(lives, {})[key] = value
         return found
 
-    def _stored(self, values: Mapping[str, Any], lives: Lifetime, reads: Mapping[str, scope.Read | None]) -> Any:
+    def _stored(self, values: Mapping[str, Any], lives: Lifetime, reads: Mapping[str, queries.Read | None]) -> Any:
         results: dict[str, bytes | Stored] = {}
         try:
             results = {key: self._encoded(key, value, lives, reads[key]) for key, value in values.items()}
@@ -287,10 +287,10 @@ class RegionCache(BaseCache):
             read, data = reads[key], results.get(key)
             size = len(data) if isinstance(data, bytes) else 0
             took, fresh = _ms(read.started) if read else 0.0, None if lives.fresh_ms is None else lives.fresh_ms / 1000
-            scope.report(key, Outcome(self.region, fate, took, size, seconds=fresh, tags=lives.tags))
+            queries.report(key, Outcome(self.region, fate, took, size, seconds=fresh, tags=lives.tags))
         return fates
 
-    def _encoded(self, key: str, value: Any, lives: Lifetime, read: scope.Read | None) -> bytes | Stored:
+    def _encoded(self, key: str, value: Any, lives: Lifetime, read: queries.Read | None) -> bytes | Stored:
         if lives.fresh_ms is None:
             return Stored.REFUSED
         if self._policy.capped and self._store.filled(self._store.name(key), self._settings.max_memory_share):

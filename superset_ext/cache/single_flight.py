@@ -13,8 +13,9 @@ from typing import Any
 
 from superset_ext.cache.entries import Entries, is_old
 from superset_ext.cache.envelope import Envelope
-from superset_ext.cache.lease import SAME_CLICK_US, Busy, Flights, Lease
-from superset_ext.cache.query import Frame
+from superset_ext.cache.flights import SAME_CLICK_US, Flights
+from superset_ext.cache.lease import Busy, Lease
+from superset_ext.cache.query import Query
 from superset_ext.cache.store import Reading, Store
 from superset_ext.errors import StoreUnavailable
 from superset_ext.events import Miss, Stale, stale
@@ -49,23 +50,23 @@ class Shared:
         self._settings = settings
         self._flights = Flights(store, settings.lease_seconds)
 
-    def found(self, key: str, first: Found, frame: Frame | None) -> Found:
+    def found(self, key: str, first: Found, query: Query | None) -> Found:
         """What a chart's read of `key` comes to whose first reading is `first`."""
         verdict, old = first.verdict, _old(first)
         if not isinstance(verdict, Miss) and not old:
             return first
         miss = replace(first, verdict=Miss.EXPIRED) if old else first
         # A probe never runs the query, and whoever runs it already does not wait for itself.
-        if frame is None or not frame.scope.count_misses or verdict is Miss.ERROR or frame.lease(key):
+        if query is None or not query.scope.count_misses or verdict is Miss.ERROR or query.lease(key):
             return miss
         try:
-            if old and not frame.scope.refreshing:
-                return self._old(key, first, frame)
-            return self._awaited(key, miss, frame) if self._settings.wait_seconds else miss
+            if old and not query.scope.refreshing:
+                return self._old(key, first, query)
+            return self._awaited(key, miss, query) if self._settings.wait_seconds else miss
         except StoreUnavailable:
             return replace(first, stale=True) if old else miss
 
-    def _old(self, key: str, first: Found, frame: Frame) -> Found:
+    def _old(self, key: str, first: Found, query: Query) -> Found:
         """Give what is old, and have it refreshed unless somebody does; where nobody can, run the query."""
         lease = self._flights.lease(self._store.name(key), first.reading.time_us)
         busy, reading = self._store.lease(lease, self._settings.lease_seconds, 0)
@@ -76,20 +77,20 @@ class Shared:
             lease.release(filled=True)
             return again
         self._flights.begin(lease)
-        if any(taken for _, taken in stale.send(frame.scope.channel, event=Stale(frame.scope, lease))):
+        if any(taken for _, taken in stale.send(query.scope.channel, event=Stale(query.scope, lease))):
             return replace(first, stale=True)
-        frame.leases[key] = lease
+        query.leases[key] = lease
         return replace(again, verdict=Miss.EXPIRED)
 
-    def _awaited(self, key: str, miss: Found, frame: Frame) -> Found:
+    def _awaited(self, key: str, miss: Found, query: Query) -> Found:
         """Wait for somebody's answer, or be the one who has the lease."""
         name, end = self._store.name(key), time.monotonic() + self._settings.wait_seconds
         lease = self._flights.lease(name, miss.reading.time_us)
         with self._flights.waiting(name) as wake:
             while True:
-                busy, found = self._asked(key, lease, miss, frame.scope.forced)
+                busy, found = self._asked(key, lease, miss, query.scope.forced)
                 if busy is None:
-                    return self._owned(key, lease, found, miss, frame)
+                    return self._owned(key, lease, found, miss, query)
                 left = end - time.monotonic()
                 if found.coalesced or left <= 0 or wake.failed:
                     return found if found.coalesced else miss
@@ -105,13 +106,13 @@ class Shared:
             usable = _as_of_the_click(found.verdict, miss.reading.time_us)
         return busy, replace(found, coalesced=usable)
 
-    def _owned(self, key: str, lease: Lease, found: Found, miss: Found, frame: Frame) -> Found:
+    def _owned(self, key: str, lease: Lease, found: Found, miss: Found, query: Query) -> Found:
         """The caller has the lease: it runs the query, unless that was done between its two readings."""
         if found.coalesced:
             lease.release(filled=True)
             return found
         self._flights.begin(lease)
-        frame.leases[key] = lease
+        query.leases[key] = lease
         return Found(found.reading, miss.verdict)
 
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import asdict
 from typing import Any
 
 import click
 from flask import current_app
-from flask.cli import with_appcontext
+from flask.cli import AppGroup, with_appcontext
 
 from superset_ext.cache.tags import ANY
 from superset_ext.cli import dashboards, uninstall
 from superset_ext.cli import monitor as monitoring
 from superset_ext.cli import warm as warming
 from superset_ext.cli import watch as watching
-from superset_ext.doctor.examine import examine
-from superset_ext.doctor.finding import Finding
 from superset_ext.errors import SupersetExtError
 from superset_ext.freshness.invalidate import invalidate as tell
 from superset_ext.freshness.resolve import Named, TableName
@@ -29,7 +26,18 @@ from superset_ext.package import EXTENSION, Package
 from superset_ext.settings import OPERATIONS, TARGETS, Operation, Targets
 
 
-@click.group()
+class Commands(AppGroup):
+    """Commands that end with one line where the package raises an error of its own."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except SupersetExtError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=Commands)
 def perf() -> None:
     """Caches and their log."""
 
@@ -64,27 +72,6 @@ def status(as_json: bool) -> None:
         _print(rows)
     if not all(row["reachable"] for row in rows):
         raise click.ClickException("a region does not reach its Redis; check SUPERSET_EXT_REDIS_URL and the server")
-
-
-@perf.command()
-@with_appcontext
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(as_json: bool) -> None:
-    """Look at the whole set-up, and say what is wrong and how to mend it."""
-    found = examine(current_app, _package())
-    if as_json:
-        click.echo(json.dumps([asdict(each) for each in found], indent=2))
-    else:
-        for each in found:
-            click.echo(_line(each))
-    if any(each.level == "error" for each in found):
-        raise click.exceptions.Exit(1)
-
-
-def _line(finding: Finding) -> str:
-    color = {"fine": "green", "warning": "yellow", "error": "red"}[finding.level]
-    fix = f"; {finding.fix}" if finding.fix else ""
-    return f"{click.style(f'{finding.level:<8}', fg=color)} {finding.check:<11} {finding.said}{fix}"
 
 
 def _numbers(_context: click.Context, option: click.Parameter, value: tuple[str, ...]) -> tuple[int, ...] | str:

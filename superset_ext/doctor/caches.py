@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from superset_ext.cache.redis.node import ServerInfo
-from superset_ext.cache.redis.topology import safe_url
+from superset_ext.cache.redis.place import safe_url
 from superset_ext.doctor.finding import Finding
 from superset_ext.host.regions import regions
 from superset_ext.package import Package
@@ -46,8 +46,8 @@ def check_prefixes(app: Any, package: Package) -> Iterator[Finding]:
             places[_place(url), str(config.get("CACHE_KEY_PREFIX", "flask_cache_"))].append(title)
     for (_, prefix), names in places.items():
         if len(names) > 1:
-            said = f"{' and '.join(sorted(names))} share a Redis database and the prefix {prefix!r}"
-            yield Finding("prefixes", "error", said, "give each a CACHE_KEY_PREFIX of its own")
+            message = f"{' and '.join(sorted(names))} share a Redis database and the prefix {prefix!r}"
+            yield Finding("prefixes", "error", message, "give each a CACHE_KEY_PREFIX of its own")
 
 
 def _url(config: Mapping[str, Any]) -> str | None:
@@ -89,8 +89,8 @@ def _policy(server: str, info: ServerInfo) -> Finding:
         return Finding("servers", "fine", f"{server}: {info.policy}, {limit}")
     fix = "set maxmemory-policy volatile-lru on that server"
     if info.policy.startswith("allkeys-"):
-        said = f"{server} evicts by {info.policy}, so the marks of changes may go, and old answers come back"
-        return Finding("servers", "error", said, fix)
+        message = f"{server} evicts by {info.policy}, so the marks of changes may go, and old answers come back"
+        return Finding("servers", "error", message, fix)
     if not info.maxmemory:
         return Finding("servers", "warning", f"{server} has no maxmemory", f"set maxmemory, and {fix}")
     return Finding("servers", "warning", f"{server} is {info.policy}: when it is full, it takes nothing new", fix)
@@ -98,5 +98,5 @@ def _policy(server: str, info: ServerInfo) -> Finding:
 
 def _room(server: str, info: ServerInfo) -> Iterator[Finding]:
     if info.maxmemory and info.used_memory > 0.9 * info.maxmemory:
-        said = f"{server} uses {info.used_memory / info.maxmemory:.0%} of its memory"
-        yield Finding("servers", "warning", said, "raise maxmemory, or shorten timeouts")
+        message = f"{server} uses {info.used_memory / info.maxmemory:.0%} of its memory"
+        yield Finding("servers", "warning", message, "raise maxmemory, or shorten timeouts")

@@ -19,13 +19,13 @@ class Finding:
     Attributes:
         check: what was looked at.
         level: `fine`; `warning`: it works and could be better; `error`: something does not work.
-        said: what was found.
+        message: what was found.
         fix: what to do about it, `""` where nothing is to be done.
     """
 
     check: str
     level: Level
-    said: str
+    message: str
     fix: str = ""
 
 

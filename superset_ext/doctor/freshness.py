@@ -26,15 +26,15 @@ def check_rules(_app: Any, package: Package) -> Iterator[Finding]:
     used, asked = {row["tag"] for row in database.rows(_USED)}, int(database.rows(_ASKED)[0]["n"])
     for rule in settings.rules:
         if missing := _missing(rule):
-            said = f"the rule {rule.name} matches nothing: {missing}"
-            yield Finding("rules", "error", said, f"correct it in {PREFIX}RULES, or leave it out")
+            message = f"the rule {rule.name} matches nothing: {missing}"
+            yield Finding("rules", "error", message, f"correct it in {PREFIX}RULES, or leave it out")
         elif f"{RULE}{rule.name}" in used:
             yield Finding("rules", "fine", f"the rule {rule.name} is in use")
         else:
-            said = f"the rule {rule.name} matches none of the {asked} requests that were asked in the last "
-            said += f"{settings.warm_registry_days} days"
+            message = f"the rule {rule.name} matches none of the {asked} requests that were asked in the last "
+            message += f"{settings.warm_registry_days} days"
             fix = "see whether a rule above it matches first, or how its table or sql is written"
-            yield Finding("rules", "warning", said, fix)
+            yield Finding("rules", "warning", message, fix)
 
 
 def _missing(rule: Rule) -> str | None:

@@ -23,8 +23,8 @@ _FORGET = "DELETE FROM superset_ext.heartbeat WHERE name = 'doctor'"
 def check_log(_app: Any, package: Package) -> Iterator[Finding]:
     """The log can be written, its tables are the ones of this version, and it is switched on."""
     if package.database is None:
-        said = "nothing is logged, since the metadata database is not PostgreSQL"
-        yield Finding("log", "error", said, f"set {PREFIX}LOG_DATABASE_URL to a PostgreSQL")
+        message = "nothing is logged, since the metadata database is not PostgreSQL"
+        yield Finding("log", "error", message, f"set {PREFIX}LOG_DATABASE_URL to a PostgreSQL")
         return
     if pending := package.database.pending():
         yield Finding("log", "error", f"not applied yet: {', '.join(pending)}", "run: superset perf upgrade")
@@ -51,7 +51,9 @@ def check_clocks(app: Any, package: Package) -> Iterator[Finding]:
         skews["the log database"] = skew(float(row["now"]), before, time.time())
     off = {name: seconds for name, seconds in skews.items() if seconds is not None and abs(seconds) > SKEW_SECONDS}
     for name, seconds in off.items():
-        said = f"the clock of {name} is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} this machine's"
-        yield Finding("clocks", "warning", said, "let both follow the same time server")
+        message = (
+            f"the clock of {name} is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} this machine's"
+        )
+        yield Finding("clocks", "warning", message, "let both follow the same time server")
     if not off:
         yield Finding("clocks", "fine", f"agree within {SKEW_SECONDS:g} s")

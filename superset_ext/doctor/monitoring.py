@@ -47,11 +47,11 @@ def check_views(_app: Any, package: Package) -> Iterator[Finding]:
 def _late(rows: list[dict[str, Any]], late: float) -> Iterator[Finding]:
     for row in rows:
         if row["error"]:
-            said = f"{row['name']} could not be refreshed: {row['error']}"
-            yield Finding("views", "error", said, "mend that, then run: superset perf refresh")
+            message = f"{row['name']} could not be refreshed: {row['error']}"
+            yield Finding("views", "error", message, "mend that, then run: superset perf refresh")
         elif row["age"] is not None and row["age"] > late:
-            said = f"{row['name']} was last refreshed {row['age']:.0f} s ago"
-            yield Finding("views", "warning", said, "see that Celery beat and a worker run")
+            message = f"{row['name']} was last refreshed {row['age']:.0f} s ago"
+            yield Finding("views", "warning", message, "see that Celery beat and a worker run")
 
 
 def check_reader(_app: Any, package: Package) -> Iterator[Finding]:
@@ -61,8 +61,8 @@ def check_reader(_app: Any, package: Package) -> Iterator[Finding]:
     try:
         url = present_url()
     except ValueError:
-        said = "the entry of the performance dashboards' database cannot be decrypted"
-        yield Finding("reader", "error", said, "set the SECRET_KEY with which it was written")
+        message = "the entry of the performance dashboards' database cannot be decrypted"
+        yield Finding("reader", "error", message, "set the SECRET_KEY with which it was written")
         return
     if url is None:
         fix = f"{_INSTALL}; or set {PREFIX}DASHBOARDS=false"
@@ -70,8 +70,8 @@ def check_reader(_app: Any, package: Package) -> Iterator[Finding]:
     elif not connects(url):
         yield Finding("reader", "error", "the role that the performance dashboards read with cannot connect", _INSTALL)
     elif lost := unreadable(package.database, url):
-        said = f"the role that the performance dashboards read with may not read {', '.join(lost)}"
-        yield Finding("reader", "error", said, _INSTALL)
+        message = f"the role that the performance dashboards read with may not read {', '.join(lost)}"
+        yield Finding("reader", "error", message, _INSTALL)
     else:
         yield Finding("reader", "fine", "the performance dashboards can read the log's views")
 
@@ -89,7 +89,7 @@ def check_alerts(_app: Any, package: Package) -> Iterator[Finding]:
         return
     (row,) = package.database.rows(_UNDELIVERED)
     if row["n"]:
-        said = f"{row['n']} notices of the last day did not arrive: {row['error']}"
-        yield Finding("alerts", "error", said, "correct the address, then run: superset perf alerts try")
+        message = f"{row['n']} notices of the last day did not arrive: {row['error']}"
+        yield Finding("alerts", "error", message, "correct the address, then run: superset perf alerts try")
     else:
         yield Finding("alerts", "fine", f"go to {len(addresses)} addresses")

@@ -28,8 +28,8 @@ def check_refreshing(app: Any, _package: Package) -> Iterator[Finding]:
         return
     forcing = list(_refreshing())
     for title, seconds in forcing:
-        said = f"the dashboard {title!r} asks the database anew every {seconds} s in each browser that shows it"
-        yield Finding("dashboards", "warning", said, f'set {_MODE} = "fetch": what changed is fresh anyway')
+        message = f"the dashboard {title!r} asks the database anew every {seconds} s in each browser that shows it"
+        yield Finding("dashboards", "warning", message, f'set {_MODE} = "fetch": what changed is fresh anyway')
     if not forcing:
         yield Finding("dashboards", "fine", "none refreshes by itself")
 

@@ -10,8 +10,9 @@ from superset_ext.cache.region import RegionCache
 from superset_ext.core.clock import skew
 from superset_ext.doctor.finding import Finding
 from superset_ext.doctor.log import SKEW_SECONDS
-from superset_ext.doctor.worker import NAME, secret
 from superset_ext.freshness.tasks import TICK
+from superset_ext.host.worker_report import reports as reports_within
+from superset_ext.host.worker_report import secret
 from superset_ext.package import Package
 from superset_ext.settings import Region
 from superset_ext.warm.service import QUEUE
@@ -25,15 +26,13 @@ _START = "start one: celery --app=superset.tasks.celery_app:app worker"
 
 def check_workers(app: Any, _package: Package) -> Iterator[Finding]:
     """Workers answer, are set as this process is, and consume all queues."""
-    from superset.extensions import celery_app
-
     reports: Reports = {}
     for seconds in REPLY_SECONDS:
         if not _warms(reports):
-            reports |= _asked(celery_app, seconds)
+            reports |= _asked(seconds)
     if not reports:
-        said = f"no Celery worker answers within {REPLY_SECONDS[-1]:g} s"
-        yield Finding("workers", "error", said, f"check the broker's URL, or {_START}")
+        message = f"no Celery worker answers within {REPLY_SECONDS[-1]:g} s"
+        yield Finding("workers", "error", message, f"check the broker's URL, or {_START}")
         return
     for name, report in sorted(reports.items()):
         yield from _worker(app, name, report)
@@ -43,15 +42,14 @@ def check_workers(app: Any, _package: Package) -> Iterator[Finding]:
     yield Finding("workers", "fine", f"{len(reports)} answer")
 
 
-def _asked(celery_app: Any, seconds: float) -> Reports:
+def _asked(seconds: float) -> Reports:
     """What the workers report that answer in time, each with the `skew` of its clock."""
     before = time.time()
-    replies = celery_app.control.broadcast(NAME, reply=True, timeout=seconds) or []
+    reports = reports_within(seconds)
     after = time.time()
     return {
         name: {**report, "skew": skew(float(report.get("time", after)), before, after)}
-        for reply in replies
-        for name, report in reply.items()
+        for name, report in reports.items()
     }
 
 
@@ -66,19 +64,19 @@ def _worker(app: Any, name: str, report: Mapping[str, Any]) -> Iterator[Finding]
         yield Finding("workers", "error", f"{name} does not run the package", fix)
         return
     if report["secret"] != secret(app):
-        said = f"{name} has another SECRET_KEY, so it and the web server take each other's entries for forged"
-        yield Finding("workers", "error", said, "give both the same SECRET_KEY")
+        message = f"{name} has another SECRET_KEY, so it and the web server take each other's entries for forged"
+        yield Finding("workers", "error", message, "give both the same SECRET_KEY")
     if isinstance(app.config.get("RESULTS_BACKEND"), RegionCache) and report["results"] != RegionCache.__name__:
-        said = f"{name} keeps SQL Lab's results in {report['results']}, where the web server does not look"
-        yield Finding("workers", "error", said, "give both the same RESULTS_BACKEND")
+        message = f"{name} keeps SQL Lab's results in {report['results']}, where the web server does not look"
+        yield Finding("workers", "error", message, "give both the same RESULTS_BACKEND")
     for region in report["unreached"]:
         loses = ", so asynchronous queries fail" if region == Region.QUERY_RESULTS else ""
-        said = f"{name} does not reach the server of {region}{loses}"
-        yield Finding("workers", "error", said, "check that URL and the network from there")
+        message = f"{name} does not reach the server of {region}{loses}"
+        yield Finding("workers", "error", message, "check that URL and the network from there")
     off = report["skew"]
     if abs(off) > SKEW_SECONDS:
-        said = f"the clock of {name} is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} this machine's"
-        yield Finding("clocks", "warning", said, "let both follow the same time server")
+        message = f"the clock of {name} is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} this machine's"
+        yield Finding("clocks", "warning", message, "let both follow the same time server")
 
 
 def check_beat(_app: Any, package: Package) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ import psycopg2
 from psycopg2 import sql
 
 import superset_ext
+from superset_ext.embedded.addresses import renew_addresses
 from superset_ext.embedded.environment import EXAMPLES, METADATA, ROOT, Stack
 from superset_ext.embedded.leftovers import sweep
 from superset_ext.embedded.parts import guarded
@@ -47,6 +48,7 @@ def initialise(stack: Stack, examples: bool) -> None:
     """
     for name in (METADATA, EXAMPLES):
         stack.postgres.create_database(name)
+    renew_addresses(stack.postgres.url(METADATA), stack.postgres.port)
     if _mark(stack, METADATA) != _wanted(stack):
         with step("Preparing Superset's database") as report:
             _run_init(stack, report)

@@ -96,6 +96,17 @@ class StateDir:
         finally:
             os.close(descriptor)
 
+    def adopt(self) -> None:
+        """Forget the ports that a copied or moved directory names: they are those of the stack it was copied from."""
+        if self._lock.read_text() not in ("", self._real_path):
+            for file in self.path.glob("*.port"):
+                file.unlink()
+        self._lock.write_text(self._real_path)
+
+    @property
+    def _real_path(self) -> str:
+        return str(self.path.resolve())
+
     def is_locked(self) -> bool:
         """Whether a stack runs on the directory."""
         if not self._lock.exists():
@@ -107,12 +118,15 @@ class StateDir:
             return True
 
     def running(self) -> dict[str, Any]:
-        """What the stack that runs, or that was killed, had noted of itself; empty where there is nothing."""
+        """The note of the stack that runs here, or that was killed; empty where there is none.
+
+        A note that came with a copy of another directory is none: the processes that it names are not ours to end.
+        """
         try:
-            found = json.loads(self._running.read_text())
+            note = json.loads(self._running.read_text())
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return note if isinstance(note, dict) and note.get("state_dir") == self._real_path else {}
 
     def note(self, what: dict[str, Any] | None) -> None:
         """Note what runs, or with `None` that nothing does; a reader never sees half of it."""
@@ -120,7 +134,7 @@ class StateDir:
             self._running.unlink(missing_ok=True)
             return
         fresh = self._running.with_suffix(".new")
-        fresh.write_text(json.dumps(what, indent=1))
+        fresh.write_text(json.dumps({"state_dir": self._real_path, **what}, indent=1))
         fresh.replace(self._running)
 
     def secret(self, name: str, length: int = 32) -> str:

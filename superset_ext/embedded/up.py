@@ -41,6 +41,7 @@ def up(state: StateDir, port: int, examples: bool) -> None:
     load({**os.environ, "SUPERSET_EXT_REDIS_URL": "redis://stack"})  # in one line now, not in each part's log later
     state.prepare()
     with state.locked():
+        state.adopt()
         end_leftovers(state)
         if not is_free(port):
             raise StackError(f"port {port} is in use; run: make up PORT=<another>, or end what uses it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from superset_ext.cache.redis.topology import safe_url
+from superset_ext.cache.redis.place import safe_url
 from superset_ext.cache.region import RegionCache
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import LogUnavailable

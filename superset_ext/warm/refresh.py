@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Flask, current_app, g, has_request_context
+from flask import Flask, current_app, has_request_context
 
 from superset_ext.cache.lease import Lease
-from superset_ext.cache.query import CHANNEL, WARM
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Stale, stale
+from superset_ext.host.scope import is_warming
 from superset_ext.warm.registry.capture import chart_request
 from superset_ext.warm.registry.requests import ChartRequest
 from superset_ext.warm.registry.who import Who, asking
@@ -52,7 +52,7 @@ class Refresher:
 
     def _take(self, _channel: str, event: Stale) -> bool:
         """Take on a refresh, where the current request can be asked again."""
-        if not has_request_context() or g.get(CHANNEL) == WARM:
+        if not has_request_context() or is_warming():
             return False
         request = chart_request()
         if request is None or not self._room.acquire(blocking=False):

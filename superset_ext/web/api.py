@@ -12,11 +12,12 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from superset_ext.errors import ChangeError, WarmError
 from superset_ext.freshness.invalidate import invalidate
+from superset_ext.host.permissions import VIEW_MENU
 from superset_ext.warm import service
 from superset_ext.warm.run import runs
 from superset_ext.web import guard, schemas
 from superset_ext.web import invalidate as invalidation
-from superset_ext.web.guard import VIEW_MENU, route
+from superset_ext.web.guard import route
 
 
 class PerformanceApi(BaseSupersetApi):  # type: ignore[misc]

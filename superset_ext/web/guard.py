@@ -28,7 +28,6 @@ from superset_ext.package import EXTENSION, Package
 from superset_ext.settings import PREFIX
 from superset_ext.web import schemas
 
-VIEW_MENU = "Performance"
 MAX_BYTES = 64 * 1024
 Method = Callable[..., Response]
 

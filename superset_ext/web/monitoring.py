@@ -11,12 +11,13 @@ from flask import Response, current_app, request
 from superset.views.base_api import BaseSupersetApi
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from superset_ext.host.permissions import VIEW_MENU
 from superset_ext.monitor import report
 from superset_ext.monitor.advice.recommend import recommend
 from superset_ext.monitor.alerts import rules as alert_rules
 from superset_ext.monitor.alerts.evaluate import recent
 from superset_ext.web import guard, schemas
-from superset_ext.web.guard import VIEW_MENU, route
+from superset_ext.web.guard import route
 from superset_ext.web.metrics import exposition
 
 MOST = 1000

@@ -59,7 +59,7 @@ FOLDED = (
     f"{SHOWN} AND EXISTS (SELECT FROM superset_ext.rollup_state AS fold"
     " WHERE fold.name = '{log}' AND written < fold.folded AND NOT written = ANY (fold.open))"
 )
-OF_PEOPLE = "cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm'"
+OF_PEOPLE = "cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm'"
 LAID_OUT = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')].map(holder => {
     const box = holder.getBoundingClientRect(), title = holder.querySelector('.header-title');
     return {name: title.innerText, left: box.left, right: box.right, width: box.width,

@@ -13,9 +13,10 @@ import pytest
 import redis
 from flask_caching.backends.rediscache import RedisCache
 
-from superset_ext.cache import query as scope
+from superset_ext.cache.query import running
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.valkey import Valkey
+from superset_ext.events import Scope
 from superset_ext.settings import Region, load
 from testing.regions import client_of, given, make_region, now_ms
 
@@ -195,7 +196,7 @@ class TestContract:
         cache = own(cache)
         client.set("neighbour", 1)
         client.set(f"x{prefix(name)}k", 1)
-        with scope.framed(scope.Scope(dataset_id=7, database_id=1)):
+        with running(Scope(dataset_id=7, database_id=1)):
             cache.get("k")
             cache.set("k", {"query": "SELECT 1"})
         if name == Region.CHART_DATA:  # the one that is stamped

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 import redis
 
-from superset_ext.cache import query as scope
 from superset_ext.cache.entries import Lifetime, TimedRead
 from superset_ext.cache.envelope import TAGS_AT, unpack
 from superset_ext.cache.keyring import KeyRing
+from superset_ext.cache.query import Read, remember, running
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.store import _digest
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.events import Miss, Stored
+from superset_ext.events import Miss, Scope, Stored
 from superset_ext.settings import Region
 from testing.regions import SECRET, client_of, heard, make_region
 from testing.warming import until
@@ -59,7 +59,7 @@ def stamp(client: redis.Redis, tag: str, at: int | None = None) -> None:
 
 def store(cache: RegionCache, key: str = "k", dataset_id: int | None = 7) -> None:
     """A get that misses and the set that follows, as Superset does it."""
-    with scope.framed(scope.Scope(dataset_id=dataset_id, database_id=1)):
+    with running(Scope(dataset_id=dataset_id, database_id=1)):
         cache.get(key)
         assert cache.set(key, CHART)
 
@@ -182,7 +182,7 @@ class TestStamps:
 
     def test_a_change_while_the_query_runs(self, cache: RegionCache, client: redis.Redis) -> None:
         """Intent: as of when the read began, not when it was stored."""
-        with scope.framed(scope.Scope(dataset_id=7)):
+        with running(Scope(dataset_id=7)):
             cache.get("k")
             stamp(client, "dataset:7")
             assert cache.set("k", CHART)
@@ -192,7 +192,7 @@ class TestStamps:
         """Intent: it finds nothing, whatever is there, and what follows is as of now, not of nobody knows when."""
         store(cache)
         stamp(client, "dataset:7")
-        with heard() as events, scope.framed(scope.Scope(dataset_id=7, forced=True)):
+        with heard() as events, running(Scope(dataset_id=7, forced=True)):
             assert cache.get("k") is None
             cache.set("k", CHART)
         assert [event.result for event in events] == [Stored.STORED, Miss.FORCED]
@@ -203,7 +203,7 @@ class TestStamps:
         """Intent: stock's `force` does not reach other caches either."""
         cache = make_region(valkey.url, Region.METADATA)
         cache.set("k", 1)
-        with scope.framed(scope.Scope(forced=True)):
+        with running(Scope(forced=True)):
             assert cache.get("k") == 1
 
     def test_stored_without_a_read(self, cache: RegionCache, client: redis.Redis) -> None:
@@ -234,8 +234,8 @@ class TestStamps:
 
     def test_a_clock_set_back(self, cache: RegionCache, client: redis.Redis) -> None:
         """Intent: an entry from the future could not be told from one that a stamp made stale."""
-        with scope.framed(scope.Scope(dataset_id=7)):
-            scope.remember("chart_data", "k", scope.Read(server_time(client) + 3_600_000_000, time.perf_counter()))
+        with running(Scope(dataset_id=7)):
+            remember("chart_data", "k", Read(server_time(client) + 3_600_000_000, time.perf_counter()))
             cache.set("k", CHART)
         assert why(cache) is Miss.INVALIDATED
 
@@ -266,8 +266,8 @@ class TestStamps:
         store(cache, dataset_id=7)
         fresh_entry = client.get("chart_k")
         client.delete("chart_k")  # which nothing that was read earlier would replace
-        with scope.framed(scope.Scope(dataset_id=8, database_id=1)):
-            scope.remember("chart_data", "k", scope.Read(1, time.perf_counter()))
+        with running(Scope(dataset_id=8, database_id=1)):
+            remember("chart_data", "k", Read(1, time.perf_counter()))
             cache.set("k", {"query": "stale"})
         stale_entry = client.get("chart_k")
         store_of = cache._store
@@ -323,10 +323,10 @@ class TestCounts:
         assert trips(lambda: cache.get("absent")) == 1
         assert trips(lambda: cache.get_many("k", "l", *map(str, range(8)))) == 1
         assert trips(lambda: cache.set("k", CHART)) == 1
-        with scope.framed(scope.Scope(dataset_id=7)):
+        with running(Scope(dataset_id=7)):
             assert trips(lambda: cache.get("l")) == 1
             assert trips(lambda: cache.get("cold")) == 2
-        with scope.framed(scope.Scope(forced=True)):
+        with running(Scope(forced=True)):
             assert trips(lambda: cache.get("k")) == 2
 
     def test_what_an_answer_had_cost(self, cache: RegionCache) -> None:

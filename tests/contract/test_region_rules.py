@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from superset_ext.cache import query as scope
+from superset_ext.cache.query import running
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.tags import Table
 from superset_ext.embedded.valkey import Valkey
+from superset_ext.events import Scope
 from superset_ext.freshness.change import Change, Freshness, SourceTable
 from superset_ext.settings import Operation
 from testing.regions import client_of, given, make_region, now_ms
@@ -34,7 +35,7 @@ def region(url: str, **rule: Any) -> RegionCache:
 
 
 def store(cache: RegionCache, value: dict[str, str] = ORDERS) -> bool:
-    with scope.framed(scope.Scope(dataset_id=1, database_id=1), SOURCE):
+    with running(Scope(dataset_id=1, database_id=1), SOURCE):
         cache.get("k")
         return cache.set("k", value)
 
@@ -93,7 +94,7 @@ def test_what_is_used_lives_on(url: str) -> None:
         assert client_of(url).pttl("chart_k") <= 300_000
     assert cache.get("k")
     assert client_of(url).pttl("chart_k") > 4_000_000
-    with scope.framed(scope.Scope(dataset_id=1, database_id=1, forced=True), SOURCE):
+    with running(Scope(dataset_id=1, database_id=1, forced=True), SOURCE):
         cache.get("k")
         cache.set("k", ORDERS)  # a new answer begins anew
     assert client_of(url).pttl("chart_k") <= 300_000

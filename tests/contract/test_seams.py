@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from superset_ext.host.seams import FETCHES, SEAMS
+from superset_ext.host.scope import FETCHES
+from superset_ext.host.seams import SEAMS
 
 SUPERSET = Path(str(find_spec("superset").origin)).parent  # type: ignore[union-attr]
 
@@ -49,7 +50,7 @@ def fingerprint(node: ast.FunctionDef) -> str:
             "QueryCacheManager",
             "get",
             "7e11b57d46080e94",
-            "forced frames, truthy filter columns",
+            "forced queries, truthy filter columns",
         ),
         (
             "common/utils/query_cache_manager.py",

@@ -117,7 +117,7 @@ def usual(database: LogDatabase, until: int = -20, ms: float = 50.0) -> None:
     write(
         database,
         "INSERT INTO superset_ext.cache_performance_log (created_at, window_seconds, host, pid, batch, cache_type,"
-        " scope, cache_hits, cache_misses, response_count, response_ms_sum)"
+        " channel, cache_hits, cache_misses, response_count, response_ms_sum)"
         " SELECT m, 5, 'h', 1, gen_random_uuid(), 'chart_data', 'web', 90 + random() * 10, 10, 105,"
         " 105 * %(ms)s * (0.9 + random() * 0.2)"
         " FROM generate_series(%(since)s::timestamptz, %(until)s, interval '1 minute') AS m",
@@ -222,11 +222,11 @@ def test_every_built_in_rule_has_a_case(database: LogDatabase) -> None:
     [
         lambda d: requests(d, -1, 0, 2),
         lambda d: requests(d, -1, 0, 100, region="metadata"),
-        lambda d: requests(d, -1, 0, 100, scope="warm"),
+        lambda d: requests(d, -1, 0, 100, channel="warm"),
         lambda d: requests(d, -40, 0, 100),
         lambda d: requests(d, -1, 10, 2, invalidated=2, errors=2),
         lambda d: queries(d, -1, 2, 9000),
-        lambda d: queries(d, -1, 50, 9000, scope="warm"),
+        lambda d: queries(d, -1, 50, 9000, channel="warm"),
         lambda d: queries(d, -1, 2, error="OperationalError"),
         lambda d: queries(d, -1, 50, error="ProgrammingError", source="sqllab"),
         lambda d: refreshed(d, -10),

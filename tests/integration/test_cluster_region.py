@@ -10,12 +10,12 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from superset_ext.cache import query as scope
+from superset_ext.cache.query import running
 from superset_ext.cache.redis.circuit import circuits
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.ports import free_port, is_free
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.events import Miss, Outcome
+from superset_ext.events import Miss, Outcome, Scope
 from superset_ext.settings import Region
 from testing.regions import heard, make_region
 
@@ -142,7 +142,7 @@ def test_a_read_is_two_hops(cache: RegionCache, nodes: list[Valkey]) -> None:
     cache.get("k")
     # A GET, and a script that itself asks for the time and two stamps.
     assert calls(nodes, lambda: cache.get("k")) == 5
-    with scope.framed(scope.Scope(forced=True, count_misses=False)):
+    with running(Scope(forced=True, count_misses=False)):
         assert calls(nodes, lambda: cache.get("k")) == 1
 
 
@@ -150,7 +150,7 @@ def test_stamps_and_clock_are_in_one_slot(cache: RegionCache, nodes: list[Valkey
     """Intent: whichever node an entry is on, its stamps are on the node whose clock gave its `as_of`."""
     home = owner(nodes, "{chart_~}")
     for number in range(6):
-        with scope.framed(scope.Scope(dataset_id=number)):
+        with running(Scope(dataset_id=number)):
             cache.get(f"k{number}")
             cache.set(f"k{number}", {"query": "q"})
     seconds, micros = call(home, "TIME")  # type: ignore[misc]

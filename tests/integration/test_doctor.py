@@ -42,7 +42,7 @@ def doctor(stack: RunningStack, **env: str) -> tuple[int, Found]:
     start = re.search(r"^\[$", done.stdout, re.MULTILINE)
     assert start, done.stdout[-500:] + done.stderr[-2000:]
     found = json.loads(done.stdout[start.start() :])
-    return done.returncode, [(each["level"], each["check"], f"{each['said']}; {each['fix']}") for each in found]
+    return done.returncode, [(each["level"], each["check"], f"{each['message']}; {each['fix']}") for each in found]
 
 
 def wrong(found: Found) -> Found:

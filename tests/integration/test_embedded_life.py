@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from superset_ext.embedded.leftovers import note
 from superset_ext.embedded.ports import answers
 from superset_ext.embedded.state import StateDir
-from superset_ext.settings import OWN_DASHBOARDS
+from superset_ext.settings import OWN_DASHBOARDS, OWN_DATABASE
+from testing.serving import Client
 from testing.stack import END_SECONDS, READY, RunningStack, Up, embedded, left
 from tests.integration.test_embedded import healthy, value
 
@@ -28,13 +31,24 @@ def ended(up: Up, number: signal.Signals, ports: list[int]) -> int:
     return status
 
 
+def assert_reads_its_own(copy: RunningStack, original: RunningStack) -> None:
+    """It has the secrets of the other one, and a database in it is asked at the copy's own server."""
+    assert copy.password == original.password
+    client = Client(copy.url, copy.user, copy.password)
+    (database,) = [each for each in client.get("/api/v1/database/").json()["result"] if each["uuid"] == OWN_DATABASE]
+    assert "superset_ext" in client.get(f"/api/v1/database/{database['id']}/schemas/").json()["result"]
+    uri = f"SELECT sqlalchemy_uri FROM dbs WHERE uuid = '{OWN_DATABASE}'"
+    port = urlsplit(str(value(copy.env["SUPERSET_EXT_DATABASE_URL"], uri))).port
+    assert port == urlsplit(copy.database_url).port != urlsplit(original.database_url).port
+
+
 @pytest.mark.thorough
 def test_the_life_of_a_stack(superset_stack: RunningStack, tmp_path: Path) -> None:
     """One story, since each chapter needs the one before: a first start is what takes long.
 
     Killed outright in the middle of the migrations, it leaves nothing running; the next start goes
     on from there, and is ready beside the session's stack; Ctrl-C leaves nothing; the start after
-    that has nothing to prepare; `down` ends it.
+    that has nothing to prepare, and so has a start on a copy of its files, beside it; `down` ends it.
     """
     state_dir = tmp_path / "state"
     up = Up(state_dir, "--no-examples")
@@ -54,10 +68,18 @@ def test_the_life_of_a_stack(superset_stack: RunningStack, tmp_path: Path) -> No
     ports = list(StateDir(state_dir).running()["ports"].values())
     assert ended(up, signal.SIGINT, ports) == 0
 
+    copied = Path(shutil.copytree(state_dir, tmp_path / "copied"))
+    copy = Up(copied, "--no-examples")
     up = Up(state_dir, "--no-examples", port=up.port)
     up.wait_for(READY)
     assert not [line for line in up.lines if "Preparing" in line or "Loading" in line]
     assert list(StateDir(state_dir).running()["ports"].values()) == ports
+    try:
+        copy.wait_for(READY)
+        assert not [line for line in copy.lines if "Preparing" in line or "Loading" in line]
+        assert_reads_its_own(RunningStack.on(copied, copy), mine)
+    finally:
+        copy.end()
     tree = up.tree()
     assert embedded("down", "--state-dir", state_dir).stdout == f"The stack of {state_dir} is stopped.\n"
     assert up.process.wait(END_SECONDS) == 0

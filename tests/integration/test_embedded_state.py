@@ -7,13 +7,18 @@ import os
 import shutil
 import socket
 import stat
+import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from superset_ext.embedded.__main__ import main
+from superset_ext.embedded.addresses import renew_addresses
 from superset_ext.embedded.environment import Stack, exports
+from superset_ext.embedded.leftovers import note
 from superset_ext.embedded.ports import LOOPBACK
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.state import StateDir
@@ -129,6 +134,65 @@ def test_a_server_s_port_is_kept_until_it_is_taken(tmp_path: Path) -> None:
     assert state.port("postgres") == kept
     with socket.create_server((LOOPBACK, kept)):
         assert state.port("postgres") != kept
+
+
+def test_a_copy_has_ports_of_its_own(tmp_path: Path) -> None:
+    """Intent: a stack and its copy start in any order, and each finds its own addresses again."""
+    first, second = StateDir(tmp_path / "first"), StateDir(tmp_path / "second")
+    first.prepare()
+    first.adopt()
+    port, secret = first.port("postgres"), first.secret("secret.key")
+    shutil.copytree(first.path, second.path)
+    second.prepare()
+    second.adopt()
+    assert second.port("postgres") != port
+    assert second.secret("secret.key") == secret, "what the databases hold was signed and encrypted with it"
+    first.adopt()
+    assert first.port("postgres") == port
+
+
+def test_a_copy_does_not_end_what_it_was_copied_from(tmp_path: Path) -> None:
+    """Intent: the processes that a copied note names belong to the other stack."""
+    first, second = StateDir(tmp_path / "first"), StateDir(tmp_path / "second")
+    first.prepare()
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
+        try:
+            first.note({"supervisor": note(process.pid), "ports": {}, "parts": {"web": note(process.pid)}})
+            shutil.copytree(first.path, second.path)
+            assert embedded("down", "--state-dir", second.path).stdout == f"Nothing runs on {second.path}.\n"
+            assert process.poll() is None
+            (tmp_path / "link").symlink_to(first.path)
+            assert StateDir(tmp_path / "link").running() == first.running() != {}
+        finally:
+            process.kill()
+
+
+OWN = "b24f23c2-0bca-595a-96b7-0f2cc2cd52f6"
+ADDRESSES = [
+    # name, uuid, address before, address after
+    ("examples", "1" * 32, "127.0.0.1:1111/examples", "127.0.0.1:2222/examples"),
+    ("Cache performance log", OWN, "127.0.0.1:1111/superset", "127.0.0.1:2222/superset"),
+    ("mine on it", "2" * 32, "127.0.0.1:1111/mine", "127.0.0.1:2222/mine"),
+    ("elsewhere", "3" * 32, "127.0.0.1:11111/other", "127.0.0.1:11111/other"),
+]
+
+
+def test_superset_s_databases_follow_the_server_to_another_port(database_url: str) -> None:
+    """Intent: a copied stack reads its own data; databases of other servers keep their addresses."""
+
+    def addresses() -> list[str]:
+        cursor.execute("SELECT split_part(sqlalchemy_uri, '@', 2) FROM dbs ORDER BY uuid, database_name")
+        return [address for (address,) in cursor.fetchall()]
+
+    assert renew_addresses(database_url, 2222) == 0, "before Superset's first start there is no table"
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        cursor.execute("CREATE TABLE dbs (database_name text, uuid uuid, sqlalchemy_uri text)")
+        for name, uuid, address, _ in ADDRESSES:
+            cursor.execute("INSERT INTO dbs VALUES (%s, %s, %s)", (name, uuid, f"postgresql://u:XXXXXXXXXX@{address}"))
+        assert renew_addresses(database_url, 2222) == 3
+        assert sorted(addresses()) == sorted(after for _, _, _, after in ADDRESSES)
+        assert renew_addresses(database_url, 2222) == 0
 
 
 def test_an_interrupted_initdb_is_done_again(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from superset_ext.cache import query as scope
+from superset_ext.cache.query import running
 from superset_ext.cache.redis.circuit import Circuit, State, circuit, circuits
 from superset_ext.cache.redis.connection import AnyConnection
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.events import Miss, Stored
+from superset_ext.events import Miss, Scope, Stored
 from superset_ext.settings import Region
 from testing.regions import client_of, heard, make_region
 
@@ -289,7 +289,7 @@ def test_an_earlier_run_counts_as_evicted(fresh_valkey: Maker) -> None:
     """Intent: a server that restarted with its data may have lost its latest stamps; other regions have none."""
     server = fresh_valkey(args=["--appendonly", "yes", "--appendfsync", "always"])
     chart, state = make_region(server.url), make_region(server.url, Region.FILTER_STATE)
-    with scope.framed(scope.Scope(dataset_id=7)):
+    with running(Scope(dataset_id=7)):
         chart.get("k")
         assert chart.set("k", 1)
     assert state.set("k", 1)
@@ -305,7 +305,7 @@ def test_a_read_in_an_earlier_run(fresh_valkey: Maker) -> None:
     """Intent: a stamp of the first run, lost with it, concerns a query that began in that run too."""
     server = fresh_valkey()
     cache = make_region(server.url)
-    with scope.framed(scope.Scope(dataset_id=7)):
+    with running(Scope(dataset_id=7)):
         cache.get("k")
         server.kill()
         server.start()
@@ -320,7 +320,7 @@ def test_a_read_that_failed(fresh_valkey: Maker) -> None:
     server = fresh_valkey()
     cache = make_region(server.url, circuit_failures=100)
     server.kill()
-    with scope.framed(scope.Scope(dataset_id=7)):
+    with running(Scope(dataset_id=7)):
         cache.get("k")
         server.start()
         assert cache.set("k", "stale") is False

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import redis
 
-from superset_ext.cache import query as scope
 from superset_ext.cache import single_flight as shared
+from superset_ext.cache.query import running
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.events import Miss, Stale, stale
+from superset_ext.events import Miss, Scope, Stale, stale
 from testing.regions import client_of, heard, make_region
 from testing.warming import until
 
@@ -57,7 +57,7 @@ def waiters(cache: RegionCache) -> int:
 
 def ask(cache: RegionCache, key: str, query: Callable[[], Any], forced: bool = False) -> Any:
     """What Superset does: get, and where there is nothing run the query and set."""
-    with scope.framed(scope.Scope(dataset_id=1, database_id=1, forced=forced)):
+    with running(Scope(dataset_id=1, database_id=1, forced=forced)):
         found = cache.get(key)
         if found is None:
             found = {"query": "SELECT 1", "value": query()}
@@ -258,7 +258,7 @@ def test_a_forced_read_does_not_take_what_was_read_long_before(url: str) -> None
 def set_long_ago(cache: RegionCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """Store an answer whose time is over, but whose grace lasts."""
     now_us = cache._store.now_us
-    with scope.framed(scope.Scope(dataset_id=1)), monkeypatch.context() as clock:
+    with running(Scope(dataset_id=1)), monkeypatch.context() as clock:
         cache.get("k")
         clock.setattr(cache._store, "now_us", lambda: now_us() - (LONG + 1) * 1_000_000)
         cache.set("k", {"query": "SELECT 1", "value": "old"}, timeout=LONG)
@@ -277,7 +277,7 @@ def test_within_its_grace_nobody_waits_and_one_query_runs(url: str, monkeypatch:
         assert {*threads.map(lambda _: ask(cache, "k", lambda: "new"), range(32))} == {"old"}
     assert len(taken) == 1
     assert [event.stale for event in events] == [True] * 32
-    with taken[0].handed(), scope.framed(scope.Scope(dataset_id=1, refreshing=True)):
+    with taken[0].handed(), running(Scope(dataset_id=1, refreshing=True)):
         assert cache.get("k") is None
         cache.set("k", {"query": "SELECT 1", "value": "new"})
     assert ask(cache, "k", lambda: "newer") == "new"
@@ -326,19 +326,19 @@ def test_a_server_that_goes_away_ends_the_wait(url: str, tmp_path: Path) -> None
 def test_nested_queries_neither_wait_for_themselves_nor_lose_their_tags(url: str) -> None:
     """Intent: a chart that is part of itself ends, and an annotation's tables are its chart's too."""
     cache = region(url)
-    with scope.framed(scope.Scope(dataset_id=1, database_id=1)):
+    with running(Scope(dataset_id=1, database_id=1)):
         assert cache.get("outer") is None
-        with scope.framed(scope.Scope(dataset_id=2, database_id=2), layers=[5]):
+        with running(Scope(dataset_id=2, database_id=2), layers=[5]):
             assert cache.get("outer") is None
             assert cache.get("inner") is None
             cache.set("inner", {"query": "SELECT 1"})
         cache.set("outer", {"query": "SELECT 1"})
     for tag in ("dataset:2", "layer:5", "tables:2"):
-        with scope.framed(scope.Scope(dataset_id=1, database_id=1)):
+        with running(Scope(dataset_id=1, database_id=1)):
             assert cache.get("outer")
         cache.stamp([tag])
         assert cache.get("outer") is None
-        with scope.framed(scope.Scope(dataset_id=1, database_id=1)) as frame:
+        with running(Scope(dataset_id=1, database_id=1)) as running_query:
             cache.get("outer")
-            frame.tags |= {"dataset:2", "layer:5", "tables:2"}
+            running_query.tags |= {"dataset:2", "layer:5", "tables:2"}
             cache.set("outer", {"query": "SELECT 1"})

@@ -71,7 +71,7 @@ def test_what_is_said(admin: Client, superset_stack: Any) -> None:
     assert admin.get(f"{BASE}/health").json()["healthy"] is True
     counted = """
         SELECT sum(cache_hits), sum(cache_misses) FROM superset_ext.cache_performance_log
-        WHERE cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm' AND created_at > now() - interval '1 day'"""
+        WHERE cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm' AND created_at > now() - interval '1 day'"""
 
     def equal() -> bool:
         ((hits, misses),) = rows(superset_stack, counted)

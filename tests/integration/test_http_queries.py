@@ -46,7 +46,7 @@ def test_a_chart_is_logged_when_it_is_asked_of_its_source(superset_stack: Any) -
     rows = awaited(superset_stack.database_url, f"q.chart_id = {number}", 2)
     assert len(rows) == 2
     for row in rows:
-        assert (row["source"], row["scope"], row["dataset_id"]) == ("chart", "web", chart.dataset)
+        assert (row["source"], row["channel"], row["dataset_id"]) == ("chart", "web", chart.dataset)
         assert (row["database_id"], row["dashboard_id"]) == (database_id(admin), number + 1)
         assert (row["rows"], row["error"]) == (2, None)
         assert row["user_id"] > 0
@@ -72,7 +72,7 @@ def test_sql_lab_is_logged_by_whoever_ran_it(superset_stack: Any) -> None:
         assert asked.status_code in ((200, 202) if column != "nothere" else (400, 422, 500)), asked.text
     rows = awaited(superset_stack.database_url, f"f.sql LIKE '%{mark}%'", 3)
     assert len(rows) == 3
-    said = {row["sql"].split()[1]: (row["source"], row["scope"], row["rows"], row["error"]) for row in rows}
+    said = {row["sql"].split()[1]: (row["source"], row["channel"], row["rows"], row["error"]) for row in rows}
     assert said == {
         "name": ("sqllab", "web", 3, None),
         "gender": ("sqllab", "celery", 3, None),

@@ -1080,12 +1080,12 @@ def test_without_the_log_database_charts_go_to_the_database(
         ('[{"database": true, "table": "t"}]', (0, "database"), 'is neither a name nor an id; write "examples", or 1'),
         (
             '[{"database": 1, "table": "a.b.c.d"}]', (0, "table"),
-            "is no table ('a.b.c.d'); write schema.table, and a part that has a dot in double quotes",
+            "is not the name of a table ('a.b.c.d'); write schema.table, and a part that has a dot in double quotes",
         ),
         ('[{"database": 1, "table": "t", "every": 1}]', (0, "every"), "Input should be greater than or equal to 5"),
         (
             '[{"database": 1, "table": "t", "method": "max"}]', (0, "method"),
-            "is max, which needs a column that grows, as updated_at",
+            "is max, which needs a column that grows, such as updated_at",
         ),
         (
             '[{"database": 1, "table": "t", "method": "count", "column": "c"}]', (0, "method"),
@@ -1093,10 +1093,10 @@ def test_without_the_log_database_charts_go_to_the_database(
         ),
         (
             '[{"database": 1, "table": "t", "sql": "SELECT 1", "column": "c"}]', (0, "method"),
-            "and column say what sql says already; leave them out, or sql",
+            "and column repeat what sql says; leave them out, or sql",
         ),
-        ('[{"database": 1, "table": "t"}, {"database": 1, "table": "t"}]', (), "asks the same twice; leave one out"),
-        ("[", (), "is no JSON (Expecting value: line 1 column 2 (char 1))"),
+        ('[{"database": 1, "table": "t"}, {"database": 1, "table": "t"}]', (), "has a probe twice; leave one out"),
+        ("[", (), "is not JSON (Expecting value: line 1 column 2 (char 1)); write a list, as in [{…}, {…}]"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_one_clear_line(said: str, where: tuple[Any, ...], problem: str) -> None:

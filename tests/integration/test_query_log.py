@@ -16,11 +16,10 @@ from typing import Any
 
 import pytest
 
-from superset_ext.cache.query import Scope
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.errors import LogUnavailable
-from superset_ext.events import Queried, queried
+from superset_ext.events import Queried, Scope, queried
 from superset_ext.monitor.log import queries
 from superset_ext.monitor.log.queries import MAX_SQL, QUEUE, QUEUE_CHARACTERS, QueryLog
 from testing import superset_app
@@ -61,13 +60,13 @@ def test_a_row_says_all_that_was_told(log: QueryLog, database: LogDatabase) -> N
     tell(ms=3.0, rows=None, error="UndefinedTable", scope=Scope(channel="celery"))
     log.flush()
     good, bad = database.rows("SELECT * FROM query_performance_log ORDER BY duration_ms DESC")
-    assert (good["source"], good["scope"], good["database_id"], good["dataset_id"], good["chart_id"]) == (
+    assert (good["source"], good["channel"], good["database_id"], good["dataset_id"], good["chart_id"]) == (
         "chart", "report", 2, 3, 4,
     )  # fmt: skip
     assert (good["dashboard_id"], good["user_id"], good["duration_ms"], good["rows"], good["error"]) == (
         5, 6, 12.5, 7, None,
     )  # fmt: skip
-    assert (bad["error"], bad["rows"], bad["chart_id"], bad["scope"]) == ("UndefinedTable", None, None, "celery")
+    assert (bad["error"], bad["rows"], bad["chart_id"], bad["channel"]) == ("UndefinedTable", None, None, "celery")
     assert (good["pid"], good["written"] > 0) == (os.getpid(), True)
 
 
@@ -284,7 +283,7 @@ def test_two_processes_with_the_same_statements_do_not_lock_each_other_out(datab
 FORK = """
 import os, sys, time
 import superset.sql.parse  # which takes seconds, and which each of Superset's processes has done
-from superset_ext.cache.query import Scope
+from superset_ext.events import Scope
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.log import recorder
 from superset_ext.monitor.log.queries import install
@@ -341,7 +340,8 @@ def test_an_end_while_the_log_is_away_says_what_is_lost() -> None:
 CHARTS = """
 import time
 from superset_ext.host import seams
-from superset_ext.cache.query import Scope, framed
+from superset_ext.cache.query import running
+from superset_ext.events import Scope
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.log import queries
 from superset_ext.monitor.log.recorder import Recorder
@@ -351,9 +351,9 @@ assert seams.apply() == []
 database = LogDatabase(os.environ["LOG"])
 log = queries.install(database, Recorder(database, load({"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"})))
 
-with framed(Scope(channel="web", dataset_id=3, chart_id=4, dashboard_id=5, user_id=6)):
+with running(Scope(channel="web", dataset_id=3, chart_id=4, dashboard_id=5, user_id=6)):
     source.get_df("SELECT generate_series(1, 7), pg_sleep(0.02), 'hush'")
-    with framed(Scope(channel="web", dataset_id=8, chart_id=9)):
+    with running(Scope(channel="web", dataset_id=8, chart_id=9)):
         source.get_df("SELECT 1")
     try:
         source.get_df("SELECT a FROM nothere WHERE b = 'hush'")
@@ -422,7 +422,7 @@ def test_what_charts_ask_is_logged_with_who_asked(said: Any) -> None:
     assert len(rows) == sum(row["source"] == "chart" for row in said["rows"])
     slow, nested, failed, nobodys = (rows.pop(key) for key in ((4, None), (9, None), (4, said["raised"]), (None, None)))
     assert not rows
-    assert (slow["database_id"], slow["scope"]) == (said["source"], "web")
+    assert (slow["database_id"], slow["channel"]) == (said["source"], "web")
     assert [slow[name] for name in ("dataset_id", "chart_id", "dashboard_id", "user_id")] == [3, 4, 5, 6]
     assert (slow["rows"], slow["error"]) == (7, None)
     assert 7 * 20 <= slow["duration_ms"] < 60_000
@@ -430,20 +430,20 @@ def test_what_charts_ask_is_logged_with_who_asked(said: Any) -> None:
     assert (nested["dataset_id"], nested["chart_id"], nested["dashboard_id"]) == (8, 9, None)
     assert (failed["error"], failed["rows"], failed["chart_id"]) == (said["raised"], None, 4)
     assert failed["sql"] == "SELECT a FROM nothere WHERE b = ?"
-    assert (nobodys["chart_id"], nobodys["scope"], nobodys["rows"]) == (None, "cli", 1)
+    assert (nobodys["chart_id"], nobodys["channel"], nobodys["rows"]) == (None, "cli", 1)
 
 
 def test_what_sql_lab_asks_is_logged_at_its_end(said: Any) -> None:
     """Intent: SQL Lab's queries are told once, when they end, in web and in Celery, by Superset's class of the error;
     what never was sent, or was rolled back, is not."""
     assert [status for status, _ in said["took"]] == ["success", "success", "failed", "failed"], said["took"]
-    rows = {(row["error"], row["scope"]): row for row in said["rows"] if row["source"] == "sqllab"}
+    rows = {(row["error"], row["channel"]): row for row in said["rows"] if row["source"] == "sqllab"}
     assert len(rows) == sum(row["source"] == "sqllab" for row in said["rows"]) == 4
     script, worker = rows[None, "web"], rows[None, "celery"]
     failed = rows["COLUMN_DOES_NOT_EXIST_ERROR", "web"]
     assert ("STOPPED", "web") in rows
     assert script["sql"] == "CREATE TABLE orders AS SELECT ? AS a; SELECT count(*) FROM generate_series(?), orders"
-    assert (script["rows"], script["error"], script["scope"]) == (1, None, "web")
+    assert (script["rows"], script["error"], script["channel"]) == (1, None, "web")
     assert 20 <= script["duration_ms"] < 60_000
-    assert (worker["sql"], worker["scope"]) == ("SELECT a FROM orders", "celery")
+    assert (worker["sql"], worker["channel"]) == ("SELECT a FROM orders", "celery")
     assert failed["rows"] is None

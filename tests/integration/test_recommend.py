@@ -49,7 +49,7 @@ def asked(database: LogDatabase, hits: int = 0, **values: Any) -> None:
     """Requests of an hour ago; each hit saved two seconds, and each miss took two."""
     misses = sum(number for name, number in values.items() if name.startswith("miss_"))
     row = {
-        "cache_type": "chart_data", "dataset_id": 7, "chart_id": 70, "dashboard_id": 700, "scope": "web",
+        "cache_type": "chart_data", "dataset_id": 7, "chart_id": 70, "dashboard_id": 700, "channel": "web",
         "cache_hits": hits, "cache_misses": misses, "saved_ms": hits * 2000.0, "response_count": hits + misses,
         "response_ms_sum": misses * 2000.0 + hits, "ago": timedelta(hours=1),
     }  # fmt: skip
@@ -268,8 +268,8 @@ def mornings(database: LogDatabase, weeks: int, dashboard: int = 700, hour: int 
     with database.transaction() as cursor:
         cursor.execute(
             """
-            INSERT INTO superset_ext.cache_hourly (hour, cache_type, dataset_id, chart_id, dashboard_id, scope, misses,
-                miss_cold, response_count, response_ms_sum)
+            INSERT INTO superset_ext.cache_hourly (hour, cache_type, dataset_id, chart_id, dashboard_id, channel,
+                misses, miss_cold, response_count, response_ms_sum)
             SELECT (date_trunc('week', now() AT TIME ZONE 'UTC') - make_interval(weeks => w, days => -d, hours => -%s))
                 AT TIME ZONE 'UTC', 'chart_data', 7, 70, %s, 'web', 20, 20, 20, 40000
             FROM generate_series(1, %s) AS w CROSS JOIN generate_series(0, 4) AS d

@@ -14,11 +14,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from superset_ext.cache.query import Scope
 from superset_ext.core.log_database import CONNECT, LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.errors import LogUnavailable
-from superset_ext.events import Outcome, outcome
+from superset_ext.events import Outcome, Scope, outcome
 from superset_ext.monitor.log import recorder as recorder_module
 from superset_ext.monitor.log.recorder import EXIT_SECONDS, LAST_RETRY_SECONDS, Recorder
 from superset_ext.settings import Settings, load

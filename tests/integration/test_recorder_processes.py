@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from superset_ext.cache.query import Scope
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.events import Miss, Outcome, outcome
+from superset_ext.events import Miss, Outcome, Scope, outcome
 from superset_ext.monitor.log import recorder as recorder_module
 from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.settings import load

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from superset_ext.cache.query import Scope
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.events import Miss, Outcome, Stored, outcome
+from superset_ext.events import Miss, Outcome, Scope, Stored, outcome
 from superset_ext.monitor.log import recorder as recorder_module
 from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.settings import load
@@ -77,7 +76,7 @@ def test_a_row_says_all_that_was_told(recorder: Maker, database: LogDatabase) ->
     tell(Stored.STORED, 900.0, size=70, scope=scope)
     assert each.flush()
     [row] = database.rows("SELECT * FROM cache_performance_log")
-    assert (row["cache_type"], row["dataset_id"], row["chart_id"], row["dashboard_id"], row["scope"]) == (
+    assert (row["cache_type"], row["dataset_id"], row["chart_id"], row["dashboard_id"], row["channel"]) == (
         "chart_data", 3, 4, 5, "report",
     )  # fmt: skip
     assert (row["cache_hits"], row["cache_misses"]) == (2, len(Miss))

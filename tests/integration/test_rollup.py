@@ -301,7 +301,7 @@ def test_a_minute_of_charts_leaves_warming_aside(database: LogDatabase, database
     rows = [cache_row(rng, at + timedelta(seconds=n), dataset_id=1) for n in range(50)]
     write(database_url, rows)
     fold(database, SLOW_MS)
-    counted = [row for row in rows if row["cache_type"] == "chart_data" and row["scope"] != "warm"]
+    counted = [row for row in rows if row["cache_type"] == "chart_data" and row["channel"] != "warm"]
     [found] = database.rows("SELECT * FROM cache_minute")
     assert found.pop("response_ms_sum") == pytest.approx(sum(row["response_ms_sum"] for row in counted))
     assert found == {

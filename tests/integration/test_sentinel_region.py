@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from superset_ext.cache import query as scope
+from superset_ext.cache.query import running
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.ports import free_port
 from superset_ext.embedded.valkey import Valkey, binary
-from superset_ext.events import Miss
+from superset_ext.events import Miss, Scope
 from superset_ext.settings import Region
 from testing.regions import heard, make_region
 
@@ -96,7 +96,7 @@ def test_failover(servers: tuple[Valkey, Valkey, Sentinel]) -> None:
     """Intent: reads and writes go to the primary, also to the next one, where old chart entries do not count."""
     _, replica, sentinel = servers
     chart, state = make_region(url(sentinel)), make_region(url(sentinel), Region.FILTER_STATE)
-    with scope.framed(scope.Scope(dataset_id=1)):
+    with running(Scope(dataset_id=1)):
         chart.get("k")
         assert chart.set("k", 1)
     assert state.set("k", 1)

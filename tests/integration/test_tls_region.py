@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from superset_ext.cache.redis.topology import Place, safe_url
+from superset_ext.cache.redis.place import Place, safe_url
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.errors import SettingsError
 from testing.regions import make_region

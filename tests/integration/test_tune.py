@@ -15,9 +15,8 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.tuning import SOURCES, Replay, Source, last_monday, replayed, tuning
-from superset_ext.cache import query as scope
 from superset_ext.cache import tuned
+from superset_ext.cache.query import running
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.rules import lifetime as by_settings
 from superset_ext.cache.tags import Table
@@ -25,6 +24,7 @@ from superset_ext.cache.tuned import GOOD_FOR_SECONDS, Tuned, are_told
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
+from superset_ext.events import Scope
 from superset_ext.freshness.change import Change, Freshness, SourceTable
 from superset_ext.monitor.advice import overrides
 from superset_ext.monitor.advice.effect import Window, effect
@@ -35,6 +35,7 @@ from superset_ext.monitor.advice.told import LISTENER, PROBE_LATE_SECONDS, told
 from superset_ext.monitor.advice.tune import asking, begin, tune
 from superset_ext.settings import load
 from testing.regions import client_of, make_region
+from testing.replay import SOURCES, Replay, Source, last_monday, replayed, tuning
 
 DAY = timedelta(days=1)
 BUSY = Source(1, told=True, changes=1.0, cost=2.0, rate=12.0)
@@ -380,7 +381,7 @@ SOURCE = SimpleNamespace(
 def lives(cache: RegionCache, url: str, seconds: float, dataset_id: int = 1, **set_: Any) -> bool:
     """Whether Redis keeps what is stored now for so long, grace included, by its own clock."""
     client = client_of(url)
-    with scope.framed(scope.Scope(dataset_id=dataset_id, database_id=1), SOURCE):
+    with running(Scope(dataset_id=dataset_id, database_id=1), SOURCE):
         cache.get("k")
         before = _now(client)
         assert cache.set("k", ORDERS, **set_)

@@ -76,7 +76,7 @@ def total(group: Iterable[Row], name: str) -> Any:
 
 
 def people(rows: Iterable[Row]) -> list[Row]:
-    return [row for row in rows if row["scope"] != "warm"]
+    return [row for row in rows if row["channel"] != "warm"]
 
 
 def younger(rows: Iterable[Row], **than: float) -> list[Row]:

@@ -121,7 +121,7 @@ def test_nobody_waits_for_a_fold_or_a_refresh(database: LogDatabase, database_ur
 def test_eight_writers_and_eight_readers_go_on(database: LogDatabase, database_url: str) -> None:
     """Intent: while cycle follows cycle, no writer and no reader ever meets an error or a wait for a lock, and
     no reader sees a view without rows that it had."""
-    some(database_url, cache_type="chart_data", scope="web")
+    some(database_url, cache_type="chart_data", channel="web")
     refresh(database, SLOW_MS)
     stop, failed, rounds = threading.Event(), [], [0] * 16
 
@@ -139,7 +139,7 @@ def test_eight_writers_and_eight_readers_go_on(database: LogDatabase, database_u
             connection.close()
 
     def writes(cursor: Any, rng: random.Random) -> None:
-        insert(cursor, [cache_row(rng, ago(hours=rng.choice([0, 2, 50])), scope="web") for _ in range(5)])
+        insert(cursor, [cache_row(rng, ago(hours=rng.choice([0, 2, 50])), channel="web") for _ in range(5)])
 
     def reads(cursor: Any, rng: random.Random) -> None:
         cursor.execute(f"SELECT * FROM superset_ext.{rng.choice(['perf_cache_hour', 'perf_chart', 'perf_cache_day'])}")
@@ -159,7 +159,7 @@ def test_eight_writers_and_eight_readers_go_on(database: LogDatabase, database_u
     assert failed == []
     refresh(database, SLOW_MS)
     [logged] = database.rows("SELECT sum(cache_hits + cache_misses)::int AS n FROM cache_performance_log"
-                             " WHERE scope IS DISTINCT FROM 'warm'")  # fmt: skip
+                             " WHERE channel IS DISTINCT FROM 'warm'")  # fmt: skip
     [shown] = database.rows("SELECT sum(requests)::int AS n FROM perf_cache_day")
     assert shown == logged
 
@@ -228,7 +228,7 @@ def test_a_database_that_is_away_is_an_error(database_url: str) -> None:
 
 def test_a_killed_refresh_leaves_the_view_and_the_next_is_right(database: LogDatabase, database_url: str) -> None:
     """Intent: half-way, after its first part, the backend dies: the view is as it was, whole."""
-    some(database_url, cache_type="chart_data", scope="web")
+    some(database_url, cache_type="chart_data", channel="web")
     with database.transaction() as cursor:  # it is to wait for as long as we may take to kill it
         cursor.execute("SELECT pg_get_functiondef('superset_ext.refresh_view'::regproc)")
         (made,) = cursor.fetchone()
@@ -283,7 +283,7 @@ def test_the_past_is_computed_anew_only_when_it_is_another(database: LogDatabase
         return {row["dashboard"]: row["hits"] for row in rows}
 
     def row(days: int) -> None:
-        fixed = {"cache_type": "chart_data", "scope": "web", "dashboard_id": 5, "cache_hits": 10}
+        fixed = {"cache_type": "chart_data", "channel": "web", "dashboard_id": 5, "cache_hits": 10}
         write(database_url, [cache_row(random.Random(1), ago(days=days), **fixed)])
 
     row(4)
@@ -322,7 +322,7 @@ def test_names_are_kept_in_step(database: LogDatabase) -> None:
 def test_a_file_that_changed_is_applied_again_alone(database: LogDatabase, database_url: str, tmp_path: Path) -> None:
     """Intent: a new version of the package brings its views along, once, however many processes start; the new
     one has its rows at once."""
-    some(database_url, cache_type="chart_data", scope="web")
+    some(database_url, cache_type="chart_data", channel="web")
     refresh(database, SLOW_MS)
     there = count(database, "perf_chart")
     folder = tmp_path / "views"

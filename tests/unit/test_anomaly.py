@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.anomaly import Fault, judge
 from superset_ext.monitor.alerts.anomaly import DAY, DAYS, Detector, Kind
 from superset_ext.monitor.alerts.rules import AlertRule
 from superset_ext.monitor.alerts.state import Reading, begins, lasts
+from testing.anomalies import Fault, judge
 
 LENGTH = 8 * DAY
 SURE = 0.96  # as the built-in rule has it

@@ -15,7 +15,9 @@ from superset_ext.config import broker_url, celery_config, names
 from superset_ext.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = tuple(f"superset_ext.{name}" for name in ("freshness.tasks", "monitor.tasks", "warm.tasks", "doctor.worker"))
+OURS = tuple(
+    f"superset_ext.{name}" for name in ("freshness.tasks", "monitor.tasks", "warm.tasks", "host.worker_report")
+)
 SETTINGS = load(
     {"SUPERSET_EXT_REDIS_URL": "redis://cache:6379", "SUPERSET_EXT_DATABASE_URL": "postgresql://db/superset"}
 )

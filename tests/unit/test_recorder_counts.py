@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from superset_ext.cache.query import Scope
-from superset_ext.events import Miss, Outcome, Stored
+from superset_ext.events import Miss, Outcome, Scope, Stored
 from superset_ext.monitor.log.counts import Batch, Counts, Key
 from superset_ext.monitor.log.histogram import bucket
 

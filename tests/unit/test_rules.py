@@ -91,7 +91,7 @@ def test_usage() -> None:
     ("said", "word"),
     [
         ({}, "matches everything"),
-        ({"sql": "("}, "no regular expression"),
+        ({"sql": "("}, "not a regular expression"),
         ({"table": "t", "max_age": 5}, "usage"),
         ({"table": "t", "strategy": "event"}, "invalidate_on"),
         ({"table": "t", "invalidate_on": ["guess"]}, "invalidate_on"),

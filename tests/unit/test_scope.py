@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from superset_ext.cache.query import Read, Scope, framed, recall, remember, report
-from superset_ext.events import Miss, Outcome, Stored
+from superset_ext.cache.query import Read, recall, remember, report, running
+from superset_ext.events import Miss, Outcome, Scope, Stored
 from testing.regions import heard
 
 CHART = "chart_data"
@@ -13,9 +13,9 @@ CHART = "chart_data"
 
 def test_nested_charts_pair_their_own_sets() -> None:
     """Intent: an annotation's chart (get A, get B, set B, set A) never takes its parent's start time."""
-    with framed(Scope(chart_id=1)):
+    with running(Scope(chart_id=1)):
         remember(CHART, "A", Read(10, 1.0))
-        with framed(Scope(chart_id=2)):
+        with running(Scope(chart_id=2)):
             remember(CHART, "B", Read(20, 2.0))
             assert recall(CHART, "A") is None
             assert recall(CHART, "B") == Read(20, 2.0)
@@ -24,7 +24,7 @@ def test_nested_charts_pair_their_own_sets() -> None:
 
 def test_found_but_not_used_is_a_rejected_miss() -> None:
     """Intent: a hit that is followed by a set of the same key was no hit."""
-    with heard() as events, framed(Scope(chart_id=1)):
+    with heard() as events, running(Scope(chart_id=1)):
         report("A", Outcome(CHART, None, 1.0, saved_ms=5.0))
         report("A", Outcome(CHART, Stored.STORED, 9.0))
     assert [(e.result, e.saved_ms) for e in events] == [(Stored.STORED, 0.0), (Miss.REJECTED, 0.0)]
@@ -32,7 +32,7 @@ def test_found_but_not_used_is_a_rejected_miss() -> None:
 
 def test_hits_carry_the_scope_of_their_frame() -> None:
     """Intent: the log can say which dashboard and chart a hit was for."""
-    with heard() as events, framed(Scope(chart_id=7, dashboard_id=3)):
+    with heard() as events, running(Scope(chart_id=7, dashboard_id=3)):
         report("A", Outcome(CHART, None, 1.0))
         assert events == []
     assert [(e.scope.chart_id, e.scope.dashboard_id) for e in events if e.scope] == [(7, 3)]
@@ -41,11 +41,11 @@ def test_hits_carry_the_scope_of_their_frame() -> None:
 def test_a_probe_counts_only_when_it_finds() -> None:
     """Intent: an asynchronous chart's first look is a hit or nothing; its miss is the worker's to count."""
     with heard() as events:
-        with framed(Scope(count_misses=False)):
+        with running(Scope(count_misses=False)):
             report("A", Outcome(CHART, Miss.COLD, 1.0))
-        with framed(Scope(count_misses=False)):
+        with running(Scope(count_misses=False)):
             report("A", Outcome(CHART, None, 1.0))
-        with framed(Scope(counted=False)):
+        with running(Scope(counted=False)):
             report("A", Outcome(CHART, None, 1.0))
     assert [e.result for e in events] == [None]
 
@@ -54,7 +54,7 @@ def test_a_frame_that_fails_still_tells() -> None:
     """Intent: a query that raises was a miss all the same."""
     with heard() as events:
         try:
-            with framed(Scope()):
+            with running(Scope()):
                 report("A", Outcome(CHART, Miss.COLD, 1.0))
                 raise ValueError("the database is away")
         except ValueError:
@@ -64,7 +64,7 @@ def test_a_frame_that_fails_still_tells() -> None:
 
 def test_other_regions_are_told_at_once_and_every_time() -> None:
     """Intent: two reads of one metadata key within a chart are two reads."""
-    with heard() as events, framed(Scope(chart_id=1)):
+    with heard() as events, running(Scope(chart_id=1)):
         report("m", Outcome("metadata", None, 1.0))
         report("m", Outcome("metadata", None, 1.0))
         assert len(events) == 2

@@ -20,8 +20,8 @@ from redis.sentinel import Sentinel
 from superset_ext.cache.redis.circuit import Circuit
 from superset_ext.cache.redis.connection import AnyConnection
 from superset_ext.cache.redis.node import Answer, Command, Node
+from superset_ext.cache.redis.topology import Address
 
-Address = tuple[str, int]
 _LOOK_EVERY = 1.0  # seconds
 
 

@@ -30,7 +30,7 @@ GROUP BY chart_id HAVING sum(sets_too_large) >= %(least)s ORDER BY too_large DES
 _FORCED = f"""{ASKED}
 SELECT dashboard_id, sum(miss_forced)::bigint AS forced, sum(hits + misses)::bigint AS requests,
     round(sum(miss_forced) / sum(hits + misses), 3)::float8 AS share, {COST} AS seconds_an_answer
-FROM asked WHERE cache_type = 'chart_data' AND dashboard_id <> 0 AND scope <> 'warm'
+FROM asked WHERE cache_type = 'chart_data' AND dashboard_id <> 0 AND channel <> 'warm'
 GROUP BY dashboard_id
 HAVING sum(miss_forced) >= %(least)s AND sum(miss_forced) >= %(share)s * sum(hits + misses) ORDER BY forced DESC
 """  # noqa: S608  (only constants)

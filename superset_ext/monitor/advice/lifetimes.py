@@ -35,7 +35,7 @@ SELECT coalesce(dataset_id, 0) AS dataset_id, coalesce(chart_id, 0) AS chart_id,
     coalesce(sum(saved_ms) / NULLIF(sum(cache_hits), 0), sum(response_ms_sum) / NULLIF(sum(response_count), 0), 0)
         / 1000 AS cost
 FROM superset_ext.cache_performance_log
-WHERE cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm'
+WHERE cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm'
     AND created_at >= %(since)s AND created_at < %(until)s
 GROUP BY 1, 2
 """

@@ -23,7 +23,7 @@ _REGULAR = f"""{ASKED}, misses AS (
     SELECT dashboard_id, date_trunc('hour', at, 'UTC') AT TIME ZONE 'UTC' AS hour,
         sum(miss_cold + miss_expired) AS misses,
         sum(response_ms_sum) / NULLIF(sum(response_count), 0) / 1000 AS mean_seconds
-    FROM asked WHERE cache_type = 'chart_data' AND dashboard_id <> 0 AND scope <> 'warm' GROUP BY 1, 2
+    FROM asked WHERE cache_type = 'chart_data' AND dashboard_id <> 0 AND channel <> 'warm' GROUP BY 1, 2
 ), keys AS (
     SELECT r.dashboard_id, count(DISTINCT key) AS keys, avg(r.cost_ms) / 1000 AS key_seconds
     FROM superset_ext.cache_request r JOIN superset_ext.cache_request_scope s USING (fingerprint)

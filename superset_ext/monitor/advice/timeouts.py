@@ -39,7 +39,7 @@ SELECT sum(cache_hits)::bigint AS hits, sum(stale_hits)::bigint AS stale_hits,
         WHERE l.operation = 'data_update' AND l.created_at >= %(now)s - make_interval(days => %(days)s)
             AND l.tags && %(tags)s::text[]) AS changes_in_7_days
 FROM superset_ext.cache_performance_log
-WHERE cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm' AND dataset_id = %(dataset)s
+WHERE cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm' AND dataset_id = %(dataset)s
     AND created_at >= %(now)s - interval '1 day' AND created_at < %(now)s
 """
 

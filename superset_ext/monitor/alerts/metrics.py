@@ -19,9 +19,9 @@ Unit = Literal["share", "times", "minutes", "anomaly"]
 # The requests of each region in the window.
 _REGIONS = """
 SELECT cache_type, cache_type, {value}, {occurrences} FROM superset_ext.cache_performance_log
-WHERE created_at > %(now)s - %(window)s AND created_at <= %(now)s {scope} GROUP BY cache_type
+WHERE created_at > %(now)s - %(window)s AND created_at <= %(now)s {channel} GROUP BY cache_type
 """
-_NOT_WARM = "AND scope IS DISTINCT FROM 'warm'"
+_NOT_WARM = "AND channel IS DISTINCT FROM 'warm'"
 _REQUESTS = "nullif(sum(cache_hits + cache_misses), 0)"
 _WRITES = "sets + sets_too_large + sets_refused + sets_memory + sets_superseded + errors - miss_error"
 # The queries of each source database in the window.
@@ -30,7 +30,7 @@ SELECT 'database:' || q.id, coalesce(n.name, '#' || q.id), bad::float8 / runs, b
 FROM (
     SELECT coalesce(database_id, 0) AS id, count(*) AS runs, count(*) FILTER (WHERE {bad}) AS bad
     FROM superset_ext.query_performance_log
-    WHERE created_at > %(now)s - %(window)s AND created_at <= %(now)s AND scope IS DISTINCT FROM 'warm' {source}
+    WHERE created_at > %(now)s - %(window)s AND created_at <= %(now)s AND channel IS DISTINCT FROM 'warm' {source}
     GROUP BY 1
 ) AS q LEFT JOIN superset_ext.object_name n ON n.kind = 'database' AND n.id = q.id
 """
@@ -45,7 +45,7 @@ FROM (
             floor(extract(epoch FROM %(now)s - created_at) / extract(epoch FROM %(window)s)) AS ago
         FROM superset_ext.query_performance_log
         WHERE created_at > %(now)s - interval '1 day' - %(window)s AND created_at <= %(now)s
-            AND scope IS DISTINCT FROM 'warm'
+            AND channel IS DISTINCT FROM 'warm'
         GROUP BY 1, 3
     ) AS by_window
     GROUP BY id
@@ -84,8 +84,8 @@ GROUP BY schedule
 """
 
 
-def _regions(value: str, occurrences: str, scope: str = _NOT_WARM) -> str:
-    return _REGIONS.format(value=value, occurrences=occurrences, scope=scope)
+def _regions(value: str, occurrences: str, channel: str = _NOT_WARM) -> str:
+    return _REGIONS.format(value=value, occurrences=occurrences, channel=channel)
 
 
 def _queries(bad: str, source: str = "") -> str:

@@ -40,7 +40,7 @@ FROM (
     SELECT {_BIN} AS at, sum(cache_hits) AS hits, sum(cache_hits + cache_misses)::float8 AS asked,
         sum(errors) AS errors, sum(response_ms_sum) AS ms, sum(response_count)::float8 AS answered
     FROM superset_ext.cache_performance_log
-    WHERE cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm'
+    WHERE cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm'
         AND created_at >= %(since)s AND created_at < %(until)s
     GROUP BY 1
 ) AS log
@@ -63,7 +63,7 @@ FROM (
         count(*) FILTER (WHERE error IS NULL) AS succeeded, count(*) FILTER (WHERE source = 'chart') AS charts,
         count(*) FILTER (WHERE source = 'chart' AND error IS NOT NULL) AS failed
     FROM superset_ext.query_performance_log
-    WHERE scope IS DISTINCT FROM 'warm' AND created_at >= %(since)s AND created_at < %(until)s
+    WHERE channel IS DISTINCT FROM 'warm' AND created_at >= %(since)s AND created_at < %(until)s
     GROUP BY 1, 2
 ) AS log
 CROSS JOIN LATERAL (VALUES

@@ -54,7 +54,7 @@ WHERE f.last_seen < excluded.last_seen - interval '1 hour'
 """
 _ROWS = f"""
 INSERT INTO superset_ext.{TABLE} (
-    created_at, host, pid, source, scope, database_id, dataset_id, chart_id, dashboard_id, user_id, fingerprint,
+    created_at, host, pid, source, channel, database_id, dataset_id, chart_id, dashboard_id, user_id, fingerprint,
     duration_ms, rows, error
 ) VALUES %s
 """  # noqa: S608  (only a constant)

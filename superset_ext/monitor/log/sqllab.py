@@ -13,9 +13,8 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from superset_ext.cache.query import Channel, Scope
 from superset_ext.core.warn_once import warn
-from superset_ext.events import Queried, queried
+from superset_ext.events import Channel, Queried, Scope, queried
 
 _PENDING = "superset_ext_sqllab_ended"
 _OVER = frozenset({"success", "failed", "stopped", "timed_out"})

@@ -19,7 +19,7 @@ from superset_ext.settings import Settings
 
 TABLE = "cache_performance_log"
 _COLUMNS = (
-    "created_at", "window_seconds", "host", "pid", "batch", *Key._fields[:-1], "scope", "cache_hits", "stale_hits",
+    "created_at", "window_seconds", "host", "pid", "batch", *Key._fields, "cache_hits", "stale_hits",
     "coalesced", "cache_misses",
     *(f"miss_{reason}" for reason in Miss), "sets", "sets_too_large", "sets_refused", "sets_memory",
     "sets_superseded", "errors",

@@ -13,8 +13,8 @@ from typing import Any
 
 from flask import Flask, Response, g, has_request_context, request
 
-from superset_ext.cache.query import CHANNEL, WARM
 from superset_ext.events import Asked, asked
+from superset_ext.host.scope import is_warming, mark_as_warming
 from superset_ext.warm.registry.requests import ENDPOINTS, ChartRequest, safe_args
 from superset_ext.warm.registry.store import Registry, Use
 from superset_ext.warm.registry.who import asking
@@ -31,7 +31,7 @@ def install(app: Flask, registry: Registry) -> None:
     @app.after_request
     def note(response: Response) -> Response:
         heard = g.pop("superset_ext_asked", None)
-        if heard and g.get(CHANNEL) != WARM and _is_worth(response, heard):
+        if heard and not is_warming() and _is_worth(response, heard):
             registry.note(_use(heard))
         return response
 
@@ -65,7 +65,7 @@ def _mark() -> None:
     """Tell the requests of our own browser from people's."""
     said = request.headers.get(HEADER)
     if said and _is_ours(said):
-        setattr(g, CHANNEL, WARM)
+        mark_as_warming()
 
 
 def _is_ours(said: str) -> bool:

@@ -22,7 +22,7 @@ WINDOW_SECONDS = 15.0
 LOOK_SECONDS = 5.0
 _UNDER_WAY = """
 SELECT coalesce(sum(response_ms_sum), 0) / %s FROM superset_ext.cache_performance_log
-WHERE created_at > now() - make_interval(secs => %s) AND cache_type = 'chart_data' AND scope IS DISTINCT FROM 'warm'
+WHERE created_at > now() - make_interval(secs => %s) AND cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm'
 """
 
 

@@ -15,10 +15,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flask import Flask, g
+from flask import Flask
 
-from superset_ext.cache.query import CHANNEL, REFRESHING, WARM
 from superset_ext.events import Answer, Asked, Stored, asked
+from superset_ext.host.scope import mark_as_warming
 from superset_ext.warm.registry.requests import ChartRequest, loaded
 from superset_ext.warm.registry.who import Who, load
 
@@ -110,8 +110,7 @@ def _context(app: Flask, request: ChartRequest, who: Who) -> Iterator[None]:
     from superset.utils.core import override_user
 
     with app.app_context(), app.test_request_context(**_environ(request)):
-        setattr(g, CHANNEL, WARM)
-        setattr(g, REFRESHING, True)
+        mark_as_warming(refreshing=True)
         try:
             user = load(who)
         except LookupError as error:

@@ -1,0 +1,79 @@
+"""Takes away all that the package has made, so that Superset runs on as stock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from superset_ext.cli.watch import take_away
+from superset_ext.core.log_database import SCHEMA_SECONDS, LogDatabase
+from superset_ext.errors import SupersetExtError
+from superset_ext.host import permissions, worker_report
+from superset_ext.host.regions import regions
+from superset_ext.monitor.dashboards import installation as dashboards
+from superset_ext.package import Package
+
+_WATCHED = "SELECT DISTINCT database_id FROM superset_ext.cache_watch"
+_DROP = "DROP SCHEMA superset_ext CASCADE"
+REPLY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was to be removed.
+
+    Attributes:
+        text: its name; where it was left, the whole sentence that says why.
+        removed: whether it is gone.
+    """
+
+    text: str
+    removed: bool = True
+
+
+def running_workers() -> list[str]:
+    """Names of the Celery workers that run with the package."""
+    try:
+        reports = worker_report.reports(REPLY_SECONDS)
+    except Exception:  # noqa: BLE001  (kombu raises what its transport does; without a broker no worker works)
+        return []
+    return [name for name, report in reports.items() if report.get("switched_on")]
+
+
+def uninstall(app: Any, package: Package) -> Iterator[Step]:
+    """Remove watches, dashboards, permissions, cached entries and the log; what cannot be removed stops nothing else.
+
+    Needs the app's context. It removes as it is iterated.
+    """
+    if package.recorder is not None:
+        package.recorder.stop()
+    if package.database is not None:
+        yield from _remove_watches(package.database)
+        assets = dashboards.remove(app, package.database)
+        yield Step(f"{len(assets)} dashboards, charts, datasets and their database")
+    yield Step(f"{permissions.remove()} permissions")
+    yield from _erase_regions(app)
+    if package.database is not None:
+        with package.database.transaction(SCHEMA_SECONDS) as cursor:
+            cursor.execute(_DROP)
+        yield Step("the schema superset_ext")
+
+
+def _remove_watches(database: LogDatabase) -> Iterator[Step]:
+    for row in database.rows(_WATCHED):
+        try:
+            _, names = take_away(str(row["database_id"]), ())
+        except SupersetExtError as error:
+            left = f"Watches of database {row['database_id']} are left: {error}. Run sql/watch/uninstall.sql there."
+            yield Step(left, removed=False)
+        else:
+            yield Step(f"watches of {', '.join(map(str, names))}")
+
+
+def _erase_regions(app: Any) -> Iterator[Step]:
+    for name, cache in regions(app).items():
+        if cache.erase():
+            yield Step(f"the entries of {name}")
+        else:
+            yield Step(f"The entries of {name} are left, since its Redis does not answer.", removed=False)
