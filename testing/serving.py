@@ -25,12 +25,14 @@ START_SECONDS = 300.0
 
 
 @contextmanager
-def process(command: list[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    command: list[str], env: Mapping[str, str], log: Path, cwd: Path = ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process group that ends with the block."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SUPERSET", "FLASK"))}
     with log.open("ab") as out:
         started = subprocess.Popen(
-            command, env={**kept, **env}, cwd=ROOT, stdout=out, stderr=out, start_new_session=True
+            command, env={**kept, **env}, cwd=cwd, stdout=out, stderr=out, start_new_session=True
         )
     try:
         yield started

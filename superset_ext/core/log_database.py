@@ -21,12 +21,13 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from superset_ext.core.sql_folder import sql_folder
 from superset_ext.errors import LogUnavailable, SchemaError
 from superset_ext.settings import PREFIX, Settings
 
 logger = logging.getLogger(__name__)
 
-SQL = Path(__file__).resolve().parents[2] / "sql"
+SQL = sql_folder()
 SCHEMA = "superset_ext"
 # A server that is gone without a word is noticed in about five seconds; one that is there answers in time.
 CONNECT = {

@@ -14,6 +14,7 @@ from superset_ext.errors import ChangeError, WarmError
 from superset_ext.freshness.invalidate import invalidate
 from superset_ext.host.permissions import VIEW_MENU
 from superset_ext.warm import service
+from superset_ext.warm.recovery import recover
 from superset_ext.warm.run import runs
 from superset_ext.web import guard, schemas
 from superset_ext.web import invalidate as invalidation
@@ -154,7 +155,7 @@ class PerformanceApi(BaseSupersetApi):  # type: ignore[misc]
               description: The log database or Celery's broker is away
         """
         database = guard.log()
-        service.tend(celery_app, database, guard.package().settings)
+        recover(celery_app, database, guard.package().settings)
         try:
             status = runs.status(database, str(run_id))
         except WarmError:

@@ -1,0 +1,16 @@
+"""Where the folder `sql` lies: schema, views, queries and watches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def sql_folder(package: Path = _PACKAGE) -> Path:
+    """The folder `sql` of the package in the folder `package`: inside it in a wheel, beside it where it is mounted.
+
+    Inside goes first: beside an installed package, in `site-packages`, another project may have a `sql` of its own.
+    """
+    inside = package / "sql"
+    return inside if inside.is_dir() else package.with_name("sql")
