@@ -201,7 +201,7 @@ class World:
         from superset.extensions import cache_manager
 
         caches, ours = self.app.extensions["cache"], self.app.extensions["cache"][cache_manager.data_cache]
-        caches[cache_manager.data_cache] = NullCache()
+        caches[cache_manager.data_cache] = NullCache()  # type: ignore[no-untyped-call]
         try:
             yield
         finally:
