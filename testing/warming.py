@@ -1,4 +1,4 @@
-"""What tests of warming share: the command as an administrator types it, a stack that knows nothing, the tables."""
+"""What tests of warming share: the command, the API, a stack that knows nothing, the tables."""
 
 from __future__ import annotations
 
@@ -13,15 +13,39 @@ from typing import Any
 import psycopg2
 import redis
 
+from testing.serving import Client
+
 SUPERSET = str(Path(sys.executable).with_name("superset"))
-PATIENCE = 180.0  # seconds; whoever waits longer has failed
+PATIENCE = 180.0  # seconds; a test that waits longer has failed
+RUN_SECONDS = 800.0
+WARM_UP = "/api/v1/performance/cache/warm-up"
 
 
 def warm(stack: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`superset perf warm`, as an administrator types it."""
-    return subprocess.run(
-        [SUPERSET, "perf", "warm", *arguments], env=stack.env, capture_output=True, text=True, timeout=800, check=False
-    )
+    """`superset perf warm`, as an administrator types it; it starts a Superset of its own, which takes seconds."""
+    command = [SUPERSET, "perf", "warm", *arguments]
+    return subprocess.run(command, env=stack.env, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+
+
+def warm_up(client: Client, **targets: Any) -> dict[str, Any]:
+    """The status of a run of these targets at its end, by the API."""
+    started = client.post(WARM_UP, json=targets)
+    assert started.status_code == 202, started.text
+    path = f"{WARM_UP}/{started.json()['run_id']}"
+
+    def ended() -> dict[str, Any] | None:
+        status: dict[str, Any] = client.get(path).json()
+        return status if status["state"] in ("done", "failed") else None
+
+    status: dict[str, Any] = until(ended, RUN_SECONDS)
+    return status
+
+
+def warmed(client: Client, **targets: Any) -> dict[str, Any]:
+    """The status of a run of these targets that has ended without a failure."""
+    status = warm_up(client, **targets)
+    assert (status["state"], status["failed"]) == ("done", 0), status
+    return status
 
 
 def cool(stack: Any) -> None:
