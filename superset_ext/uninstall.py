@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from superset_ext.freshness.watch.watches import remove_watches
 from superset_ext.core.log_database import SCHEMA_SECONDS, LogDatabase
 from superset_ext.errors import SupersetExtError
+from superset_ext.freshness.watch.watches import remove_watches
 from superset_ext.host import permissions, worker_report
 from superset_ext.host.regions import regions
 from superset_ext.monitor.dashboards import installation as dashboards

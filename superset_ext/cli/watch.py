@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
-import psycopg2
-from flask import current_app
 from flask.cli import with_appcontext
 
 from superset_ext.errors import SupersetExtError

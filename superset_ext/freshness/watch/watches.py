@@ -42,6 +42,7 @@ def listened(log: LogDatabase) -> Mapping[int, set[Name]]:
 
 def stamping(app: Any) -> Stamp:
     """What tells the caches of this app."""
+
     def stamp(tables: Collection[SourceTable], again: bool) -> None:
         with app.app_context():
             changed(Change("postgresql", "data_update", tables=tuple(tables)), logged=not again)
@@ -168,7 +169,10 @@ def _of_database(app: Any, number: int, names: Collection[Name]) -> list[dict[st
     try:
         title = _database(number).database_name
         with connect(app, number) as connection, triggers.transaction(connection) as cursor:
-            states, listeners = {watched.name: watched for watched in triggers.state(cursor)}, triggers.listeners(cursor)
+            states, listeners = (
+                {watched.name: watched for watched in triggers.state(cursor)},
+                triggers.listeners(cursor),
+            )
         problems = {name: _problem(states.get(name)) for name in names}
     except WatchError as error:
         title, states, listeners, problems = str(number), {}, None, dict.fromkeys(names, str(error))
