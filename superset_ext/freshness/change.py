@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from superset_ext.cache.dependencies import for_operations
-from superset_ext.cache.tags import ALL, ANY, Table, object_tag, table_tag, tables_tag
+from superset_ext.cache.tags import ALL, ANY, object_tag, table_tag, tables_tag
 from superset_ext.core.signals import tell
 from superset_ext.events import changed as told
 from superset_ext.settings import Operation
+from superset_ext.sqltables.table import Table
 
 EXTENSION = "superset_ext_freshness"
 Source = Literal["webhook", "cli", "superset", "sqllab", "postgresql", "probe"]
