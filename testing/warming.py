@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import psycopg2
 import redis
 
+from testing.programs import program
 from testing.serving import Client
 
-SUPERSET = str(Path(sys.executable).with_name("superset"))
 PATIENCE = 180.0  # seconds; a test that waits longer has failed
 RUN_SECONDS = 800.0
 WARM_UP = "/api/v1/performance/cache/warm-up"
 
 
-def warm(stack: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`superset perf warm`, as an administrator types it; it starts a Superset of its own, which takes seconds."""
-    command = [SUPERSET, "perf", "warm", *arguments]
+def perf(stack: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`superset perf …`, as an administrator types it."""
+    command = [program("superset"), "perf", *arguments]
     return subprocess.run(command, env=stack.env, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+
+
+def warm(stack: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`superset perf warm …`."""
+    return perf(stack, "warm", *arguments)
 
 
 def warm_up(client: Client, **targets: Any) -> dict[str, Any]:
