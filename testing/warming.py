@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import psycopg2
 import redis
 
-SUPERSET = str(Path(sys.executable).with_name("superset"))
+from testing.programs import program
+
 PATIENCE = 180.0  # seconds; whoever waits longer has failed
 
 
+def perf(stack: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`superset perf …`, as an administrator types it."""
+    command = [program("superset"), "perf", *arguments]
+    return subprocess.run(command, env=stack.env, capture_output=True, text=True, timeout=800, check=False)
+
+
 def warm(stack: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`superset perf warm`, as an administrator types it."""
-    return subprocess.run(
-        [SUPERSET, "perf", "warm", *arguments], env=stack.env, capture_output=True, text=True, timeout=800, check=False
-    )
+    """`superset perf warm …`."""
+    return perf(stack, "warm", *arguments)
 
 
 def cool(stack: Any) -> None:

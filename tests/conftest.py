@@ -16,6 +16,7 @@ from superset_ext.core import log_database as db
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from testing.log import PATIENCE
+from testing.programs import forked
 from testing.stack import READY, RunningStack, Up
 
 
@@ -26,6 +27,13 @@ def time_for_the_log() -> Iterator[None]:
         patch.setattr(db, "STATEMENT_SECONDS", PATIENCE)
         patch.setitem(db.CONNECT, "connect_timeout", 60)
         patch.setitem(db.CONNECT, "tcp_user_timeout", int(PATIENCE * 1000))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_programs() -> Iterator[None]:
+    """Superset's programs are forks of one that has imported it, once a test asks for one."""
+    with forked():
         yield
 
 

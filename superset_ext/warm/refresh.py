@@ -5,7 +5,6 @@ A few threads of the web process do it, one for each request at most, so that no
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from flask import Flask, has_request_context
 
 from superset_ext.cache.lease import Lease
+from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Stale, stale
 from superset_ext.host.people import Identity, current_identity
@@ -38,16 +38,15 @@ class Refresher:
     """The threads of this process that refresh."""
 
     def __init__(self) -> None:
-        self._begin()
+        reset_on_fork(self)
 
-    def _begin(self) -> None:
-        """Begin anew, as a child does after a fork: it has none of its parent's threads."""
+    def reset(self) -> None:
+        """Begin with threads of this process's own."""
         self._threads = ThreadPoolExecutor(THREADS, "superset_ext-refresh")
         self._room = threading.BoundedSemaphore(WAITING)
 
     def install(self) -> None:
         """Refresh from now on."""
-        os.register_at_fork(after_in_child=self._begin)
         stale.connect(self._take, weak=False)
 
     def _take(self, _channel: str, event: Stale) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,6 +21,7 @@ from superset_ext.errors import SettingsError
 from superset_ext.settings import Targets, load
 from superset_ext.warm.service import QUEUE
 from superset_ext.web.schemas import WarmUpRequestSchema
+from testing.programs import program
 from testing.serving import START_SECONDS, Client, process, web
 from testing.warming import until
 
@@ -71,7 +71,7 @@ def initialise(config: Path, env: dict[str, str]) -> None:
     """`superset init`, which makes the permissions: a stack that ran before may not have them."""
     full = {**env, "SUPERSET_CONFIG_PATH": str(config), "PYTHONPATH": str(Path(__file__).parents[2])}
     log = config.with_name("init.log")
-    with process([str(Path(sys.executable).with_name("superset")), "init"], full, log) as command:
+    with process([program("superset"), "init"], full, log) as command:
         assert command.wait(START_SECONDS) == 0, log.read_text()[-2000:]
 
 

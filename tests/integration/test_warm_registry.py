@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from superset_ext.core.bounded_queue import BoundedQueue
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.events import Answer, Stored
 from superset_ext.host.people import Identity
 from superset_ext.settings import Settings, Targets, load
-from superset_ext.warm.registry import registry as registries
 from superset_ext.warm.registry import tables, worth
 from superset_ext.warm.registry.registry import MAX_BODY, Registry
 from superset_ext.warm.registry.requests import ChartRequest
@@ -268,16 +268,16 @@ def test_the_queue_is_bounded(
     registry: Registry, database: LogDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Intent: a flood between two flushes costs memory for so many, and says how many it has cost."""
-    monkeypatch.setattr(registries, "QUEUE", 10)
+    monkeypatch.setattr(registry, "queue", BoundedQueue(10))
     for _ in range(25):
         registry.note(use())
-    assert registry.dropped == 15
+    assert registry.queue.dropped == 15
     with caplog.at_level(logging.WARNING):
         registry.flush()
         registry.flush()
     assert [record.getMessage() for record in caplog.records if "15 requests" in record.getMessage()]
     assert len(caplog.records) == 1
-    assert (registry.dropped, one(database)["uses"]) == (0, 10.0)
+    assert (registry.queue.dropped, one(database)["uses"]) == (15, 10.0)
 
 
 def test_a_huge_request_is_not_remembered(registry: Registry, database: LogDatabase) -> None:
@@ -285,7 +285,7 @@ def test_a_huge_request_is_not_remembered(registry: Registry, database: LogDatab
     fits, huge = (ChartRequest("data", "/", "", json.dumps("x" * size)) for size in (MAX_BODY - 2, MAX_BODY - 1))
     registry.note(use(request=fits))
     registry.note(use(request=huge))
-    assert registry.dropped == 1
+    assert registry.queue.dropped == 1
     registry.flush()
     assert one(database)["fingerprint"] == fits.fingerprint()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from superset_ext.core.log_database import SCHEMA_SECONDS, LogDatabase
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.schema import SCHEMA_SECONDS
 from superset_ext.settings import Settings
 from superset_ext.warm.registry import tables as registry
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
-import weakref
-from collections import deque
 
+from superset_ext.core.bounded_queue import BoundedQueue
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.settings import Settings
 from superset_ext.warm.registry import tables, worth
@@ -29,20 +27,15 @@ class Registry:
     def __init__(self, database: LogDatabase, settings: Settings) -> None:
         self._database = database
         self._settings = settings
-        self._reset()
-        _registries.add(self)
-
-    def _reset(self) -> None:
-        self._queue: deque[Use] = deque()
-        self.dropped = 0
+        self.queue: BoundedQueue[Use] = BoundedQueue(QUEUE)
 
     def note(self, use: Use) -> None:
         """Remember a request that was made; cheap enough for the request's path."""
         body = use.request.body or ""
-        if len(self._queue) >= QUEUE or len(body) > MAX_BODY or "\0" in body:
-            self.dropped += 1
+        if len(body) > MAX_BODY or "\0" in body:
+            self.queue.drop()
         else:
-            self._queue.append(use)
+            self.queue.put(use)
 
     def flush(self) -> None:
         """Write what was noted.
@@ -51,23 +44,13 @@ class Registry:
             LogUnavailable: the log database does not answer. What was noted is dropped, because the registry
                 remembers habits and is no ledger.
         """
-        uses = [self._queue.popleft() for _ in range(len(self._queue))]
+        uses = self.queue.take()
+        self.queue.done(uses)
         if uses and self._settings.warm_capture:
             tables.write(self._database, self._settings, uses)
         if uses:
             worth.count_reads(self._database, [use for use in uses if use.wanted])
-        if self.dropped:
-            logger.warning("superset_ext: %d requests were not remembered for warming, being too many or too large",
-                           self.dropped)  # fmt: skip
-            self.dropped = 0
-
-
-_registries: weakref.WeakSet[Registry] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for registry in _registries:
-        registry._reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+        if dropped := self.queue.newly_dropped():
+            logger.warning(
+                "superset_ext: %d requests were not remembered for warming, being too many or too large", dropped
+            )

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.rows import fitting_id
 from superset_ext.settings import Settings
 from superset_ext.warm.registry.decay import HOURS_HALF_DAYS, USES_HALF_DAYS, decayed
 from superset_ext.warm.registry.uses import HOURS, Use, hour_of_week
@@ -137,8 +138,8 @@ def _request_row(name: str, row: _Row, settings: Settings) -> tuple[Any, ...]:
     hours = [float(row.hours.get(hour, 0)) for hour in range(HOURS)] if row.hours else []
     return (
         name, request.kind, request.path, request.args if kept else "", request.body if kept else None,
-        request.is_form, kept, _fitting(ids.dashboard), _fitting(ids.chart), _fitting(ids.dataset),
-        _fitting(ids.database), max(1, len(row.last.answers)), float(row.uses), at, hours, at,
+        request.is_form, kept, fitting_id(ids.dashboard), fitting_id(ids.chart), fitting_id(ids.dataset),
+        fitting_id(ids.database), max(1, len(row.last.answers)), float(row.uses), at, hours, at,
         at if row.on_page else _NEVER, row.cost_ms, sorted(row.tags),
     )  # fmt: skip
 
@@ -165,11 +166,6 @@ def forget(database: LogDatabase, settings: Settings) -> int:
         forgotten = int(cursor.rowcount)
         cursor.execute(_FORGET_PAGES, bounds)
     return forgotten
-
-
-def _fitting(number: int | None) -> int | None:
-    """An id that its column holds, else `None`; a browser may send any number."""
-    return number if number is not None and 0 < number < 2**31 else None
 
 
 def _moment(at: float) -> datetime:
