@@ -13,9 +13,9 @@ from typing import Any
 from superset_ext.cache import dependencies as depends
 from superset_ext.cache.region import RegionCache
 from superset_ext.core.log_database import LogDatabase, log_url
-from superset_ext.freshness import listeners as sources
 from superset_ext.freshness.change import EXTENSION as FRESHNESS
 from superset_ext.freshness.change import Freshness
+from superset_ext.freshness.listeners import install as listeners
 from superset_ext.freshness.log import InvalidationLog
 from superset_ext.freshness.relations.datasources import Following
 from superset_ext.host import permissions, seams
@@ -100,7 +100,7 @@ def _freshness(
         shared.install()
         if recorder is not None:
             recorder.beside.append(shared.retry)
-    sources.install(app, settings.sources, freshness, database)
+    listeners.install(app, settings.sources, freshness, database)
     Refresher().install()
 
 

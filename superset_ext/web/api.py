@@ -11,7 +11,7 @@ from superset.views.base_api import BaseSupersetApi
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from superset_ext.errors import ChangeError, WarmError
-from superset_ext.freshness.invalidate import invalidate
+from superset_ext.freshness.request import invalidate
 from superset_ext.host.permissions import VIEW_MENU
 from superset_ext.warm import service
 from superset_ext.warm.recovery import recover

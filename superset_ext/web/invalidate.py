@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from marshmallow import Schema, fields
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from superset_ext.freshness.resolve import Named, TableName
+from superset_ext.freshness.resolve import Names, TableName
 from superset_ext.settings import OPERATIONS, Operation
 from superset_ext.web.schemas import BadRequest, Id, first_problem
 
@@ -49,7 +49,7 @@ class Body(_Strict):
 class Asked:
     """What a request asks for: names, patterns of cache keys, and what was done, when."""
 
-    named: Named
+    named: Names
     keys: tuple[str, ...]
     operation: Operation
     at: float | None
@@ -70,11 +70,11 @@ def parse(body: bytes) -> Asked:
     except ValidationError as error:
         names = [field.alias or name for name, field in Body.model_fields.items()]
         raise BadRequest(f"{first_problem(error, names)}; nothing was invalidated") from None
-    named = Named(
+    named = Names(
         tuple(TableName(each.database, each.table, each.schema_name) for each in said.tables),
         tuple(said.databases), tuple(said.datasets), tuple(said.charts), tuple(said.dashboards), said.all,
     )  # fmt: skip
-    if named == Named() and not said.keys:
+    if named == Names() and not said.keys:
         raise BadRequest("nothing is named; name tables, databases, datasets, charts, dashboards or keys, or all")
     return Asked(named, tuple(said.keys), said.operation, said.changed_at)
 
