@@ -20,7 +20,9 @@ from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.settings import Region, Targets, load
-from superset_ext.warm.run import plan, runs
+from superset_ext.warm.run import items, runs
+from superset_ext.warm.run.plan import plan
+from superset_ext.warm.run.targets import Resolved
 
 ROWS = 100_000
 # A registry as it is after weeks: each request used in some hours of the week, a tenth of it cached.
@@ -59,11 +61,11 @@ def planned(url: str, valkey: str, said: dict[str, Any]) -> dict[str, Any]:
     region.seconds_left(["warm-up"])
     database.rows("SELECT 1")
     before, started = _peak(), time.perf_counter()
-    made = plan.plan(database, settings, options, lasting=3600.0, seconds_left=region.seconds_left)
+    made = plan(database, settings, options, Resolved(), lasting=3600.0, seconds_left=region.seconds_left)
     seconds = time.perf_counter() - started
     run_id, _ = runs.create(database, options, "bench")
     with database.transaction(60.0) as cursor:
-        runs.add(cursor, run_id, made.items)
+        items.add(cursor, run_id, made.items)
     both = time.perf_counter() - started
     return {
         "items": len(made.items), "plan_seconds": round(seconds, 2), "with_items_written": round(both, 2),

@@ -18,10 +18,11 @@ import psycopg2
 
 from bench.faults import stack
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.host.people import Identity
 from superset_ext.settings import load
+from superset_ext.warm.registry import tables
 from superset_ext.warm.registry.requests import ChartRequest
-from superset_ext.warm.registry.store import Registry, now_use
-from superset_ext.warm.registry.who import Who
+from superset_ext.warm.registry.uses import Ids, discovered_use
 from superset_ext.warm.run import runs
 from testing.charts import Chart, database_id, dataset_id
 from testing.serving import Client
@@ -70,9 +71,9 @@ def _register(running: RunningStack, dataset: int, database: int, call: str) -> 
         metric = {"expressionType": "SQL", "sqlExpression": f"MAX({call.format(number=number)})", "label": "m"}
         body["queries"] = [{"columns": [], "metrics": [metric], "filters": [], "row_limit": 1}]
         request = ChartRequest("data", "/api/v1/chart/data", "", json.dumps(body))
-        uses.append(now_use(request, Who(admin), (None, None, dataset, database)))
+        uses.append(discovered_use(request, Identity(admin), Ids(dataset=dataset, database=database)))
     with closing(LogDatabase(running.database_url)) as log:
-        Registry(log, load({})).write(uses)
+        tables.write(log, load({}), uses)
 
 
 def seconds_to_warm(running: RunningStack, dataset: int, at_a_time: int) -> float:

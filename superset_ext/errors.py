@@ -57,6 +57,10 @@ class WarmError(SupersetExtError):
     """A warming run cannot be started, does not exist, or failed."""
 
 
+class Unanswerable(SupersetExtError):
+    """Superset cannot answer a request as the user it is made as, and a second attempt would not change that."""
+
+
 class ChangeError(SupersetExtError):
     """What is said to have changed is not known, or could not be told to the caches."""
 

@@ -20,17 +20,16 @@ from superset_ext.freshness.log import InvalidationLog
 from superset_ext.freshness.relations.datasources import Following
 from superset_ext.host import permissions, seams
 from superset_ext.host import task_context as postrun
-from superset_ext.host.regions import regions
+from superset_ext.host.regions import chart_region, regions
 from superset_ext.monitor.advice.overrides import Overrides
 from superset_ext.monitor.log import queries
 from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.package import EXTENSION, Package
 from superset_ext.settings import PREFIX, Settings, current
-from superset_ext.warm import rewarm
 from superset_ext.warm.refresh import Refresher
 from superset_ext.warm.registry import capture
-from superset_ext.warm.registry.store import Registry
-from superset_ext.warm.service import chart_region
+from superset_ext.warm.registry.registry import Registry
+from superset_ext.warm.shared_entries import SharedEntries
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ def install(app: Any) -> Package | None:
     if isinstance(results, RegionCache):
         results.bind(app)
     database, recorder, log = _log(app, settings)
-    _freshness(app, settings, database, log)
+    _freshness(app, settings, database, recorder, log)
     package = Package(settings, database, recorder, left_alone)
     app.extensions[EXTENSION] = package
     _add_commands(app)
@@ -83,14 +82,23 @@ def _log(app: Any, settings: Settings) -> _Log:
     return database, recorder, log
 
 
-def _freshness(app: Any, settings: Settings, database: LogDatabase | None, log: InvalidationLog | None) -> None:
+def _freshness(
+    app: Any,
+    settings: Settings,
+    database: LogDatabase | None,
+    recorder: Recorder | None,
+    log: InvalidationLog | None,
+) -> None:
     """Whoever may say that something changed, and what answers are then dropped."""
     following = Following(settings.views_seconds)
     freshness = Freshness(lambda: chart_region(app), following.ancestors, log, following.forget)
     app.extensions[FRESHNESS] = freshness
     depends.follow = following.follow
     if database is not None:
-        rewarm.install(database, lambda: chart_region(app))
+        shared = SharedEntries(database, lambda: chart_region(app))
+        shared.install()
+        if recorder is not None:
+            recorder.beside.append(shared.retry)
     sources.install(app, settings.sources, freshness, database)
     Refresher().install()
 

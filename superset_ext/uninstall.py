@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from superset_ext.cli.watch import take_away
-from superset_ext.core.log_database import SCHEMA_SECONDS, LogDatabase
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.schema import SCHEMA_SECONDS
 from superset_ext.errors import SupersetExtError
 from superset_ext.host import permissions, worker_report
 from superset_ext.host.regions import regions

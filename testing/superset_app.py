@@ -41,15 +41,16 @@ db.session.commit()
 """
 
 
-def run(script: str, metadata: str, source: str, directory: Path, **env: str) -> Any:
+def run(script: str, metadata: str, source: str, directory: Path, settings: str = "", **env: str) -> Any:
     """Run a script within a Superset's app context; what it said last.
 
     Args:
         metadata: URL of an empty database for Superset's own tables.
         source: URL of a database to ask.
+        settings: lines at the end of its configuration.
     """
     config = directory / "superset_config.py"
-    config.write_text(_CONFIG)
+    config.write_text(_CONFIG + settings)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SUPERSET", "FLASK"))}
     own = {"SUPERSET_CONFIG_PATH": str(config), "METADATA": metadata, "SOURCE": source, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(

@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from superset_ext.cache.lease import Lease, handed_lease
 from superset_ext.cache.redis.connection import AnyConnection
 from superset_ext.cache.store import Store
-from superset_ext.core.fork_reset import forgets
+from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.errors import StoreUnavailable
 
 SAME_CLICK_US = 2_000_000  # forced reads within this time are taken for one: both want what is true now
@@ -55,9 +55,9 @@ class Flights:
     def __init__(self, store: Store, seconds: float) -> None:
         self._store = store
         self._seconds = seconds
-        forgets(self)
+        reset_on_fork(self)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin anew, as a child does after a fork: its parent's threads, leases and waiters are not its own."""
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None

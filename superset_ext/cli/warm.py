@@ -14,9 +14,12 @@ from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import WarmError
 from superset_ext.settings import Settings, Targets
 from superset_ext.warm import service
+from superset_ext.warm.recovery import recover
 from superset_ext.warm.run import runs
+from superset_ext.warm.schedules import next_run
 
 _LOOK_SECONDS = 0.5
+_SHOWN = 8  # ids behind a reason
 _LAST = """
 SELECT DISTINCT ON (schedule) schedule, run_id::text, state, reason, finished_at, entries, entries_read, spent_ms,
     saved_ms
@@ -29,9 +32,9 @@ def run(database: LogDatabase | None, settings: Settings, options: Targets, wait
 
     Raises:
         WarmError: it cannot be started, failed, or has items that did.
-        LogUnavailable: see `LogDatabase.transaction`.
+        LogUnavailable: the log database does not answer.
     """
-    from superset.extensions import celery_app
+    from superset_ext.host.services import celery_app
 
     if database is None:
         raise WarmError("no log database")
@@ -39,12 +42,12 @@ def run(database: LogDatabase | None, settings: Settings, options: Targets, wait
     if not wait:
         click.echo(json.dumps({"run_id": run_id, "new": new}) if as_json else f"{_started(new)} {run_id}.")
         return
-    said = _followed(celery_app, database, settings, run_id, quiet=as_json)
-    click.echo(json.dumps(said, default=str, indent=2) if as_json else report(said))
-    if said["state"] == "failed" or (said["reason"] and not said["total"]):
-        raise WarmError(str(said["reason"]))
-    if said["failed"]:
-        raise WarmError(f"{said['failed']} of {said['total']} items failed; their reasons are above")
+    status = _followed(celery_app, database, settings, run_id, quiet=as_json)
+    click.echo(json.dumps(status, default=str, indent=2) if as_json else report(status))
+    if status["state"] == "failed" or (status["reason"] and not status["total"]):
+        raise WarmError(str(status["reason"]))
+    if status["failed"]:
+        raise WarmError(f"{status['failed']} of {status['total']} items failed; their reasons are above")
 
 
 def _started(new: bool) -> str:
@@ -52,6 +55,7 @@ def _started(new: bool) -> str:
 
 
 def _followed(celery: Any, database: LogDatabase, settings: Settings, run_id: str, quiet: bool) -> dict[str, Any]:
+    """The status of a run when it has ended."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -61,54 +65,57 @@ def _followed(celery: Any, database: LogDatabase, settings: Settings, run_id: st
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("waiting for a worker", total=None)
         while True:
-            service.tend(celery, database, settings)
-            said = runs.status(database, run_id)
-            if said["state"] != "queued":
-                progress.update(bar, total=said["total"], completed=said["done"], description=_doing(said))
-            if said["state"] in ("done", "failed"):
-                return said
+            recover(celery, database, settings)
+            status = runs.status(database, run_id)
+            if status["state"] != "queued":
+                progress.update(bar, total=status["total"], completed=status["done"], description=_doing(status))
+            if status["state"] in ("done", "failed"):
+                return status
             time.sleep(_LOOK_SECONDS)
 
 
-def _doing(said: dict[str, Any]) -> str:
-    left = said["seconds_left"]
-    return f"{said['warmed']} warmed, {said['failed']} failed" + (f", about {left:.0f} s left" if left else "")
+def _doing(status: dict[str, Any]) -> str:
+    left = status["seconds_left"]
+    return f"{status['warmed']} warmed, {status['failed']} failed" + (f", about {left:.0f} s left" if left else "")
 
 
-def report(said: dict[str, Any]) -> str:
-    """A finished run in a few lines: what was done, and each reason with what it is about."""
+def report(status: dict[str, Any]) -> str:
+    """A finished run in a few lines: its numbers, then each reason of a failure with the dashboards and charts."""
     lines = [
-        f"{said['total']} items in {said['seconds']:.0f} s: {said['warmed']} warmed, "
-        f"{said['already_fresh']} already fresh, {said['failed']} failed"
-        + (f"; {said['left_out']} left out, being over the budget" if said["left_out"] else "")
+        f"{status['total']} items in {status['seconds']:.0f} s: {status['warmed']} warmed, "
+        f"{status['already_fresh']} already fresh, {status['failed']} failed"
+        + (f"; {status['left_out']} left out, because the budget was full" if status["left_out"] else "")
         + "."
     ]
-    lines += [f"  {each['items']} × {each['reason']}{_about(each)}" for each in said["failures"]]
-    if said["reason"] and said["state"] == "done":
-        lines.append(f"  {said['reason']}")
+    lines += [f"  {failure['items']} × {failure['reason']}{_about(failure)}" for failure in status["failures"]]
+    if status["reason"] and status["state"] == "done":
+        lines.append(f"  {status['reason']}")
     return "\n".join(lines)
 
 
 def _about(failure: dict[str, Any]) -> str:
-    parts = [
-        f"{name} {', '.join(map(str, failure[name][:8]))}{'…' if len(failure[name]) > 8 else ''}"
-        for name in ("dashboards", "charts")
-        if failure[name]
-    ]
+    parts = [f"{name} {_listed(failure[name])}" for name in ("dashboards", "charts") if failure[name]]
     return f"  ({'; '.join(parts)})" if parts else ""
 
 
+def _listed(ids: list[int]) -> str:
+    return ", ".join(map(str, ids[:_SHOWN])) + ("…" if len(ids) > _SHOWN else "")
+
+
 def show(database: LogDatabase, settings: Settings, as_json: bool) -> None:
-    """The schedules: when each runs next, and what its last run was worth.
+    """Show when each schedule runs next, and what its last run was worth.
 
     Raises:
-        LogUnavailable: see `LogDatabase.transaction`.
+        LogUnavailable: the log database does not answer.
     """
     last = {row["schedule"]: row for row in database.rows(_LAST)}
     rows: list[dict[str, Any]] = [
-        {"schedule": each.name, "next": service.next_run(each), "targets": each.targets, "last": last.get(each.name)}
-        for each in settings.warm_schedules
-    ]
+        {
+            "schedule": schedule.name, "next": next_run(schedule), "targets": schedule.targets,
+            "last": last.get(schedule.name),
+        }
+        for schedule in settings.warm_schedules
+    ]  # fmt: skip
     if as_json:
         click.echo(json.dumps(rows, default=str, indent=2))
         return
@@ -118,13 +125,13 @@ def show(database: LogDatabase, settings: Settings, as_json: bool) -> None:
         click.echo("There is no warming schedule; set SUPERSET_EXT_WARM_SCHEDULES.")
 
 
-def _clock(moment: Any) -> str:
-    return f"{moment.astimezone(UTC) if isinstance(moment, datetime) else moment:%Y-%m-%d %H:%M} UTC"
+def _clock(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _worth(last: dict[str, Any] | None) -> str:
     if last is None:
         return "has not run yet"
     read = f"{last['entries_read']} of {last['entries']} entries read"
-    spent = f"{last['spent_ms'] / 1000:.1f} s spent, {last['saved_ms'] / 1000:.1f} s saved"
-    return f"last run {last['state']}: {read}, {spent}" + (f" ({last['reason']})" if last["reason"] else "")
+    seconds = f"{last['spent_ms'] / 1000:.1f} s spent, {last['saved_ms'] / 1000:.1f} s saved"
+    return f"last run {last['state']}: {read}, {seconds}" + (f" ({last['reason']})" if last["reason"] else "")

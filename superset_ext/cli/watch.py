@@ -16,6 +16,7 @@ import psycopg2
 from flask import current_app
 from flask.cli import with_appcontext
 
+from superset_ext.core.driver_errors import first_line
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import SupersetExtError, WatchError
 from superset_ext.freshness.change import SourceTable
@@ -145,7 +146,7 @@ def connect(app: Any, database_id: int) -> Iterator[Any]:
         try:
             connection = stack.enter_context(_connection(database))
         except Exception as error:  # noqa: BLE001  (a tunnel or a driver raises what it likes)
-            raise WatchError(f"the database {name!r} cannot be connected to: {_first_line(error)}") from None
+            raise WatchError(f"the database {name!r} cannot be connected to: {first_line(error)}") from None
         if not isinstance(connection, psycopg2.extensions.connection):
             raise WatchError(f"the URI of the database {name!r} names another driver than psycopg2")
         yield connection
@@ -188,12 +189,6 @@ def _database(named: int | str) -> Any:
             "watched; probe it instead"
         )
     return found
-
-
-def _first_line(error: Exception) -> str:
-    driver = getattr(error, "orig", None) or error
-    lines = str(driver).strip().splitlines()
-    return lines[0] if lines else type(driver).__name__
 
 
 def _add(database: str, tables: Sequence[str], two_phase_unused: bool) -> tuple[int, list[Name]]:

@@ -11,26 +11,26 @@ import weakref
 from typing import Protocol
 
 
-class Forgetful(Protocol):
-    """Something with state of its process."""
+class Resettable(Protocol):
+    """Something with state of its process: connections, threads, locks, what waits to be written."""
 
-    def forget(self) -> None:
-        """Begin anew."""
+    def reset(self) -> None:
+        """Begin anew, without a word to what the state stood for: the parent goes on using it."""
         ...
 
 
-_known: weakref.WeakSet[Forgetful] = weakref.WeakSet()
+_known: weakref.WeakSet[Resettable] = weakref.WeakSet()
 
 
-def forgets(thing: Forgetful) -> None:
-    """Have `thing.forget()` called in every child process, before anything else runs there."""
-    thing.forget()
+def reset_on_fork(thing: Resettable) -> None:
+    """Call `thing.reset()` now, and in every child process before anything else runs there."""
+    thing.reset()
     _known.add(thing)
 
 
 def _after_fork() -> None:
     for thing in list(_known):
-        thing.forget()
+        thing.reset()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from superset_ext.core.driver_errors import first_line
 from superset_ext.doctor import caches, freshness, log, monitoring, superset, workers
 from superset_ext.doctor.finding import Check, Finding
 from superset_ext.package import Package
@@ -35,7 +36,6 @@ def examine(app: Any, package: Package) -> list[Finding]:
         try:
             found += check(app, package)
         except Exception as error:  # noqa: BLE001  (a patient so ill that looking at it fails is what we look for)
-            lines = str(error).strip().splitlines() or [type(error).__name__]
             name = check.__name__.removeprefix("check_")
-            found.append(Finding(name, "error", "could not be looked at", lines[0]))
+            found.append(Finding(name, "error", "could not be looked at", first_line(error)))
     return found

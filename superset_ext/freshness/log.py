@@ -6,13 +6,11 @@ And the outbox: what was changed in Superset while Redis could not be told of it
 from __future__ import annotations
 
 import logging
-import os
-import weakref
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from superset_ext.cache.tags import ANY
+from superset_ext.core.bounded_queue import BoundedQueue
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import LogUnavailable, StoreUnavailable
@@ -50,19 +48,11 @@ class InvalidationLog:
     def __init__(self, database: LogDatabase, begin: Callable[[], None]) -> None:
         self._database = database
         self._begin = begin
-        self._reset()
-        _logs.add(self)
-
-    def _reset(self) -> None:
-        self._queue: deque[Told] = deque()
-        self._dropped = 0
+        self._queue: BoundedQueue[Told] = BoundedQueue(QUEUE)
 
     def note(self, done: Told) -> None:
         """Remember a change; cheap enough for any caller."""
-        if len(self._queue) >= QUEUE:
-            self._dropped += 1
-        else:
-            self._queue.append(done)
+        if self._queue.put(done):
             self._begin()
 
     def flush(self) -> None:
@@ -71,15 +61,15 @@ class InvalidationLog:
         Raises:
             LogUnavailable: the database does not answer; what was noted is kept for the next time.
         """
-        noted = [self._queue.popleft() for _ in range(len(self._queue))]
+        noted = self._queue.take()
         try:
             self._write(noted)
         except LogUnavailable:
-            self._queue.extendleft(reversed(noted))
+            self._queue.give_back(noted)
             raise
-        if self._dropped:
-            logger.warning("superset_ext: %d changes are not in cache_invalidation_log, being too many", self._dropped)
-            self._dropped = 0
+        self._queue.done(noted)
+        if dropped := self._queue.newly_dropped():
+            logger.warning("superset_ext: %d changes are not in cache_invalidation_log, being too many", dropped)
 
     def _write(self, noted: Sequence[Told]) -> None:
         if noted:
@@ -123,14 +113,3 @@ def tell_again(database: LogDatabase, changed: Callable[[Change], Any]) -> int:
                 raise
         cursor.execute(_TOLD, (told,))
     return len(told)
-
-
-_logs: weakref.WeakSet[InvalidationLog] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for log in _logs:
-        log._reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -23,3 +23,10 @@ def regions(app: Any) -> Mapping[str, RegionCache]:
     found = {str(name): app.extensions["cache"].get(holder) for name, holder in holders.items()}
     found[str(Region.QUERY_RESULTS)] = app.config.get("RESULTS_BACKEND")
     return {name: cache for name, cache in found.items() if isinstance(cache, RegionCache)}
+
+
+def chart_region(app: Any) -> Any:
+    """What holds chart data in an app: a `RegionCache`, or what Superset's configuration puts in its place."""
+    from superset.extensions import cache_manager
+
+    return app.extensions["cache"][cache_manager.data_cache]

@@ -33,6 +33,7 @@ from superset_ext.cache.query import Query, current, running
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Miss, Outcome, Queried, queried
 from superset_ext.host.scope import is_fetch, layers_of, own_scope, scope_of
+from superset_ext.host.sharing import annotation_keys, dataset_keys
 from superset_ext.settings import Region
 
 logger = logging.getLogger(__name__)
@@ -156,5 +157,14 @@ SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
         _query_context,
     ),
     ("superset.viz", "BaseViz", "get_df_payload", ("self", "query_obj", "kwargs"), _viz),
+    (
+        "superset.common.query_context_processor",
+        "QueryContextProcessor",
+        "query_cache_key",
+        ("self", "query_obj", "kwargs"),
+        annotation_keys,
+    ),
+    ("superset.connectors.sqla.models", "SqlaTable", "get_extra_cache_keys", ("self", "query_obj"), dataset_keys),
+    ("superset.models.sql_lab", "Query", "get_extra_cache_keys", ("self", "query_obj"), dataset_keys),
     ("superset.models.core", "Database", "get_df", ("self", "sql", "catalog", "schema", "mutator"), _source),
 )

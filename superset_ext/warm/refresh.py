@@ -5,32 +5,32 @@ A few threads of the web process do it, one for each request at most, so that no
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-from flask import Flask, current_app, has_request_context
+from flask import Flask, has_request_context
 
 from superset_ext.cache.lease import Lease
+from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Stale, stale
+from superset_ext.host.people import Identity, current_identity
 from superset_ext.host.scope import is_warming
+from superset_ext.package import this_app
 from superset_ext.warm.registry.capture import chart_request
 from superset_ext.warm.registry.requests import ChartRequest
-from superset_ext.warm.registry.who import Who, asking
 from superset_ext.warm.run.replay import replay
 
 THREADS = 2
-WAITING = 50  # refreshes that may wait for a thread; beyond, the reader runs the query, as without grace
+WAITING = 50  # refreshes that may wait for a thread; beyond that the reader runs the query, as without grace
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
     app: Flask
     request: ChartRequest
-    who: Who
+    identity: Identity
     lease: Lease
 
 
@@ -38,16 +38,15 @@ class Refresher:
     """The threads of this process that refresh."""
 
     def __init__(self) -> None:
-        self._begin()
+        reset_on_fork(self)
 
-    def _begin(self) -> None:
-        """Begin anew, as a child does after a fork: it has none of its parent's threads."""
+    def reset(self) -> None:
+        """Begin with threads of this process's own."""
         self._threads = ThreadPoolExecutor(THREADS, "superset_ext-refresh")
         self._room = threading.BoundedSemaphore(WAITING)
 
     def install(self) -> None:
         """Refresh from now on."""
-        os.register_at_fork(after_in_child=self._begin)
         stale.connect(self._take, weak=False)
 
     def _take(self, _channel: str, event: Stale) -> bool:
@@ -55,11 +54,13 @@ class Refresher:
         if not has_request_context() or is_warming():
             return False
         request = chart_request()
-        if request is None or not self._room.acquire(blocking=False):
+        if request is None:
             return False
-        app: Any = current_app._get_current_object()  # type: ignore[attr-defined]
+        work = _Work(this_app(), request, current_identity(), event.lease)
+        if not self._room.acquire(blocking=False):
+            return False
         try:
-            self._threads.submit(self._run, _Work(app, request, asking(), event.lease))
+            self._threads.submit(self._run, work)
         except RuntimeError:  # the process ends
             self._room.release()
             return False
@@ -68,8 +69,8 @@ class Refresher:
     def _run(self, work: _Work) -> None:
         try:
             with work.lease.handed():
-                done = replay(work.app, work.request, work.who)
-            if done.error:
-                warn("refresh", "an old answer could not be refreshed (%s); it goes when its grace ends", done.error)
+                result = replay(work.app, work.request, work.identity)
+            if result.error:
+                warn("refresh", "an old answer could not be refreshed (%s); it goes when its grace ends", result.error)
         finally:
             self._room.release()

@@ -15,6 +15,7 @@ from superset_ext.host.services import celery_app
 from superset_ext.package import package
 from superset_ext.settings import Targets
 from superset_ext.warm import service
+from superset_ext.warm.recovery import recover
 from superset_ext.warm.run import runs
 from superset_ext.web.openapi import Answer
 from superset_ext.web.request import BadRequest, Id
@@ -123,7 +124,7 @@ class WarmUpApi(Resource):
     def warm_up_status(self, run_id: UUID) -> dict[str, Any] | Response:
         """How far a warming run is."""
         database = package().log()
-        service.tend(celery_app, database, package().settings)
+        recover(celery_app, database, package().settings)
         try:
             return runs.status(database, str(run_id))
         except WarmError:

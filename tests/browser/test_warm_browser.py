@@ -23,7 +23,10 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from superset_ext.embedded.ports import free_port
-from superset_ext.warm.discovery.browser import BrowserMissing, Seen, Visit, visit
+from superset_ext.warm.discovery.chromium import BrowserMissing
+from superset_ext.warm.discovery.traffic import Seen
+from superset_ext.warm.discovery.visit import visit
+from superset_ext.warm.discovery.walk import Visit
 from superset_ext.warm.registry.requests import kind_of
 from testing.serving import Client
 

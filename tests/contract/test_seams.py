@@ -61,6 +61,23 @@ def fingerprint(node: ast.FunctionDef) -> str:
         ),
         ("models/core.py", "Database", "get_df", "058ae06991f50d9e", "seams._source"),
         (
+            "common/query_context_processor.py",
+            "QueryContextProcessor",
+            "query_cache_key",
+            "a0963f7d0d3d65de",
+            "sharing.annotation_keys",
+        ),
+        (
+            "common/query_context_processor.py",
+            "QueryContextProcessor",
+            "get_viz_annotation_data",
+            "2b82ba17fc8891b4",
+            "sharing: which rows an annotation chart shows",
+        ),
+        ("connectors/sqla/models.py", "SqlaTable", "get_extra_cache_keys", "604df124f45015f1", "sharing.dataset_keys"),
+        ("models/sql_lab.py", "Query", "get_extra_cache_keys", "2095500e3b3693bf", "sharing.dataset_keys"),
+        ("models/helpers.py", "ExploreMixin", "get_query_str_extended", "7954f052e54f73ba", "sharing: the SQL to run"),
+        (
             "sql_lab.py",
             "",
             "execute_sql_statements",

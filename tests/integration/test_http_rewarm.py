@@ -9,8 +9,9 @@ from celery import Celery
 
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.settings import Targets, load
-from superset_ext.warm.rewarm import follow
-from superset_ext.warm.run import plan
+from superset_ext.warm.rewarm import rewarm
+from superset_ext.warm.run.plan import plan
+from superset_ext.warm.run.targets import Resolved
 from superset_ext.warm.service import start
 from testing.freshness import world
 from testing.warming import rows, until
@@ -37,14 +38,14 @@ def test_what_a_change_dropped_is_warm_again(superset_stack: Any) -> None:
         until(lambda: rows(superset_stack, known, (tag,))[0][0] == 3)
         # A run for what other tests changed would warm these charts too, and leave nothing to the one looked at here.
         last = (f"dataset:{orders.datasets['join']}",)
-        until(lambda: follow(celery, database, settings) is None and rows(superset_stack, DRAINED, last)[0][0])
+        until(lambda: rewarm(celery, database, settings) is None and rows(superset_stack, DRAINED, last)[0][0])
         orders.add(5)
         body = {"tables": [{"database": "examples", "schema": "public", "table": orders.orders}]}
         assert orders.admin.post("/api/v1/performance/cache/invalidate", json=body).status_code == 200
         said = f"SELECT rewarm_run_id, rewarmed, requests_affected FROM {LOG} WHERE %s = ANY(tags)"
 
         def followed() -> tuple[Any, ...] | None:
-            follow(celery, database, settings)
+            rewarm(celery, database, settings)
             found = rows(superset_stack, said, (tag,))
             return found[0] if found and found[0][0] else None
 
@@ -56,7 +57,7 @@ def test_what_a_change_dropped_is_warm_again(superset_stack: Any) -> None:
         assert orders.look("table")[1] == 6
 
         def counted() -> bool:  # the worker writes what it stored a few seconds after its run
-            follow(celery, database, settings)
+            rewarm(celery, database, settings)
             return bool(rows(superset_stack, said, (tag,))[0][1] >= 3)
 
         until(counted)
@@ -65,7 +66,7 @@ def test_what_a_change_dropped_is_warm_again(superset_stack: Any) -> None:
 def test_nothing_is_warmed_that_is_not_asked_for(superset_stack: Any) -> None:
     """Intent: it is switched off unless a setting says otherwise."""
     database = LogDatabase(superset_stack.database_url)
-    assert follow(Celery(broker="memory://"), database, load(superset_stack.env)) is None
+    assert rewarm(Celery(broker="memory://"), database, load(superset_stack.env)) is None
 
 
 def test_unused_answers_do_not_come_back(superset_stack: Any) -> None:
@@ -79,10 +80,11 @@ def test_unused_answers_do_not_come_back(superset_stack: Any) -> None:
         for (name,), needed in zip(found, (1, 5), strict=True):
             change = "UPDATE superset_ext.cache_request SET tags = tags || %s WHERE fingerprint = %s"
             rows(superset_stack, change, ([f"usage:{needed}"], name))
-        planned = plan.plan(
+        planned = plan(
             LogDatabase(superset_stack.database_url),
             load(superset_stack.env),
             Targets.model_validate({"changed": (tag,)}),
+            Resolved(),
             seconds_left=lambda keys: [None] * len(keys),
         )
         assert [item.fingerprint for item in planned.items] == [found[0][0]]

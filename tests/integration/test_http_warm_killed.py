@@ -17,10 +17,11 @@ import pytest
 
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.state import StateDir
+from superset_ext.host.people import Identity
 from superset_ext.settings import load
+from superset_ext.warm.registry import tables
 from superset_ext.warm.registry.requests import ChartRequest
-from superset_ext.warm.registry.store import Registry, now_use
-from superset_ext.warm.registry.who import Who
+from superset_ext.warm.registry.uses import Ids, discovered_use
 from superset_ext.warm.run import runs
 from superset_ext.warm.service import QUEUE
 from testing.charts import Chart, database_id
@@ -96,9 +97,9 @@ def _register(stack: Any, dataset: int, database: int, function: str) -> None:
         metric = {"expressionType": "SQL", "sqlExpression": f"MAX({function}({number}))", "label": "m"}
         body["queries"] = [{"columns": [], "metrics": [metric], "filters": [], "row_limit": 1}]
         request = ChartRequest("data", "/api/v1/chart/data", "", json.dumps(body))
-        uses.append(now_use(request, Who(admin), (None, None, dataset, database)))
+        uses.append(discovered_use(request, Identity(admin), Ids(dataset=dataset, database=database)))
     with closing(LogDatabase(stack.database_url)) as log:
-        Registry(log, load({})).write(uses)
+        tables.write(log, load({}), uses)
 
 
 def test_a_killed_worker_s_run_is_ended_by_another(slow: Slow, tmp_path: Path) -> None:

@@ -29,14 +29,14 @@ with app.app_context():
     uuid = str(embedded.uuid)
 from superset_ext.warm.run.replay import replay
 from superset_ext.warm.registry.requests import ChartRequest
-from superset_ext.warm.registry.who import Who
+from superset_ext.host.people import Identity
 request = ChartRequest("data", "/api/v1/chart/data", "", body)
 resources = [{"type": "dashboard", "id": uuid}]
 claims = {"user": {"username": "g"}, "resources": resources, "exp": 1}
-guests = [Who.of_claims({**claims, "rls_rules": each}) for each in rules]
-stranger = Who.of_claims({**claims, "resources": [{"type": "dashboard", "id": "0" * 8}], "rls_rules": []})
-for who in (Who(admin), *guests, stranger):
-    done = replay(app, request, who, refresh=True)
+guests = [Identity.of_claims({**claims, "rls_rules": each}) for each in rules]
+stranger = Identity.of_claims({**claims, "resources": [{"type": "dashboard", "id": "0" * 8}], "rls_rules": []})
+for identity in (Identity(admin), *guests, stranger):
+    done = replay(app, request, identity, refresh=True)
     rows = []
     if not done.error:
         with app.app_context():

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.host.people import Identity
 from superset_ext.settings import Settings, Targets, load
-from superset_ext.warm.registry.store import HOURS, hour_of_week
-from superset_ext.warm.registry.who import Who
+from superset_ext.warm.registry.uses import HOURS, hour_of_week
 from superset_ext.warm.run import plan as plans
-from superset_ext.warm.run.plan import Plan, plan, undiscovered
-from superset_ext.warm.run.targets import Page
+from superset_ext.warm.run.candidates import UNKNOWN_MS
+from superset_ext.warm.run.pages import Page, undiscovered
+from superset_ext.warm.run.plan import Plan, plan
+from superset_ext.warm.run.targets import Resolved
 
 SETTINGS = load({"SUPERSET_EXT_CHART_DATA_TIMEOUT": "86400"})
 HOUR = 3600.0
@@ -65,7 +67,7 @@ def know(
     age: timedelta = NOW,
     known: timedelta = NOW,
     replayable: bool = True,
-    scopes: Mapping[Who, Sequence[str]] | None = None,
+    scopes: Mapping[Identity, Sequence[str]] | None = None,
 ) -> None:
     """Put a request into the registry, as one user with one key unless scopes say otherwise."""
     profile = [float((hours or {}).get(hour, 0.0)) for hour in range(HOURS)] if hours else []
@@ -75,8 +77,10 @@ def know(
     }  # fmt: skip
     with database.transaction() as cursor:
         cursor.execute(INSERT, values)
-        for who, keys in (scopes or {Who(1): (f"key-{name}",)}).items():
-            cursor.execute(SCOPE, (name, f"{name}{who.name}", list(keys), who.name, who.user_id, who.guest))
+        for identity, keys in (scopes or {Identity(1): (f"key-{name}",)}).items():
+            cursor.execute(
+                SCOPE, (name, f"{name}{identity.name}", list(keys), identity.name, identity.user_id, identity.guest)
+            )
 
 
 def coming(uses: float, ahead: int = 0) -> dict[int, float]:
@@ -107,8 +111,8 @@ def planned(
     seconds_left: plans.SecondsLeft = nothing,
 ) -> Plan:
     made = Targets.model_validate(options or {})
-    return plan(database, settings, made, dashboards=dashboards, charts=charts, datasets=datasets, lasting=lasting,
-                seconds_left=seconds_left)  # fmt: skip
+    named = Resolved(set(dashboards), set(charts), set(datasets))
+    return plan(database, settings, made, named, lasting=lasting, seconds_left=seconds_left)
 
 
 def names(made: Plan) -> list[str | None]:
@@ -161,10 +165,10 @@ def test_what_lasts_is_left_alone_and_what_goes_too_soon_is_made_anew(database: 
     """Intent: a run does what will be missing before the next one, and says how much it did not need to do."""
     for name in ("lasts", "goes", "gone"):
         know(database, name)
-    know(database, "half", scopes={Who(1): ("key-lasts", "key-goes")})
-    know(database, "partly", scopes={Who(1): ("key-lasts", "key-gone")})
-    know(database, "discovered", scopes={Who(1): ()})
-    know(database, "two", scopes={Who(1): ("key-lasts",), Who(2): ("key-gone",)})
+    know(database, "half", scopes={Identity(1): ("key-lasts", "key-goes")})
+    know(database, "partly", scopes={Identity(1): ("key-lasts", "key-gone")})
+    know(database, "discovered", scopes={Identity(1): ()})
+    know(database, "two", scopes={Identity(1): ("key-lasts",), Identity(2): ("key-gone",)})
     asked: list[Sequence[str]] = []
 
     def seconds_left(keys: Sequence[str]) -> list[float | None]:
@@ -172,7 +176,7 @@ def test_what_lasts_is_left_alone_and_what_goes_too_soon_is_made_anew(database: 
         return lives(lasts=2 * HOUR, goes=HOUR / 2)(keys)
 
     made = planned(database, charts=[1], seconds_left=seconds_left)
-    found = sorted((item.fingerprint, item.who.user_id, item.action) for item in made.items)
+    found = sorted((item.fingerprint, item.identity.user_id, item.action) for item in made.items)
     assert found == [
         ("discovered", 1, "replay"), ("goes", 1, "refresh"), ("gone", 1, "replay"), ("half", 1, "refresh"),
         ("partly", 1, "replay"), ("two", 2, "replay"),
@@ -206,25 +210,27 @@ def test_a_budget_takes_what_fits_in_order(database: LogDatabase) -> None:
     know(database, "fresh", hours=coming(50), cost=60_000)
     made = planned(database, {"budget_seconds": 5}, charts=[1], seconds_left=lives(fresh=9 * HOUR))
     assert (names(made), made.fresh, made.left_out) == (["a", "c", "d"], 1, 2)
-    assert sum(item.cost_ms or plans.UNKNOWN_MS for item in made.items) <= 5000
+    assert sum(item.cost_ms or UNKNOWN_MS for item in made.items) <= 5000
     assert planned(database, {}, charts=[1]).left_out == 0
 
 
 def test_items_say_all_that_a_worker_needs(database: LogDatabase) -> None:
     """Intent: a request is asked once a scope, as who had it last, under its source's limit."""
-    know(database, "f", 3, dashboard=None, source=9, cost=250.0, scopes={Who(4): ("a",), Who(): ("b",)})
+    know(database, "f", 3, dashboard=None, source=9, cost=250.0, scopes={Identity(4): ("a",), Identity(): ("b",)})
     made = planned(database, charts=[3])
-    found = {item.who: (item.fingerprint, item.chart_id, item.database_id, item.cost_ms) for item in made.items}
-    assert found == {Who(4): ("f", 3, 9, 250.0), Who(): ("f", 3, 9, 250.0)}
+    found = {item.identity: (item.fingerprint, item.chart_id, item.database_id, item.cost_ms) for item in made.items}
+    assert found == {Identity(4): ("f", 3, 9, 250.0), Identity(): ("f", 3, 9, 250.0)}
 
 
 def test_a_guest_has_the_registry_s_name(database: LogDatabase) -> None:
     """Intent: an item's `who` is that of cache_request_scope, as its comment says."""
-    guest = Who.of_claims({"user": {"username": "é"}, "resources": [{"type": "dashboard", "id": "x"}], "rls_rules": []})
+    guest = Identity.of_claims(
+        {"user": {"username": "é"}, "resources": [{"type": "dashboard", "id": "x"}], "rls_rules": []}
+    )
     know(database, "f", scopes={guest: ("a",)})
     [item] = planned(database, charts=[1]).items
-    assert json.loads(item.who.guest or "") == json.loads(guest.guest or "")
-    assert item.who.name == guest.name
+    assert json.loads(item.identity.guest or "") == json.loads(guest.guest or "")
+    assert item.identity.name == guest.name
 
 
 def test_datasets_and_charts_are_named_together(database: LogDatabase) -> None:
@@ -291,19 +297,29 @@ def test_other_roles_that_open_a_dashboard_are_asked_for_too(
 
     monkeypatch.setattr(plans, "representatives", representatives)
     monkeypatch.setattr(plans, "roles_of", lambda users: {user: known[user] for user in users if user in known})
-    know(database, "a", 1, dashboard=5, source=9, hours=coming(2), scopes={Who(11): ("key-a",), Who(12): ("key-b",)})
-    know(database, "b", 2, dashboard=5, hours=coming(1), scopes={Who(99): ("key-c",)})
+    know(
+        database,
+        "a",
+        1,
+        dashboard=5,
+        source=9,
+        hours=coming(2),
+        scopes={Identity(11): ("key-a",), Identity(12): ("key-b",)},
+    )
+    know(database, "b", 2, dashboard=5, hours=coming(1), scopes={Identity(99): ("key-c",)})
     know(database, "outside", 3, hours=coming(0.5))
     made = planned(database, dashboards=[5], charts=[3], seconds_left=lives(a=9 * HOUR))
-    found = sorted((str(item.fingerprint), item.who.user_id or 0) for item in made.items)
+    found = sorted((str(item.fingerprint), item.identity.user_id or 0) for item in made.items)
     assert found == [("a", 12), ("a", 13), ("b", 13), ("b", 21), ("b", 22), ("b", 99), ("outside", 1)]
     assert names(made)[-1] == "outside" and made.fresh == 1
-    [added] = [item for item in made.items if (item.fingerprint, item.who.user_id) == ("a", 13)]
+    [added] = [item for item in made.items if (item.fingerprint, item.identity.user_id) == ("a", 13)]
     assert (added.action, added.dashboard_id, added.chart_id, added.database_id) == ("replay", 5, 1, 9)
 
 
 def page(name: str, charts: Iterable[int], version: str = "v1", changed: datetime | None = None) -> Page:
-    return Page(name, version, frozenset(charts), changed or datetime.now() - timedelta(hours=1))  # local, no zone
+    kind, number = name.split(":")
+    moment = changed or datetime.now() - timedelta(hours=1)  # local, no zone
+    return Page("dashboard" if kind == "dashboard" else "chart", int(number), version, frozenset(charts), moment)
 
 
 def discovered(database: LogDatabase, name: str, version: str) -> None:

@@ -11,21 +11,22 @@ from typing import Any
 
 import pytest
 
+from superset_ext.core.bounded_queue import BoundedQueue
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.events import Answer, Stored
+from superset_ext.host.people import Identity
 from superset_ext.settings import Settings, Targets, load
-from superset_ext.warm.registry import store as registries
-from superset_ext.warm.registry import worth
+from superset_ext.warm.registry import tables, worth
+from superset_ext.warm.registry.registry import MAX_BODY, Registry
 from superset_ext.warm.registry.requests import ChartRequest
-from superset_ext.warm.registry.store import MAX_BODY, Registry, Use, hour_of_week, now_use
-from superset_ext.warm.registry.who import Who
-from superset_ext.warm.run import runs
-from superset_ext.warm.run.runs import Item
+from superset_ext.warm.registry.uses import Ids, Use, discovered_use, hour_of_week
+from superset_ext.warm.run import items, runs
+from superset_ext.warm.run.items import Item
 
 SETTINGS = load({})
 PATIENCE = 300.0  # seconds; a test that waits longer has failed
-ANN, BOB = Who(1), Who(2)
-NOBODYS = (None, None, None, None)
+ANN, BOB = Identity(1), Identity(2)
+NOBODYS = Ids()
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def answer(key: str, hit: bool = True, cost_ms: float = 100.0, seconds: float | 
 
 
 def use(
-    who: Who = ANN,
+    who: Identity = ANN,
     *keys: str,
     chart: int = 1,
     request: ChartRequest | None = None,
@@ -64,7 +65,7 @@ def use(
     cost_ms: float = 100.0,
 ) -> Use:
     answers = tuple(answer(key, hit, cost_ms) for key in keys or ("k",))
-    return Use(request or ask(chart), who, answers, (None, chart, None, None), at or time.time(), people)
+    return Use(request or ask(chart), who, answers, Ids(chart=chart), at or time.time(), people)
 
 
 def change(database: LogDatabase, sql: str, values: tuple[Any, ...] = ()) -> None:
@@ -89,7 +90,7 @@ def test_a_request_is_written_whole(registry: Registry, database: LogDatabase) -
     first = ChartRequest("explore", "/superset/explore_json/", "a=1", '{"slice_id": 3, "x": 1}', True)
     again = ChartRequest("explore", "/superset/explore_json/", "a=1&force=true", '{"x": 1, "slice_id": 3}', True)
     for each in (first, again):
-        registry.note(Use(each, ANN, (answer("k1"), answer("k2")), (5, 3, 7, 9), time.time()))
+        registry.note(Use(each, ANN, (answer("k1"), answer("k2")), Ids(5, 3, 7, 9), time.time()))
     registry.flush()
     row = one(database)
     assert row["fingerprint"] == first.fingerprint()
@@ -103,46 +104,46 @@ def test_a_request_is_written_whole(registry: Registry, database: LogDatabase) -
     assert scopes(database) == [("user:1", ["k1", "k2"], 2.0)]
 
 
-def test_ids_once_known_stay_and_the_cost_is_a_mean(registry: Registry, database: LogDatabase) -> None:
+def test_ids_once_known_stay_and_the_cost_is_a_mean(database: LogDatabase) -> None:
     """Intent: a request outside of its dashboard does not take it from there; the last cost counts for a third,
     and an answer without a cost for nothing."""
-    registry.write([Use(ask(), ANN, (answer("k", cost_ms=300.0),), (5, 3, 7, 9), time.time())])
-    registry.write([Use(ask(), ANN, (answer("k", cost_ms=600.0),), NOBODYS, time.time())])
-    registry.write([Use(ask(), ANN, (answer("k", cost_ms=0.0),), NOBODYS, time.time())])
+    tables.write(database, SETTINGS, [Use(ask(), ANN, (answer("k", cost_ms=300.0),), Ids(5, 3, 7, 9), time.time())])
+    tables.write(database, SETTINGS, [Use(ask(), ANN, (answer("k", cost_ms=600.0),), NOBODYS, time.time())])
+    tables.write(database, SETTINGS, [Use(ask(), ANN, (answer("k", cost_ms=0.0),), NOBODYS, time.time())])
     row = one(database)
     assert [row[f"{name}_id"] for name in ("dashboard", "chart", "dataset", "database")] == [5, 3, 7, 9]
     assert row["cost_ms"] == pytest.approx(300 * 2 / 3 + 600 / 3)
 
 
-def test_half_of_the_uses_is_gone_after_a_week(registry: Registry, database: LogDatabase) -> None:
+def test_half_of_the_uses_is_gone_after_a_week(database: LogDatabase) -> None:
     """Intent: what was used long ago does not stand before what is used now."""
-    registry.write([use() for _ in range(8)])
+    tables.write(database, SETTINGS, [use() for _ in range(8)])
     change(database, "UPDATE superset_ext.cache_request SET used_at = used_at - interval '7 days'")
     change(database, "UPDATE superset_ext.cache_request_scope SET used_at = used_at - interval '14 days'")
-    registry.write([use()])
+    tables.write(database, SETTINGS, [use()])
     assert one(database)["uses"] == pytest.approx(8 / 2 + 1, abs=0.001)
     [(_, _, uses)] = scopes(database)
     assert uses == pytest.approx(8 / 4 + 1, abs=0.001)
 
 
-def test_late_news_of_another_process_count_whole(registry: Registry, database: LogDatabase) -> None:
+def test_late_news_of_another_process_count_whole(database: LogDatabase) -> None:
     """Intent: a use that was noted before the last one, and is written after it, turns no clock back."""
     now = time.time()
-    registry.write([use(at=now)])
-    registry.write([use(at=now - 3600)])
+    tables.write(database, SETTINGS, [use(at=now)])
+    tables.write(database, SETTINGS, [use(at=now - 3600)])
     row = one(database)
     assert (row["uses"], row["used_at"].timestamp()) == (2.0, pytest.approx(now))
     assert row["last_seen"] == row["used_at"]
 
 
-def test_uses_go_to_their_hour_of_the_week(registry: Registry, database: LogDatabase) -> None:
+def test_uses_go_to_their_hour_of_the_week(database: LogDatabase) -> None:
     """Intent: what is opened on Monday mornings is warmed for Monday mornings; SQL counts hours from 1."""
     monday = datetime(2026, 3, 2, 8, 59, 59, tzinfo=UTC)
     sunday = datetime(2026, 3, 8, 23, 0, tzinfo=UTC)
     assert (hour_of_week(monday.timestamp()), hour_of_week(sunday.timestamp())) == (8, 167)
-    registry.write([use(at=monday.timestamp()), use(at=monday.timestamp())])
-    registry.write([use(at=(monday + timedelta(days=28)).timestamp())])
-    registry.write([use(at=(sunday + timedelta(days=28)).timestamp())])
+    tables.write(database, SETTINGS, [use(at=monday.timestamp()), use(at=monday.timestamp())])
+    tables.write(database, SETTINGS, [use(at=(monday + timedelta(days=28)).timestamp())])
+    tables.write(database, SETTINGS, [use(at=(sunday + timedelta(days=28)).timestamp())])
     [row] = database.rows("SELECT hours[9] AS monday, hours[168] AS sunday, cardinality(hours) AS n FROM cache_request")
     kept = 0.5 ** ((6 * 24 + 14 + 1 / 3600) / 24 / 28)
     assert row["n"] == 168
@@ -150,59 +151,61 @@ def test_uses_go_to_their_hour_of_the_week(registry: Registry, database: LogData
     assert sum(one(database)["hours"]) == pytest.approx(row["monday"] + row["sunday"])
 
 
-def test_warming_a_request_does_not_stop_its_profile_s_decay(registry: Registry, database: LogDatabase) -> None:
+def test_warming_a_request_does_not_stop_its_profile_s_decay(database: LogDatabase) -> None:
     """Intent: hours are counted as of used_at, whoever moves that."""
-    registry.write([use()])
+    tables.write(database, SETTINGS, [use()])
     change(database, "UPDATE superset_ext.cache_request SET used_at = used_at - interval '28 days'")
-    registry.write([use(people=False)])
+    tables.write(database, SETTINGS, [use(people=False)])
     row = one(database)
     assert row["uses"] == pytest.approx(1 / 16, abs=0.001)
     assert sum(row["hours"]) == pytest.approx(0.5, abs=0.001)
 
 
-def test_a_scope_has_one_row_with_who_had_it_last(registry: Registry, database: LogDatabase) -> None:
+def test_a_scope_has_one_row_with_who_had_it_last(database: LogDatabase) -> None:
     """Intent: a thousand users who read one entry are one replay, as somebody who can still ask."""
-    registry.write([use(ANN, "a"), use(BOB, "a"), use(Who(3), "b")])
-    registry.write([use(Who(4), "b")])
+    tables.write(database, SETTINGS, [use(ANN, "a"), use(BOB, "a"), use(Identity(3), "b")])
+    tables.write(database, SETTINGS, [use(Identity(4), "b")])
     assert scopes(database) == [("user:2", ["a"], 2.0), ("user:4", ["b"], 2.0)]
 
 
-def test_who_moves_to_other_keys_leaves_nothing_behind(registry: Registry, database: LogDatabase) -> None:
+def test_who_moves_to_other_keys_leaves_nothing_behind(database: LogDatabase) -> None:
     """Intent: after a rule or a dataset changed, the old keys are not warmed as somebody who does not lead there;
     those of others stay."""
-    registry.write([use(ANN, "old"), use(BOB, "other")])
-    registry.write([use(ANN, "new"), use(ANN, "old", chart=2)])
-    registry.write([use(ANN, "newer")])
+    tables.write(database, SETTINGS, [use(ANN, "old"), use(BOB, "other")])
+    tables.write(database, SETTINGS, [use(ANN, "new"), use(ANN, "old", chart=2)])
+    tables.write(database, SETTINGS, [use(ANN, "newer")])
     found = database.rows("SELECT who, cache_keys FROM cache_request_scope ORDER BY cache_keys")
     assert [tuple(row.values()) for row in found] == [
         ("user:1", ["newer"]), ("user:1", ["old"]), ("user:2", ["other"]),
     ]  # fmt: skip
 
 
-def test_who_moves_between_two_flushes_leaves_nothing_behind(registry: Registry, database: LogDatabase) -> None:
+def test_who_moves_between_two_flushes_leaves_nothing_behind(database: LogDatabase) -> None:
     """Intent: that both uses are written at once is an accident."""
     now = time.time()
-    registry.write([use(ANN, "old", at=now - 2), use(ANN, "new", at=now - 1)])
+    tables.write(database, SETTINGS, [use(ANN, "old", at=now - 2), use(ANN, "new", at=now - 1)])
     assert [keys for _, keys, _ in scopes(database)] == [["new"]]
 
 
-def test_a_discovered_request_is_nobody_s_use(registry: Registry, database: LogDatabase) -> None:
+def test_a_discovered_request_is_nobody_s_use(database: LogDatabase) -> None:
     """Intent: what only a robot has asked is known and not wanted; once it is asked, its keys take the place."""
-    registry.write([now_use(ask(), ANN, (5, 1, None, None))])
+    tables.write(database, SETTINGS, [discovered_use(ask(), ANN, Ids(5, 1))])
     row = one(database)
     assert (row["uses"], row["hours"], row["cost_ms"], row["queries"]) == (0.0, [], None, 1)
     assert scopes(database) == [("user:1", [], 0.0)]
-    registry.write([use(ANN, "k")])
+    tables.write(database, SETTINGS, [use(ANN, "k")])
     row = one(database)
     assert (row["uses"], len(row["hours"]), sum(row["hours"])) == (1.0, 168, 1.0)
     assert scopes(database) == [("user:1", ["k"], 1.0)]
 
 
-def test_guests_are_kept_by_their_claims(registry: Registry, database: LogDatabase) -> None:
+def test_guests_are_kept_by_their_claims(database: LogDatabase) -> None:
     """Intent: a guest is asked as again by claims, never by a token; two with the same claims are one."""
     token = {"user": {"username": "é\n\"'"}, "resources": [{"id": "1"}], "rls_rules": [], "exp": 1, "iat": 2}
-    guest = Who.of_claims(token)
-    registry.write([use(guest, "k"), use(Who.of_claims({**token, "exp": 9}), "k"), use(Who(), "l")])
+    guest = Identity.of_claims(token)
+    tables.write(
+        database, SETTINGS, [use(guest, "k"), use(Identity.of_claims({**token, "exp": 9}), "k"), use(Identity(), "l")]
+    )
     rows = database.rows("SELECT who, user_id, guest FROM cache_request_scope ORDER BY cache_keys")
     claims = {name: token[name] for name in ("user", "resources", "rls_rules")}
     assert [tuple(row.values()) for row in rows] == [(guest.name, None, claims), ("anonymous", None, None)]
@@ -210,11 +213,11 @@ def test_guests_are_kept_by_their_claims(registry: Registry, database: LogDataba
 
 def test_who_keeps_no_values_keeps_no_request_that_has_some(database: LogDatabase) -> None:
     """Intent: with warm_keep_values off, no filter value is written anywhere, and nobody plans to replay the rest."""
-    registry = Registry(database, settings(warm_keep_values="false"))
+    keeping = settings(warm_keep_values="false")
     held = ask(1, filters=[{"col": "name", "op": "IN", "val": ["Ann"]}])
     plain = ask(2, filters=[], time_range="Last quarter")
     argued = ChartRequest("explore", "/superset/explore_json/", "form_data=%7B%22where%22%3A%22n%3D'Ann'%22%7D")
-    registry.write([use(request=held, chart=1), use(request=plain, chart=2), use(request=argued, chart=3)])
+    tables.write(database, keeping, [use(request=held), use(request=plain, chart=2), use(request=argued, chart=3)])
     rows = database.rows("SELECT replayable, args, body, uses FROM cache_request ORDER BY chart_id")
     assert [tuple(row.values()) for row in rows] == [
         (False, "", None, 1.0), (True, "", plain.body, 1.0), (False, "", None, 1.0),
@@ -223,39 +226,39 @@ def test_who_keeps_no_values_keeps_no_request_that_has_some(database: LogDatabas
     assert "Ann" not in whole["text"]
 
 
-def test_values_go_when_they_are_not_to_be_kept_any_more(registry: Registry, database: LogDatabase) -> None:
+def test_values_go_when_they_are_not_to_be_kept_any_more(database: LogDatabase) -> None:
     """Intent: the setting holds for what is asked from now on, and for what was kept before when it is asked."""
     held = ask(1, filters=[{"col": "name", "op": "IN", "val": ["Ann"]}])
-    registry.write([use(request=held)])
+    tables.write(database, SETTINGS, [use(request=held)])
     assert one(database)["body"] == held.body
-    Registry(database, settings(warm_keep_values="false")).write([use(request=held)])
+    tables.write(database, settings(warm_keep_values="false"), [use(request=held)])
     row = one(database)
     assert (row["body"], row["replayable"]) == (None, False)
 
 
 def test_what_nobody_asks_is_forgotten(database: LogDatabase) -> None:
     """Intent: the registry holds the habits of now, and scopes go with their request."""
-    registry = Registry(database, settings(warm_registry_days="30"))
-    registry.write([use(chart=1), use(chart=2)])
+    bounds = settings(warm_registry_days="30")
+    tables.write(database, bounds, [use(chart=1), use(chart=2)])
     change(
         database, "UPDATE superset_ext.cache_request SET last_seen = last_seen - interval '31 days' WHERE chart_id = 1"
     )
-    assert registry.forget() == 1
+    assert tables.forget(database, bounds) == 1
     assert one(database)["chart_id"] == 2
     assert len(scopes(database)) == 1
-    assert registry.forget() == 0
+    assert tables.forget(database, bounds) == 0
 
 
 def test_of_too_many_the_most_used_stay(database: LogDatabase) -> None:
     """Intent: the bound on rows costs what is used least by now, not what came last."""
-    registry = Registry(database, settings(warm_registry_rows="100"))
-    registry.write([use(chart=chart) for chart in range(1, 121) for _ in range(2 if chart > 60 else 1)])
+    bounds = settings(warm_registry_rows="100")
+    tables.write(database, bounds, [use(chart=chart) for chart in range(1, 121) for _ in range(2 if chart > 60 else 1)])
     # Used four times as often, but a month ago.
     change(
         database,
         "UPDATE superset_ext.cache_request SET uses = 4, used_at = used_at - interval '28 days' WHERE chart_id > 110",
     )
-    assert registry.forget() == 20
+    assert tables.forget(database, bounds) == 20
     kept = {row["chart_id"] for row in database.rows("SELECT chart_id FROM cache_request")}
     assert kept >= set(range(61, 111))
     assert not kept & set(range(111, 121))
@@ -265,16 +268,16 @@ def test_the_queue_is_bounded(
     registry: Registry, database: LogDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Intent: a flood between two flushes costs memory for so many, and says how many it has cost."""
-    monkeypatch.setattr(registries, "QUEUE", 10)
+    monkeypatch.setattr(registry, "queue", BoundedQueue(10))
     for _ in range(25):
         registry.note(use())
-    assert registry.dropped == 15
+    assert registry.queue.dropped == 15
     with caplog.at_level(logging.WARNING):
         registry.flush()
         registry.flush()
     assert [record.getMessage() for record in caplog.records if "15 requests" in record.getMessage()]
     assert len(caplog.records) == 1
-    assert (registry.dropped, one(database)["uses"]) == (0, 10.0)
+    assert (registry.queue.dropped, one(database)["uses"]) == (15, 10.0)
 
 
 def test_a_huge_request_is_not_remembered(registry: Registry, database: LogDatabase) -> None:
@@ -282,7 +285,7 @@ def test_a_huge_request_is_not_remembered(registry: Registry, database: LogDatab
     fits, huge = (ChartRequest("data", "/", "", json.dumps("x" * size)) for size in (MAX_BODY - 2, MAX_BODY - 1))
     registry.note(use(request=fits))
     registry.note(use(request=huge))
-    assert registry.dropped == 1
+    assert registry.queue.dropped == 1
     registry.flush()
     assert one(database)["fingerprint"] == fits.fingerprint()
 
@@ -321,7 +324,9 @@ def _write(url: str, seed: int, rounds: int, charts: int, begin: Any, said: Any)
     try:
         for _ in range(rounds):
             uses = [
-                use(who, f"k{chart}-{who.name}", chart=chart) for chart in range(charts) for who in (ANN, Who(seed))
+                use(who, f"k{chart}-{who.name}", chart=chart)
+                for chart in range(charts)
+                for who in (ANN, Identity(seed))
             ]
             by.shuffle(uses)
             for each in uses:
@@ -373,12 +378,12 @@ def warmed(
     charts = (int(time.time_ns() % 10**9),)
     run_id, _ = runs.create(database, Targets.model_validate({"charts": charts}), "test", schedule, due)
     with database.transaction() as cursor:
-        runs.add(cursor, run_id, [Item("replay", ANN, "f")])
+        items.add(cursor, run_id, [Item("replay", ANN, "f")])
         cursor.execute("UPDATE superset_ext.cache_warm_run SET state = 'running' WHERE run_id = %s", (run_id,))
     lease = "00000000-0000-0000-0000-000000000001"
-    [item] = runs.claim(database, run_id, lease, 1, 1)
+    [item] = items.claim(database, run_id, lease, 1, 1)
     stored = [answer(key, hit=False, seconds=seconds) for key in keys]
-    assert runs.finish(database, run_id, lease, item, "warmed", answers=stored)
+    assert items.finish(database, run_id, lease, item, "warmed", answers=stored)
     if done:
         assert runs.close(database, run_id)
     return run_id
@@ -401,8 +406,8 @@ def entry(database: LogDatabase, key: str, run_id: str | None = None) -> dict[st
 def test_an_entry_is_worth_what_its_first_reader_did_not_wait_for(database: LogDatabase) -> None:
     """Intent: later readers would have hit what the first one had stored, so each entry saves its cost once."""
     run = warmed(database, "a", "b")
-    worth.note(database, [use(ANN, "a"), use(BOB, "a"), use(ANN, "elsewhere")])
-    worth.note(database, [use(BOB, "a")])
+    worth.count_reads(database, [use(ANN, "a"), use(BOB, "a"), use(ANN, "elsewhere")])
+    worth.count_reads(database, [use(BOB, "a")])
     assert entry(database, "a")["reads"] == 3
     assert entry(database, "a")["first_read_at"] is not None
     assert figures(database, run) == (2, 1, 200.0, 100.0, False)
@@ -414,9 +419,9 @@ def test_what_is_read_after_its_end_is_not_worth_anything(database: LogDatabase)
     change(database, "UPDATE superset_ext.cache_warm_entry SET expires_at = now() - interval '1 second'"
                      " WHERE cache_key = 'b'")  # fmt: skip
     change(database, "UPDATE superset_ext.cache_warm_entry SET gone_at = now() WHERE cache_key = 'c'")
-    worth.note(database, [use(ANN, "a", at=time.time() - 60), use(ANN, "b"), use(ANN, "c")])
+    worth.count_reads(database, [use(ANN, "a", at=time.time() - 60), use(ANN, "b"), use(ANN, "c")])
     assert [entry(database, key)["reads"] for key in "abc"] == [0, 0, 0]
-    worth.note(database, [use(ANN, "b", at=time.time() - 60)])
+    worth.count_reads(database, [use(ANN, "b", at=time.time() - 60)])
     assert entry(database, "b")["reads"] == 0
 
 
@@ -428,16 +433,16 @@ def test_a_read_that_is_told_late_counts(database: LogDatabase) -> None:
         "UPDATE superset_ext.cache_warm_entry SET stored_at = now() - interval '60 s', expires_at = now() - interval"
         " '1 s'",
     )
-    worth.note(database, [use(ANN, "a", at=time.time() - 10)])
+    worth.count_reads(database, [use(ANN, "a", at=time.time() - 10)])
     assert entry(database, "a")["reads"] == 1
 
 
 def test_who_misses_an_entry_marks_it_gone(database: LogDatabase) -> None:
     """Intent: what Redis evicted is not read any more: the next reader reads what the one who missed has stored."""
     run = warmed(database, "a")
-    worth.note(database, [use(ANN, "a", hit=False)])
+    worth.count_reads(database, [use(ANN, "a", hit=False)])
     assert entry(database, "a")["gone_at"] is not None
-    worth.note(database, [use(BOB, "a")])
+    worth.count_reads(database, [use(BOB, "a")])
     assert entry(database, "a")["reads"] == 0
     assert figures(database, run) == (1, 0, 100.0, 0.0, True)
 
@@ -446,7 +451,7 @@ def test_a_hit_after_a_miss_in_one_flush_is_not_warming_s(database: LogDatabase)
     """Intent: that both are written at once is an accident."""
     warmed(database, "a")
     now = time.time()
-    worth.note(database, [use(ANN, "a", hit=False, at=now + 1), use(BOB, "a", at=now + 2)])
+    worth.count_reads(database, [use(ANN, "a", hit=False, at=now + 1), use(BOB, "a", at=now + 2)])
     assert entry(database, "a")["reads"] == 0
 
 
@@ -454,14 +459,14 @@ def test_a_hit_before_the_end_counts_beside_one_after_it(database: LogDatabase) 
     """Intent: the one who read within the entry's life did not wait."""
     warmed(database, "a", seconds=10.0)
     now = time.time()
-    worth.note(database, [use(ANN, "a", at=now + 5), use(BOB, "a", at=now + 15)])
+    worth.count_reads(database, [use(ANN, "a", at=now + 5), use(BOB, "a", at=now + 15)])
     assert entry(database, "a")["reads"] == 1
 
 
 def test_a_later_run_takes_an_entry_over(database: LogDatabase) -> None:
     """Intent: of two runs that stored one key, readers read the last one's."""
     first, second = warmed(database, "a"), warmed(database, "a")
-    worth.note(database, [use(ANN, "a")])
+    worth.count_reads(database, [use(ANN, "a")])
     assert [entry(database, "a", run)["reads"] for run in (first, second)] == [0, 1]
     assert figures(database, first) == (1, 0, 100.0, 0.0, True)
     assert figures(database, second) == (1, 1, 100.0, 100.0, False)
@@ -470,10 +475,10 @@ def test_a_later_run_takes_an_entry_over(database: LogDatabase) -> None:
 def test_an_entry_that_its_run_stores_anew_lives_again(database: LogDatabase) -> None:
     """Intent: an evicted entry that a second item of the run restores is there."""
     run = warmed(database, "a")
-    worth.note(database, [use(ANN, "a", hit=False)])
+    worth.count_reads(database, [use(ANN, "a", hit=False)])
     with database.transaction() as cursor:
-        worth.stored(cursor, run, 1, [answer("a", hit=False, seconds=60.0)])
-    worth.note(database, [use(BOB, "a")])
+        worth.add_stored(cursor, run, 1, [answer("a", hit=False, seconds=60.0)])
+    worth.count_reads(database, [use(BOB, "a")])
     assert entry(database, "a")["reads"] == 1
 
 
@@ -482,8 +487,8 @@ def test_what_was_not_stored_is_no_entry(database: LogDatabase) -> None:
     run = warmed(database, "a")
     refused = Answer("c", False, Stored.MEMORY, 10.0)
     with database.transaction() as cursor:
-        assert worth.stored(cursor, run, 1, [answer("b"), refused]) == 0
-        assert worth.stored(cursor, run, 1, [answer("d", hit=False, seconds=0.0)]) == 1
+        assert worth.add_stored(cursor, run, 1, [answer("b"), refused]) == 0
+        assert worth.add_stored(cursor, run, 1, [answer("d", hit=False, seconds=0.0)]) == 1
     assert database.rows("SELECT cache_key, expires_at IS NULL AS stays FROM cache_warm_entry ORDER BY 1") == [
         {"cache_key": "a", "stays": False}, {"cache_key": "d", "stays": True},
     ]  # fmt: skip
@@ -494,7 +499,7 @@ def test_a_schedule_that_nobody_reads_is_told_so(database: LogDatabase) -> None:
     idle = warmed(database, "a", "b", schedule="nightly")
     read = warmed(database, "c", schedule="hourly")
     by_hand = warmed(database, "d")
-    worth.note(database, [use(ANN, "c")])
+    worth.count_reads(database, [use(ANN, "c")])
     assert worth.settle(database) == []
     change(database, "UPDATE superset_ext.cache_warm_entry SET expires_at = now() - interval '1 s'")
     [told] = worth.settle(database)

@@ -12,9 +12,12 @@ from celery import Celery
 
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import WarmError
+from superset_ext.host.people import Identity
 from superset_ext.settings import Schedule, Settings, Targets, load
 from superset_ext.warm import service
-from superset_ext.warm.run import runs
+from superset_ext.warm.recovery import recover
+from superset_ext.warm.run import items, runs
+from superset_ext.warm.schedules import next_run, start_due
 
 EVERY_MINUTE = '[{"name": "often", "cron": "* * * * *", "targets": ["common_queries"]}]'
 
@@ -53,7 +56,7 @@ def test_two_beats_make_one_run(celery: Celery, database: LogDatabase, settings:
     """Intent: a moment of a schedule is one run and one message, however many beats see it."""
     due = datetime.now(UTC).minute
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: service.tick(celery, database, settings), range(8)))
+        list(pool.map(lambda _: start_due(celery, database, settings), range(8)))
     moments = database.rows("SELECT due_at FROM superset_ext.cache_warm_run WHERE schedule = 'often'")
     assert len(moments) == len({row["due_at"] for row in moments}) <= (1 if datetime.now(UTC).minute == due else 2)
     assert waiting(celery) == len(moments) >= 1
@@ -61,7 +64,7 @@ def test_two_beats_make_one_run(celery: Celery, database: LogDatabase, settings:
 
 def test_a_schedule_follows_its_time_zone() -> None:
     """Intent: seven in Berlin is five or six in UTC, as the season is."""
-    moment = service.next_run(Schedule(name="berlin", cron="0 7 * * *", timezone="Europe/Berlin"))
+    moment = next_run(Schedule(name="berlin", cron="0 7 * * *", timezone="Europe/Berlin"))
     assert moment.astimezone(UTC).hour in (5, 6)
     assert moment.hour == 7
 
@@ -72,10 +75,10 @@ def test_a_run_that_nobody_consumes_fails_with_the_fix(
     """Intent: no worker is the run's reason, not a silence."""
     run_id, new = service.start(celery, database, Targets(dashboards=(1,)), "test")
     silence(database, 0)
-    service.tend(celery, database, settings)
+    recover(celery, database, settings)
     assert (new, runs.status(database, run_id)["state"]) == (True, "queued"), "not before it was silent for a while"
     silence(database, 13)
-    service.tend(celery, database, settings)
+    recover(celery, database, settings)
     said = runs.status(database, run_id)
     assert (said["state"], said["seconds_left"]) == ("failed", 0.0)
     assert (
@@ -90,13 +93,13 @@ def test_an_item_under_which_every_worker_died_is_given_up(
     run_id, _ = service.start(celery, database, Targets(dashboards=(1,)), "test")
     with database.transaction() as cursor:
         cursor.execute("UPDATE superset_ext.cache_warm_run SET state = 'running', started_at = now()")
-        runs.add(cursor, run_id, [runs.Item("replay", service.Who(1), "f" * 32)])
+        items.add(cursor, run_id, [items.Item("replay", Identity(1), "f" * 32)])
         cursor.execute(
             "UPDATE superset_ext.cache_warm_item"
             " SET state = 'running', attempts = 3, lease_until = now() - interval '1 second'"
         )
     silence(database, 13)
-    service.tend(celery, database, settings)
+    recover(celery, database, settings)
     said = runs.status(database, run_id)
     assert (said["state"], said["failed"]) == ("done", 1)
     assert "its worker died 3 times" in said["failures"][0]["reason"]

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 
-from superset_ext.core.fork_reset import forgets
+from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -48,9 +48,9 @@ class Circuit:
         self.opened = self.failed_calls = self.refused_calls = 0
         self._limit = failures
         self._reset_seconds = reset_seconds
-        forgets(self)
+        reset_on_fork(self)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin anew, as a child does after a fork: the thread that would close it stayed with the parent."""
         self.state = State.CLOSED
         self._in_a_row = 0

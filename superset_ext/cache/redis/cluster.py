@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from superset_ext.cache.redis.node import Answer, Command, Node
 from superset_ext.cache.redis.topology import Address, Addressed
-from superset_ext.core.fork_reset import forgets
+from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.errors import StoreUnavailable
 
 _REDIRECTS = 4  # a slot that moves more often within one operation is not worth a user's wait
@@ -34,9 +34,9 @@ class Cluster:
         self._owners: dict[int, Address] = {}
         self._doubtful = True
         self._learnt = -_RELEARN
-        forgets(self)
+        reset_on_fork(self)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin anew, as a child does after a fork: another thread of the parent may have held the lock."""
         self._lock = threading.Lock()
 

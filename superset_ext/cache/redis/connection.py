@@ -18,7 +18,7 @@ from typing import Any
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import ReadOnlyError, RedisError
 
-from superset_ext.core.fork_reset import forgets
+from superset_ext.core.fork_reset import reset_on_fork
 
 NEVER = float("inf")
 _COPIED = 4096  # bytes up to which a word is copied rather than sent by itself
@@ -210,9 +210,9 @@ class Pool:
     def __init__(self, make: Callable[[], AnyConnection], size: int) -> None:
         self._make = make
         self._size = size
-        forgets(self)
+        reset_on_fork(self)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Begin anew, as a child does after a fork: the sockets belong to the parent, and locks may be held."""
         self._idle: list[AnyConnection] = []
         self._free = threading.BoundedSemaphore(self._size)

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from superset_ext.cache.tags import Table
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.rows import next_row
 from superset_ext.freshness.change import SourceTable
 from superset_ext.freshness.probe.question import Probed
 from superset_ext.settings import Probe
@@ -117,9 +118,8 @@ def claim(database: LogDatabase, probes: Collection[Probe], now: datetime | None
         return None
     with database.transaction() as cursor:
         cursor.execute(_CLAIM, values)
-        found = cursor.fetchone()
-        names = [column.name for column in cursor.description]
-    return _claimed(known, dict(zip(names, found, strict=True))) if found else None
+        row = next_row(cursor)
+    return _claimed(known, row) if row else None
 
 
 def _claimed(known: dict[str, Probe], row: dict[str, Any]) -> Claim:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.errors import SupersetExtError
 from superset_ext.freshness.probe import postgresql as postgresql
 from superset_ext.freshness.probe.question import OTHERWISE, Probed, ProbeFailed, Source, question
@@ -152,11 +153,9 @@ def _digest(app: Any, source: Source, row: Sequence[Any]) -> str:
 
 def _said(error: Exception, database: Any) -> str:
     """The first line of an error, without a password."""
-    driver = getattr(error, "orig", None) or error
-    lines = str(driver).strip().splitlines()
-    text = lines[0] if lines else ""
-    if not isinstance(error, SupersetExtError):
-        text = f"{type(driver).__name__}: {text}" if text else type(driver).__name__
+    text, name = first_line(error), type(driver_error(error)).__name__
+    if not isinstance(error, SupersetExtError) and text != name:
+        text = f"{name}: {text}"
     return _CREDENTIALS.sub("//***@", _without(text, _password(database)))
 
 

@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from superset_ext.cache.tags import Table
+from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.warn_once import warn
 from superset_ext.freshness.relations.catalog import FOLLOW
 
@@ -272,9 +273,9 @@ def _default_schema(database: Database, catalog: str | None) -> str | None:
 
 def _warn(database: Database, error: Exception) -> None:
     """Say once a minute why tables could not be followed; a driver's error holds no password, others may."""
-    driver = getattr(error, "orig", None) or error
+    driver = driver_error(error)
     safe = isinstance(error, LookupError) or hasattr(driver, "pgcode")
-    reason = (str(driver).strip().splitlines() or [""])[0] if safe else type(driver).__name__
+    reason = first_line(error) if safe else type(driver).__name__
     warn(
         f"views {database.id}",
         "what tables of the database %r depend on cannot be known, so that any change of it drops what reads them: %s",

@@ -60,6 +60,7 @@ from typing import Any, Protocol
 import psycopg2
 
 from superset_ext.cache.tags import Table
+from superset_ext.core.driver_errors import first_line
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import LogUnavailable, StoreUnavailable, SupersetExtError, WatchError
 from superset_ext.freshness.change import SourceTable
@@ -208,7 +209,7 @@ class Ear(threading.Thread):
 
     def _say(self, error: Exception, pause: float) -> None:
         known = isinstance(error, SupersetExtError | psycopg2.Error)
-        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        text = first_line(error)
         warn(
             f"watch.{self._database_id}",
             "database %d is not listened to (%s); what changes there is told when it is, next try in %.1f s",

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import psycopg2
 
+from superset_ext.core.driver_errors import first_line
 from superset_ext.core.log_database import SQL
 from superset_ext.errors import WatchError
 
@@ -101,8 +102,7 @@ def transaction(connection: Any) -> Iterator[Any]:
 
 def explained(error: psycopg2.Error, connection: Any) -> WatchError:
     """The driver's error as one line that names the fix; the driver never repeats a password."""
-    lines = str(error).strip().splitlines()
-    reason = (error.diag.message_primary or (lines[0] if lines else type(error).__name__)).strip()
+    reason = (error.diag.message_primary or first_line(error)).strip()
     if error.pgcode == _REFUSED:
         return WatchError(reason)
     if error.pgcode == _LOCKED:

@@ -10,6 +10,7 @@ from typing import Any
 
 from superset_ext.cache.redis.node import ServerInfo
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.rows import all_rows
 from superset_ext.settings import Settings
 
 DAYS = 7  # looked back over: a week has all days and hours
@@ -130,8 +131,7 @@ class Look:
         with self.database.transaction(SECONDS) as cursor:
             said = cursor.mogrify(sql, {"now": self.now, "days": DAYS, **values}).decode()
             cursor.execute(said)
-            names = [column.name for column in cursor.description]
-            return Answer(said.strip(), [dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
+            return Answer(said.strip(), all_rows(cursor))
 
     def rows(self, sql: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         """As `told.Ask` has it."""

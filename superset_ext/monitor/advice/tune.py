@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 from superset_ext.cache.tuned import Tuned
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.rows import all_rows
 from superset_ext.monitor.advice import overrides
 from superset_ext.monitor.advice.effect import Effect, Window, effect
 from superset_ext.monitor.advice.lifetimes import Dataset, Limits, Use, datasets, uses
@@ -154,8 +155,7 @@ def asking(cursor: Any) -> Ask:
 
     def ask(sql: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         cursor.execute(sql, values)
-        names = [column.name for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return all_rows(cursor)
 
     return ask
 

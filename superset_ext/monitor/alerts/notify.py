@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import logging
-import os
 import re
 import smtplib
 import ssl
@@ -22,6 +21,7 @@ from email.message import EmailMessage
 from email.utils import formatdate
 from typing import Any
 
+from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.warn_once import warn
 from superset_ext.settings import PREFIX
@@ -247,10 +247,10 @@ class _Silence(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.reset()
+        reset_on_fork(self)
 
     def reset(self) -> None:
-        """Nothing is being sent."""
+        """Nothing is being sent; another thread of a parent may have been sending."""
         self._lock = threading.Lock()
         self._sending = 0
 
@@ -272,11 +272,3 @@ class _Silence(logging.Filter):
 
 
 _silence = _Silence()
-
-
-def _after_fork() -> None:
-    """Another thread of the parent may have been sending."""
-    _silence.reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)

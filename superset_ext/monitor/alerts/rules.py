@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.rows import next_row
 from superset_ext.errors import SupersetExtError
 from superset_ext.monitor.alerts import events as alert_events
 from superset_ext.monitor.alerts.state import Operator
@@ -148,16 +149,11 @@ def claim(cursor: Any, rule_id: int) -> StoredRule | None:
         AlertError: the row is none that may be asked for, written past these verbs.
     """
     cursor.execute(f"{_SELECT} WHERE id = %s AND enabled FOR UPDATE SKIP LOCKED", (rule_id,))
-    values = _row(cursor)
+    values = next_row(cursor)
     try:
         return StoredRule.model_validate(values) if values else None
     except ValidationError as error:
         raise AlertError(f"rule {rule_id} is not watched: {_problem(error)}; change or remove it") from None
-
-
-def _row(cursor: Any) -> dict[str, Any] | None:
-    row = cursor.fetchone()
-    return row and dict(zip((column.name for column in cursor.description), row, strict=True))
 
 
 def add(database: LogDatabase, rule: AlertRule) -> int:
@@ -211,6 +207,6 @@ def remove(database: LogDatabase, rule_id: int) -> Literal["removed", "switched 
 def _locked(cursor: Any, rule_id: int) -> dict[str, Any]:
     if 0 < rule_id <= _LARGEST_ID:
         cursor.execute(f"{_SELECT} WHERE id = %s FOR UPDATE", (rule_id,))
-        if found := _row(cursor):
+        if found := next_row(cursor):
             return found
     raise AlertError(f"there is no rule {rule_id}; superset perf alerts lists them")

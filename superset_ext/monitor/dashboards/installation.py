@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from superset_ext.core.log_database import SCHEMA_SECONDS, LogDatabase, log_url
+from superset_ext.core.log_database import LogDatabase, log_url
+from superset_ext.core.schema import SCHEMA_SECONDS
 from superset_ext.errors import LogUnavailable, SupersetExtError
 from superset_ext.monitor.dashboards import reader, viewers
 from superset_ext.monitor.dashboards.bundle import KINDS, Asset, assets

@@ -14,7 +14,8 @@ import psycopg2
 from psycopg2 import sql
 from sqlalchemy.engine import make_url
 
-from superset_ext.core.log_database import CONNECT, SCHEMA, SCHEMA_SECONDS, LogDatabase
+from superset_ext.core.log_database import CONNECT, LogDatabase
+from superset_ext.core.schema import SCHEMA, SCHEMA_SECONDS
 from superset_ext.errors import LogUnavailable, SupersetExtError
 from superset_ext.settings import PREFIX
 

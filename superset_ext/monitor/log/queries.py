@@ -12,16 +12,16 @@ import atexit
 import logging
 import os
 import socket
-import threading
 import time
-import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from superset_ext.core.bounded_queue import BoundedQueue
+from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.rows import fitting_id
 from superset_ext.errors import LogUnavailable
 from superset_ext.events import Queried, queried
 from superset_ext.monitor.log import sqllab
@@ -96,17 +96,12 @@ class QueryLog:
     def __init__(self, database: LogDatabase, begin: Callable[[], None]) -> None:
         self._database = database
         self._begin = begin
-        self._reset()
-        _logs.add(self)
+        self._queue: BoundedQueue[Queried] = BoundedQueue(QUEUE, QUEUE_CHARACTERS, lambda query: len(query.sql))
+        reset_on_fork(self)
 
-    def _reset(self) -> None:
-        self._lock = threading.Lock()
-        self._queue: deque[Queried] = deque()
+    def reset(self) -> None:
+        """Have no batch under way."""
         self._batch: _Batch | None = None
-        self._rows = 0
-        self._characters = 0
-        self._dropped = 0
-        self._told = 0
         self._statements = Statements()
 
     def start(self) -> None:
@@ -120,19 +115,12 @@ class QueryLog:
     def _hear(self, _sender: str, event: Queried) -> None:
         if len(event.sql) > MAX_SQL:
             event = replace(event, sql=event.sql[:MAX_SQL])
-        with self._lock:
-            if self._rows >= QUEUE or self._characters + len(event.sql) > QUEUE_CHARACTERS:
-                self._dropped += 1
-                return
-            self._rows += 1
-            self._characters += len(event.sql)
-            self._queue.append(event)
-        self._begin()
+        if self._queue.put(event):
+            self._begin()
 
     def status(self) -> QueryLogStatus:
         """What is not in the log yet, or never will be."""
-        with self._lock:
-            return QueryLogStatus(self._rows, self._dropped)
+        return QueryLogStatus(len(self._queue), self._queue.dropped)
 
     def flush(self) -> None:
         """Write what was told.
@@ -147,23 +135,16 @@ class QueryLog:
                 if not (error.sqlstate or "").startswith(_REFUSED):
                     raise
                 logger.warning("superset_ext: %d queries are not in %s: %s", len(batch.queries), TABLE, error)
-                self._dropped += len(batch.queries)
-            self._done(batch)
+                self._queue.drop(len(batch.queries))
+            self._batch = None
+            self._queue.done(batch.queries)
         self._tell_dropped()
 
     def _taken(self) -> _Batch | None:
         """What could not be written the last time, as it was, or else what came since."""
-        with self._lock:
-            if self._batch is None and self._queue:
-                count = min(len(self._queue), _BATCH)
-                self._batch = _Batch([self._queue.popleft() for _ in range(count)])
-            return self._batch
-
-    def _done(self, batch: _Batch) -> None:
-        with self._lock:
-            self._batch = None
-            self._rows -= len(batch.queries)
-            self._characters -= sum(len(each.sql) for each in batch.queries)
+        if self._batch is None and (queries := self._queue.take(_BATCH)):
+            self._batch = _Batch(queries)
+        return self._batch
 
     def tell_lost(self) -> None:
         """At the process's end, once the recorder has finished: say what no process keeps any more."""
@@ -171,13 +152,12 @@ class QueryLog:
             logger.warning("superset_ext: %d queries are missing in %s, because the process ends", pending, TABLE)
 
     def _tell_dropped(self) -> None:
-        if self._dropped > self._told:
+        if dropped := self._queue.newly_dropped():
             logger.warning(
                 "superset_ext: %d queries are missing in %s, being too many while the log database was away or slow",
-                self._dropped - self._told,
+                dropped,
                 TABLE,
             )
-            self._told = self._dropped
 
     def _write(self, batch: _Batch) -> None:
         # Outside the transaction: it may take a while.
@@ -191,7 +171,7 @@ class QueryLog:
             _insert(cursor, batch.queries, statements, now)
 
     def _statement(self, query: Queried) -> Statement | None:
-        return self._statements.of(query.sql, query.engine, _id(query.database_id)) if query.sql else None
+        return self._statements.of(query.sql, query.engine, fitting_id(query.database_id)) if query.sql else None
 
 
 def install(database: LogDatabase, recorder: Recorder) -> QueryLog:
@@ -239,7 +219,8 @@ def _known(
         if statement is not None:
             first = rows[statement.fingerprint][3] if statement.fingerprint in rows else moment
             rows[statement.fingerprint] = (
-                statement.fingerprint, _id(query.database_id), statement.text, min(first, moment), max(first, moment),
+                statement.fingerprint, fitting_id(query.database_id), statement.text,
+                min(first, moment), max(first, moment),
             )  # fmt: skip
     return [rows[name] for name in sorted(rows)]
 
@@ -252,23 +233,7 @@ def _values(
         scope = query.scope
         ids = (query.database_id, scope.dataset_id, scope.chart_id, scope.dashboard_id, scope.user_id)
         yield (
-            moment, host, pid, query.source, scope.channel, *map(_id, ids),
+            moment, host, pid, query.source, scope.channel, *map(fitting_id, ids),
             statement.fingerprint if statement else None, max(0.0, query.ms), query.rows,
             query.error[:_NAME] if query.error else None,
         )  # fmt: skip
-
-
-def _id(value: int | None) -> int | None:
-    """An id that its column holds; a browser may send any number."""
-    return value if value is not None and 0 < value < 2**31 else None
-
-
-_logs: weakref.WeakSet[QueryLog] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for log in _logs:
-        log._reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)

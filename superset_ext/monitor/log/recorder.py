@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.log_database import MISSING, LogDatabase
 from superset_ext.errors import LogUnavailable
 from superset_ext.events import Outcome, outcome
@@ -77,10 +78,11 @@ class Recorder:
         self._sampler = sampler
         self.beside = list(beside)
         self._last_flush: datetime | None = None
-        self._reset()
+        reset_on_fork(self)
         _recorders.add(self)
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        """Begin with nothing counted, and no thread."""
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._stopping = threading.Event()
@@ -281,9 +283,4 @@ def _after_fork_in_parent() -> None:
         recorder._flushing.release()
 
 
-def _after_fork_in_child() -> None:
-    for recorder in _recorders:
-        recorder._reset()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)

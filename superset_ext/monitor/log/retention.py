@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from superset_ext.core.log_database import SCHEMA_SECONDS, LogDatabase
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.schema import SCHEMA_SECONDS
 from superset_ext.settings import Settings
-from superset_ext.warm.registry.store import Registry
+from superset_ext.warm.registry import tables as registry
 
 TABLES = ("cache_performance_log", "query_performance_log")
 ROLLUP_MONTHS = 13
@@ -77,7 +78,7 @@ def maintain(database: LogDatabase, settings: Settings) -> Kept:
             cursor.execute(_DROP, (table, settings.retention_days))
             dropped += [row[0] for row in cursor.fetchall()]
     _forget(database, settings)
-    return Kept(created, tuple(dropped), Registry(database, settings).forget())
+    return Kept(created, tuple(dropped), registry.forget(database, settings))
 
 
 def _forget(database: LogDatabase, settings: Settings) -> None:

@@ -10,6 +10,7 @@ from os import getpid
 from typing import Any
 
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.rows import fitting_id
 from superset_ext.errors import LogUnavailable
 from superset_ext.events import Miss, Stored
 from superset_ext.monitor.log.counts import Batch, Counts, Key
@@ -98,13 +99,8 @@ def _values(
         # The first row of a region carries the evictions of all, so that their sum is right.
         evictions = seen.evictions if seen and key.cache_type not in told else 0
         told.add(key.cache_type)
-        ids = (_id(key.dataset_id), _id(key.chart_id), _id(key.dashboard_id))
+        ids = (fitting_id(key.dataset_id), fitting_id(key.chart_id), fitting_id(key.dashboard_id))
         yield (*head, key.cache_type, *ids, key.channel, *_numbers(counts), seen.memory if seen else None, evictions)
-
-
-def _id(value: int | None) -> int | None:
-    """An id that fits its column: a browser may send any number, and one such row would hold up all others."""
-    return value if value is not None and 0 < value < 2**31 else None
 
 
 def _numbers(counts: Counts) -> tuple[Any, ...]:

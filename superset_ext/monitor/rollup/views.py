@@ -11,7 +11,8 @@ from pathlib import Path
 
 from psycopg2 import sql
 
-from superset_ext.core.log_database import SCHEMA, SCHEMA_SECONDS, SQL, LogDatabase
+from superset_ext.core.log_database import SQL, LogDatabase
+from superset_ext.core.schema import SCHEMA, SCHEMA_SECONDS
 from superset_ext.errors import LogUnavailable, SchemaError
 from superset_ext.monitor.rollup.fold import fold
 

@@ -1,7 +1,7 @@
-"""Sees the chart requests that come over HTTP, and hands them to the registry when they end.
+"""Captures the chart requests that come over HTTP, and hands each to the registry when it ends.
 
-The queries of a request are told one by one (`signals.asked`); a request is noted whole, once, after
-its answer was made. Our own browser says in a signed header that it is not a person.
+The queries of a request end one by one, each with the signal `asked`. A request is noted once and whole, after its
+answer was made. Requests of our own browser carry a signed header, because they are no person's.
 """
 
 from __future__ import annotations
@@ -9,81 +9,92 @@ from __future__ import annotations
 import hmac
 import time
 from http import HTTPStatus
-from typing import Any
 
-from flask import Flask, Response, g, has_request_context, request
+from flask import Flask, Response, current_app, g, has_request_context, request
 
+from superset_ext.core.warn_once import warn
 from superset_ext.events import Asked, asked
+from superset_ext.host.people import current_identity
 from superset_ext.host.scope import is_warming, mark_as_warming
+from superset_ext.warm.registry.registry import Registry
 from superset_ext.warm.registry.requests import ENDPOINTS, ChartRequest, safe_args
-from superset_ext.warm.registry.store import Registry, Use
-from superset_ext.warm.registry.who import asking
+from superset_ext.warm.registry.uses import Ids, Use
 
 HEADER = "X-Superset-Ext-Discovery"
+_ENDED = "superset_ext_asked"  # name in Flask's `g` of the queries that have ended
 _HOUR = 3600
 
 
 def install(app: Flask, registry: Registry) -> None:
     """Capture from now on."""
     asked.connect(_collect)
-    app.before_request(_mark)
+    app.before_request(_mark_own_browser)
 
     @app.after_request
     def note(response: Response) -> Response:
-        heard = g.pop("superset_ext_asked", None)
-        if heard and not is_warming() and _is_worth(response, heard):
-            registry.note(_use(heard))
+        try:
+            _note(registry, response)
+        except Exception as error:  # noqa: BLE001  (the answer is made, and somebody waits for it)
+            warn("capture", "a request was not remembered for warming (%s)", type(error).__name__)
         return response
 
 
-def _is_worth(response: Response, heard: list[Asked]) -> bool:
-    """Whether it was answered, and by what is cached; a worker computes what was accepted."""
+def _note(registry: Registry, response: Response) -> None:
+    queries = g.pop(_ENDED, None)
+    if queries and not is_warming() and _is_worth_noting(response, queries) and (chart := chart_request()):
+        registry.note(_use(chart, queries))
+
+
+def _is_worth_noting(response: Response, queries: list[Asked]) -> bool:
+    """Whether the request was answered with something that is cached; after a 202 a worker computes the answer."""
     if response.status_code == HTTPStatus.OK:
-        return any(answer.hit or answer.stored for event in heard for answer in event.answers)
+        return any(answer.hit or answer.stored for query in queries for answer in query.answers)
     return response.status_code == HTTPStatus.ACCEPTED
 
 
 def credential(secret_key: str | bytes, hour: int | None = None) -> str:
-    """What our browser's requests carry; good for this hour and the next."""
+    """The value of `HEADER` in our browser's requests, good for this hour and the next.
+
+    Args:
+        hour: hours since 1970; now by default.
+    """
     key = secret_key.encode() if isinstance(secret_key, str) else secret_key
     moment = int(time.time()) // _HOUR if hour is None else hour
     return hmac.new(key, f"superset_ext discovery {moment}".encode(), "sha256").hexdigest()
 
 
 def chart_request() -> ChartRequest | None:
-    """The current request, if it is one for chart data."""
+    """The current request, or `None` if it is not for chart data."""
     kind = ENDPOINTS.get(request.endpoint or "")
     if kind is None:
         return None
     form = request.form.get("form_data")
-    plain = "" if kind == "stored" else request.get_data(as_text=True)  # whose context Superset has stored
+    plain = "" if kind == "stored" else request.get_data(as_text=True)  # Superset itself has stored that context
     body = plain if form is None else form
     return ChartRequest(kind, request.path, safe_args(request.query_string.decode()), body, form is not None)
 
 
-def _mark() -> None:
-    """Tell the requests of our own browser from people's."""
-    said = request.headers.get(HEADER)
-    if said and _is_ours(said):
+def _mark_own_browser() -> None:
+    """Give the requests of our own browser the channel `warm`."""
+    value = request.headers.get(HEADER)
+    if value and _is_ours(value):
         mark_as_warming()
 
 
-def _is_ours(said: str) -> bool:
-    from flask import current_app
-
+def _is_ours(value: str) -> bool:
     now = int(time.time()) // _HOUR
-    keys = [current_app.config["SECRET_KEY"]]
-    return any(hmac.compare_digest(said, credential(key, hour)) for key in keys for hour in (now, now - 1))
+    key = current_app.config["SECRET_KEY"]
+    # As bytes: a browser may send any, and two strings are compared only where both are ASCII.
+    return any(hmac.compare_digest(value.encode(), credential(key, hour).encode()) for hour in (now, now - 1))
 
 
 def _collect(_channel: str, event: Asked) -> None:
     if has_request_context() and event.scope.counted and request.endpoint in ENDPOINTS:
-        g.setdefault("superset_ext_asked", []).append(event)
+        g.setdefault(_ENDED, []).append(event)
 
 
-def _use(heard: list[Asked]) -> Use:
-    scope = heard[0].scope
-    answers = tuple(answer for event in heard for answer in event.answers)
-    found: Any = chart_request()
-    ids = (scope.dashboard_id, scope.chart_id, scope.dataset_id, scope.database_id)
-    return Use(found, asking(), answers, ids, time.time())
+def _use(chart: ChartRequest, queries: list[Asked]) -> Use:
+    scope = queries[0].scope
+    answers = tuple(answer for query in queries for answer in query.answers)
+    ids = Ids(scope.dashboard_id, scope.chart_id, scope.dataset_id, scope.database_id)
+    return Use(chart, current_identity(), answers, ids, time.time())

@@ -1,21 +1,21 @@
-"""What warming was worth: which of the entries that it stored people read before they went.
+"""What warming was worth: which of the entries that it stored were read by people before they went.
 
-An entry's worth is what its first reader did not wait for; the later ones would have hit what the
-first one had stored. So `saved_ms` counts each entry that was read once.
+An entry saves what its first reader did not wait for. Later readers would have hit what the first one had stored, so
+`saved_ms` counts the cost of each entry that was read once. Every function raises `LogUnavailable` when the log
+database does not answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.events import Stored
+from superset_ext.core.rows import all_rows
+from superset_ext.events import Answer, Stored
+from superset_ext.warm.registry.uses import Use
 
-if TYPE_CHECKING:
-    from superset_ext.warm.registry.store import Use
-
-# Keys cross between processes: one after the other, or two would wait for each other.
+# Processes write the same keys: one after the other, or two would wait for each other.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('superset_ext.warm_worth', 0))"
 _READ = """
 UPDATE superset_ext.cache_warm_entry e
@@ -34,6 +34,10 @@ _GONE = """
 UPDATE superset_ext.cache_warm_entry e SET gone_at = to_timestamp(v.at)
 FROM (VALUES %s) AS v (cache_key, at)
 WHERE e.cache_key = v.cache_key AND e.gone_at IS NULL AND e.stored_at <= to_timestamp(v.at)
+"""
+_TAKEN_OVER = """
+UPDATE superset_ext.cache_warm_entry SET gone_at = now()
+WHERE cache_key = ANY(%s) AND gone_at IS NULL AND run_id <> %s::uuid
 """
 _STORED = """
 INSERT INTO superset_ext.cache_warm_entry (run_id, ordinal, cache_key, cost_ms, expires_at)
@@ -68,15 +72,11 @@ WHERE NOT settled AND finished_at IS NOT NULL
 """
 
 
-def note(database: LogDatabase, uses: Sequence[Use]) -> None:
-    """Count what people read of warmed entries, and mark those that they found gone.
-
-    Raises:
-        LogUnavailable: see `LogDatabase.transaction`.
-    """
+def count_reads(database: LogDatabase, uses: Sequence[Use]) -> None:
+    """Count what people read of warmed entries, and mark the entries that they found gone."""
     from psycopg2.extras import execute_values
 
-    reads, gone = _told(uses)
+    reads, gone = _reads_and_misses(uses)
     with database.transaction() as cursor:
         cursor.execute(_LOCK)
         if reads:
@@ -85,11 +85,11 @@ def note(database: LogDatabase, uses: Sequence[Use]) -> None:
             execute_values(cursor, _GONE, sorted(gone.items()))
 
 
-def _told(uses: Sequence[Use]) -> tuple[dict[str, list[float]], dict[str, float]]:
+def _reads_and_misses(uses: Sequence[Use]) -> tuple[dict[str, list[float]], dict[str, float]]:
     """When each key was read, and when it was first found gone; what is read after that is another entry."""
     reads: dict[str, list[float]] = {}
     gone: dict[str, float] = {}
-    for use in sorted(uses, key=lambda each: each.at):
+    for use in sorted(uses, key=lambda use: use.at):
         for answer in use.answers:
             if not answer.hit:
                 gone.setdefault(answer.key, use.at)
@@ -98,40 +98,35 @@ def _told(uses: Sequence[Use]) -> tuple[dict[str, list[float]], dict[str, float]
     return reads, gone
 
 
-def stored(cursor: Any, run_id: str, ordinal: int, answers: Sequence[Any]) -> int:
-    """Note the entries that an item of a run has stored, in the caller's transaction; how many those are."""
+def add_stored(cursor: Any, run_id: str, ordinal: int, answers: Sequence[Answer]) -> int:
+    """Add the entries that an item of a run has stored, in the caller's transaction; returns how many."""
     from psycopg2.extras import execute_values
 
-    kept = {answer.key: answer for answer in answers if answer.stored is Stored.STORED}
-    if not kept:
+    stored = {answer.key: answer for answer in answers if answer.stored is Stored.STORED}
+    if not stored:
         return 0
     cursor.execute(_LOCK)
-    cursor.execute(
-        "UPDATE superset_ext.cache_warm_entry SET gone_at = now()"
-        " WHERE cache_key = ANY(%s) AND gone_at IS NULL AND run_id <> %s::uuid",
-        (list(kept), run_id),
-    )
-    rows = [(run_id, ordinal, key, answer.cost_ms, answer.seconds or 0.0) for key, answer in sorted(kept.items())]
+    cursor.execute(_TAKEN_OVER, (list(stored), run_id))
+    rows = [(run_id, ordinal, key, answer.cost_ms, answer.seconds or 0.0) for key, answer in sorted(stored.items())]
     execute_values(cursor, _STORED, rows)
     return len(rows)
 
 
 def settle(database: LogDatabase) -> list[dict[str, Any]]:
-    """Bring the figures of runs up to date; the scheduled runs that are settled now, with nothing read of them.
+    """Bring the figures of runs up to date; returns the scheduled runs that ended now with none of their entries read.
 
-    Raises:
-        LogUnavailable: see `LogDatabase.transaction`.
+    A run is settled when it has ended and all of its entries have gone: its figures are final.
     """
     with database.transaction() as cursor:
         cursor.execute(_EXPIRED)
         cursor.execute(_EMPTY)
         cursor.execute(_SETTLE)
-        rows = [dict(zip((c.name for c in cursor.description), row, strict=True)) for row in cursor.fetchall()]
+        rows = all_rows(cursor)
         ended = [row for row in rows if row["settled"] and row["state"] == "done"]
-        idle = [row for row in ended if row["schedule"] and not row["entries_read"]]
-        for row in idle:
+        unread = [row for row in ended if row["schedule"] and not row["entries_read"]]
+        for row in unread:
             cursor.execute(
                 "UPDATE superset_ext.cache_warm_run SET reason = %s WHERE run_id = %s",
                 (f"warmed for nobody: none of its {row['entries']} entries was read before it went", row["run_id"]),
             )
-    return idle
+    return unread

@@ -1,7 +1,7 @@
 """How many requests warming makes at a time, so that it gives way to people.
 
-By Little's law the mean number of people's queries under way is the time that they took in a window,
-divided by the window. The recorder logs that time every few seconds, whatever the source database is.
+By Little's law the mean number of people's queries under way is the time that they took in a window, divided by the
+window. The recorder logs that time every few seconds, whatever the source database is.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Pace:
 
     Args:
         database: the log database.
-        concurrency: how many there are where nobody else asks.
+        concurrency: that number where nobody else asks.
     """
 
     def __init__(self, database: LogDatabase, concurrency: int) -> None:
@@ -41,7 +41,7 @@ class Pace:
         self._busy = 0.0
 
     def slots(self) -> int:
-        """One for each of people's queries less than there could be, but at least one."""
+        """The concurrency less people's queries under way, but at least one."""
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._busy, self._looked = self._under_way(), time.monotonic()
         return max(1, self._concurrency - math.ceil(self._busy - 0.5))
@@ -56,7 +56,7 @@ class Pace:
 
 
 def give_way() -> None:
-    """Let this thread have the processor only where nobody else wants it; where a system cannot, it stays as it is."""
+    """Run this thread only where nobody else wants the processor; where the system cannot do that, change nothing."""
     if hasattr(os, "setpriority") and os.uname().sysname == "Linux":  # elsewhere it would be the whole process's
         try:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -1,4 +1,4 @@
-"""From what a run is asked to warm to dashboards, charts and datasets of Superset.
+"""From the targets of a run to dashboards, charts and datasets of Superset.
 
 Everything here reads Superset's metadata, on whatever database that is, within an app context.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from superset_ext.host.people import roles_of
 from superset_ext.settings import OWN_DASHBOARDS, Targets
 
 POPULAR_DAYS, HALF_DAYS = 30, 7.0
@@ -20,25 +20,8 @@ OPENED = ("DashboardRestApi.get", "dashboard")
 
 
 @dataclass(slots=True)
-class Page:
-    """A page of Superset whose requests are to be known: a dashboard, or a chart by itself.
-
-    Attributes:
-        name: `dashboard:<id>` or `chart:<id>`.
-        version: changes when the page, its charts or its datasets change.
-        charts: ids of the charts on it.
-        changed_at: when it last changed.
-    """
-
-    name: str
-    version: str
-    charts: frozenset[int]
-    changed_at: datetime
-
-
-@dataclass(slots=True)
-class Named:
-    """What a run's targets come to."""
+class Resolved:
+    """What a run's targets come to: ids, and a line for each target that does not exist."""
 
     dashboards: set[int] = field(default_factory=set)
     charts: set[int] = field(default_factory=set)
@@ -46,36 +29,33 @@ class Named:
     missing: list[str] = field(default_factory=list)
 
 
-def named(options: Targets) -> Named:
+def resolved(options: Targets) -> Resolved:
     """The dashboards, charts and datasets that the targets name, and which of those do not exist."""
-    from superset.connectors.sqla.models import SqlaTable
-    from superset.models.dashboard import Dashboard
-    from superset.models.slice import Slice
+    from superset_ext.host.models import Dashboard, Slice, SqlaTable
 
-    found = Named(set(options.dashboards), set(options.charts), set(options.datasets))
+    result = Resolved(set(options.dashboards), set(options.charts), set(options.datasets))
     if options.all_dashboards:
-        found.dashboards |= _ids(Dashboard) - _own_dashboards()
+        result.dashboards |= _existing(Dashboard) - _own_dashboards()
     if "popular_dashboards" in options.targets:
-        found.dashboards |= set(popular_dashboards(options.limit)) - _own_dashboards()
-    _tagged(options.tags, found)
+        result.dashboards |= set(popular_dashboards(options.limit)) - _own_dashboards()
+    _add_tagged(options.tags, result)
     for what, model in (("dashboards", Dashboard), ("charts", Slice), ("datasets", SqlaTable)):
-        wanted: set[int] = getattr(found, what)
-        gone = wanted - _ids(model, wanted)
-        found.missing += [f"{what.removesuffix('s')} {each} does not exist" for each in sorted(gone)]
-        wanted -= gone
-    return found
+        ids: set[int] = getattr(result, what)
+        gone = ids - _existing(model, ids)
+        result.missing += [f"{what.removesuffix('s')} {number} does not exist" for number in sorted(gone)]
+        ids -= gone
+    return result
 
 
 def _own_dashboards() -> set[int]:
     """The package's own, whose charts are never cached."""
-    from superset.extensions import db
-    from superset.models.dashboard import Dashboard
+    from superset_ext.host.models import Dashboard, db
 
     return {number for (number,) in db.session.query(Dashboard.id).filter(Dashboard.slug.in_(OWN_DASHBOARDS))}
 
 
-def _ids(model: Any, among: Iterable[int] | None = None) -> set[int]:
-    from superset.extensions import db
+def _existing(model: Any, among: Iterable[int] | None = None) -> set[int]:
+    from superset_ext.host.models import db
 
     query = db.session.query(model.id)
     if among is not None:
@@ -84,128 +64,93 @@ def _ids(model: Any, among: Iterable[int] | None = None) -> set[int]:
 
 
 def popular_dashboards(limit: int) -> list[int]:
-    """The dashboards that people opened most of late, by Superset's own log; a week halves a view's weight."""
+    """Ids of the dashboards that people opened most of late, by Superset's own log; a week halves a view's weight."""
+    from superset_ext.host.models import Dashboard
+
     weights: dict[int, float] = defaultdict(float)
-    for dashboard, day, views in _views():
+    for dashboard, day, views in _views_by_day():
         age = (datetime.now(UTC).date() - _date(day)).days
         weights[dashboard] += views * 0.5 ** (age / HALF_DAYS)
-    living = _living(weights)
-    return sorted(living, key=lambda each: -weights[each])[:limit]
+    return sorted(_existing(Dashboard, weights), key=lambda number: -weights[number])[:limit]
 
 
-def _living(dashboards: Iterable[int]) -> set[int]:
-    from superset.models.dashboard import Dashboard
-
-    return _ids(Dashboard, dashboards)
-
-
-def _views() -> list[tuple[int, Any, int]]:
+def _views_by_day() -> list[tuple[int, Any, int]]:
     from sqlalchemy import func
-    from superset.extensions import db
-    from superset.models.core import Log
+
+    from superset_ext.host.models import Log, db
 
     day = func.date(Log.dttm)
-    since = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=POPULAR_DAYS)
     query = db.session.query(Log.dashboard_id, day, func.count()).filter(
-        Log.action.in_(OPENED), Log.dashboard_id.isnot(None), Log.dashboard_id != 0, Log.dttm >= since
+        Log.action.in_(OPENED), Log.dashboard_id.isnot(None), Log.dashboard_id != 0, Log.dttm >= _popular_since()
     )
     return [tuple(row) for row in query.group_by(Log.dashboard_id, day)]
 
 
-def _date(day: Any) -> Any:
-    return day if hasattr(day, "year") else datetime.fromisoformat(str(day)).date()
+def _popular_since() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None) - timedelta(days=POPULAR_DAYS)
 
 
-def _tagged(tags: Iterable[str], found: Named) -> None:
+def _date(day: Any) -> date:
+    """A day of the metadata database, which may be SQLite, where it is text."""
+    return day if isinstance(day, date) else datetime.fromisoformat(str(day)).date()
+
+
+def _add_tagged(tags: Iterable[str], result: Resolved) -> None:
     """Dashboards, charts and datasets with one of the tags (Superset's feature TAGGING_SYSTEM)."""
-    from superset.extensions import db
-    from superset.tags.models import ObjectType, Tag, TaggedObject
+    from superset_ext.host.models import ObjectType, Tag, TaggedObject, db
 
     places = {
-        ObjectType.dashboard: found.dashboards,
-        ObjectType.chart: found.charts,
-        ObjectType.dataset: found.datasets,
+        ObjectType.dashboard: result.dashboards,
+        ObjectType.chart: result.charts,
+        ObjectType.dataset: result.datasets,
     }
     for name in tags:
         tag = db.session.query(Tag).filter(Tag.name == name).one_or_none()
         if tag is None:
-            found.missing.append(f"tag {name!r} does not exist")
+            result.missing.append(f"tag {name!r} does not exist")
             continue
-        for each in db.session.query(TaggedObject).filter(TaggedObject.tag_id == tag.id):
-            if each.object_type in places:
-                places[each.object_type].add(each.object_id)
-
-
-def pages(dashboards: Iterable[int], charts: Iterable[int]) -> list[Page]:
-    """The pages of dashboards and of charts by themselves, with their versions."""
-    from superset.extensions import db
-    from superset.models.dashboard import Dashboard
-    from superset.models.slice import Slice
-
-    found = [_page("dashboard", each, each.slices) for each in _all(db, Dashboard, dashboards)]
-    return found + [_page("chart", each, [each]) for each in _all(db, Slice, charts)]
-
-
-def _all(db: Any, model: Any, ids: Iterable[int]) -> Any:
-    return db.session.query(model).filter(model.id.in_(sorted(ids))).order_by(model.id)
-
-
-def _page(kind: str, model: Any, slices: Iterable[Any]) -> Page:
-    charts = list(slices)
-    sources = {chart.datasource for chart in charts if chart.datasource is not None}
-    parts = [("page", model.id, model.changed_on)]
-    parts += sorted(("chart", chart.id, chart.changed_on) for chart in charts)
-    parts += sorted(("dataset", source.id, source.changed_on) for source in sources)
-    version = sha256(repr(parts).encode()).hexdigest()[:32]
-    changed = max((part[2] for part in parts if part[2]), default=datetime.min)
-    return Page(f"{kind}:{model.id}", version, frozenset(chart.id for chart in charts), changed)
+        for tagged in db.session.query(TaggedObject).filter(TaggedObject.tag_id == tag.id):
+            if tagged.object_type in places:
+                places[tagged.object_type].add(tagged.object_id)
 
 
 def changed_at() -> dict[int | None, float]:
-    """When each dataset was last changed, and under `None` the row-level rules, in seconds since the epoch."""
-    from superset.connectors.sqla.models import RowLevelSecurityFilter, SqlaTable
-    from superset.extensions import db
+    """When each dataset was last changed, and under `None` the row-level rules, in seconds since 1970."""
+    from superset_ext.host.models import RowLevelSecurityFilter, SqlaTable, db
 
     # Superset writes these times in the server's local time, without a zone; so `timestamp` takes them.
-    found: dict[int | None, float] = {
+    times: dict[int | None, float] = {
         number: moment.timestamp() for number, moment in db.session.query(SqlaTable.id, SqlaTable.changed_on) if moment
     }
     rules = [moment.timestamp() for (moment,) in db.session.query(RowLevelSecurityFilter.changed_on) if moment]
-    return found | {None: max(rules, default=0.0)}
+    return times | {None: max(rules, default=0.0)}
 
 
 def representatives(dashboards: Iterable[int]) -> Mapping[int, list[tuple[frozenset[int], int]]]:
-    """For each dashboard, of each set of roles among who opened it of late, the last user who did.
+    """For each dashboard, of each set of roles among those who opened it of late, the last user who did.
 
-    Row-level rules go by role, so that users of the same roles see the same. What depends on the user
-    alone (impersonation, user functions in Jinja) is known only when that user has asked.
+    Row-level rules go by role, so that users of the same roles see the same. What depends on the user alone
+    (impersonation, user functions in Jinja) is known only when that user has asked.
     """
-    from sqlalchemy import func
-    from superset.extensions import db
-    from superset.models.core import Log
-
-    wanted = list(dashboards)
-    since = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=POPULAR_DAYS)
-    query = db.session.query(Log.dashboard_id, Log.user_id, func.max(Log.dttm)).filter(
-        Log.action.in_(OPENED), Log.dashboard_id.in_(wanted), Log.user_id.isnot(None), Log.dttm >= since
-    )
-    views = sorted(query.group_by(Log.dashboard_id, Log.user_id), key=lambda row: row[2], reverse=True)
-    roles = roles_of({row[1] for row in views})
-    found: dict[int, dict[frozenset[int], int]] = defaultdict(dict)
-    for dashboard, user, _ in views:
+    last = _last_views(dashboards)
+    roles = roles_of({user for _, user, _ in last})
+    users: dict[int, dict[frozenset[int], int]] = defaultdict(dict)
+    for dashboard, user, _ in last:
         if user in roles:
-            found[dashboard].setdefault(roles[user], user)
-    return {dashboard: list(users.items()) for dashboard, users in found.items()}
+            users[dashboard].setdefault(roles[user], user)
+    return {dashboard: list(by_roles.items()) for dashboard, by_roles in users.items()}
 
 
-def roles_of(users: Iterable[int]) -> dict[int, frozenset[int]]:
-    """The roles of active users, those of their groups included."""
-    from superset.extensions import security_manager
+def _last_views(dashboards: Iterable[int]) -> list[tuple[int, int, datetime]]:
+    """When each user last opened each dashboard, the latest first."""
+    from sqlalchemy import func
 
-    found = {}
-    for each in users:
-        user = security_manager.get_user_by_id(each)
-        if user is not None and user.is_active:
-            own = [*user.roles, *(role for group in getattr(user, "groups", []) for role in group.roles)]
-            found[each] = frozenset(role.id for role in own)
-    return found
+    from superset_ext.host.models import Log, db
+
+    query = db.session.query(Log.dashboard_id, Log.user_id, func.max(Log.dttm)).filter(
+        Log.action.in_(OPENED),
+        Log.dashboard_id.in_(list(dashboards)),
+        Log.user_id.isnot(None),
+        Log.dttm >= _popular_since(),
+    )
+    return sorted(query.group_by(Log.dashboard_id, Log.user_id), key=lambda row: row[2], reverse=True)

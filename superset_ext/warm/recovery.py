@@ -1,0 +1,73 @@
+"""Sees to stalled runs, those without a sign of life: another worker goes on, or they fail because there is none."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.settings import Settings
+from superset_ext.warm.run import items, runs
+from superset_ext.warm.service import QUEUE, enqueue
+
+SILENT_SECONDS = 12.0  # without a sign of life, after which a run is stalled
+REPLY_SECONDS = (2.0, 8.0)  # that workers have to answer; the second time for those that are slow
+_LEAST_DEATHS = 3
+_STALLED = """
+SELECT r.run_id::text, r.state,
+    EXISTS (SELECT FROM superset_ext.cache_warm_item i WHERE i.state = 'running' AND i.lease_until > now()) AS busy,
+    EXISTS (SELECT FROM superset_ext.cache_warm_item i WHERE i.run_id = r.run_id
+        AND (i.state = 'queued' AND i.not_before <= now() OR i.state = 'running' AND i.lease_until <= now())) AS due
+FROM superset_ext.cache_warm_run r
+WHERE r.state IN ('queued', 'running') AND r.beat_at <= now() - make_interval(secs => %s)
+    AND NOT EXISTS (SELECT FROM superset_ext.cache_warm_item i WHERE i.state = 'running' AND i.lease_until > now()
+        AND i.run_id = r.run_id)
+ORDER BY r.created_at
+"""
+_TAKEN_ON = """
+UPDATE superset_ext.cache_warm_run SET beat_at = now()
+WHERE run_id = %s AND beat_at < now() - make_interval(secs => %s)
+"""
+
+
+def recover(celery: Celery, database: LogDatabase, settings: Settings) -> None:
+    """See to stalled runs. Any number of processes may do so at once, and as often as they like.
+
+    Raises:
+        WarmError: the broker takes no message.
+        LogUnavailable: the log database does not answer.
+    """
+    items.give_up(database, max(_LEAST_DEATHS, settings.warm_attempts))
+    stalled = [run for run in database.rows(_STALLED, (SILENT_SECONDS,)) if not _is_over(database, run)]
+    # Where some run is being worked on, its worker is only busy, and comes to the others later.
+    waiting = [run["run_id"] for run in stalled if not run["busy"]]
+    consumed = bool(waiting) and is_consumed(celery)
+    for run_id in waiting:
+        if not consumed:
+            runs.fail(database, run_id, f"no Celery worker consumes the queue {QUEUE}; start one with -Q {QUEUE}")
+        elif _is_ours(database, run_id):
+            enqueue(celery, run_id)
+
+
+def _is_over(database: LogDatabase, run: dict[str, object]) -> bool:
+    """Whether a run had nothing left to do; it is closed then."""
+    return run["state"] == "running" and not run["due"] and runs.close(database, str(run["run_id"]))
+
+
+def _is_ours(database: LogDatabase, run_id: str) -> bool:
+    """Whether this process is the one that sees to the run now."""
+    with database.transaction() as cursor:
+        cursor.execute(_TAKEN_ON, (run_id, SILENT_SECONDS))
+        return bool(cursor.rowcount)
+
+
+def is_consumed(celery: Celery) -> bool:
+    """Whether a worker answers that it consumes warming's queue; slow workers are asked a second time."""
+    return any(_answers(celery, seconds) for seconds in REPLY_SECONDS)
+
+
+def _answers(celery: Celery, seconds: float) -> bool:
+    try:
+        queues = celery.control.inspect(timeout=seconds).active_queues() or {}
+    except Exception:  # noqa: BLE001  (kombu raises what its transport does)
+        return False
+    return any(queue["name"] == QUEUE for of_worker in queues.values() for queue in of_worker)

@@ -1,0 +1,101 @@
+"""Nobody sees more: an answer is shared by those alone for whom the same SQL would run."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superset_ext.embedded.postgres import Postgres
+from superset_ext.embedded.valkey import Valkey
+from testing.superset_app import run
+
+pytestmark = pytest.mark.timeout(1800)
+STEPS = int(os.environ.get("SHARING_STEPS", "80"))
+SETTINGS = """
+from superset_ext.config import *
+FEATURE_FLAGS = {**FEATURE_FLAGS, "ENABLE_TEMPLATE_PROCESSING": True, "ALLOW_ADHOC_SUBQUERY": True}
+"""
+FACTS = """
+from testing.sharing import World, facts
+say(facts(World(app, source)))
+"""
+KEYS = """
+from testing.sharing import World, extra_keys
+say(extra_keys(World(app, source)))
+"""
+PLAY = """
+from testing.sharing import World, interleave
+world = World(app, source)
+say(interleave(world, int(os.environ["SEED"]), int(os.environ["STEPS"])))
+"""
+
+
+def played(script: str, postgres: Postgres, valkey: Valkey, tmp_path: Path, **env: str) -> Any:
+    metadata, source = (postgres.create_database(f"{name}_{uuid.uuid4().hex[:8]}") for name in ("meta", "source"))
+    own = {"SUPERSET_EXT_REDIS_URL": valkey.url, "SUPERSET_EXT_RECORDER": "false"}
+    return run(script, metadata, source, tmp_path, SETTINGS, **own, **env)
+
+
+def test_interleavings_have_the_answers_of_no_cache(postgres: Postgres, valkey: Valkey, tmp_path: Path) -> None:
+    """Intent: invariant 6; users, rules, edits and requests in random order, Superset without a cache as the oracle."""
+    result = played(PLAY, postgres, valkey, tmp_path, SEED="1", STEPS=str(STEPS))
+    assert result["different"] == []
+    assert result["errors"] == {}
+    assert result["hits"] > result["asked"] / 5
+
+
+@pytest.fixture(scope="module")
+def facts(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What single cases came to, in one process."""
+    result: dict[str, Any] = played(FACTS, postgres, shared_valkey, tmp_path_factory.mktemp("facts"))
+    return result
+
+
+def test_a_mutators_comment_is_no_other_answer(facts: dict[str, Any]) -> None:
+    """Intent: the most common mutator names the user in a comment; that must not end sharing."""
+    assert facts["comment"] == [False, True, True]
+
+
+def test_a_mutators_predicate_is_the_users_own(facts: dict[str, Any]) -> None:
+    """Intent: Superset's key knows nothing of a mutator; each user sees the rows that it leaves them."""
+    assert facts["predicate"] == [["u1"], ["u2"], ["u1"]]
+
+
+def test_what_looks_like_a_comment_in_a_text_counts(facts: dict[str, Any]) -> None:
+    """Intent: `'--u1'` and `'--u2'` are two texts, however comments are left out."""
+    assert facts["comment in a text"] == [False, False, True]
+
+
+def test_what_depends_on_nobody_is_shared(facts: dict[str, Any]) -> None:
+    """Intent: a dataset without templates or rules has one entry for all."""
+    assert facts["without jinja"] == [False, True, True]
+
+
+def test_a_subquery_in_a_filter_has_the_rules_of_its_table(facts: dict[str, Any]) -> None:
+    """Intent: rules are put into ad-hoc subqueries too, and Superset's key has none of that."""
+    assert facts["subquery"] == [["u1"], ["u2"], ["u3"]]
+
+
+def test_a_nested_dataset_that_a_user_may_not_read(facts: dict[str, Any]) -> None:
+    """Intent: without a cache Superset refuses the macro; somebody else's answer changes nothing in that."""
+    allowed, denied, again = facts["denied"]
+    assert (allowed, again) == (["u3"], ["u3"])
+    assert isinstance(denied, str)
+
+
+def test_an_annotation_chart_that_a_user_may_not_read(facts: dict[str, Any]) -> None:
+    """Intent: likewise."""
+    allowed, denied, again = facts["denied layer"]
+    assert isinstance(allowed, list) and isinstance(again, list)
+    assert isinstance(denied, str)
+
+
+def test_processes_agree_on_keys(postgres: Postgres, valkey: Valkey, tmp_path: Path) -> None:
+    """Intent: Superset orders part of a key by the hash seed of its process; what a worker warms, the web must find."""
+    first, second = (played(KEYS, postgres, valkey, tmp_path, PYTHONHASHSEED=seed) for seed in ("1", "2"))
+    assert first == second
+    assert len(first["several"][0]) > 2
