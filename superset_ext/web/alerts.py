@@ -97,7 +97,7 @@ class AlertRuleRemoved(Answer):
 class AlertsApi(Resource):
     """Alerts and their rules."""
 
-    @route("/alerts", answer=PerformanceAlerts)
+    @route("/alerts", "GET", answer=PerformanceAlerts)
     def alerts(self) -> dict[str, Any]:
         """The alert rules, and the alerts of the last 30 days."""
         log = package().log()

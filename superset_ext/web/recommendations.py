@@ -41,7 +41,7 @@ class PerformanceRecommendations(Answer):
 class RecommendationsApi(Resource):
     """What to set otherwise."""
 
-    @route("/recommendations", answer=PerformanceRecommendations)
+    @route("/recommendations", "GET", answer=PerformanceRecommendations)
     def recommendations(self) -> dict[str, Any]:
         """What to set otherwise, why, and what it should bring."""
         here = package()

@@ -31,7 +31,7 @@ _AWAY = (WarmError, LogUnavailable, NoLogDatabase, StoreUnavailable)
 
 def route(
     path: str,
-    verb: str = "GET",
+    verb: str,
     *,
     answer: type[Answer] | None,
     code: int = 200,

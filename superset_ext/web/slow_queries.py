@@ -47,7 +47,7 @@ class SlowQueries(Answer):
 class SlowQueriesApi(Resource):
     """What is slow."""
 
-    @route("/slow-queries", query=SlowQueryFilter, answer=SlowQueries)
+    @route("/slow-queries", "GET", query=SlowQueryFilter, answer=SlowQueries)
     def slow_queries(self, query: SlowQueryFilter) -> dict[str, Any]:
         """The statements of the last week that cost most, the costliest first."""
         return {"result": report.slow_queries(package().log(), query.limit, query.min_duration_ms)}

@@ -72,12 +72,12 @@ class PerformanceFigures(Answer):
 class StatisticsApi(Resource):
     """What the caches do."""
 
-    @route("/cache/statistics", answer=CacheStatisticsList)
+    @route("/cache/statistics", "GET", answer=CacheStatisticsList)
     def cache_statistics(self) -> dict[str, Any]:
         """Hits, misses by reason, times and bytes of each cache region, of the last day."""
         return {"result": report.statistics(package().log())}
 
-    @route("/dashboard", answer=PerformanceFigures)
+    @route("/dashboard", "GET", answer=PerformanceFigures)
     def dashboard(self) -> dict[str, Any]:
         """The cache regions of the last day, the slowest queries, and how old the views are."""
         log = package().log()

@@ -48,14 +48,14 @@ class PerformanceHealth(Answer):
 class StatusApi(Resource):
     """Whether everything works."""
 
-    @route("/status", answer=PerformanceStatus)
+    @route("/status", "GET", answer=PerformanceStatus)
     def status(self) -> dict[str, Any]:
         """Each cache region: its server, its memory, its hits and misses of the last day."""
         here = package()
         rows = report.status(this_app(), here.database, here.settings)
         return {"regions": rows, "left_alone": here.left_alone}
 
-    @route("/health", answer=PerformanceHealth, errors={503: PerformanceHealth})
+    @route("/health", "GET", answer=PerformanceHealth, errors={503: PerformanceHealth})
     def health(self) -> Response:
         """Whether the caches and the log database answer."""
         answer = report.health(this_app(), package().database)

@@ -120,7 +120,7 @@ class WarmUpApi(Resource):
         run_id, new = service.start(celery_app, package().log(), body.named(), "api")
         return {"run_id": run_id, "new": new}
 
-    @route("/cache/warm-up/<uuid:run_id>", answer=WarmUpStatus, errors={404: "", 503: _NO_BROKER})
+    @route("/cache/warm-up/<uuid:run_id>", "GET", answer=WarmUpStatus, errors={404: "", 503: _NO_BROKER})
     def warm_up_status(self, run_id: UUID) -> dict[str, Any] | Response:
         """How far a warming run is."""
         database = package().log()
