@@ -17,11 +17,11 @@ from typing import Any
 
 from superset_ext.cache.query import running
 from superset_ext.cache.region import RegionCache
-from superset_ext.cache.tags import Table
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.events import Scope
 from superset_ext.freshness.change import Change, Freshness, SourceTable
 from superset_ext.settings import Region, load
+from superset_ext.sqltables.table import Table
 
 ENTRIES, ROUNDS = 100_000, 300
 SIZES = (1_000, 20_000, 200_000)  # bytes of an entry, which does not compress

@@ -16,10 +16,10 @@ from superset_ext.cache import query as queries
 from superset_ext.cache.entries import TimedRead
 from superset_ext.cache.query import running
 from superset_ext.cache.region import RegionCache
-from superset_ext.cache.tags import Table
 from superset_ext.errors import StoreUnavailable
 from superset_ext.events import Scope
 from superset_ext.freshness.change import Change, Freshness, SourceTable
+from superset_ext.sqltables.table import Table
 from testing.regions import make_region
 
 forking = multiprocessing.get_context("fork")

@@ -15,12 +15,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from superset_ext.cache import tuned
-from superset_ext.cache.tags import Table, object_tag, table_tag
+from superset_ext.cache.tags import object_tag, table_tag
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.advice import overrides
 from superset_ext.monitor.advice.told import told
 from superset_ext.monitor.advice.tune import Done, tune
 from superset_ext.settings import Settings, load
+from superset_ext.sqltables.table import Table
 
 HOUR = 3600.0
 WRITTEN_EVERY = 900.0  # seconds of one row of the log

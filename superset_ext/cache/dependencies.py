@@ -12,9 +12,10 @@ from typing import Any
 
 from superset_ext.cache.query import Query
 from superset_ext.cache.rules import Subject, matching, usage_tag
-from superset_ext.cache.tags import ALL, ANY, RULE, USAGE, Table, object_tag, table_tag, tables_tag
+from superset_ext.cache.tags import ALL, ANY, RULE, USAGE, object_tag, table_tag, tables_tag
 from superset_ext.settings import Operation, Rule, Settings
-from superset_ext.sqltables.tables import read_tables
+from superset_ext.sqltables.reads import read_tables
+from superset_ext.sqltables.table import Table
 
 Follow = Callable[[Any, frozenset[Table]], "Collection[Table] | None"]
 follow: Follow | None = None  # a datasource and the tables that its SQL names to all that they depend on

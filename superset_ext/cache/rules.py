@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from superset_ext.cache.tags import USAGE, Table
+from superset_ext.cache.tags import USAGE
 from superset_ext.settings import Rule, Settings
+from superset_ext.sqltables.table import Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,36 +15,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from superset_ext.sqltables.table import Table
 
 USAGE = "usage:"  # the number of reads follows; nobody stamps it
 RULE = "rule:"  # the rule's name follows; nobody stamps it
 ALL = "all"
 ANY = "any"
 _SPECIAL = re.compile(r"[%@.\s\x00-\x1f\x7f]")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Table:
-    """A table, a view or whatever else may stand in a FROM clause.
-
-    Names are compared without case, and without catalog: two tables that differ in nothing else are taken for
-    one, so that an entry is dropped too often rather than served stale.
-
-    Attributes:
-        schema: its schema, `""` where that is not known.
-        name: its name.
-    """
-
-    schema: str
-    name: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "schema", self.schema.casefold())
-        object.__setattr__(self, "name", self.name.casefold())
-
-    def __str__(self) -> str:
-        return f"{self.schema}.{self.name}" if self.schema else self.name
 
 
 def table_tag(database_id: int, table: Table) -> str:

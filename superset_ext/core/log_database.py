@@ -123,10 +123,18 @@ class LogDatabase:
         Raises:
             SchemaError: there is no such file.
         """
+        return self.rows(self.statement(name), parameters)
+
+    def statement(self, name: str) -> str:
+        """The text of `sql/queries/<name>.sql`, for a transaction of the caller's.
+
+        Raises:
+            SchemaError: there is no such file.
+        """
         path = self._sql / "queries" / f"{name}.sql"
         if not path.is_file():
             raise SchemaError(f"{path} is missing; mount the package's folder sql beside superset_ext")
-        return self.rows(path.read_text(encoding="utf-8"), parameters)
+        return path.read_text(encoding="utf-8")
 
     def apply_schema(self) -> list[str]:
         """Apply the schema files that are not applied yet, and return their names; see `Schema.apply`.

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from superset_ext.cache.dependencies import for_operations
-from superset_ext.cache.tags import ALL, ANY, Table, object_tag, table_tag, tables_tag
+from superset_ext.cache.tags import ALL, ANY, object_tag, table_tag, tables_tag
 from superset_ext.events import changed as told
 from superset_ext.settings import Operation
+from superset_ext.sqltables.table import Table
 
 if TYPE_CHECKING:
     from superset_ext.freshness.log import InvalidationLog

@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from superset_ext.cache.tags import Table
 from superset_ext.errors import ChangeError
 from superset_ext.freshness.change import Change, Source, SourceTable
 from superset_ext.settings import Operation
+from superset_ext.sqltables.table import Table
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ import pytest
 
 from superset_ext.cache.query import running
 from superset_ext.cache.region import RegionCache
-from superset_ext.cache.tags import Table
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.events import Scope
 from superset_ext.freshness.change import Change, Freshness, SourceTable
 from superset_ext.settings import Operation
+from superset_ext.sqltables.table import Table
 from testing.regions import client_of, given, make_region, now_ms
 
 SOURCE = SimpleNamespace(

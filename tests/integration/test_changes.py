@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from superset_ext.cache.tags import Table
 from superset_ext.embedded.ports import free_port
 from superset_ext.freshness.change import Change, SourceTable
+from superset_ext.sqltables.table import Table
 from testing.charts import Chart, dataset_id
 from testing.regions import PATIENT
 from testing.serving import Client

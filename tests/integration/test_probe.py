@@ -35,7 +35,6 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import Pool
 
-from superset_ext.cache.tags import Table
 from superset_ext.core import warn_once as quiet
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres, binary
@@ -45,6 +44,7 @@ from superset_ext.freshness.probe import rows as probes_rows
 from superset_ext.freshness.probe import schedule as probing
 from superset_ext.freshness.probe import threads as probes_threads
 from superset_ext.freshness.probe.schedule import Probe, Probed, Probes, has_data_changed, probe_now, run_due, status
+from superset_ext.sqltables.table import Table
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 SECRET = "the secret key of these tests"

@@ -19,7 +19,6 @@ from superset_ext.cache import tuned
 from superset_ext.cache.query import running
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.rules import lifetime as by_settings
-from superset_ext.cache.tags import Table
 from superset_ext.cache.tuned import GOOD_FOR_SECONDS, Tuned, are_told
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
@@ -34,6 +33,7 @@ from superset_ext.monitor.advice.steps import Step, best, situation
 from superset_ext.monitor.advice.told import LISTENER, PROBE_LATE_SECONDS, told
 from superset_ext.monitor.advice.tune import asking, begin, tune
 from superset_ext.settings import load
+from superset_ext.sqltables.table import Table
 from testing.regions import client_of, make_region
 from testing.replay import SOURCES, Replay, Source, last_monday, replayed, tuning
 

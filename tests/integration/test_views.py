@@ -21,12 +21,12 @@ from celery import _state
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy import create_engine
 
-from superset_ext.cache.tags import Table
 from superset_ext.core import warn_once as quiet
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.freshness.relations import views
 from superset_ext.freshness.relations.views import Followed, follow
-from superset_ext.sqltables.tables import read_tables
+from superset_ext.sqltables.reads import read_tables
+from superset_ext.sqltables.table import Table
 from tests.unit.test_sql_tables import NAMES, Query, queries, tables
 
 PATIENCE = 120.0  # seconds; a test that waits longer has failed

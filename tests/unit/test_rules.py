@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from superset_ext.cache.rules import Subject, lifetime, matching, trial_ms, usage_tag
-from superset_ext.cache.tags import Table
 from superset_ext.errors import SettingsError
 from superset_ext.settings import Rule, Settings, load
+from superset_ext.sqltables.table import Table
 
 URLS = {"SUPERSET_EXT_REDIS_URL": "redis://cache", "SUPERSET_EXT_DATABASE_URL": "postgresql://db/superset"}
 SUBJECT = Subject(7, "Sales", "warehouse", [Table("mart", "Orders"), Table("", "ticks")], "SELECT a FROM mart.orders")

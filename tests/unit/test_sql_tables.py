@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot.parser import Parser
 
-from superset_ext.cache.tags import Table
-from superset_ext.sqltables.tables import LIMIT_BYTES, Written, read_tables, written_tables
+from superset_ext.sqltables.reads import read_tables
+from superset_ext.sqltables.statement import LIMIT_BYTES
+from superset_ext.sqltables.table import Table
+from superset_ext.sqltables.writes import Written, written_tables
 
 FEW = settings(max_examples=150, deadline=None)
 PG, MY, SF, BQ, TR, MS, CH, LITE, ORA, DUCK, HIVE = (

@@ -11,10 +11,10 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-from superset_ext.cache.tags import Table
 from superset_ext.errors import StoreUnavailable
 from superset_ext.freshness.change import Change, SourceTable, changed
 from superset_ext.freshness.listeners.orm import Tell
+from superset_ext.sqltables.table import Table
 
 
 def install_uploads(app: Flask, tell: Tell) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from superset_ext.cache.tags import Table
 from superset_ext.freshness.change import Change, SourceTable
 from superset_ext.freshness.listeners.orm import Tell
 from superset_ext.settings import Operation
-from superset_ext.sqltables.tables import Written, written_tables
+from superset_ext.sqltables.table import Table
+from superset_ext.sqltables.writes import Written, written_tables
 
 _PENDING = "superset_ext_queries"
 # A query that failed or was stopped may have been through some of its statements.

@@ -7,12 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from superset_ext.cache.tags import Table
 from superset_ext.errors import SupersetExtError
 from superset_ext.freshness.change import SourceTable
 from superset_ext.freshness.probe import postgresql as postgresql
 from superset_ext.settings import Probe
-from superset_ext.sqltables.tables import read_tables
+from superset_ext.sqltables.reads import read_tables
+from superset_ext.sqltables.table import Table
 
 OTHERWISE = "give the probe a column that grows, or sql of its own"
 _TEMPLATE = re.compile(r"{[{%#]")

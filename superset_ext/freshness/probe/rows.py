@@ -12,12 +12,12 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from superset_ext.cache.tags import Table
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.rows import next_row
 from superset_ext.freshness.change import SourceTable
 from superset_ext.freshness.probe.question import Probed
 from superset_ext.settings import Probe
+from superset_ext.sqltables.table import Table
 
 ERROR_CHARACTERS = 500  # that a row holds
 LEASE_SECONDS = 30.0  # beyond the probe's own time: for what Superset and Redis take

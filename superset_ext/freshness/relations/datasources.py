@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from superset_ext.cache.tags import Table
 from superset_ext.freshness.relations.views import Followed
+from superset_ext.sqltables.table import Table
 
 
 class Following:

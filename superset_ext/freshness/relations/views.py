@@ -16,10 +16,10 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from superset_ext.cache.tags import Table
 from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.warn_once import warn
 from superset_ext.freshness.relations.catalog import FOLLOW
+from superset_ext.sqltables.table import Table
 
 if TYPE_CHECKING:
     from superset.models.core import Database

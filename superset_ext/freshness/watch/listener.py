@@ -59,13 +59,13 @@ from typing import Any, Protocol
 
 import psycopg2
 
-from superset_ext.cache.tags import Table
 from superset_ext.core.driver_errors import first_line
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import LogUnavailable, StoreUnavailable, SupersetExtError, WatchError
 from superset_ext.freshness.change import SourceTable
 from superset_ext.freshness.watch import triggers as watch
 from superset_ext.freshness.watch.triggers import Name, Watched
+from superset_ext.sqltables.table import Table
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from superset_ext.cache.tags import Table, object_tag, table_tag
+from superset_ext.cache.tags import object_tag, table_tag
+from superset_ext.sqltables.table import Table
 
 Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
 
