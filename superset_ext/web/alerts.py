@@ -113,7 +113,7 @@ class AlertsApi(Resource):
         """Change some fields of an alert rule."""
         return rules.change(package().log(), number, body.model_dump(exclude_unset=True)).model_dump()
 
-    @route("/alerts/<int:number>", "DELETE", answer=AlertRuleRemoved, errors={404: ""})
+    @route("/alerts/<int:number>", "DELETE", answer=AlertRuleRemoved, errors={404: "There is no such rule"})
     def remove_alert(self, number: int) -> dict[str, Any] | Response:
         """Remove an alert rule; a built-in one is switched off."""
         try:

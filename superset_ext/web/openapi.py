@@ -18,7 +18,6 @@ JsonSchema = dict[str, Any]
 _REFERENCE = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"<(?:(?P<kind>\w+):)?(?P<name>\w+)>")
 _KINDS: Mapping[str, JsonSchema] = {"int": {"type": "integer"}, "uuid": {"type": "string", "format": "uuid"}}
-_SUPERSETS = (400, 401, 403, 404)  # answers that Superset's document describes
 
 
 class Answer(Schema):
@@ -94,26 +93,28 @@ class Route:
         ]
 
     def _responses(self, summary: str) -> dict[str, Any]:
-        described = {code: _error(code, text) for code, text in (self._usual_errors() | dict(self.errors)).items()}
+        described = {code: _error(text) for code, text in (self._usual_errors() | dict(self.errors)).items()}
         text = summary if self.answer is None else _doc(self.answer)
         answer = {"description": text.rstrip("."), "content": _content(self.answer)}
         return {str(code): response for code, response in sorted({self.code: answer, **described}.items())}
 
     def _usual_errors(self) -> dict[int, str]:
-        usual = {401: "", 403: "", 503: "The log database does not answer"}
+        usual = {
+            401: "Nobody is logged in, or the token is not valid",
+            403: "The permission is missing",
+            503: "The log database does not answer",
+        }
         if self.verb != "GET" or self.query is not None:
-            usual[400] = ""  # a body, a query or a CSRF token that is refused
+            usual[400] = "The body, the query or the CSRF token is not valid"
         if self.body is not None:
             usual[413] = "The body is over 64 KB"
         return usual
 
 
-def _error(code: int, text: str | type[Answer]) -> dict[str, Any]:
-    if not isinstance(text, str):
-        return {"description": _doc(text).rstrip("."), "content": _content(text)}
-    if code in _SUPERSETS:
-        return {"$ref": f"#/components/responses/{code}"}
-    return {"description": text, "content": _content(Problem)}
+def _error(answer: str | type[Answer]) -> dict[str, Any]:
+    if isinstance(answer, str):
+        return {"description": answer, "content": _content(Problem)}
+    return {"description": _doc(answer).rstrip("."), "content": _content(answer)}
 
 
 def _doc(documented: Any) -> str:

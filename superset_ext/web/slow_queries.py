@@ -24,7 +24,7 @@ class SlowQuery(Answer):
     """A statement that a chart sent on one day."""
 
     day = fields.Date()
-    fingerprint = fields.Integer(metadata={"description": "Of the statement without its values"})
+    fingerprint = fields.String(metadata={"description": "Of the statement without its values"})
     sql = fields.String(allow_none=True, metadata={"description": "Its beginning, without values"})
     database = fields.String(allow_none=True)
     dataset = fields.String(allow_none=True)

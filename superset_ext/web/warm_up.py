@@ -22,7 +22,7 @@ from superset_ext.web.request import BadRequest, Id
 from superset_ext.web.resource import Resource, route
 
 Tag = Annotated[str, Field(min_length=1, max_length=250, pattern=r"^[^\x00]*$")]
-_NO_BROKER = "The log database or Celery's broker does not answer"
+_AWAY = {503: "The log database or Celery's broker does not answer"}
 
 
 def _all_or(value: Any, ids: ValidatorFunctionWrapHandler) -> Any:
@@ -111,7 +111,7 @@ class WarmUpStatus(Answer):
 class WarmUpApi(Resource):
     """Warming runs."""
 
-    @route("/cache/warm-up", "POST", body=WarmUpRequest, answer=WarmUpStarted, code=202, errors={503: _NO_BROKER})
+    @route("/cache/warm-up", "POST", body=WarmUpRequest, answer=WarmUpStarted, code=202, errors=_AWAY)
     def warm_up(self, body: WarmUpRequest) -> dict[str, Any]:
         """Start a warming run.
 
@@ -120,7 +120,12 @@ class WarmUpApi(Resource):
         run_id, new = service.start(celery_app, package().log(), body.named(), "api")
         return {"run_id": run_id, "new": new}
 
-    @route("/cache/warm-up/<uuid:run_id>", "GET", answer=WarmUpStatus, errors={404: "", 503: _NO_BROKER})
+    @route(
+        "/cache/warm-up/<uuid:run_id>",
+        "GET",
+        answer=WarmUpStatus,
+        errors={404: "There is no such run", **_AWAY},
+    )
     def warm_up_status(self, run_id: UUID) -> dict[str, Any] | Response:
         """How far a warming run is."""
         database = package().log()
