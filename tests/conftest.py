@@ -17,6 +17,7 @@ from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from testing.in_process import InProcess, start, stop
 from testing.log import PATIENCE
+from testing.programs import forked
 from testing.stack import READY, RunningStack, Up
 
 SHARED = {"superset_stack": "stack", "in_process": "in_process"}  # what one process has, and the group of its tests
@@ -29,6 +30,13 @@ def time_for_the_log() -> Iterator[None]:
         patch.setattr(db, "STATEMENT_SECONDS", PATIENCE)
         patch.setitem(db.CONNECT, "connect_timeout", 60)
         patch.setitem(db.CONNECT, "tcp_user_timeout", int(PATIENCE * 1000))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_programs() -> Iterator[None]:
+    """Superset's programs are forks of one that has imported it, once a test asks for one."""
+    with forked():
         yield
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from testing.charts import Chart, dataset_id
+from testing.programs import program
 from testing.serving import Client
 
 pytestmark = pytest.mark.timeout(240)
@@ -73,7 +73,7 @@ def asked(stack: Any, body: dict[str, Any], rules: list[Any], dashboard: int) ->
     environment = os.environ | stack.env | {"SUPERSET_FEATURE_EMBEDDED_SUPERSET": "true"}
     arguments = (json.dumps(body), json.dumps(rules), str(dashboard), "1")
     done = subprocess.run(
-        [sys.executable, "-c", ASK, *arguments],
+        [program("python"), "-c", ASK, *arguments],
         env=environment,
         capture_output=True,
         text=True,
