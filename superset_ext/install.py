@@ -120,9 +120,8 @@ def _add_commands(app: Any) -> None:
 
 def _add_api() -> None:
     from superset_ext.host.services import appbuilder
-    from superset_ext.web.api import PerformanceApi
-    from superset_ext.web.monitoring import MonitoringApi
+    from superset_ext.web.api import RESOURCES
 
     permissions.reserve_for_admin()
-    appbuilder.add_api(PerformanceApi)
-    appbuilder.add_api(MonitoringApi)
+    for resource in RESOURCES:
+        appbuilder.add_api(resource)
