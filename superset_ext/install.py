@@ -91,7 +91,8 @@ def _freshness(
 ) -> None:
     """Whoever may say that something changed, and what answers are then dropped."""
     following = Following(settings.views_seconds)
-    freshness = Freshness(lambda: chart_region(app), following.ancestors, log, following.forget)
+    note = log.note if log else None
+    freshness = Freshness(lambda: chart_region(app), following.ancestors, note, following.forget)
     app.extensions[FRESHNESS] = freshness
     depends.follow = following.follow
     if database is not None:

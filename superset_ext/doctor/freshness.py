@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from superset_ext.cache.tags import RULE
-from superset_ext.cli.watch import watches
 from superset_ext.doctor.finding import Finding
 from superset_ext.freshness.probe.schedule import status
+from superset_ext.freshness.watch.watches import watches
 from superset_ext.package import Package
 from superset_ext.settings import PREFIX, Rule
 

@@ -10,16 +10,14 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from superset_ext.cache.dependencies import for_operations
 from superset_ext.cache.tags import ALL, ANY, object_tag, table_tag, tables_tag
+from superset_ext.core.signals import tell
 from superset_ext.events import changed as told
 from superset_ext.settings import Operation
 from superset_ext.sqltables.table import Table
-
-if TYPE_CHECKING:
-    from superset_ext.freshness.log import InvalidationLog
 
 EXTENSION = "superset_ext_freshness"
 Source = Literal["webhook", "cli", "superset", "sqllab", "postgresql", "probe"]
@@ -122,13 +120,13 @@ class Freshness:
         stamps: the region of chart_data.
         ancestors: of a database's tables, those that they are parts of, and themselves with their schema; `None`
             where the source does not say.
-        log: where changes are written down, `None` where they are not.
+        note: writes a change down; `None` where changes are not logged.
         forget: what is remembered of a database's views goes, since one of them may have been defined anew.
     """
 
     stamps: Callable[[], Stamps]
     ancestors: Ancestors
-    log: InvalidationLog | None
+    note: Callable[[Told], None] | None
     forget: Callable[[int], None] = lambda _database_id: None
 
     def changed(self, change: Change, logged: bool = True) -> Told:
@@ -140,9 +138,9 @@ class Freshness:
         variants = [each for tag in tags if tag != ALL for each in for_operations(tag, (change.operation,))]
         stamped_at = self.stamps().stamp({*tags, *variants})
         done = Told(change, tags, stamped_at, _since(change.at, stamped_at))
-        if logged and self.log is not None:
-            self.log.note(done)
-        told.send(change.source, event=done)
+        if logged and self.note is not None:
+            self.note(done)
+        tell(told, change.source, done)
         return done
 
     def _tags(self, change: Change) -> Iterator[str]:

@@ -61,6 +61,7 @@ class SharedEntries:
     def _keep(self, charts: set[int], dashboards: set[int]) -> None:
         if len(self._charts) + len(self._dashboards) + len(charts) + len(dashboards) > PENDING:
             self.dropped += len(charts) + len(dashboards)
+            warn("shared dropped", "the entries of %d charts and dashboards stay until they expire", self.dropped)
             return
         self._charts |= charts
         self._dashboards |= dashboards

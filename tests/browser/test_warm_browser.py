@@ -338,11 +338,23 @@ def test_time_that_runs_out_names_what_it_waited_for(make_server: Callable[[], S
     servers = [make_server() for _ in ENDLESS]
     servers[0].answers["/api/v1/chart/data"] = None  # for longer than it is looked at
     pages = [server.page(script) for server, script in zip(servers, ENDLESS, strict=True)]
-    with ThreadPoolExecutor(len(pages)) as threads:  # all at once, since all take all their time
-        found = [*threads.map(lambda page: look(page, PATIENCE / 4), pages)]
-    for seen, pending in zip(found, ENDLESS.values(), strict=True):
-        assert re.fullmatch(f"time ran out opening the page; pending: {pending}", *seen.problems)
-    assert {each.path: each.status for each in found[0].requests}["/api/v1/chart/data"] is None
+    visits = _ended_by_time(pages)
+    assert _problems_are_as_expected(visits), visits
+    assert {seen.path: seen.status for seen in visits[0].requests}["/api/v1/chart/data"] is None
+
+
+def _ended_by_time(pages: list[str], seconds: float = 5.0) -> list[Visit]:
+    """Visits that take all of their time, at once; on a slow machine it is doubled until each has come to its page."""
+    with ThreadPoolExecutor(len(pages)) as threads:
+        visits = [*threads.map(lambda page: look(page, seconds), pages)]
+    if _problems_are_as_expected(visits) or seconds > PATIENCE / 4:
+        return visits
+    return _ended_by_time(pages, seconds * 2)
+
+
+def _problems_are_as_expected(visits: list[Visit]) -> bool:
+    patterns = [f"time ran out opening the page; pending: {pending}" for pending in ENDLESS.values()]
+    return all(re.fullmatch(pattern, "\n".join(one.problems)) for pattern, one in zip(patterns, visits, strict=True))
 
 
 def test_a_browser_that_is_too_slow_to_start_is_not_missing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from testing.charts import Chart, dataset_id
 from testing.serving import Client
-from testing.warming import cool, forget, rows, until, warm
+from testing.warming import cool, forget, rows, until, warm_up, warmed
 
 pytestmark = pytest.mark.timeout(900)
 PASSWORD = "inside-1!"
@@ -94,8 +94,7 @@ def _user(admin: Client, name: str, roles: list[int]) -> Client:
 
 def _warmed(world: World) -> None:
     cool(world.stack)
-    done = warm(world.stack, "--datasets", str(world.dataset), "--wait")
-    assert done.returncode == 0, done.stdout + done.stderr
+    warmed(world.admin, datasets=[world.dataset])
 
 
 def test_three_users_visit_and_all_is_theirs_and_warm(world: World) -> None:
@@ -140,6 +139,6 @@ def test_a_user_who_was_deactivated_is_an_item_s_reason(world: World) -> None:
     put = world.admin.http.put(f"{world.admin.base}/api/v1/security/users/{user[0]}", json=body)
     assert put.status_code == 200, put.text
     cool(world.stack)
-    done = warm(world.stack, "--datasets", str(world.dataset), "--wait")
-    assert done.returncode == 1
-    assert "is deactivated" in done.stdout, done.stdout
+    status = warm_up(world.admin, datasets=[world.dataset])
+    assert (status["state"], status["failed"] > 0) == ("done", True), status
+    assert any("is deactivated" in failure["reason"] for failure in status["failures"]), status
