@@ -20,7 +20,6 @@ from superset_ext.embedded.valkey import Valkey
 from superset_ext.errors import SettingsError
 from superset_ext.settings import Targets, load
 from superset_ext.warm.service import QUEUE
-from superset_ext.web.schemas import WarmUpRequestSchema
 from testing.programs import program
 from testing.serving import START_SECONDS, Client, process, web
 from testing.warming import rows, until
@@ -297,10 +296,10 @@ def test_superset_describes_it(api: Api) -> None:
     described = api.admin.get("/api/v1/_openapi").json()
     assert set(described["paths"][PATH]) == {"post"}
     assert set(described["paths"][f"{PATH}/{{run_id}}"]) == {"get"}
-    fields = described["components"]["schemas"]["WarmUpRequestSchema"]["properties"]
+    fields = described["components"]["schemas"]["WarmUpRequest"]["properties"]
     # What a change has dropped is warmed by the package itself.
-    assert set(fields) == set(Targets.model_fields) - {"changed"} == set(WarmUpRequestSchema().fields)
-    status = described["components"]["schemas"]["WarmUpStatusSchema"]["properties"]
+    assert set(fields) == set(Targets.model_fields) - {"changed"}
+    status = described["components"]["schemas"]["WarmUpStatus"]["properties"]
     run_id = api.admin.post(PATH, json={"dashboards": [2]}).json()["run_id"]
     assert set(status) == set(api.admin.get(f"{PATH}/{run_id}").json())
 
