@@ -70,10 +70,10 @@ def rows(stack: Any, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[A
         return list(cursor.fetchall()) if cursor.description else []
 
 
-def until(found: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """What `found` returns once it is true."""
+def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """The value of `condition` once it is true."""
     deadline = time.monotonic() + seconds
-    while not (value := found()):
+    while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
         time.sleep(0.2)
     return value

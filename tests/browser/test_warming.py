@@ -51,7 +51,7 @@ def test_all_nine_dashboards_are_hits_at_the_first_visit(superset_stack: Any, vi
     forget(superset_stack)
     done = warm(superset_stack, "--dashboards", "all", "--wait")
     assert done.returncode == 0, done.stdout + done.stderr
-    answers = [answer for each in visitor.dashboards() for answer in visitor.open(each["id"])]
+    answers = [answer for dashboard in visitor.dashboards() for answer in visitor.open(dashboard["id"])]
     assert len(answers) >= 100
     assert share(answers) >= SHARE, missed(answers)
 
@@ -157,4 +157,4 @@ def _celery_says_failed(stack: Any, run_id: str) -> bool:
     """Whether a task's result is a failure that names the run."""
     with closing(redis.Redis.from_url(f"{stack.redis_url}/0")) as broker:
         results = [json.loads(broker.get(key) or "{}") for key in broker.scan_iter("celery-task-meta-*")]
-    return any(each.get("status") == "FAILURE" and run_id in str(each.get("result")) for each in results)
+    return any(one.get("status") == "FAILURE" and run_id in str(one.get("result")) for one in results)

@@ -115,9 +115,9 @@ def test_an_admin_starts_a_run(api: Api) -> None:
     assert second.json() == {"run_id": run_id, "new": False}
     row = {"run_id": run_id, "state": "queued", "options": {"dashboards": [1]}, "requested_by": "api"}
     assert api.runs() == [row]
-    said = api.admin.get(f"{PATH}/{run_id}").json()
-    assert row.items() <= said.items()
-    assert said["created_at"].startswith("20")
+    status = api.admin.get(f"{PATH}/{run_id}").json()
+    assert row.items() <= status.items()
+    assert status["created_at"].startswith("20")
 
 
 def test_all_dashboards_have_two_names(api: Api) -> None:
@@ -166,8 +166,8 @@ def test_only_admin_has_the_permissions(api: Api) -> None:
     roles = api.admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
     having = set()
     for role in roles:
-        found = api.admin.get(f"/api/v1/security/roles/{role['id']}/permissions/").json()["result"]
-        having |= {(role["name"], p["permission_name"]) for p in found if p["view_menu_name"] == "Performance"}
+        permissions = api.admin.get(f"/api/v1/security/roles/{role['id']}/permissions/").json()["result"]
+        having |= {(role["name"], p["permission_name"]) for p in permissions if p["view_menu_name"] == "Performance"}
     assert having == {("Admin", "can_read"), ("Admin", "can_write")}
 
 
@@ -236,10 +236,10 @@ def test_bad_input_is_named_and_starts_nothing(api: Api, body: bytes, message: s
     """Intent: one clear line, and no run."""
     answer = api.admin.post(PATH, data=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400, answer.text
-    said = answer.json()
-    assert list(said) == ["message"]
-    assert message in said["message"]
-    assert "\n" not in said["message"]
+    refusal = answer.json()
+    assert list(refusal) == ["message"]
+    assert message in refusal["message"]
+    assert "\n" not in refusal["message"]
     assert api.runs() == []
 
 

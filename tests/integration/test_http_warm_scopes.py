@@ -66,8 +66,8 @@ def world(superset_stack: Any) -> Iterator[World]:
 
 
 def _roles(admin: Client) -> dict[str, int]:
-    found = admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
-    return {role["name"]: role["id"] for role in found}
+    roles = admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
+    return {role["name"]: role["id"] for role in roles}
 
 
 def _made(admin: Client, path: str, body: dict[str, Any]) -> int:
@@ -116,9 +116,7 @@ def test_with_the_rule_changed_no_old_entry_is_served(world: World) -> None:
     """Intent: a new rule leads to new keys at once, and warming again warms those."""
     path = f"/api/v1/rowlevelsecurity/{world.rules['boys']}"
     rule = world.admin.get(path).json()["result"]
-    body = {
-        name: [each["id"] for each in rule[name]] for name in ("tables", "roles")
-    }  # left out, they would be emptied
+    body = {name: [one["id"] for one in rule[name]] for name in ("tables", "roles")}  # left out, they would be emptied
     put = world.admin.http.put(f"{world.admin.base}{path}", json=body | {"clause": "gender IN ('girl')"})
     assert put.status_code == 200, put.text
     results = world.look("boys")
