@@ -22,10 +22,10 @@ from superset.app import create_app
 app = create_app()
 with app.app_context():
     from superset_ext.freshness.probe.schedule import probe_now
-    from superset_ext.freshness.tasks import _stamp
+    from superset_ext.freshness.tasks import stamp
     package = app.extensions["superset_ext"]
     for line in sys.stdin:
-        found = probe_now(package.database, package.settings.probes, _stamp)
+        found = probe_now(package.database, package.settings.probes, stamp)
         print("SAID " + json.dumps([[each.state, each.told, each.error] for each in found]), flush=True)
 """
 

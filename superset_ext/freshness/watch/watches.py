@@ -12,12 +12,12 @@ import psycopg2
 
 from superset_ext.core.driver_errors import first_line
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.errors import WatchError
+from superset_ext.errors import UnknownDatabase, WatchError
 from superset_ext.freshness.change import Change, SourceTable, changed
 from superset_ext.freshness.watch import triggers
 from superset_ext.freshness.watch.listener import Stamp
 from superset_ext.freshness.watch.triggers import Name, Watched
-from superset_ext.host.databases import database_of, database_typed, detach, unknown_database
+from superset_ext.host.databases import database_of, database_typed, detached, has_database
 from superset_ext.package import package, this_app
 
 HEARTBEAT = "superset perf listen"
@@ -63,7 +63,8 @@ def connect(app: Any, database_id: int) -> Iterator[Any]:
     """A psycopg2 connection to one of Superset's databases, through its tunnel if it has one; closed at the end.
 
     Raises:
-        WatchError: there is no such database, it is not PostgreSQL, or it does not answer.
+        UnknownDatabase: there is no such database.
+        WatchError: it is not PostgreSQL, or it does not answer.
     """
     with app.app_context(), ExitStack() as stack:
         database = _database(database_id)
@@ -79,7 +80,7 @@ def connect(app: Any, database_id: int) -> Iterator[Any]:
 
 @contextmanager
 def _connection(database: Any) -> Iterator[Any]:
-    with detach(database).get_sqla_engine() as engine:
+    with detached(database).get_sqla_engine() as engine:
         pooled = engine.raw_connection()
         try:
             yield pooled.dbapi_connection
@@ -91,11 +92,10 @@ def _database(named: int | str) -> Any:
     """Superset's database of this id or name. Needs an app context.
 
     Raises:
-        WatchError: there is none, or it is not PostgreSQL.
+        UnknownDatabase: there is none.
+        WatchError: it is not PostgreSQL.
     """
     database = database_typed(named) if isinstance(named, str) else database_of(named)
-    if database is None:
-        raise WatchError(unknown_database(named))
     if database.db_engine_spec.engine != "postgresql":
         raise WatchError(
             f"the database {database.database_name!r} is {database.db_engine_spec.engine}, and only PostgreSQL can be "
@@ -147,7 +147,7 @@ def remove_watches(database: str, tables: Sequence[str] = ()) -> tuple[int, list
 def _of_deleted(log: LogDatabase, number: int) -> list[Name]:
     """Forget the watches of a database that Superset does not have any more; those that were forgotten."""
     names = sorted(wanted(log).get(number, ()))
-    if not names or database_of(number) is not None:
+    if not names or has_database(number):
         return []
     _forget(log, number, names)
     return names
@@ -174,7 +174,7 @@ def _of_database(app: Any, number: int, names: Collection[Name]) -> list[dict[st
                 triggers.listeners(cursor),
             )
         problems = {name: _problem(states.get(name)) for name in names}
-    except WatchError as error:
+    except (UnknownDatabase, WatchError) as error:
         title, states, listeners, problems = str(number), {}, None, dict.fromkeys(names, str(error))
     return [
         {
