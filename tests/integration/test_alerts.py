@@ -9,13 +9,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
-from uuid import uuid4
 
-import psycopg2
 import pytest
 
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.embedded.postgres import Postgres
 from superset_ext.errors import LogUnavailable
 from superset_ext.monitor.alerts import evaluate as alerts
 from superset_ext.monitor.alerts import notify
@@ -35,6 +32,7 @@ from testing.alerts import (
     warmed,
     write,
 )  # fmt: skip
+from testing.databases import Databases
 from testing.mailbox import PASSWORD, USER, HookServer, MailServer, serving
 
 Act = Callable[[LogDatabase], None]
@@ -44,23 +42,16 @@ FORTNIGHT = 14 * 24 * 60
 END = 60  # minutes after which all is well
 
 
-@pytest.fixture(scope="module")
-def template(postgres: Postgres) -> str:
-    """A database with the schema, which is copied for each test."""
-    name = f"alerts_{uuid4().hex[:8]}"
-    with closing(LogDatabase(postgres.create_database(name))) as made:
+def _with_days(url: str) -> None:
+    with closing(LogDatabase(url)) as made:
         made.apply_schema()
         make_days(made)
-    return name
 
 
 @pytest.fixture
-def url(postgres: Postgres, template: str) -> str:
-    name = f"t_{uuid4().hex[:12]}"
-    with closing(psycopg2.connect(postgres.url())) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    return postgres.url(name)
+def url(databases: Databases) -> Iterator[str]:
+    with databases.copy("log_with_days", _with_days) as made:
+        yield made
 
 
 @pytest.fixture

@@ -30,13 +30,6 @@ COUNT = "SELECT count(*)::int AS n FROM query_performance_log"
 
 
 @pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    return made
-
-
-@pytest.fixture
 def log(database: LogDatabase) -> Iterator[QueryLog]:
     made = QueryLog(database, lambda: None)
     made.start()
@@ -323,9 +316,9 @@ def ends(script: str, url: str) -> str:
     return done.stderr
 
 
-def test_each_process_of_a_fork_writes_its_own_queries(database: LogDatabase, database_url: str) -> None:
+def test_each_process_of_a_fork_writes_its_own_queries(database: LogDatabase, log_url: str) -> None:
     """Intent: a child starts empty; neither loses or repeats the other's queries, and the process's end flushes."""
-    assert "missing" not in ends(FORK, database_url)
+    assert "missing" not in ends(FORK, log_url)
     rows = database.rows("SELECT count(*)::int AS n FROM query_performance_log GROUP BY pid ORDER BY 1")
     assert [row["n"] for row in rows] == [7, 10, 100]
 

@@ -22,9 +22,8 @@ Row = dict[str, Any]
 
 
 @pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
+def database(log_url: str) -> LogDatabase:
+    made = LogDatabase(log_url)
     with made.transaction() as cursor:
         for table in ("cache_performance_log", "query_performance_log"):
             for ahead in range(-3, 2):

@@ -35,13 +35,6 @@ VALUES (%s, %s, %s, %s, %s, %s, 1, now())
 """
 
 
-@pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    return made
-
-
 @pytest.fixture(autouse=True)
 def no_superset(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan that names no dashboard asks Superset for nothing."""

@@ -30,13 +30,6 @@ NOBODYS = Ids()
 
 
 @pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    return made
-
-
-@pytest.fixture
 def registry(database: LogDatabase) -> Registry:
     return Registry(database, SETTINGS)
 
@@ -338,13 +331,13 @@ def _write(url: str, seed: int, rounds: int, charts: int, begin: Any, errors: An
         errors.put("")
 
 
-def test_processes_that_write_at_once_count_exactly(database_url: str, database: LogDatabase) -> None:
+def test_processes_that_write_at_once_count_exactly(log_url: str, database: LogDatabase) -> None:
     """Intent: no use is lost and no process waits for another for ever, whatever they write in whatever order."""
     processes, rounds, charts = 4, 6, 60
     context = multiprocessing.get_context("spawn")
     begin, failures = context.Barrier(processes), context.Queue()
     workers = [
-        context.Process(target=_write, args=(database_url, 10 + seed, rounds, charts, begin, failures))
+        context.Process(target=_write, args=(log_url, 10 + seed, rounds, charts, begin, failures))
         for seed in range(processes)
     ]
     for worker in workers:
