@@ -388,7 +388,7 @@ def test_addresses_without_apprise(superset_stack: RunningStack, tmp_path: Path)
 @pytest.mark.thorough
 def test_notices_that_do_not_arrive(superset_stack: RunningStack) -> None:
     notice = """
-        INSERT INTO superset_ext.performance_alert_notice (alert_id, what, severity, title, body, done_at, error)
+        INSERT INTO superset_ext.performance_alert_notice (alert_id, event, severity, title, body, done_at, error)
         VALUES (-1, 'fired', 'info', 'a trial', '', now(), 'address 1 refused it')"""
     rows(superset_stack, notice)
     try:

@@ -60,7 +60,7 @@ def test_a_row_says_all_that_was_told(log: QueryLog, database: LogDatabase) -> N
         5, 6, 12.5, 7, None,
     )  # fmt: skip
     assert (bad["error"], bad["rows"], bad["chart_id"], bad["channel"]) == ("UndefinedTable", None, None, "celery")
-    assert (good["pid"], good["written"] > 0) == (os.getpid(), True)
+    assert (good["pid"], good["transaction_id"] > 0) == (os.getpid(), True)
 
 
 def test_no_value_reaches_the_log_database(log: QueryLog, database: LogDatabase) -> None:

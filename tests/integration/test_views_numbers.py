@@ -284,7 +284,7 @@ def test_view_of_warming(database: LogDatabase) -> None:
         cursor.execute(insert_run, (str(old), "nightly", "b", ago(days=40), ago(days=40)))
         for ordinal, state in enumerate(["warmed", "warmed", "warmed", "fresh", "failed", "queued"]):
             cursor.execute(
-                "INSERT INTO superset_ext.cache_warm_item (run_id, ordinal, action, who, state)"
+                "INSERT INTO superset_ext.cache_warm_item (run_id, ordinal, action, identity, state)"
                 " VALUES (%s, %s, 'replay', 'user:1', %s)",
                 (str(run), ordinal, state),
             )
@@ -420,7 +420,7 @@ def test_view_of_alerts(database: LogDatabase) -> None:
             ("lasting", ago(days=60), None),
         ):
             cursor.execute(
-                "INSERT INTO superset_ext.performance_alert (rule_id, subject, fired_at, resolved_at, value, said)"
+                "INSERT INTO superset_ext.performance_alert (rule_id, subject, fired_at, resolved_at, value, message)"
                 " VALUES (%s, %s, %s, %s, 0.4, 'low')",
                 (rule, subject, at, ended),
             )
@@ -429,5 +429,5 @@ def test_view_of_alerts(database: LogDatabase) -> None:
     assert sorted(found) == [("chart_data",), ("lasting",)]
     assert found[("chart_data",)] == {
         "id": 1, "name": "Hit ratio", "severity": "warning", "fired_at": fired, "resolved_at": None, "value": 0.4,
-        "threshold": 0.7, "said": "low", "confidence": None,
+        "threshold": 0.7, "message": "low", "confidence": None,
     }  # fmt: skip

@@ -96,13 +96,13 @@ def test_files_run_in_psql_as_they_stand(database_url: str) -> None:
     subprocess.run([binary("psql"), "-qX", "-v", "ON_ERROR_STOP=1", *files, database_url], check=True)
 
 
-def test_nobody_waits_for_a_fold_or_a_refresh(database: LogDatabase, views_url: str) -> None:
+def test_nobody_waits_for_a_roll_up_or_a_refresh(database: LogDatabase, views_url: str) -> None:
     """Intent: with the locks of a whole cycle held, writers of the log write and readers of the views read; they
     would fail after the time that one may wait for a lock."""
     some(views_url)
     cycle = psycopg2.connect(views_url)
     cursor = cycle.cursor()
-    cursor.execute("SELECT superset_ext.fold_cache(), superset_ext.fold_query(1)")
+    cursor.execute("SELECT superset_ext.roll_up('cache'), superset_ext.roll_up('query', 1)")
     for view in MATERIALIZED:
         cursor.execute("SELECT superset_ext.refresh_view(%s)", (view,))
     limit = "SET lock_timeout = '30s'"  # the cycle keeps its locks for as long as that
@@ -202,7 +202,7 @@ def test_a_view_that_somebody_dropped(database: LogDatabase) -> None:
 
 
 def test_rollups_and_names_that_fail_are_noted_too(database: LogDatabase, views_url: str) -> None:
-    """Intent: the views then are as of an earlier fold, which must be said; names come from another database,
+    """Intent: the views then are as of an earlier roll-up, which must be said; names come from another database,
     whose errors may be any."""
 
     def names() -> list[Any]:
@@ -289,7 +289,7 @@ def test_the_past_is_computed_anew_only_when_it_is_another(database: LogDatabase
     row(4)
     refresh(database, SLOW_MS)
     assert old_hits() == {"#5": 10}
-    with database.transaction() as cursor:  # what no fold has done shows whether the past is computed
+    with database.transaction() as cursor:  # what no roll-up has done shows whether the past is computed
         cursor.execute("UPDATE superset_ext.cache_daily SET hits = 11")
     row(0)
     refresh(database, SLOW_MS)
@@ -301,8 +301,8 @@ def test_the_past_is_computed_anew_only_when_it_is_another(database: LogDatabase
     assert old_hits() == {"Sales": 21}
     with database.transaction() as cursor:
         cursor.execute("UPDATE superset_ext.cache_daily SET hits = 5 WHERE day < superset_ext.utc_today() - 1")
-        cursor.execute("UPDATE superset_ext.view_refresh SET past = replace(past, (superset_ext.utc_today())::text,"
-                       " (superset_ext.utc_today() - 1)::text)")  # fmt: skip
+        cursor.execute("UPDATE superset_ext.view_refresh SET past_version = replace(past_version,"
+                       " (superset_ext.utc_today())::text, (superset_ext.utc_today() - 1)::text)")  # fmt: skip
     refresh(database, SLOW_MS)
     assert old_hits() == {"Sales": 5}
 

@@ -352,7 +352,7 @@ def test_a_guest_survives_the_way_in_and_out(database: LogDatabase, text: str) -
     [first, second] = items.claim(database, run, lease(), 2, 9)
     assert (first.identity, first.identity.name) == (guest, guest.name)
     assert second.identity == Identity()
-    assert [row["who"] for row in rows(database, run)] == [guest.name, "anonymous"]
+    assert [row["identity"] for row in rows(database, run)] == [guest.name, "anonymous"]
 
 
 def test_a_run_of_many_items_is_added_at_once(database: LogDatabase) -> None:
