@@ -29,3 +29,13 @@ def _ids_of(name: Mapping[str, Any]) -> set[int]:
         if name.get(part):
             query = query.filter(getattr(SqlaTable, part) == name[part])
     return {row[0] for row in query}
+
+
+def datasets_named(named: int | str, database_id: int) -> list[Any]:
+    """The datasets of a database with this id, or this name as in `schema.name`."""
+    from superset_ext.host.models import SqlaTable, db
+
+    rows = db.session.query(SqlaTable).filter(SqlaTable.database_id == database_id)
+    if isinstance(named, int):
+        return list(rows.filter(SqlaTable.id == named))
+    return [row for row in rows if named == (f"{row.schema}." if row.schema else "") + row.table_name]
