@@ -100,7 +100,7 @@ def _rule(rule: dict[str, Any]) -> str:
 
 def _alert(alert: dict[str, Any]) -> str:
     end = f"until {alert['resolved_at']:%m-%d %H:%M}" if alert["resolved_at"] else "still lasts"
-    return f"{alert['fired_at']:%Y-%m-%d %H:%M} {end:<17} {alert['severity']:<8} {alert['said']}"
+    return f"{alert['fired_at']:%Y-%m-%d %H:%M} {end:<17} {alert['severity']:<8} {alert['message']}"
 
 
 @alerts.command()

@@ -22,9 +22,8 @@ Row = dict[str, Any]
 
 
 @pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
+def database(log_url: str) -> LogDatabase:
+    made = LogDatabase(log_url)
     with made.transaction() as cursor:
         for table in ("cache_performance_log", "query_performance_log"):
             for ahead in range(-3, 2):
@@ -65,7 +64,7 @@ def registered(database: LogDatabase, tags: list[str] = TAGS, body: str = "{}", 
     )  # fmt: skip
     if keys:
         insert(
-            database, "cache_request_scope", fingerprint="f", scope="s", who="user:1", uses=1, used_at="now",
+            database, "cache_request_scope", fingerprint="f", scope="s", identity="user:1", uses=1, used_at="now",
             cache_keys=[f"k{number}" for number in range(keys)],
         )  # fmt: skip
 

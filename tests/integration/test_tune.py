@@ -50,8 +50,8 @@ def _nothing_heard() -> Iterator[None]:
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[LogDatabase]:
-    made = LogDatabase(database_url)
+def database(log_url: str) -> Iterator[LogDatabase]:
+    made = LogDatabase(log_url)
     yield made
     made.close()
 
@@ -214,7 +214,6 @@ def test_what_is_out_of_bounds_is_taken_back(database: LogDatabase) -> None:
 
 def test_who_tells(database: LogDatabase) -> None:
     """Intent: jobs by what they told lately, watches and probes by what is there now; each only while it works."""
-    database.apply_schema()
     now = database.rows("SELECT now() AS now")[0]["now"]
 
     def run(sql: str, *values: Any) -> frozenset[str]:
@@ -395,7 +394,6 @@ def _now(client: redis.Redis) -> int:
 
 
 def heard(database: LogDatabase, **values: float) -> Overrides:
-    database.apply_schema()
     now = database.rows("SELECT now() AS now")[0]["now"]
     for setting, value in values.items():
         overrides.write(database.rows, 1, setting, value, now)  # type: ignore[arg-type]

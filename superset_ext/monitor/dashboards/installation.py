@@ -24,10 +24,11 @@ Outcome = Literal["created", "updated", "unchanged", "edited", "deleted"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 _WRITTEN = ("created", "updated")
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('superset_ext.installed_asset', 0))"
-_KNOWN = "SELECT uuid::text, installed, found FROM superset_ext.installed_asset"
+_KNOWN = "SELECT uuid::text, bundle_hash, export_hash FROM superset_ext.installed_asset"
 _KEEP = """
-INSERT INTO superset_ext.installed_asset (uuid, kind, installed, found) VALUES (%s, %s, %s, %s)
-ON CONFLICT (uuid) DO UPDATE SET installed = excluded.installed, found = excluded.found, installed_at = now()
+INSERT INTO superset_ext.installed_asset (uuid, kind, bundle_hash, export_hash) VALUES (%s, %s, %s, %s)
+ON CONFLICT (uuid) DO UPDATE SET bundle_hash = excluded.bundle_hash, export_hash = excluded.export_hash,
+    installed_at = now()
 """
 # Superset writes these by itself when somebody opens a chart or a dashboard, and `_connect_as` the URL.
 _NOT_AN_EDIT = {"query_context", "sqlalchemy_uri"}
