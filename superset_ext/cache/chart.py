@@ -195,7 +195,7 @@ class ChartCache(RegionCache):
             return lookup
         self._flights.begin(lease)
         query.leases[key] = lease
-        return Lookup(lookup.reading, miss.verdict)
+        return Lookup(replace(lookup.reading, data=miss.reading.data), miss.verdict)
 
     def _lifetime(self, value: Any, passed_ms: int | None) -> Lifetime:
         return self._lives(value, passed_ms, queries.current())
