@@ -21,7 +21,7 @@ from superset_ext.embedded.ports import free_port
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.freshness.tasks import TICK
-from superset_ext.freshness.watch.triggers import LISTENER
+from superset_ext.freshness.watch.watched import LISTENER
 from superset_ext.monitor.dashboards.bundle import assets
 from superset_ext.monitor.rollup.views import apply_views
 from superset_ext.warm.service import QUEUE
