@@ -101,6 +101,7 @@ app = create_app()
 from flask_appbuilder import Model
 from superset_ext.package import EXTENSION
 from superset_ext.monitor.dashboards import bundle
+from superset_ext.monitor.dashboards import imported
 from superset_ext.monitor.dashboards import installation as dashboards
 from superset_ext.monitor.dashboards import reader
 from superset_ext.monitor.dashboards import viewers
@@ -125,7 +126,7 @@ def edit(kind, name, **values):
     from superset import db
     with app.app_context():
         (asset,) = [each for each in bundle.assets() if each.kind == kind and each.name == name]
-        model = dashboards._find(asset)
+        model = imported.find(asset)
         for key, value in values.items():
             setattr(model, key, value)
         db.session.commit()
@@ -133,7 +134,7 @@ def edit(kind, name, **values):
 def see(kind, name, field):
     with app.app_context():
         (asset,) = [each for each in bundle.assets() if each.kind == kind and each.name == name]
-        model = dashboards._find(asset)
+        model = imported.find(asset)
         return None if model is None else getattr(model, field)
 
 with app.app_context():
@@ -213,7 +214,7 @@ def seen_by(name):
     opened = client.get("/api/v1/dashboard/cache-performance", headers=headers)
     with app.app_context():
         (asset,) = [each for each in bundle.assets() if each.name == "perf_refresh"]
-        dataset = dashboards._find(asset).id
+        dataset = imported.find(asset).id
     query = {"columns": ["view"], "metrics": [], "row_limit": 100}
     body = {"datasource": {"id": dataset, "type": "table"}, "queries": [query]}
     asked = client.post("/api/v1/chart/data", headers=headers, json=body)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from superset_ext.cache.redis.node import ServerInfo
+from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.advice.recommend import Facts, Recommendation, facts_of, recommend
 from superset_ext.settings import Settings, load
@@ -340,8 +340,8 @@ def test_facts_of_a_running_app(valkey: Any, monkeypatch: pytest.MonkeyPatch) ->
     """Intent: each region's server is asked itself, SQL Lab's included."""
     from superset_ext.monitor.advice import recommend as module
 
-    monkeypatch.setattr(module, "timeouts_by_hand", lambda: [(7, 60.0)])
-    monkeypatch.setattr(module, "_refreshing", lambda: [])
+    monkeypatch.setattr(module, "manual_timeouts", lambda: {7: 60.0})
+    monkeypatch.setattr(module, "auto_refreshes", lambda: [])
     url = f"redis://127.0.0.1:{valkey.port}"
     chart, results = make_region(url), make_region(url, "query_results")  # type: ignore[arg-type]
     app = SimpleNamespace(extensions={"cache": {"a": chart, "b": object()}}, config={"RESULTS_BACKEND": results})

@@ -14,14 +14,13 @@ from psycopg2 import sql
 from superset_ext.core.log_database import SQL, LogDatabase
 from superset_ext.core.schema import SCHEMA, SCHEMA_SECONDS
 from superset_ext.errors import LogUnavailable, SchemaError
+from superset_ext.host.names import Name
 from superset_ext.monitor.rollup.logs import roll_up
 
 logger = logging.getLogger(__name__)
 
 VIEWS = SQL / "views"
 REFRESH_SECONDS = 600.0
-# Kind (dashboard, chart, dataset or database), Superset's id, and what Superset calls it.
-Name = tuple[str, int, str]
 # The lock of sql/schema: whoever applies files does so alone.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('superset_ext.schema', 0))"
 # One that somebody dropped is made again too.
