@@ -15,8 +15,12 @@ import redis
 from superset_ext.core import log_database as db
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
+from testing.in_process import InProcess, start, stop
 from testing.log import PATIENCE
+from testing.programs import forked
 from testing.stack import READY, RunningStack, Up
+
+SHARED = {"superset_stack": "stack", "in_process": "in_process"}  # what one process has, and the group of its tests
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,6 +30,13 @@ def time_for_the_log() -> Iterator[None]:
         patch.setattr(db, "STATEMENT_SECONDS", PATIENCE)
         patch.setitem(db.CONNECT, "connect_timeout", 60)
         patch.setitem(db.CONNECT, "tcp_user_timeout", int(PATIENCE * 1000))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_programs() -> Iterator[None]:
+    """Superset's programs are forks of one that has imported it, once a test asks for one."""
+    with forked():
         yield
 
 
@@ -92,13 +103,35 @@ def superset_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
         up.end()
 
 
+@pytest.fixture(scope="session")
+def in_process(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
+    """A Superset of this process, asleep; tests take `superset_app`."""
+    folder = tmp_path_factory.mktemp("in_process")
+    args = ["--maxmemory", "64mb", "--maxmemory-policy", "volatile-lru"]
+    server = Valkey(folder / "valkey", args=args).start()
+    made = start(postgres.create_database("in_process"), server.url, folder)
+    yield made
+    stop(made)
+    server.stop()
+
+
+@pytest.fixture
+def superset_app(in_process: InProcess) -> Iterator[InProcess]:
+    """A Superset of this process, awake."""
+    with in_process.awake():
+        yield in_process
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests are spread over several processes, one has the stack, and each file is run by one. Without a
-    Chromium, browser tests are skipped, saying so; in CI that is an error."""
+    """Where tests are spread over several processes, one has the stack, one the app, and each file is run by one.
+
+    Without a Chromium, browser tests are skipped, saying so; in CI that is an error.
+    """
     for item in items:
-        shared = "superset_stack" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("stack" if shared else item.path.name))
+        used = getattr(item, "fixturenames", ())
+        shared = next((group for name, group in SHARED.items() if name in used), item.path.name)
+        item.add_marker(pytest.mark.xdist_group(shared))
     if any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
         return
     if os.environ.get("CI") == "true" and any(item.get_closest_marker("browser") for item in items):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.dashboards.bundle import assets
 from superset_ext.monitor.rollup.views import refresh, view_of
 from testing.browser import Answer, Visit, browser
+from testing.programs import program
 from testing.stack import clean_environment
 from testing.warming import until
 
@@ -71,7 +71,7 @@ LAID_OUT = """() => [...document.querySelectorAll('.dashboard-component-chart-ho
 def ids(superset_stack: Any) -> dict[str, int]:
     """The dashboards, installed, by slug."""
     done = subprocess.run(
-        [sys.executable, "-c", INSTALL],
+        [program("python"), "-c", INSTALL],
         env=clean_environment() | superset_stack.env,
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip

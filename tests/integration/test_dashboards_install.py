@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from superset_ext.errors import SupersetExtError
 from superset_ext.monitor.dashboards import reader
 from superset_ext.monitor.dashboards.bundle import ASSETS, Asset, assets
 from superset_ext.monitor.rollup.views import apply_views
+from testing.programs import program
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(600)
@@ -244,7 +244,7 @@ def story(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.Te
     }  # fmt: skip
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("SUPERSET", "FLASK"))}
     done = subprocess.run(
-        [sys.executable, "-c", STORY], env=kept | own, capture_output=True, text=True, timeout=500, check=False
+        [program("python"), "-c", STORY], env=kept | own, capture_output=True, text=True, timeout=500, check=False
     )
     assert done.returncode == 0, done.stderr[-4000:]
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("SAID ")]

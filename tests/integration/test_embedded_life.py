@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from superset_ext.embedded.leftovers import note
 from superset_ext.embedded.ports import answers
+from superset_ext.embedded.processes import note
 from superset_ext.embedded.state import StateDir
 from superset_ext.settings import OWN_DASHBOARDS, OWN_DATABASE
 from testing.serving import Client

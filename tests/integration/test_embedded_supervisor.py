@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from superset_ext.embedded import supervisor as module
-from superset_ext.embedded.leftovers import is_alive, note, wait_until
 from superset_ext.embedded.parts import Part, guarded
+from superset_ext.embedded.processes import is_alive, note, wait_until
 from superset_ext.embedded.supervisor import Supervisor
 from superset_ext.errors import StackError
 from testing.stack import left, runs

@@ -25,9 +25,10 @@ from superset_ext.errors import WatchError
 from superset_ext.freshness.watch import triggers as watch
 from superset_ext.freshness.watch.triggers import Name
 from testing.charts import Chart, database_id
+from testing.programs import program
 from testing.serving import Client, process
 from testing.stack import RunningStack
-from testing.warming import PATIENCE, SUPERSET, until
+from testing.warming import PATIENCE, perf, until
 
 SALES = Name("public", "sales")
 _CATALOG = """
@@ -804,7 +805,7 @@ class TestCommand:
             return answer["data"][0]["total"], bool(answer["is_cached"])
 
         perf(superset_stack, "watch", "add", "examples", table)
-        command = [SUPERSET, "perf", "listen"]
+        command = [program("superset"), "perf", "listen"]
         with process(command, superset_stack.env, tmp_path / "log") as listener:
             with connected(superset_stack.examples_url) as source:
                 until(lambda: run(source, _LISTENS, watch.LISTENER))
@@ -822,12 +823,6 @@ class TestCommand:
 
 
 _LISTENS = "SELECT 1 FROM pg_stat_activity WHERE application_name = %s"
-
-
-def perf(stack: RunningStack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SUPERSET, "perf", *arguments], env=stack.env, capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 def said(done: subprocess.CompletedProcess[str]) -> Any:

@@ -1,4 +1,4 @@
-"""Processes by number, and whether a number still means the process it was noted for."""
+"""Processes by number, and whether a number still means the process for which it was noted."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import psutil
 TOLERANCE_SECONDS = 2.0  # a start time is derived from the boot time, which clock corrections move a little
 
 
-class Noted(TypedDict):
+class NotedProcess(TypedDict):
     """A process as it is written down: its number, and when it started in seconds since 1970."""
 
     pid: int
     started: float
 
 
-def note(pid: int) -> Noted:
-    """What to write down of a process that runs; one that has just ended is noted so that it is never found."""
+def note(pid: int) -> NotedProcess:
+    """What to write down of a running process; one that has just ended is noted so that nothing ever matches it."""
     try:
         return {"pid": pid, "started": psutil.Process(pid).create_time()}
     except psutil.NoSuchProcess:
         return {"pid": pid, "started": 0.0}
 
 
-def is_alive(noted: Noted) -> bool:
-    """Whether that very process, and not another that was given its number, still runs."""
+def is_alive(noted: NotedProcess) -> bool:
+    """Whether that very process still runs, and not another one that was given its number."""
     try:
         process = psutil.Process(noted["pid"])
         same = abs(process.create_time() - noted["started"]) < TOLERANCE_SECONDS
@@ -38,10 +38,10 @@ def is_alive(noted: Noted) -> bool:
         return False
 
 
-def wait_until(met: Callable[[], bool], seconds: float) -> bool:
-    """Poll until `met`, for `seconds` at most; returns whether it was."""
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Poll until `condition` holds, for `seconds` at most; returns whether it did."""
     deadline = time.monotonic() + seconds
-    while not met():
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
@@ -51,11 +51,11 @@ def wait_until(met: Callable[[], bool], seconds: float) -> bool:
 def group_exists(leader: int) -> bool:
     """Whether anything of a process group runs; every part of a stack leads one.
 
-    The dead that nobody has collected do not count: in a container there may be nobody who does.
+    Zombies do not count: in a container there may be nobody who collects them.
     """
     try:
         os.killpg(leader, 0)
-    except (ProcessLookupError, PermissionError):  # the latter is what macOS says of a group of zombies
+    except (ProcessLookupError, PermissionError):  # the latter is macOS's answer for a group of zombies
         return False
     return any(_runs_in(leader, process) for process in psutil.process_iter())
 
@@ -75,8 +75,8 @@ def signal_group(leader: int, number: signal.Signals) -> None:
         return
 
 
-def sweep(leader: int, patience: float) -> None:
-    """End what is left of a group: asked first, made to after `patience` seconds."""
+def end_group(leader: int, patience: float) -> None:
+    """End what is left of a group: by SIGTERM, and after `patience` seconds by SIGKILL."""
     signal_group(leader, signal.SIGTERM)
     if not wait_until(lambda: not group_exists(leader), patience):
         signal_group(leader, signal.SIGKILL)
