@@ -7,6 +7,7 @@ from importlib import import_module
 PARTS = (
     "codec",
     "captured",
+    "sizing",
     "reads",
     "freshness",
     "recorder",
