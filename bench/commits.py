@@ -1,8 +1,8 @@
 """From a commit past Superset, to a watched table, to a browser's next request with the new number.
 
 Run with `python -m bench.commits`; it starts a stack of its own, or takes the one that TEST_STACK names. A page in
-Chromium asks for one chart again and again. Told are the milliseconds from the commit until the last request with an
-old answer was sent, 0 where there was none, and until the first one with a new answer was.
+Chromium asks for one chart again and again. The figures are milliseconds from the commit until the last request with
+an old answer was sent (0 if there was none), and until the first request with a new answer was sent.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ async ([body, wanted]) => {
 
 
 def measured(orders: World, page: Any, pause: float) -> list[tuple[float, float]]:
-    """Milliseconds to the last old and to the first new answer, of each commit."""
-    found = []
+    """Milliseconds from each commit to the last old and to the first new answer."""
+    times = []
     for _ in range(COMMITS):
         orders.look("table")
         wanted = orders.look("table")[1] + 1
@@ -54,12 +54,12 @@ def measured(orders: World, page: Any, pause: float) -> list[tuple[float, float]
         writer.start()
         stale, fresh = page.evaluate(_ASK, [orders.body("table"), wanted])
         writer.join()
-        found.append((max(0.0, stale - committed[0]), max(0.0, fresh - committed[0])))
-    return found
+        times.append((max(0.0, stale - committed[0]), max(0.0, fresh - committed[0])))
+    return times
 
 
 def commit(orders: World, committed: list[float]) -> None:
-    """One more in one row; when that is committed, in milliseconds since 1970."""
+    """Add one to one row, and note when that was committed, in milliseconds since 1970."""
     with closing(psycopg2.connect(orders.stack.examples_url)) as connection, connection:
         name = f"public.{orders.orders}"
         change = f"UPDATE {name} SET amount = amount + 1 WHERE ctid = (SELECT min(ctid) FROM {name})"
@@ -75,8 +75,8 @@ def spread(milliseconds: list[float]) -> dict[str, float]:
 
 
 def run() -> dict[str, Any]:
-    """Of commits that notify, and of those to a table that the listener is stamping already."""
-    found: dict[str, Any] = {}
+    """The figures of commits that notify, and of commits to a table that the listener is stamping already."""
+    figures: dict[str, Any] = {}
     with stack() as running, world(running) as orders:
         name = f"public.{orders.orders}"
         subprocess.run([program("superset"), "perf", "watch", "add", "examples", name], env=running.env, check=True)
@@ -89,7 +89,7 @@ def run() -> dict[str, Any]:
                 visit.login(running.user, running.password)
                 for kind, pause in (("notifying", COLD_SECONDS), ("silent", 0.0)):
                     times = measured(orders, visit.page, pause)
-                    found[kind] = {
+                    figures[kind] = {
                         "commits": COMMITS, "last_old": spread([old for old, _ in times]),
                         "first_new": spread([new for _, new in times]),
                     }  # fmt: skip
@@ -97,17 +97,17 @@ def run() -> dict[str, Any]:
             subprocess.run(
                 [program("superset"), "perf", "watch", "remove", "examples", name], env=running.env, check=True
             )
-    return found
+    return figures
 
 
 def main() -> None:
     """Print a table and a line of JSON."""
-    found = run()
-    for kind, row in found.items():
+    figures = run()
+    for kind, row in figures.items():
         for name in ("last_old", "first_new"):
-            told = row[name]
-            print(f"{kind:<10} {name:<10} p50 {told['p50_ms']} ms, p99 {told['p99_ms']} ms, max {told['max_ms']} ms")
-    print(json.dumps({"commits": found}))
+            times = row[name]
+            print(f"{kind:<10} {name:<10} p50 {times['p50_ms']} ms, p99 {times['p99_ms']} ms, max {times['max_ms']} ms")
+    print(json.dumps({"commits": figures}))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What watching a table costs its writers, and how long after a commit the caches are told.
 
-Run with `python -m bench.watch`; it starts a PostgreSQL of its own. Both tables of a pair are written to in turn, by
-pgbench with as many clients, while a listener runs in this process: one table has no trigger, the other is watched, or
-notifies in every commit, as one would without thinking.
+Run with `python -m bench.watch`; it starts a PostgreSQL of its own. While a listener runs in this process, pgbench
+writes in turn to both tables of a pair, with as many clients. One table has no trigger. The other is watched, or has a
+naive trigger, which notifies in every commit.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON notifying FO
 
 
 @dataclass
-class Told:
-    """A stamp that only notes when each table was told."""
+class NotedStamps:
+    """A stamp that only notes when each table was stamped last."""
 
     last: dict[str, float] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -57,14 +57,14 @@ class Told:
     def __call__(self, tables: Collection[SourceTable], again: bool) -> None:
         now = time.perf_counter()
         with self.changed:
-            self.last.update({str(each.table): now for each in tables})
+            self.last.update({str(table.table): now for table in tables})
             self.changed.notify_all()
 
     def after(self, table: str, moment: float) -> float:
         """Milliseconds from a moment to the first stamp that began after it."""
         with self.changed:
             if not self.changed.wait_for(lambda: self.last.get(table, 0.0) > moment, 30):
-                raise TimeoutError(f"{table} was not told")
+                raise TimeoutError(f"{table} was not stamped")
             return (self.last[table] - moment) * 1000
 
 
@@ -75,16 +75,16 @@ def _run(url: str, sql: str) -> list[tuple[Any, ...]]:
 
 
 @contextmanager
-def watched(url: str, names: Collection[str], told: Told) -> Iterator[None]:
+def watched(url: str, names: Collection[str], stamps: NotedStamps) -> Iterator[None]:
     """These tables are watched and listened to."""
     with closing(psycopg2.connect(url)) as connection, transaction(connection) as cursor:
         wanted = {1: {Name(*name) for name in triggers.add(cursor, list(names))}}
-    listener = Listener(lambda: wanted, lambda _: closing(psycopg2.connect(url)), told)
+    listener = Listener(lambda: wanted, lambda _: closing(psycopg2.connect(url)), stamps)
     thread = threading.Thread(target=listener.run)
     thread.start()
     try:
         for name in names:
-            told.after(f"public.{name}", 0.0)
+            stamps.after(f"public.{name}", 0.0)
         yield
     finally:
         listener.stop()
@@ -104,17 +104,17 @@ def commits_a_second(url: str, script: Path, way: str) -> float:
 
 def cost(url: str, folder: Path, table: str, way: str, rounds: int) -> dict[str, Any]:
     """Commits a second of a table and of one without triggers, in turn, and the median of their ratios."""
-    found: dict[str, list[float]] = {"plain": [], table: []}
+    rates: dict[str, list[float]] = {"plain": [], table: []}
     for number in range(rounds):
-        for name in sorted(found, reverse=bool(number % 2)):
+        for name in sorted(rates, reverse=bool(number % 2)):
             script = folder / f"{name}.sql"
             script.write_text(f"INSERT INTO {name} (n, s) VALUES (1, 'what a row may hold');\n")
-            found[name].append(commits_a_second(url, script, way))
+            rates[name].append(commits_a_second(url, script, way))
             _run(url, f"TRUNCATE {name}")
-    ratios = [ours / plain for plain, ours in zip(found["plain"], found[table], strict=True)]
+    ratios = [ours / plain for plain, ours in zip(rates["plain"], rates[table], strict=True)]
     return {
         "way": way, "table": table, "rounds": rounds, "clients": CLIENTS,
-        "plain_tps": round(statistics.median(found["plain"])), "tps": round(statistics.median(found[table])),
+        "plain_tps": round(statistics.median(rates["plain"])), "tps": round(statistics.median(rates[table])),
         "ratio": round(statistics.median(ratios), 3), "ratios": [round(ratio, 3) for ratio in sorted(ratios)],
     }  # fmt: skip
 
@@ -124,8 +124,8 @@ def latencies(url: str) -> dict[str, Any]:
     since its table is hot, from when it is done."""
     names = [f"late_{number}" for number in range(TABLES)]
     _run(url, "".join(f"CREATE TABLE {name} (n int);" for name in names))
-    told, first, silent = Told(), [], []
-    with watched(url, names, told), closing(psycopg2.connect(url)) as connection:
+    stamps, first, silent = NotedStamps(), [], []
+    with watched(url, names, stamps), closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
         for _ in range(-(-COMMITS // TABLES)):
@@ -133,10 +133,10 @@ def latencies(url: str) -> dict[str, Any]:
             for name in names:
                 began = time.perf_counter()
                 cursor.execute(f"INSERT INTO {name} VALUES (1)")
-                first.append(told.after(f"public.{name}", began))
+                first.append(stamps.after(f"public.{name}", began))
             for name in names:
                 cursor.execute(f"INSERT INTO {name} VALUES (1)")
-                silent.append(told.after(f"public.{name}", time.perf_counter()))
+                silent.append(stamps.after(f"public.{name}", time.perf_counter()))
     return {"notifying": _spread(first), "silent": _spread(silent)}
 
 
@@ -157,7 +157,7 @@ def run() -> dict[str, Any]:
             for name in ("plain", "watched", "notifying"):
                 _run(url, f"CREATE TABLE {name} (id bigserial PRIMARY KEY, n int, s text)")
             _run(url, _NAIVE)
-            with watched(url, ["watched"], Told()):
+            with watched(url, ["watched"], NotedStamps()):
                 costs = [cost(url, Path(place), "watched", way, ROUNDS) for way in WAYS]
                 costs.append(cost(url, Path(place), "notifying", "usual", 3))
             return {"cost": costs, "latency": latencies(url)}
@@ -167,14 +167,14 @@ def run() -> dict[str, Any]:
 
 def main() -> None:
     """Print a table and a line of JSON."""
-    found = run()
+    figures = run()
     print(f"commits a second by {CLIENTS} clients, medians of rounds in turn, {ROUND_SECONDS} s each")
-    for row in found["cost"]:
-        beside = f"without: {row['plain_tps']:>8}  ratio {row['ratio']:.3f}"
-        print(f"{row['way']:<26}{row['table']:<10}{row['tps']:>8}  {beside}")
-    for kind, row in found["latency"].items():
+    for row in figures["cost"]:
+        plain = f"without: {row['plain_tps']:>8}  ratio {row['ratio']:.3f}"
+        print(f"{row['way']:<26}{row['table']:<10}{row['tps']:>8}  {plain}")
+    for kind, row in figures["latency"].items():
         print(f"{kind:<10} commits {row['commits']}: p50 {row['p50_ms']} ms, p99 {row['p99_ms']} ms")
-    print(json.dumps({"watch": found}))
+    print(json.dumps({"watch": figures}))
 
 
 if __name__ == "__main__":

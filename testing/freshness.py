@@ -14,7 +14,7 @@ import psycopg2
 from testing.charts import database_id
 from testing.serving import Client
 
-READING = ("table", "view", "cte", "join", "annotated")  # those that show the table in some way
+READING = ("table", "view", "cte", "join", "annotated")  # charts that show the table in some way
 TOTAL = {"expressionType": "SQL", "sqlExpression": "SUM(amount)", "label": "total"}
 
 
@@ -76,12 +76,12 @@ class World:
         return bool(result["is_cached"]), shown
 
     def sql(self, statement: str) -> None:
-        """Something that is committed in the source, past Superset."""
+        """Commit a statement in the source, past Superset."""
         with closing(psycopg2.connect(self.stack.examples_url)) as connection, connection:
             connection.cursor().execute(statement.format(orders=f"public.{self.orders}", other=f"public.{self.other}"))
 
     def add(self, amount: int) -> None:
-        """A new order, of which nobody hears."""
+        """Add an order, which nobody reports."""
         self.sql(f"INSERT INTO {{orders}} VALUES ({amount})")
 
     def made(self, path: str, body: dict[str, Any]) -> int:

@@ -1,11 +1,11 @@
--- Watches on a source database: whoever writes to a watched table says so to `superset perf listen` at its commit.
+-- Watches on a source database: a commit that changes a watched table notifies `superset perf listen`.
 --
 -- `superset perf watch add` runs these files. Where Superset's role may not, an administrator does:
 --   cat sql/watch/0*.sql | psql --single-transaction --set ON_ERROR_STOP=1 "$SOURCE"
 --   SELECT superset_ext_watch.add('public.sales');
---   SELECT superset_ext_watch.allow('superset');      lets Superset's role listen, and no more
+--   SELECT superset_ext_watch.allow('superset');      allows Superset's role to listen, and no more
 --   SELECT superset_ext_watch.remove('public', 'sales');
--- uninstall.sql takes everything away again.
+-- uninstall.sql removes everything again.
 
 DO $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_watch', 0)); END $$;
 
@@ -21,14 +21,14 @@ CREATE TABLE IF NOT EXISTS superset_ext_watch.watched (
     UNIQUE (schema_name, table_name)
 );
 
-COMMENT ON TABLE superset_ext_watch.watched IS 'One row a watched table.';
-COMMENT ON COLUMN superset_ext_watch.watched.id IS 'Names its function changed_<id>, its sequence epoch_<id> and its triggers.';
-COMMENT ON COLUMN superset_ext_watch.watched.schema_name IS 'Schema; a name and not a number, so that a table made anew is the same.';
-COMMENT ON COLUMN superset_ext_watch.watched.table_name IS 'Name.';
-COMMENT ON COLUMN superset_ext_watch.watched.added_at IS 'Since when it is watched.';
-COMMENT ON COLUMN superset_ext_watch.watched.notified_at IS 'When a listener last heard that it changed; several changes within a second are one.';
+COMMENT ON TABLE superset_ext_watch.watched IS 'One row for each watched table.';
+COMMENT ON COLUMN superset_ext_watch.watched.id IS 'Number of the watch; it names the function changed_<id>, the sequence epoch_<id> and the triggers.';
+COMMENT ON COLUMN superset_ext_watch.watched.schema_name IS 'Schema of the table. A name and not a number, so that a table made anew is the same.';
+COMMENT ON COLUMN superset_ext_watch.watched.table_name IS 'Name of the table.';
+COMMENT ON COLUMN superset_ext_watch.watched.added_at IS 'Since when the table is watched.';
+COMMENT ON COLUMN superset_ext_watch.watched.notified_at IS 'When a listener last heard that the table changed; several changes within a second count as one.';
 
--- Of several that add and remove at a time, one works and the others wait.
+-- Of several sessions that add or remove watches, one works and the others wait.
 CREATE OR REPLACE FUNCTION superset_ext_watch.lock(patience interval) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -38,4 +38,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION superset_ext_watch.lock(interval) IS 'Lets nobody else add or remove until the transaction ends; each of its waits for a lock may take so long.';
+COMMENT ON FUNCTION superset_ext_watch.lock(interval) IS 'Keeps others from adding or removing watches until the transaction ends; each of its locks may take `patience`.';

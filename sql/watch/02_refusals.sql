@@ -1,4 +1,4 @@
--- Which tables a watch is about, and why some cannot be watched.
+-- Which tables belong to a watch, and why some tables cannot be watched.
 
 CREATE OR REPLACE FUNCTION superset_ext_watch.members(relation oid) RETURNS SETOF oid
 LANGUAGE sql STABLE
@@ -16,7 +16,7 @@ AS $$
     SELECT id FROM touching ORDER BY id  -- a parent is mostly older than its parts, and is locked first by others too
 $$;
 
-COMMENT ON FUNCTION superset_ext_watch.members(oid) IS 'The tables that a statement may name to change what a read of this one gives: itself, all of its parts, and whatever any of them is a part of.';
+COMMENT ON FUNCTION superset_ext_watch.members(oid) IS 'The tables that a statement may name to change what a query of this table returns: the table, all of its parts, and whatever any of them is a part of.';
 
 CREATE OR REPLACE FUNCTION superset_ext_watch.find(name text) RETURNS oid
 LANGUAGE plpgsql STABLE
@@ -50,7 +50,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION superset_ext_watch.find(text) IS 'A table by its name as it is written in SQL; unlike a cast it tells what is there from what may be used.';
+COMMENT ON FUNCTION superset_ext_watch.find(text) IS 'A table by its name as SQL writes it. Unlike a cast, it finds a table that this role may not use.';
 
 CREATE OR REPLACE FUNCTION superset_ext_watch.tables_of(view oid) RETURNS text
 LANGUAGE sql STABLE
@@ -68,7 +68,7 @@ AS $$
     FROM read JOIN pg_class c ON c.oid = id AND c.relkind IN ('r', 'p')
 $$;
 
-COMMENT ON FUNCTION superset_ext_watch.tables_of(oid) IS 'The tables that a view reads, also through other views; NULL for none.';
+COMMENT ON FUNCTION superset_ext_watch.tables_of(oid) IS 'The tables that a view reads, through other views too; NULL if there are none.';
 
 CREATE OR REPLACE FUNCTION superset_ext_watch.refusal(relation oid, two_phase_unused boolean) RETURNS text
 LANGUAGE sql STABLE
@@ -113,7 +113,7 @@ AS $$
     WHERE c.oid = relation
 $$;
 
-COMMENT ON FUNCTION superset_ext_watch.refusal(oid, boolean) IS 'Why a table cannot be watched, and what to do instead; NULL where it can.';
+COMMENT ON FUNCTION superset_ext_watch.refusal(oid, boolean) IS 'Why a table cannot be watched, and what to do instead; NULL if it can be watched.';
 
 CREATE OR REPLACE FUNCTION superset_ext_watch.lacking(relation oid) RETURNS text
 LANGUAGE sql STABLE
@@ -130,4 +130,4 @@ AS $$
     JOIN pg_namespace n ON n.oid = c.relnamespace
 $$;
 
-COMMENT ON FUNCTION superset_ext_watch.lacking(oid) IS 'The GRANT that this role lacks to watch a table; NULL where it lacks none.';
+COMMENT ON FUNCTION superset_ext_watch.lacking(oid) IS 'The GRANT that this role lacks to watch a table; NULL if it lacks none.';

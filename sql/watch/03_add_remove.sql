@@ -1,15 +1,16 @@
--- Putting triggers on a table and its parts, and taking them away.
+-- Adding triggers to a table and its members, and removing them.
 
--- A watch's sequence holds its epoch. Even: the first commit of each session in this epoch notifies. Odd: a listener has
--- heard of a change, and tells of the table all the time; nobody notifies. See superset_ext/freshness/watch/epochs.py.
+-- The sequence of a watch holds its epoch. Even: the first commit of each session in this epoch notifies. Odd: a listener
+-- has heard of a change and stamps the table all the time; no commit notifies. The argument why no commit is missed is in
+-- superset_ext/freshness/watch/epochs.py.
 
 CREATE OR REPLACE FUNCTION superset_ext_watch.body(watch superset_ext_watch.watched) RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    -- It runs as its owner, so that a writer needs no rights here. It swallows every error: a writer must not fail for
-    -- our sake, and of a sequence that is gone the listener says so. A full queue would fail the writer's commit, where
-    -- nobody can catch it.
+    -- The trigger runs as its owner, so that a writer needs no rights here. It catches every error, because a writer must
+    -- not fail because of us; the listener warns if the sequence is gone. With a full queue the writer's commit would
+    -- fail, where nobody can catch the error.
     SELECT format($body$
 DECLARE
     epoch bigint;
@@ -35,11 +36,11 @@ AS $$
 BEGIN
     IF to_regclass(format('superset_ext_watch.epoch_%s', watch.id)) IS NULL THEN
         EXECUTE format('CREATE SEQUENCE superset_ext_watch.epoch_%s', watch.id);
-        -- What a writer reads in the trigger's condition. It may look, and no more.
+        -- A writer reads the sequence in the trigger's condition, and may do no more than that.
         EXECUTE format('GRANT SELECT ON SEQUENCE superset_ext_watch.epoch_%s TO PUBLIC', watch.id);
     END IF;
-    -- Odd: nobody listens yet, so nobody is told. It begins with the time, since a session that lives on may remember
-    -- what a sequence of this name said before everything was removed and added again.
+    -- Odd, because nobody listens yet. It begins with the time, because a session that lives on may remember an epoch of
+    -- an earlier sequence of this name, from before everything was removed and added again.
     IF pg_sequence_last_value(format('superset_ext_watch.epoch_%s', watch.id)::regclass) IS NULL THEN
         PERFORM setval(format('superset_ext_watch.epoch_%s', watch.id)::regclass,
             (extract(epoch FROM clock_timestamp()) * 1000000)::bigint | 1);
@@ -52,9 +53,9 @@ BEGIN
 END
 $$;
 
--- Almost all writes meet an odd epoch. The trigger's condition sees that without calling its function, which costs three
--- times as much where 48 sessions insert a row a commit. A writer that may not look gets NULL, and calls the function;
--- before PostgreSQL 18 it would get an error, so that there the right is looked at first.
+-- Almost all writes meet an odd epoch. The trigger's condition sees that without a call of its function, which costs three
+-- times as much while 48 sessions commit single rows. A writer that may not read the sequence gets NULL, and calls the
+-- function. Before PostgreSQL 18 that writer would get an error, so there the right is checked first.
 CREATE OR REPLACE FUNCTION superset_ext_watch.condition(watch_id integer) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -82,7 +83,7 @@ BEGIN
             trigger_name, member::regclass, superset_ext_watch.condition(watch_id), watch_id
         );
     END IF;
-    -- Also for whoever loads with session_replication_role = replica. Only an owner may say so.
+    -- So that it fires with session_replication_role = replica too, which some loaders set. Only an owner may do this.
     IF enabled IS DISTINCT FROM 'A'
         AND (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = member)
     THEN
@@ -127,7 +128,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION superset_ext_watch.add(regclass, boolean, interval) IS 'Watches a table: whole or, with an error that says why, not at all. It waits for who has the table locked for at most `patience` a part, and writers wait behind it for so long.';
+COMMENT ON FUNCTION superset_ext_watch.add(regclass, boolean, interval) IS 'Watches a table with all of its members, or none of them and raises an error with the reason. It waits at most `patience` for the lock of each member, and writers wait behind it meanwhile.';
 
 CREATE OR REPLACE FUNCTION superset_ext_watch.remove(
     schema_ text, table_ text, patience interval DEFAULT '3 seconds'
@@ -143,7 +144,7 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM pg_catalog.set_config('client_min_messages', 'warning', true);
-    -- With its function go its triggers, wherever they are by now, and without any right on those tables.
+    -- Dropping the function drops its triggers, wherever they are by now. That needs no right on those tables.
     EXECUTE format('DROP FUNCTION IF EXISTS superset_ext_watch.changed_%s() CASCADE', gone);
     EXECUTE format('DROP SEQUENCE IF EXISTS superset_ext_watch.epoch_%s', gone);
     PERFORM pg_catalog.pg_notify('superset_ext_watch', '"list"');
@@ -151,4 +152,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION superset_ext_watch.remove(text, text, interval) IS 'Takes the watch of a table away, which need not exist any more; false where there is none.';
+COMMENT ON FUNCTION superset_ext_watch.remove(text, text, interval) IS 'Removes the watch of a table, which need not exist any more; false if there is no watch.';

@@ -1,4 +1,4 @@
--- What a listener asks.
+-- The functions that a listener calls.
 
 CREATE OR REPLACE FUNCTION superset_ext_watch.state()
 RETURNS TABLE (
@@ -16,9 +16,9 @@ AS $$
         ON s.relnamespace = 'superset_ext_watch'::regnamespace AND s.relname = format('epoch_%s', w.id)
     CROSS JOIN LATERAL (
         SELECT
-            -- A replica's trigger, and one that is disabled, do not fire.
+            -- A trigger does not fire if it is disabled, or fires for replicas only.
             count(*) FILTER (WHERE s.oid IS NULL OR coalesce(g.tgenabled, 'D') IN ('D', 'R')) AS missing,
-            -- Rows of the catalog are made anew by DDL, and by nothing else.
+            -- Only DDL makes new versions of these rows of the catalog.
             hashtextextended(
                 string_agg(concat_ws(' ', s.oid, k.oid, k.xmin, g.oid, g.xmin), ',' ORDER BY k.oid), 0
             )::text AS shape,
@@ -38,7 +38,7 @@ AS $$
     ORDER BY w.id
 $$;
 
-COMMENT ON FUNCTION superset_ext_watch.state() IS 'Each watched table: its relation (NULL where it is gone or no table any more), on how many of its members the trigger does not fire, a text that changes with its definition and its parts, and what it is a part of.';
+COMMENT ON FUNCTION superset_ext_watch.state() IS 'Each watched table: its relation (NULL if it is gone or no table any more), on how many of its members the trigger does not fire, a text that changes with its definition and its parts, and the tables that it is a part of.';
 
 CREATE OR REPLACE FUNCTION superset_ext_watch.mute(watch_id integer, heard bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
@@ -48,14 +48,14 @@ DECLARE
     epoch regclass := to_regclass(format('superset_ext_watch.epoch_%s', watch_id));
 BEGIN
     UPDATE superset_ext_watch.watched SET notified_at = clock_timestamp() WHERE id = watch_id;
-    -- The row is locked until the transaction ends, so that of several listeners each sees what the others did.
+    -- The UPDATE locks the row until the transaction ends, so that each of several listeners sees what the others did.
     IF FOUND AND pg_sequence_last_value(epoch) = heard THEN
         PERFORM setval(epoch, heard + 1);
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION superset_ext_watch.mute(integer, bigint) IS 'Lets nobody notify any more, unless the epoch is another than that which was heard.';
+COMMENT ON FUNCTION superset_ext_watch.mute(integer, bigint) IS 'Turns the epoch that was heard into the odd one after it, in which no commit notifies; does nothing if the epoch is another one by now.';
 
 CREATE OR REPLACE FUNCTION superset_ext_watch.arm(watch_ids integer[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
@@ -72,7 +72,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION superset_ext_watch.arm(integer[]) IS 'Begins a new epoch: the next commit of every session notifies.';
+COMMENT ON FUNCTION superset_ext_watch.arm(integer[]) IS 'Begins a new, even epoch, in which the first commit of each session notifies.';
 
 CREATE OR REPLACE FUNCTION superset_ext_watch.writers(watch_ids integer[])
 RETURNS TABLE (id integer, writer text)
@@ -88,7 +88,7 @@ AS $$
         AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 $$;
 
-COMMENT ON FUNCTION superset_ext_watch.writers(integer[]) IS 'The transactions that may have written to a watched table and have not ended; one that is prepared begins with "-1/".';
+COMMENT ON FUNCTION superset_ext_watch.writers(integer[]) IS 'The open transactions that may have written to a watched table; the name of a prepared one begins with "-1/".';
 
 CREATE OR REPLACE FUNCTION superset_ext_watch.allow(listener regrole) RETURNS void
 LANGUAGE plpgsql
@@ -99,4 +99,4 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION superset_ext_watch.allow(regrole) IS 'Lets a role listen, and no more: where Superset''s may not add watches itself.';
+COMMENT ON FUNCTION superset_ext_watch.allow(regrole) IS 'Allows a role to listen and no more, for a Superset whose role may not add watches.';

@@ -1,4 +1,4 @@
--- Takes every watch away, and with it all that was made on this source: triggers, functions, tables, the schema.
+-- Removes every watch, and everything else that was made on this source: triggers, functions, tables, the schema.
 
 SET lock_timeout = '3s';
 SET client_min_messages = warning;

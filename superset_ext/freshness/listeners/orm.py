@@ -51,7 +51,8 @@ def _is_edited(session: Any, thing: Any) -> bool:
 
     if not _edits(thing) or not session.is_modified(thing):
         return False
-    return any(each.history.has_changes() for each in inspect(thing).attrs if each.key not in _IDLE)
+    attributes = [attribute for attribute in inspect(thing).attrs if attribute.key not in _IDLE]
+    return any(attribute.history.has_changes() for attribute in attributes)
 
 
 def _bulk(context: Any) -> None:

@@ -66,7 +66,9 @@ def change_of(query: Any) -> Change | None:
     if not written.tables:
         return None
     schema = query.schema or ""
-    tables = tuple(SourceTable(query.database_id, Table(each.schema or schema, each.name)) for each in written.tables)
+    tables = tuple(
+        SourceTable(query.database_id, Table(table.schema or schema, table.name)) for table in written.tables
+    )
     operation: Operation = "schema_change" if written.schema_change else "data_update"
     return Change("sqllab", operation, tables=tables, at=at, user_id=user_id)
 

@@ -44,9 +44,7 @@ class Relations(NamedTuple):
             LookupError: it may be there under a name that is folded otherwise.
         """
         relations = self.known.get(table, ())
-        if not relations and any(
-            each.name == table.name and table.schema in ("", each.schema) for each in self.spelled
-        ):
+        if not relations and any(_may_be(table, other) for other in self.spelled):
             raise LookupError(f"it is not known which table {table} is: its name has letters that are folded otherwise")
         return relations
 
@@ -98,6 +96,10 @@ def ask(connection: Any, tables: Collection[Table], parted: bool = False) -> Rel
     others = known.pop(Table("", ""), set())
     spelled = _Tables(table for table, kind in others if kind == "spelled")
     return Relations(known, any(kind == "parted" for _, kind in others), spelled)
+
+
+def _may_be(table: Table, other: Table) -> bool:
+    return other.name == table.name and table.schema in ("", other.schema)
 
 
 def _rows(connection: Any, parameters: Mapping[str, Any]) -> list[Any]:

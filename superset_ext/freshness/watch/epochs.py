@@ -4,8 +4,8 @@
 milliseconds if the commit notifies; otherwise within `ROUND_SECONDS` and the time that the calls take; and after a
 lost connection, once the listener is connected again. The argument compares no clocks.
 
-**The problem.** PostgreSQL takes one lock for all commits that notify, so a NOTIFY in every commit would make all
-commits of the server queue. That is why almost no commit notifies.
+**The problem.** PostgreSQL takes one lock for all commits that notify, so a NOTIFY in every commit would make them
+queue. That is why almost no commit notifies.
 
 **Epochs.** Each watched table has an *epoch*: a number in a sequence. A sequence changes at once and for every session,
 and no rollback takes the change back.
@@ -193,4 +193,4 @@ def writers(cursor: Any, numbers: Collection[int]) -> dict[int, Writers]:
         return {}
     cursor.execute("SELECT id, writer FROM superset_ext_watch.writers(%s)", (list(numbers),))
     rows = cursor.fetchall()
-    return {number: frozenset(writer for each, writer in rows if each == number) for number in numbers}
+    return {number: frozenset(writer for watch, writer in rows if watch == number) for number in numbers}
