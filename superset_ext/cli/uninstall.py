@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 from flask.cli import with_appcontext
 
+from superset_ext.cli.options import json_option
+from superset_ext.cli.output import show
 from superset_ext.package import package, this_app
 from superset_ext.uninstall import running_workers
 from superset_ext.uninstall import uninstall as remove_all
@@ -15,7 +15,7 @@ from superset_ext.uninstall import uninstall as remove_all
 @click.command()
 @with_appcontext
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def uninstall(yes: bool, as_json: bool) -> None:
     """Take away all that the package has made.
 
@@ -34,4 +34,4 @@ def uninstall(yes: bool, as_json: bool) -> None:
             removed.append(step.text)
         else:
             click.echo(step.text, err=True)
-    click.echo(json.dumps({"removed": removed}) if as_json else "\n".join(f"Removed: {text}." for text in removed))
+    show(as_json, {"removed": removed}, "\n".join(f"Removed: {text}." for text in removed))

@@ -1,18 +1,21 @@
-"""What `superset perf warm` shows: a run's progress and end, and the schedules with their last runs."""
+"""`superset perf warm`: starts a run and follows it, or shows the schedules with their last runs."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
 
 import click
+from flask.cli import with_appcontext
 
+from superset_ext.cli.options import ids, ids_or_all, json_option
+from superset_ext.cli.output import show
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import WarmError
-from superset_ext.settings import Settings, Targets
+from superset_ext.package import package
+from superset_ext.settings import TARGETS, Settings, Targets
 from superset_ext.warm import service
 from superset_ext.warm.recovery import recover
 from superset_ext.warm.run import runs
@@ -27,7 +30,42 @@ FROM superset_ext.cache_warm_run ORDER BY schedule, created_at DESC
 """
 
 
-def run(database: LogDatabase | None, settings: Settings, options: Targets, wait: bool, as_json: bool) -> None:
+@click.command()
+@with_appcontext
+@click.option("--dashboards", multiple=True, callback=ids_or_all, metavar="all|ID,…", help="Dashboards.")
+@click.option("--charts", multiple=True, callback=ids, metavar="ID,…", help="Charts.")
+@click.option("--datasets", multiple=True, callback=ids, metavar="ID,…", help="What is asked of datasets.")
+@click.option("--tags", multiple=True, metavar="NAME", help="Dashboards, charts and datasets with a tag.")
+@click.option("--target", "targets", multiple=True, type=click.Choice(TARGETS), help="What is used most.")
+@click.option("--limit", type=click.IntRange(1), help="How many of what is used most.")
+@click.option("--budget-seconds", type=click.FloatRange(0, min_open=True), help="Seconds of queries to spend.")
+@click.option("--concurrency", type=click.IntRange(1, 64), help="Requests at a time.")
+@click.option("--per-database", type=click.IntRange(1, 256), help="Requests at a time to one source database.")
+@click.option("--batch-size", type=click.IntRange(1, 1000), help="Items that a worker takes at a time.")
+@click.option("--timeout", type=click.IntRange(1), help="Seconds that one item may take.")
+@click.option("--wait", is_flag=True, help="Show the progress, and end when the run does.")
+@json_option
+def warm(wait: bool, as_json: bool, **options: Any) -> None:
+    """Warm charts beforehand; without options, show schedules.
+
+    The schedules are shown with when each runs next, and what its last run was worth.
+    """
+    here = package()
+    database, targets = here.log(), _targets(options)
+    if targets.is_empty():
+        show_schedules(database, here.settings, as_json)
+    else:
+        run(database, here.settings, targets, wait, as_json)
+
+
+def _targets(options: dict[str, Any]) -> Targets:
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if given.get("dashboards") == "all":
+        given |= {"all_dashboards": True, "dashboards": ()}
+    return Targets(**given)
+
+
+def run(database: LogDatabase, settings: Settings, targets: Targets, wait: bool, as_json: bool) -> None:
     """Start a run and, with `wait`, follow it to its end.
 
     Raises:
@@ -36,14 +74,12 @@ def run(database: LogDatabase | None, settings: Settings, options: Targets, wait
     """
     from superset_ext.host.services import celery_app
 
-    if database is None:
-        raise WarmError("no log database")
-    run_id, new = service.start(celery_app, database, options, "cli")
+    run_id, new = service.start(celery_app, database, targets, "cli")
     if not wait:
-        click.echo(json.dumps({"run_id": run_id, "new": new}) if as_json else f"{_started(new)} {run_id}.")
+        show(as_json, {"run_id": run_id, "new": new}, f"{_started(new)} {run_id}.")
         return
     status = _followed(celery_app, database, settings, run_id, quiet=as_json)
-    click.echo(json.dumps(status, default=str, indent=2) if as_json else report(status))
+    show(as_json, status, report(status))
     if status["state"] == "failed" or (status["reason"] and not status["total"]):
         raise WarmError(str(status["reason"]))
     if status["failed"]:
@@ -102,7 +138,7 @@ def _listed(ids: list[int]) -> str:
     return ", ".join(map(str, ids[:_SHOWN])) + ("…" if len(ids) > _SHOWN else "")
 
 
-def show(database: LogDatabase, settings: Settings, as_json: bool) -> None:
+def show_schedules(database: LogDatabase, settings: Settings, as_json: bool) -> None:
     """Show when each schedule runs next, and what its last run was worth.
 
     Raises:
@@ -116,13 +152,8 @@ def show(database: LogDatabase, settings: Settings, as_json: bool) -> None:
         }
         for schedule in settings.warm_schedules
     ]  # fmt: skip
-    if as_json:
-        click.echo(json.dumps(rows, default=str, indent=2))
-        return
-    for row in rows:
-        click.echo(f"{row['schedule']}: next at {_clock(row['next'])}; {_worth(row['last'])}")
-    if not rows:
-        click.echo("There is no warming schedule; set SUPERSET_EXT_WARM_SCHEDULES.")
+    lines = [f"{row['schedule']}: next at {_clock(row['next'])}; {_worth(row['last'])}" for row in rows]
+    show(as_json, rows, "\n".join(lines) or "There is no warming schedule; set SUPERSET_EXT_WARM_SCHEDULES.")
 
 
 def _clock(moment: datetime) -> str:

@@ -1,111 +1,86 @@
-"""`superset perf watch` and `superset perf listen`: source tables whose changes are heard of at their commit."""
+"""`superset perf watch`: source tables whose changes drop cached answers as soon as they are committed."""
 
 from __future__ import annotations
 
-import json
-import signal
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
-from flask.cli import with_appcontext
+from flask.cli import AppGroup
 
-from superset_ext.errors import SupersetExtError
-from superset_ext.freshness.watch.service import listener
+from superset_ext.cli.options import json_option
+from superset_ext.cli.output import NOTHING, print_table, show
 from superset_ext.freshness.watch.watches import add_watches, remove_watches, watches
-from superset_ext.package import package, this_app
+
+_COLUMNS = ("database", "table", "since", "heard of", "listeners", "triggers")
 
 
-@click.group()
+@click.group(cls=AppGroup)
 def watch() -> None:
-    """Source tables whose changes drop what is cached, at their commit."""
+    """Choose tables whose commits drop cached answers."""
 
 
 @watch.command()
-@with_appcontext
 @click.argument("database")
 @click.argument("tables", nargs=-1, required=True, metavar="SCHEMA.TABLE…")
 @click.option("--two-phase-unused", is_flag=True, help="Nobody who writes to these tables uses PREPARE TRANSACTION.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def add(database: str, tables: tuple[str, ...], two_phase_unused: bool, as_json: bool) -> None:
-    """Watch tables of DATABASE, Superset's name or id of a PostgreSQL database.
+    """Watch tables of DATABASE, a PostgreSQL database.
 
-    Names are written as in SQL: "Sales" with its quotes, where a name is not all in lower case. A partitioned table is
-    watched with all of its parts. If a table is locked for more than three seconds, nothing is done.
+    DATABASE is the name or id that it has in Superset. Tables are written as in SQL: "Sales" with its quotes, where a
+    name is not all in lower case. A partitioned table is watched with all of its parts. If a table is locked for more
+    than three seconds, nothing is done.
     """
-    number, names = _clear(lambda: add_watches(database, tables, two_phase_unused))
-    _echo(as_json, {"database_id": number, "watched": [*map(str, names)]}, f"Watched: {', '.join(map(str, names))}.")
+    number, names = add_watches(database, tables, two_phase_unused)
+    listed = [*map(str, names)]
+    show(as_json, {"database_id": number, "watched": listed}, f"Watched: {', '.join(listed)}.")
 
 
 @watch.command()
-@with_appcontext
 @click.argument("database")
 @click.argument("tables", nargs=-1, metavar="SCHEMA.TABLE…")
 @click.option("--all", "everything", is_flag=True, help="All watched tables of the database.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def remove(database: str, tables: tuple[str, ...], everything: bool, as_json: bool) -> None:
-    """Watch tables of DATABASE no longer, also such that are gone; with the last one, nothing is left on the source."""
+    """Stop watching tables of DATABASE.
+
+    They may be gone already. Once the last one is removed, nothing is left on the source.
+    """
     if bool(tables) == everything:
         raise click.UsageError("name tables, or give --all")
-    number, names, message = _clear(lambda: remove_watches(database, tables))
-    if message:
-        click.echo(message, err=True)
-    text = f"Not watched any more: {', '.join(map(str, names)) or 'nothing was'}."
-    _echo(as_json, {"database_id": number, "removed": [*map(str, names)]}, text)
+    number, names, advice = remove_watches(database, tables)
+    if advice:
+        click.echo(advice, err=True)
+    listed = [*map(str, names)]
+    text = f"Not watched any more: {', '.join(listed) or 'nothing was'}."
+    show(as_json, {"database_id": number, "removed": listed}, text)
 
 
 @watch.command("list")
-@with_appcontext
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def list_(as_json: bool) -> None:
-    """What is watched, whether its triggers are all there, and when it was last heard to have changed."""
-    rows = _clear(watches)
-    if as_json:
-        click.echo(json.dumps(rows, default=str, indent=2))
-    elif rows:
-        _print(rows)
+    """Show watched tables, their triggers and listeners."""
+    rows = watches()
+    if as_json or not rows:
+        show(as_json, rows, "Nothing is watched; begin with: superset perf watch add DATABASE SCHEMA.TABLE")
     else:
-        click.echo("Nothing is watched; begin with: superset perf watch add DATABASE SCHEMA.TABLE")
+        print_watches(rows)
 
 
-@click.command()
-@with_appcontext
-def listen() -> None:
-    """Listen to the databases that have watched tables, until SIGTERM or Ctrl-C; one such process is enough."""
-    running = listener(this_app(), _clear(lambda: package().log()))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: running.stop())
-    click.echo("Listening; Ctrl-C ends it.")
-    running.run()
-
-
-def _print(rows: Sequence[Mapping[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("database", "table", "since", "heard of", "listeners", "triggers"):
-        table.add_column(name, no_wrap=name != "triggers", justify="right" if name == "listeners" else "left")
-    for row in rows:
-        count = "–" if row["listeners"] is None else str(row["listeners"])
-        times = (_clock(row["added_at"]), _clock(row["notified_at"]))
-        table.add_row(row["database"], row["table"], *times, count, row["problem"] or "whole")
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+def print_watches(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print watches as a table, and a warning if nobody listens."""
+    print_table(_COLUMNS, map(_cells, rows), right=["listeners"], wrap="triggers")
     if any(row["listeners"] == 0 for row in rows):
         click.echo("Nobody listens; start: superset perf listen", err=True)
 
 
-def _clock(moment: Any) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S %Z}" if moment else "–"
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    listeners = NOTHING if row["listeners"] is None else str(row["listeners"])
+    times = (_moment(row["added_at"]), _moment(row["notified_at"]))
+    return row["database"], row["table"], *times, listeners, row["problem"] or "complete"
 
 
-def _echo(as_json: bool, said: Mapping[str, Any], text: str) -> None:
-    click.echo(json.dumps(said) if as_json else text)
-
-
-def _clear(verb: Callable[[], Any]) -> Any:
-    try:
-        return verb()
-    except SupersetExtError as error:
-        raise click.ClickException(str(error)) from None
+def _moment(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S %Z}" if at else NOTHING

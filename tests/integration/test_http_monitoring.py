@@ -130,6 +130,6 @@ def test_commands(superset_stack: Any, admin: Client) -> None:
     done = perf(superset_stack, "recommend")
     assert done.returncode == 0, done.stderr
     done = perf(superset_stack, "refresh", "--json")
-    found = json.loads(done.stdout[done.stdout.index("[{") :])
+    found = json.loads(done.stdout[done.stdout.index("[\n") :])
     assert {"rollups", "names"} <= {each["view"] for each in found}
     assert not [each for each in found if each["error"]]

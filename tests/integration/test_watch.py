@@ -18,7 +18,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from superset_ext.cli.watch import _print
+from superset_ext.cli.watch import print_watches
 from superset_ext.core.log_database import SQL
 from superset_ext.embedded.postgres import Postgres, binary
 from superset_ext.errors import WatchError
@@ -790,9 +790,9 @@ class TestCommand:
         """Intent: whoever looks at a list of watches is told that they tell nobody."""
         row = {"database": "d", "table": "t", "added_at": None, "notified_at": None, "problem": None}
         for listeners in (0, 1, None):
-            _print([{**row, "listeners": listeners}])
-            said = capsys.readouterr().err
-            assert said == ("Nobody listens; start: superset perf listen\n" if listeners == 0 else "")
+            print_watches([{**row, "listeners": listeners}])
+            warning = capsys.readouterr().err
+            assert warning == ("Nobody listens; start: superset perf listen\n" if listeners == 0 else "")
 
     @pytest.mark.thorough
     def test_a_chart_follows_its_table(self, superset_stack: RunningStack, table: str, tmp_path: Path) -> None:

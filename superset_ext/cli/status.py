@@ -1,0 +1,42 @@
+"""`superset perf status`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+
+from superset_ext.cli.options import json_option
+from superset_ext.cli.output import NOTHING, print_table, show
+from superset_ext.monitor import report
+from superset_ext.package import package, this_app
+
+_COLUMNS = ("region", "server", "reached", "memory", "policy", "hits 24 h", "misses 24 h", "hit ratio")
+_NUMBERS = ("reached", "memory", "hits 24 h", "misses 24 h", "hit ratio")
+
+
+@click.command()
+@with_appcontext
+@json_option
+def status(as_json: bool) -> None:
+    """Show each cache: its server, memory, and hits of the last day."""
+    here = package()
+    rows = report.status(this_app(), here.database, here.settings)
+    if as_json:
+        show(True, {"regions": rows, "left_alone": here.left_alone}, "")
+    else:
+        print_table(_COLUMNS, map(_cells, rows), right=_NUMBERS)
+    if not all(row["reachable"] for row in rows):
+        raise click.ClickException("a region does not reach its Redis; check SUPERSET_EXT_REDIS_URL and the server")
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    memory = f"{row['used_memory'] / 1024**2:.1f} MiB" if row["reachable"] else NOTHING
+    ratio = NOTHING if row["hit_ratio"] is None else f"{row['hit_ratio']:.1%}"
+    reached = "yes" if row["reachable"] else "no"
+    return (
+        row["region"], row["server"], reached, memory, row["policy"] or NOTHING,
+        str(row["hits"]), str(row["misses"]), ratio,
+    )  # fmt: skip
