@@ -1,6 +1,7 @@
-"""The Celery tasks of the log, and when beat runs them.
+"""The Celery tasks of the log, and the schedule on which beat runs them.
 
-Celery loads this outside an app context, so it imports no Superset; the tasks run within one.
+Celery loads this outside an app context, so it imports no Superset; the tasks run within one. A task that raises
+`LogUnavailable` is logged by Celery, and its next turn does the work.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from celery.schedules import ParseException, crontab
 from superset_ext.errors import SettingsError
 from superset_ext.host.datasets import manual_timeouts
 from superset_ext.host.names import object_names
+from superset_ext.host.regions import regions
 from superset_ext.monitor.advice.tune import tune
-from superset_ext.monitor.alerts import evaluate as alerts
-from superset_ext.monitor.alerts import notify
+from superset_ext.monitor.alerts.evaluate import evaluate
+from superset_ext.monitor.alerts.notify import Outbox, deliver
 from superset_ext.monitor.log.retention import maintain
 from superset_ext.monitor.rollup.views import apply_views, refresh
-from superset_ext.monitor.samples.sampling import take
-from superset_ext.package import log_database
+from superset_ext.monitor.samples.databases import sample_databases
+from superset_ext.monitor.samples.regions import sample_regions
+from superset_ext.package import log_database, this_app
 from superset_ext.settings import PREFIX, Settings, current
 
 MAINTAIN = "superset_ext.maintain_log"
@@ -34,10 +37,10 @@ TUNE_SECONDS = 600.0
 
 
 def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
-    """What beat runs for us, to be merged into Celery's `beat_schedule`.
+    """The entries of these tasks for Celery's `beat_schedule`.
 
     Raises:
-        SettingsError: the cron line is one that Celery cannot read.
+        SettingsError: Celery cannot read the cron line.
     """
     every = {REFRESH: settings.refresh_seconds, ALERT: settings.alert_seconds}
     if settings.alert_urls:
@@ -62,11 +65,7 @@ def _crontab(line: str) -> crontab:
 
 @shared_task(name=MAINTAIN, ignore_result=True)  # type: ignore[untyped-decorator]
 def maintain_log() -> None:
-    """Make the log's partitions ahead and drop the old ones.
-
-    Raises:
-        LogUnavailable: see `retention.maintain`; Celery logs it, and the next run does the work.
-    """
+    """Make the partitions of the coming days, and delete what is too old."""
     with log_database() as database:
         if database is not None:
             maintain(database, current())
@@ -74,26 +73,16 @@ def maintain_log() -> None:
 
 @shared_task(name=SAMPLE, ignore_result=True, soft_time_limit=45, time_limit=55)  # type: ignore[untyped-decorator]
 def sample_tick() -> None:
-    """Write a sample of the cache servers and the source databases.
-
-    Raises:
-        LogUnavailable: see `sampling.take`; the next minute has its own.
-    """
-    from flask import current_app
-
+    """Write a sample of the cache servers and of the source databases."""
     with log_database() as database:
         if database is not None:
-            take(current_app._get_current_object(), database, current())  # type: ignore[attr-defined]
+            sample_regions(regions(this_app()), database, current())
+            sample_databases(this_app(), database, current())
 
 
 @shared_task(name=REFRESH, ignore_result=True)  # type: ignore[untyped-decorator]
 def refresh_tick() -> None:
-    """Fold what is new into the rollups, and refresh the views on them.
-
-    Raises:
-        LogUnavailable: see `views.refresh`; the next turn has it all.
-        SchemaError: see `views.apply_views`.
-    """
+    """Roll up the logs and refresh the views; make views that are missing."""
     with log_database() as database:
         if database is not None:
             apply_views(database, changed=False)
@@ -102,38 +91,24 @@ def refresh_tick() -> None:
 
 @shared_task(name=ALERT, ignore_result=True)  # type: ignore[untyped-decorator]
 def alert_tick() -> None:
-    """Measure every alert rule. Notices go out in a task of their own, which a mail server may hold up.
-
-    Raises:
-        LogUnavailable: see `alerts.evaluate`; the next turn evaluates them.
-    """
+    """Evaluate all alert rules. A task of its own sends the notices, since a mail server may take long."""
     with log_database() as database:
         if database is not None:
-            alerts.evaluate(database, current(), slow_query_ms=current().slow_query_ms)
+            evaluate(database, current(), slow_query_ms=current().slow_query_ms)
 
 
 @shared_task(name=DELIVER, ignore_result=True)  # type: ignore[untyped-decorator]
 def deliver_tick() -> None:
-    """Send the notices that are due.
-
-    Raises:
-        LogUnavailable: see `notify.deliver`.
-    """
-    from flask import current_app
-
+    """Send the notices that are due."""
     with log_database() as database:
         if database is not None:
-            config = current_app.config
-            notify.deliver(database, notify.Outbox(current().alert_urls, config, config["SECRET_KEY"]))
+            config = this_app().config
+            deliver(database, Outbox(current().alert_urls, config, config["SECRET_KEY"]))
 
 
 @shared_task(name=TUNE, ignore_result=True)  # type: ignore[untyped-decorator]
 def tune_timeouts() -> None:
-    """Take one turn of tuning.
-
-    Raises:
-        LogUnavailable: see `tune.tune`; nothing is changed then.
-    """
+    """Take one turn of tuning."""
     with log_database() as database:
         if database is not None:
             tune(database, current(), by_hand=manual_timeouts())

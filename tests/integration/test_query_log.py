@@ -181,7 +181,7 @@ def test_a_connection_lost_during_the_commit_counts_once(
 def test_a_transaction_that_still_runs_is_waited_for(log: QueryLog, database: LogDatabase) -> None:
     """Intent: a lost connection's transaction may end either way later; until then the batch is not written again."""
     tell()
-    batch = log._taken()
+    batch = log._next_batch()
     assert batch is not None
     with LogDatabase(database._url).transaction() as cursor:
         cursor.execute("SELECT CAST(pg_current_xact_id() AS text)")
@@ -196,7 +196,7 @@ def test_a_transaction_that_still_runs_is_waited_for(log: QueryLog, database: Lo
 def test_a_number_of_another_servers_transaction_is_no_proof(log: QueryLog, database: LogDatabase) -> None:
     """Intent: after a failover to a server that is behind, what is not there is written."""
     tell()
-    batch = log._taken()
+    batch = log._next_batch()
     assert batch is not None
     batch.xid = str(2**40)
     log.flush()

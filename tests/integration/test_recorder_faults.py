@@ -211,4 +211,4 @@ def test_an_outage_longer_than_memory_folds_and_keeps_totals(server: Postgres, m
     server.start()
     recorder.stop()
     assert hits(database) == 300
-    assert recorder.status().folded > 0
+    assert recorder.status().overflows > 0

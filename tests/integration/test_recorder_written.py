@@ -114,7 +114,7 @@ def test_memory_is_bounded_and_totals_stay_exact(recorder: Maker, database: LogD
         tell(Miss.COLD, region="metadata", scope=Scope(chart_id=chart))
     status = each.status()
     assert status.pending <= 102
-    assert status.folded == 10_000 - 100
+    assert status.overflows == 10_000 - 100
     assert each.flush()
     assert database.rows(TOTALS) == [{"hits": 5000, "misses": 5000, "rows": 102}]
     folded = database.rows("SELECT cache_type FROM cache_performance_log WHERE chart_id IS NULL ORDER BY 1")

@@ -15,7 +15,7 @@ from superset_ext.events import Outcome, outcome
 from superset_ext.monitor.log import recorder as recorder_module
 from superset_ext.monitor.log import retention
 from superset_ext.monitor.log.recorder import Recorder
-from superset_ext.monitor.log.retention import Kept, maintain
+from superset_ext.monitor.log.retention import Maintained, maintain
 from superset_ext.monitor.tasks import MAINTAIN, beat_schedule
 from superset_ext.settings import load
 from testing.log import PATIENCE
@@ -82,16 +82,16 @@ def test_partitions_are_made_ahead_and_dropped_when_old(database: LogDatabase, d
     for age in (29, 30, 31, 400):
         make(database, day - timedelta(days=age))
     done = maintain(database, SETTINGS)
-    assert done == Kept(4, (name(day - timedelta(days=400)), name(day - timedelta(days=31))))
+    assert done == Maintained(4, (name(day - timedelta(days=400)), name(day - timedelta(days=31))))
     kept = [day + timedelta(days=n) for n in (-30, -29, 0, 1, 2, 3)]
     assert partitions(database) == [name(d) for d in kept]
-    assert maintain(database, SETTINGS) == Kept(0, ())
+    assert maintain(database, SETTINGS) == Maintained(0, ())
 
 
 def test_many_may_keep_the_log_at_once(log_url: str, database: LogDatabase, day: date) -> None:
     """Intent: beat, a flush past midnight and a start may all do so in the same second."""
     make(database, day - timedelta(days=99))
-    results: list[Kept] = []
+    results: list[Maintained] = []
     gate = threading.Barrier(6)
 
     def run() -> None:

@@ -17,7 +17,7 @@ from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.events import Outcome
 from superset_ext.monitor.log.recorder import Recorder
-from superset_ext.monitor.samples.sampling import sample_regions
+from superset_ext.monitor.samples.regions import sample_regions
 from superset_ext.settings import Region, Settings, load
 from testing import superset_app
 from testing.regions import make_region
@@ -181,8 +181,7 @@ def test_a_server_that_is_away_costs_its_own_row(
 SOURCES = """
 import threading, time
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.monitor.samples import sampling
-from superset_ext.monitor.samples import sources
+from superset_ext.monitor.samples import activity, databases
 from superset_ext.settings import load
 
 log, settings = LogDatabase(os.environ["LOG"]), load({})
@@ -219,10 +218,10 @@ with log.transaction() as cursor:
             " VALUES (now() - make_interval(secs => %s), 'h', 1, 'chart', %s, %s)", (age, ids["lite"], ms),
         )
 # The one that hangs is waited for so long; SOURCE says itself that it may be later, and its statements may be too.
-sources.CONNECT_SECONDS, sources.STATEMENT_SECONDS = 1, 60.0
-sources.ask.__defaults__ = (120.0,)
+activity.CONNECT_SECONDS, activity.STATEMENT_SECONDS = 1, 60.0
+activity.activities.__defaults__ = (120.0,)
 started = time.monotonic()
-taken = sampling.sample_sources(app, log, settings)
+taken = databases.sample_databases(app, log, settings)
 took = time.monotonic() - started
 say({"ids": ids, "taken": taken, "took": took, "rows": log.rows("SELECT * FROM database_sample")})
 os._exit(0)

@@ -56,7 +56,7 @@ def test_beyond_the_limit_ids_are_lost_and_totals_are_not() -> None:
     for chart in range(10):
         batch.row(Key("chart_data", chart_id=chart)).add(Outcome("chart_data", None, 1.0))
     assert len(batch.rows) == 4
-    assert batch.folded == 7
+    assert batch.overflows == 7
     assert sum(row.hits for row in batch.rows.values()) == 10
     assert batch.rows[Key("chart_data")].hits == 7
 

@@ -1,4 +1,4 @@
-"""Counts of one interval in memory: what is added on the request's path, and how batches are put together."""
+"""The counts of one interval in memory: rows by key, and the batch that they are written in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ K = TypeVar("K")
 
 
 class Key(NamedTuple):
-    """What a row of the log is about. Ids are Superset's."""
+    """What a row of the log counts. Ids are Superset's."""
 
     cache_type: str
     dataset_id: int | None = None
@@ -27,13 +27,13 @@ class Counts:
     """The numbers of one row.
 
     Attributes:
-        hits: reads answered from the cache; of these `stale` with an old answer that somebody refreshed, and
-            `coalesced` with the answer of another caller's query.
-        misses: reads that were not, by reason.
-        sets: values to be stored, by what became of them.
+        hits: reads answered from the cache. Of these, `stale` were past their time while somebody refreshed them, and
+            `coalesced` waited for another caller's query.
+        misses: reads that the cache did not answer, by reason.
+        sets: values to be stored, by their outcome.
         bytes_read, bytes_written: stored bytes.
         response_ms: sum of the times in both histograms, in milliseconds.
-        saved_ms: what the answers of the hits had cost to compute.
+        saved_ms: milliseconds that the answers of the hits had cost to compute.
         hit_times, miss_times: requests by bucket of their time.
     """
 
@@ -76,7 +76,7 @@ class Counts:
         if result is Stored.STORED:
             self.bytes_written += event.size
         scope = event.scope
-        # What nobody counted as a miss (the fetch of an asynchronous chart) has no response time either.
+        # A read that was not counted as a miss (the fetch of an asynchronous chart) has no response time either.
         if event.ms > 0 and (scope is None or (scope.counted and scope.count_misses)):
             self._time(self.miss_times, event.ms)
 
@@ -110,10 +110,10 @@ class Batch:
     """The rows of one interval of this process.
 
     Attributes:
-        rows: counts by key; never more than the limit and one a region.
-        started, ended: `time.monotonic()` of the interval, in seconds; `ended` once it is taken.
-        folded: times that counts lost their ids because the limit was reached.
-        batch: name of the flush, by which one whose commit was in doubt is recognised.
+        rows: counts by key; at most the limit and one a region.
+        started, ended: `time.monotonic()` of the interval, in seconds; `ended` is set when it is taken.
+        overflows: how often counts were added to their region's row, because the limit was reached.
+        batch: name of the flush; it shows whether a flush whose commit was in doubt is in the log.
         in_doubt: whether a try to write it may have succeeded.
     """
 
@@ -121,23 +121,23 @@ class Batch:
     rows: dict[Key, Counts] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     ended: float = 0.0
-    folded: int = 0
+    overflows: int = 0
     batch: uuid.UUID = field(default_factory=uuid.uuid4)
     in_doubt: bool = False
 
     def row(self, key: Key) -> Counts:
-        """The counts of a key; beyond the limit those of its region alone, so that totals stay exact."""
-        found = self.rows.get(key)
-        if found is not None:
-            return found
+        """The counts of a key; beyond the limit those of its region, so that totals stay exact."""
+        counts = self.rows.get(key)
+        if counts is not None:
+            return counts
         if len(self.rows) >= self.limit:
-            self.folded += 1
+            self.overflows += 1
             key = Key(key.cache_type)
         return self.rows.setdefault(key, Counts())
 
     def absorb(self, other: Batch) -> None:
-        """Add an interval that came before this one."""
+        """Add the counts of an earlier interval."""
         self.started = min(self.started, other.started)
-        self.folded += other.folded
+        self.overflows += other.overflows
         for key, counts in other.rows.items():
             self.row(key).merge(counts)

@@ -1,12 +1,12 @@
-"""SQL without its values: what makes two queries the same, and what of a query may be kept.
+"""SQL without its values: it makes two queries the same, and it is all of a query that is kept.
 
-A value may be a secret, so nothing is kept that could be one. The text is split into tokens by sqlglot, in the dialect
-of its source, and every literal becomes a question mark; lists of them become one, comments go. It is not parsed:
-splitting is three times as fast, and takes what no parser of one dialect does. Where a double-quoted word may be a
-string (SQLite, SQL Server with `QUOTED_IDENTIFIER OFF`, templates, engines that sqlglot does not know), it is kept
-only where a name must stand.
+A value may be a secret, so nothing is kept that could be one. sqlglot splits the text into tokens in the dialect of its
+source. Every literal becomes a question mark, a list of literals becomes one, and comments are removed. The text is not
+parsed: splitting is three times as fast, and accepts text that a parser would not. Where a double-quoted word may be a
+string (SQLite, SQL Server with `QUOTED_IDENTIFIER OFF`, templates, engines that sqlglot does not know), it is kept only
+in the place of a name.
 
-Text that cannot be split, or in which it is not sure where a string ends, loses everything between its first and its
+Text that cannot be split, or in which the end of a string is not certain, loses everything between its first and its
 last quote.
 """
 
@@ -39,14 +39,14 @@ _LITERALS = frozenset(
     }
 )  # fmt: skip
 _SIGNS = frozenset({TokenType.DASH, TokenType.PLUS})
-# After one of these a sign is part of a number.
+# A sign after one of these is part of a number.
 _BEFORE_SIGN = frozenset(
     {
         TokenType.L_PAREN, TokenType.COMMA, TokenType.EQ, TokenType.NEQ, TokenType.GT, TokenType.GTE, TokenType.LT,
         TokenType.LTE, TokenType.BETWEEN, TokenType.AND, TokenType.OR, TokenType.THEN, TokenType.ELSE, TokenType.SELECT,
     }
 )  # fmt: skip
-# Before a name that cannot be a string.
+# What follows one of these is a name and cannot be a string.
 _NAMES = frozenset(
     {TokenType.ALIAS, TokenType.FROM, TokenType.JOIN, TokenType.TABLE, TokenType.INTO, TokenType.UPDATE, TokenType.DOT}
 )
@@ -57,14 +57,14 @@ _NO_SPACE_AFTER = frozenset({TokenType.L_PAREN, TokenType.DOT, TokenType.DCOLON,
 _LOOSE = (SQLite, TSQL)
 
 _TEMPLATE = re.compile(r"\{[{%#]")
-# Possessive, and begun where a run of quotes begins: whatever was typed, each character is looked at a few times.
+# Possessive, and matched only from the start of a run of quotes, so that any text takes linear time.
 _STRING = r"(?<!')'(?:[^'\\]|'')*+'"
 _STRINGS = re.compile(rf"{_STRING}(?:\s*,\s*{_STRING})++")
 _NUMBER = r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])"
 _NUMBERS = re.compile(rf"{_NUMBER}(?:\s*,\s*{_NUMBER})+")
 _RUN = re.compile(r"\?(?:,? \?)+")
 _ROWS = re.compile(r"\(\?\)(?:, \(\?\))+")
-# Where the dialect is not known, so is not whether a backslash ends a string, or dollars begin one.
+# In an unknown dialect, a backslash may or may not escape a quote, and dollars may or may not quote.
 _UNSURE = re.compile(r"\\['\"]|\$\w*\$|`")
 _OWN_QUOTES = re.compile(r"\b[nN]?[qQ]'")  # Oracle's q'[…]', which sqlglot does not know
 _QUOTE = r"(?:['\"`]|\$\w*\$)"
@@ -77,7 +77,7 @@ _SPACE = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What is kept of a query's text.
+    """A query's text without its values.
 
     Attributes:
         fingerprint: hash of the database and the statement, 32 hex digits.
@@ -89,7 +89,7 @@ class Statement:
 
 
 class Statements:
-    """Statements of queries, the last of them remembered: a dashboard asks the same all day. For one thread."""
+    """The statements of queries. The latest are remembered, since a dashboard asks the same all day. For one thread."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, Statement] = OrderedDict()
@@ -103,11 +103,11 @@ class Statements:
             database_id: Superset's.
         """
         key = sha256(f"{database_id}\n{engine}\n{sql}".encode(errors="surrogatepass")).digest()
-        found = self._known.pop(key, None) or _statement(sql, engine, database_id)
-        self._known[key] = found
+        statement = self._known.pop(key, None) or _statement(sql, engine, database_id)
+        self._known[key] = statement
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-        return found
+        return statement
 
 
 def _statement(sql: str, engine: str, database_id: int | None) -> Statement:
@@ -121,23 +121,23 @@ def normalised(sql: str, engine: str) -> str:
 
     Args:
         sql: one or several statements, a template too.
-        engine: see `Statements.of`; any other name is of an engine that nobody knows.
+        engine: see `Statements.of`; any name may be given.
     """
-    # What no text column takes.
+    # No text column can hold these characters.
     clean = sql.replace("\0", " ").encode(errors="replace").decode()
     try:
         text = _split(_shortened(clean), engine)
-    except Exception:  # noqa: BLE001  (a tokenizer may raise anything over what somebody typed)
+    except Exception:  # noqa: BLE001  (a tokenizer may raise anything over text that somebody typed)
         text = _stripped(clean)
     return _PASSWORD.sub(rf"\1 {VALUE}", _ROWS.sub(f"({VALUE})", _RUN.sub(VALUE, text)))
 
 
 class _Unsure(Exception):
-    """Splitting takes too long, or could take a value for a name."""
+    """Splitting would take too long, or could take a value for a name."""
 
 
 def _shortened(sql: str) -> str:
-    """Long lists of plain values as one of them: the number of quotes stays even, and so what is within them."""
+    """SQL with long lists of plain values replaced by one value; quotes stay in pairs."""
     return sql if len(sql) < _LONG else _NUMBERS.sub("0", _STRINGS.sub("''", sql))
 
 
@@ -153,7 +153,7 @@ def _split(sql: str, engine: str) -> str:
 
 
 def _dialect(engine: str) -> tuple[Dialect | None, bool]:
-    """The dialect of an engine, and whether double quotes are only for names in it."""
+    """The dialect of an engine, and whether its double quotes always enclose names."""
     dialect = dialect_of(engine)
     return dialect, dialect is not None and type(dialect) is not Dialect and not isinstance(dialect, _LOOSE)
 
@@ -198,10 +198,10 @@ def _word(
         return VALUE
     if kind is not TokenType.IDENTIFIER:
         return token.text.upper() if kind in reserved and kind is not TokenType.VAR else token.text
-    written = sql[token.start : token.end + 1]
-    if loose and written.startswith('"') and not _is_name(before, after):
+    name = sql[token.start : token.end + 1]
+    if loose and name.startswith('"') and not _is_name(before, after):
         return VALUE
-    return _SPACE.sub(" ", written)
+    return _SPACE.sub(" ", name)
 
 
 def _is_name(before: Token | None, after: Token | None) -> bool:
@@ -210,6 +210,6 @@ def _is_name(before: Token | None, after: Token | None) -> bool:
 
 
 def _stripped(sql: str) -> str:
-    """SQL that is not understood: nothing between the first and the last quote, no comment, no number."""
+    """SQL that cannot be split, without comments, numbers, and anything between its first and its last quote."""
     bare = _COMMENT.sub(" ", _QUOTED.sub(f" {VALUE} ", sql))
     return _SPACE.sub(" ", _DIGITS.sub(VALUE, bare)).strip()

@@ -1,4 +1,4 @@
-"""Latencies in log-spaced buckets, which can be added up over processes, hosts and time.
+"""Latencies in log-spaced buckets, which add up over processes, hosts and time.
 
 The buckets are those of DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile
 sketch with relative-error guarantees", VLDB 2019); `sql/schema/02_histogram.sql` reads them.
@@ -20,12 +20,12 @@ _LAST = BUCKETS - 1
 
 def bucket(ms: float) -> int:
     """The bucket of a latency in milliseconds, from 0 to 239."""
-    if not ms > SMALLEST_MS:  # so written, it takes in what is no number
+    if not ms > SMALLEST_MS:  # true of NaN too
         return 0
-    found = ceil(log(ms) * _SCALE + _SHIFT)
-    return found if found < _LAST else _LAST
+    index = ceil(log(ms) * _SCALE + _SHIFT)
+    return index if index < _LAST else _LAST
 
 
 def pairs(counts: Mapping[int, int]) -> list[int] | None:
-    """Counts by bucket as the log stores them: bucket, count, bucket, count …; `None` where there are none."""
+    """Counts by bucket as the log stores them: bucket, count, bucket, count …; `None` if there are none."""
     return [part for item in sorted(counts.items()) for part in item] or None

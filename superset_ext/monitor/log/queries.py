@@ -1,9 +1,9 @@
 """`query_performance_log`: each query that Superset sent to a source, written off the request's path.
 
-Whoever sent one says so (`signals.queried`): the seam of `Database.get_df` for charts, `monitor.sqllab` for SQL Lab.
-On the request's path there is one append to a queue that is bounded in queries and in characters; what comes on top is
-dropped and counted. The recorder's thread takes the values out of the SQL and writes the rows. A batch is kept until it
-is written, and written once: where the connection broke during the commit, the server is asked what became of it.
+`events.queried` tells of a query: the seam of `Database.get_df` sends it for charts, `monitor.log.sqllab` for SQL Lab.
+A request only appends to a queue that is bounded in queries and characters; what does not fit is dropped and counted.
+The recorder's thread removes the values from the SQL and writes the rows. A batch is kept until it is written, and is
+written once: if the connection was lost during the commit, the server is asked for the outcome.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ logger = logging.getLogger(__name__)
 
 QUEUE = 10_000  # queries that wait to be written
 QUEUE_CHARACTERS = 16 * 1024**2  # of their SQL
-MAX_SQL = 256 * 1024  # characters of one; what is beyond has no part in its fingerprint
+MAX_SQL = 256 * 1024  # characters of a query that its fingerprint is made from
 _BATCH = 2_000
 _PAGE = 500
 _NAME = 100  # characters of an error's class
-# A statement that the server will refuse each time, as far as one can know: its data, or its constraints.
+# SQLSTATE classes of statements that the server will refuse again: bad data, violated constraints.
 _REFUSED = ("22", "23")
 
 TABLE = "query_performance_log"
 _BEGIN = "SELECT CAST(pg_current_xact_id() AS text), clock_timestamp()"
-# What became of the transaction of an earlier try. A number that is still to come is of another server's past.
+# The outcome of the transaction of an earlier try. A number that this server has not reached is another server's.
 _FATE = """
 SELECT CASE WHEN CAST(%(xid)s AS xid8) < pg_current_xact_id() THEN pg_xact_status(CAST(%(xid)s AS xid8)) END
 """
 _DAY = "SELECT superset_ext.create_day_partition(%s, %s)"
-# Once an hour will do for what was seen last; otherwise each flush would write each row anew.
+# `last_seen` is exact to an hour, so that not every flush rewrites every row.
 _STATEMENTS = """
 INSERT INTO superset_ext.query_fingerprint AS f (fingerprint, database_id, sql, first_seen, last_seen) VALUES %s
 ON CONFLICT (fingerprint) DO UPDATE SET last_seen = excluded.last_seen
@@ -65,7 +65,7 @@ class _Batch:
     """Queries that go into the log together.
 
     Attributes:
-        xid: transaction of the last try, which may have been committed; `None` before the first.
+        xid: transaction of the last try, which may have been committed; `None` before the first try.
     """
 
     queries: list[Queried]
@@ -74,11 +74,11 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class QueryLogStatus:
-    """What the log of this process is at.
+    """The state of the query log of this process.
 
     Attributes:
         pending: queries that are not written yet.
-        dropped: those that never will be, since the process began.
+        dropped: queries that will never be written, since the process began.
     """
 
     pending: int
@@ -86,11 +86,11 @@ class QueryLogStatus:
 
 
 class QueryLog:
-    """The queries that this process has sent, and the way into their table.
+    """Collects the queries of this process, and writes them to their table.
 
     Args:
         database: the log database.
-        begin: called with each query, to have somebody call `flush` before long.
+        begin: called with each query; has `flush` called before long.
     """
 
     def __init__(self, database: LogDatabase, begin: Callable[[], None]) -> None:
@@ -100,16 +100,16 @@ class QueryLog:
         reset_on_fork(self)
 
     def reset(self) -> None:
-        """Have no batch under way."""
+        """Have no batch."""
         self._batch: _Batch | None = None
         self._statements = Statements()
 
     def start(self) -> None:
-        """Take what is told from now on."""
+        """Collect queries from now on."""
         queried.connect(self._hear, weak=False)
 
     def stop(self) -> None:
-        """Take no more; what is there is for the next `flush`."""
+        """Stop collecting; what is collected is left for the next `flush`."""
         queried.disconnect(self._hear)
 
     def _hear(self, _sender: str, event: Queried) -> None:
@@ -119,16 +119,16 @@ class QueryLog:
             self._begin()
 
     def status(self) -> QueryLogStatus:
-        """What is not in the log yet, or never will be."""
+        """How many queries are not in the log yet, and how many never will be."""
         return QueryLogStatus(len(self._queue), self._queue.dropped)
 
     def flush(self) -> None:
-        """Write what was told.
+        """Write the collected queries.
 
         Raises:
-            LogUnavailable: the database does not answer; what was told is kept for the next time.
+            LogUnavailable: the database does not answer; the queries are kept for the next time.
         """
-        while (batch := self._taken()) is not None:
+        while (batch := self._next_batch()) is not None:
             try:
                 self._write(batch)
             except LogUnavailable as error:
@@ -138,20 +138,20 @@ class QueryLog:
                 self._queue.drop(len(batch.queries))
             self._batch = None
             self._queue.done(batch.queries)
-        self._tell_dropped()
+        self._warn_of_dropped()
 
-    def _taken(self) -> _Batch | None:
-        """What could not be written the last time, as it was, or else what came since."""
+    def _next_batch(self) -> _Batch | None:
+        """The batch that could not be written the last time, or else a new one; `None` if there is nothing to write."""
         if self._batch is None and (queries := self._queue.take(_BATCH)):
             self._batch = _Batch(queries)
         return self._batch
 
-    def tell_lost(self) -> None:
-        """At the process's end, once the recorder has finished: say what no process keeps any more."""
+    def warn_of_lost(self) -> None:
+        """Log how many queries are lost. Call this at the end of the process, after the recorder has finished."""
         if pending := self.status().pending:
             logger.warning("superset_ext: %d queries are missing in %s, because the process ends", pending, TABLE)
 
-    def _tell_dropped(self) -> None:
+    def _warn_of_dropped(self) -> None:
         if dropped := self._queue.newly_dropped():
             logger.warning(
                 "superset_ext: %d queries are missing in %s, being too many while the log database was away or slow",
@@ -160,8 +160,8 @@ class QueryLog:
             )
 
     def _write(self, batch: _Batch) -> None:
-        # Outside the transaction: it may take a while.
-        statements = [self._statement(each) for each in batch.queries]
+        # Outside the transaction, since it may take a while.
+        statements = [self._statement(query) for query in batch.queries]
         with self._database.transaction() as cursor:
             cursor.execute(_BEGIN)
             xid, now = cursor.fetchone()
@@ -175,12 +175,12 @@ class QueryLog:
 
 
 def install(database: LogDatabase, recorder: Recorder) -> QueryLog:
-    """Log what charts and SQL Lab ask from now on; `recorder` writes it, and is to be started after this."""
+    """Log the queries of charts and SQL Lab from now on. The recorder writes them; start it after this."""
     log = QueryLog(database, recorder.begin)
     log.start()
     sqllab.install()
     recorder.beside.append(log.flush)
-    atexit.register(log.tell_lost)  # before the recorder registers itself, and so called after it
+    atexit.register(log.warn_of_lost)  # registered before the recorder's own, and so called after it
     return log
 
 
@@ -188,7 +188,7 @@ def _is_written(cursor: Any, xid: str) -> bool:
     """Whether the transaction of an earlier try was committed.
 
     Raises:
-        LogUnavailable: the server is still about to decide.
+        LogUnavailable: the transaction has not ended yet.
     """
     cursor.execute(_FATE, {"xid": xid})
     (fate,) = cursor.fetchone()
@@ -198,22 +198,22 @@ def _is_written(cursor: Any, xid: str) -> bool:
 
 
 def _insert(cursor: Any, queries: Sequence[Queried], statements: Sequence[Statement | None], now: datetime) -> None:
-    """Write queries, each when it ended by the database's clock, which says `now`, whatever this machine's says."""
+    """Write queries with the time of their end by the database's clock, which stands at `now`."""
     from psycopg2.extras import execute_values  # absent where Superset runs on another database
 
     here = time.monotonic()
-    moments = [now - timedelta(seconds=max(0.0, here - each.ended)) for each in queries]
+    moments = [now - timedelta(seconds=max(0.0, here - query.ended)) for query in queries]
     for day in sorted({moment.astimezone(UTC).date() for moment in moments}):
         cursor.execute(_DAY, (TABLE, day))
-    known = _known(queries, statements, moments)
-    execute_values(cursor, _STATEMENTS, known, page_size=_PAGE)
+    fingerprints = _fingerprints(queries, statements, moments)
+    execute_values(cursor, _STATEMENTS, fingerprints, page_size=_PAGE)
     execute_values(cursor, _ROWS, _values(queries, statements, moments), page_size=_PAGE)
 
 
-def _known(
+def _fingerprints(
     queries: Sequence[Queried], statements: Sequence[Statement | None], moments: Sequence[datetime]
 ) -> list[tuple[Any, ...]]:
-    """A row for each statement; all processes lock them in one order."""
+    """A row for each statement, sorted: all processes lock them in the same order."""
     rows: dict[str, tuple[Any, ...]] = {}
     for query, statement, moment in zip(queries, statements, moments, strict=True):
         if statement is not None:

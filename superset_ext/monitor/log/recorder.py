@@ -1,8 +1,7 @@
-"""Counts what the regions tell, and writes the counts to the log every few seconds.
+"""Counts the outcomes of the regions, and writes the counts to the log every few seconds.
 
-On the request's path there is one dictionary and one lock. A thread of the process that counts does
-the rest; it starts with the first count, and a forked child starts its own, with nothing of its
-parent's counts.
+A request takes one lock and changes one dictionary. A thread of the process does the rest; it starts with the first
+count. A forked child starts a thread of its own, without its parent's counts.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from superset_ext.errors import LogUnavailable
 from superset_ext.events import Outcome, outcome
 from superset_ext.monitor.log.counts import Batch, Key
 from superset_ext.monitor.log.retention import maintain
-from superset_ext.monitor.log.sample import Sampler
+from superset_ext.monitor.log.servers import Sampler
 from superset_ext.monitor.log.writer import write
 from superset_ext.settings import Settings
 
@@ -38,18 +37,18 @@ FORK_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class RecorderStatus:
-    """What the recorder of this process is at.
+    """The state of the recorder of this process.
 
     Attributes:
         pending: rows in memory that are not in the log yet.
-        folded: times that counts lost their ids since the process began, because `recorder_max_rows` was reached.
+        overflows: how often counts lost their ids since the process began, because `recorder_max_rows` was reached.
         failures: flushes that failed since the process began.
         last_flush: when rows were last written.
-        last_error: class of the error of the last flush; `None` where it succeeded.
+        last_error: class of the error of the last flush; `None` if it succeeded.
     """
 
     pending: int
-    folded: int
+    overflows: int
     failures: int
     last_flush: datetime | None
     last_error: str | None
@@ -61,9 +60,9 @@ class Recorder:
     Args:
         database: where the rows go.
         settings: `recorder_flush_seconds` and `recorder_max_rows`, and those of `retention.maintain`.
-        sampler: asked once a flush, in the recorder's thread, for what each region's server uses.
-        beside: called one after the other in the recorder's thread after each flush that succeeded; what else there
-            is to write. More may be added before the start.
+        sampler: called once a flush in the recorder's thread; returns the memory and evictions of each server.
+        beside: what else writes to the log: called in order in the recorder's thread after each flush that succeeded.
+            More may be added before the start.
     """
 
     def __init__(
@@ -82,19 +81,19 @@ class Recorder:
         _recorders.add(self)
 
     def reset(self) -> None:
-        """Begin with nothing counted, and no thread."""
+        """Have no counts and no thread."""
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._batch = Batch(self._settings.recorder_max_rows)
         self._writing: Batch | None = None
-        self._folded = 0
+        self._overflows = 0
         self._failures = 0
         self._last_error: str | None = None
 
     def start(self) -> None:
-        """Count from now on; whatever ends the process flushes first."""
+        """Count from now on; the end of the process flushes."""
         from celery.signals import worker_process_shutdown, worker_shutdown
 
         outcome.connect(self._record, weak=False)
@@ -104,7 +103,7 @@ class Recorder:
         worker_shutdown.connect(self._on_shutdown, weak=False)
 
     def stop(self) -> None:
-        """Count no more, and write what is there."""
+        """Stop counting, and write the counts."""
         from celery.signals import worker_process_shutdown, worker_shutdown
 
         outcome.disconnect(self._record)
@@ -129,7 +128,7 @@ class Recorder:
             self._batch.row(key).add(event)
 
     def begin(self) -> None:
-        """Write what belongs beside the counts from now on, even where there is nothing to count."""
+        """Start the thread, even if there is nothing to count, for what is written beside the counts."""
         with self._lock:
             if self._thread is None:
                 self._begin()
@@ -153,9 +152,9 @@ class Recorder:
         self.flush()
 
     def finish(self) -> None:
-        """Let the thread write what is there, and wait for it a few seconds; it has nothing to do without counts.
+        """Have the thread write the counts, and wait for it a few seconds.
 
-        The thread does it and not the caller, because a connection that hangs must not hang the process's end.
+        The thread writes, and not the caller: a connection that hangs must not delay the end of the process.
         """
         thread, self._thread = self._thread, None
         if thread is None:
@@ -169,12 +168,12 @@ class Recorder:
             )
 
     def flush(self) -> bool:
-        """Write what is there in one transaction; whether that succeeded.
+        """Write the counts in one transaction; return whether that succeeded.
 
-        What is not written is kept and goes with the next flush.
+        Counts that are not written are kept for the next flush.
         """
         with self._flushing:
-            # What is still there from the last time was in doubt: it goes again as it is.
+            # A batch that is left from the last time was in doubt: it is written again unchanged.
             done = self._write(self._writing) and self._write(self._take())
         for beside in self.beside if done else ():
             self._write_beside(beside)
@@ -187,7 +186,7 @@ class Recorder:
             logger.warning("superset_ext: what belongs beside the counts was not written: %s", error)
 
     def _beside_or_make(self, beside: Callable[[], None]) -> None:
-        """Write; where a table is missing, since an earlier version made the others, make it for the next time."""
+        """Write; if a table is missing, because an earlier version made the others, make it for the next time."""
         try:
             beside()
         except LogUnavailable as error:
@@ -219,14 +218,14 @@ class Recorder:
         return True
 
     def _give_back(self) -> None:
-        """What is certainly not written joins what has been counted meanwhile."""
+        """Add a batch that is certainly not written to what was counted meanwhile."""
         with self._lock:
             if self._writing is not None and not self._writing.in_doubt:
                 self._batch.absorb(self._writing)
                 self._writing = None
 
     def _write_or_make(self, batch: Batch) -> bool:
-        """Write; where the tables are not there yet, make them first: no deployment step is needed for the log."""
+        """Write; if the tables do not exist yet, make them first, so that the log needs no deployment step."""
         try:
             return write(self._database, self._settings, batch, self._sampler)
         except LogUnavailable as error:
@@ -236,7 +235,7 @@ class Recorder:
         return write(self._database, self._settings, batch, self._sampler)
 
     def _maintain(self) -> None:
-        """What beat should have done: without one, the log would grow for ever."""
+        """Do the work of beat at the first flush of a day: without beat, the log would grow without end."""
         try:
             maintain(self._database, self._settings)
         except LogUnavailable as error:
@@ -253,15 +252,15 @@ class Recorder:
             logger.info("superset_ext: the log takes counts again; the totals are complete")
         self._last_error = None
         self._last_flush = datetime.now(UTC)
-        self._folded += batch.folded
+        self._overflows += batch.overflows
 
     def status(self) -> RecorderStatus:
-        """What this process has not written yet, and how the last flush went."""
+        """The state of this process: what it has not written yet, and how the last flush went."""
         with self._lock:
             batches = [self._batch] + ([self._writing] if self._writing else [])
             return RecorderStatus(
                 pending=sum(len(batch.rows) for batch in batches),
-                folded=self._folded + sum(batch.folded for batch in batches),
+                overflows=self._overflows + sum(batch.overflows for batch in batches),
                 failures=self._failures,
                 last_flush=self._last_flush,
                 last_error=self._last_error,
@@ -273,8 +272,7 @@ _forking = threading.local()
 
 
 def _before_fork() -> None:
-    """Let flushes under way end: the locks of imports, of SQLAlchemy and of TLS that one holds would stay held
-    in the child for ever. Not for long, since the database may hang."""
+    """Wait a little for flushes to end: a lock of imports, SQLAlchemy or TLS would stay locked in the child."""
     _forking.held = [recorder for recorder in list(_recorders) if recorder._flushing.acquire(timeout=FORK_SECONDS)]
 
 

@@ -1,4 +1,4 @@
-"""Keeps the log within its bounds: day partitions, rollups, old warming runs, and the registry of requests."""
+"""Keeps the log bounded: day partitions, rollups, old warming runs, and the registry of requests."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from superset_ext.warm.registry import tables as registry
 TABLES = ("cache_performance_log", "query_performance_log")
 ROLLUP_MONTHS = 13
 FINGERPRINTS = 100_000
-# DROP TABLE waits for who reads the partition, and others wait behind it: not for longer than this.
+# DROP TABLE waits for readers of the partition, and others wait behind it; no longer than this.
 DROP_SECONDS = 2.0
 _AHEAD = """
 SELECT ahead FROM generate_series(0, %s) AS ahead
 WHERE superset_ext.create_day_partition(%s, superset_ext.utc_today() + ahead)
 """
 _DROP = "SELECT superset_ext.drop_day_partitions(%s, superset_ext.utc_today() - %s)"
-# Kept as long as raw rows; with warming runs go their items and entries.
+# Kept as long as raw rows. Items and entries go with their warming run.
 _BY_DAYS = {
     "cache_warm_run": "created_at",
     "cache_invalidation_log": "created_at",
@@ -28,7 +28,7 @@ _BY_DAYS = {
     "database_sample": "at",
     "query_fingerprint": "last_seen",
 }
-# An alert that lasts has no end yet, and so stays.
+# An open alert has no end yet, and so stays.
 _BY_MONTHS = {
     "cache_hourly": "hour",
     "query_hourly": "hour",
@@ -37,12 +37,12 @@ _BY_MONTHS = {
 }
 _OLD = "DELETE FROM superset_ext.{table} WHERE {column} < now() - make_interval(days => %s)"
 _OLDER = "DELETE FROM superset_ext.{table} WHERE {column} < superset_ext.utc_today() - make_interval(months => %s)"
-# What these add up to is kept: totals never go down.
-_OLD_DAYS = (
-    "SELECT superset_ext.forget_days('cache', (superset_ext.utc_today() - make_interval(months => %s))::date)",
-    "SELECT superset_ext.forget_days('query', (superset_ext.utc_today() - make_interval(months => %s))::date)",
-)
-# People may write any number of statements.
+# Their sums are kept: totals never go down.
+_OLD_DAYS = """
+SELECT superset_ext.forget_days(log, (superset_ext.utc_today() - make_interval(months => %s))::date)
+FROM superset_ext.rollup_state
+"""
+# People may write any number of statements; those sent last are kept.
 _TOO_MANY = """
 DELETE FROM superset_ext.query_fingerprint WHERE fingerprint IN (
     SELECT fingerprint FROM superset_ext.query_fingerprint ORDER BY last_seen DESC OFFSET %s
@@ -51,23 +51,23 @@ DELETE FROM superset_ext.query_fingerprint WHERE fingerprint IN (
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What one run of `maintain` did: partitions made, the names of those dropped, and requests forgotten."""
+class Maintained:
+    """What one run of `maintain` did: partitions made, the names of dropped ones, and requests forgotten."""
 
     created: int
     dropped: tuple[str, ...]
     forgotten: int = 0
 
 
-def maintain(database: LogDatabase, settings: Settings) -> Kept:
-    """Make the partitions of today and of `partitions_ahead` days, drop those older than `retention_days`, and
-    of all else that grows what is too old or too much.
+def maintain(database: LogDatabase, settings: Settings) -> Maintained:
+    """Make the partitions of today and of `partitions_ahead` days, drop those older than `retention_days`, and delete
+    what is too old or too much of everything else that grows.
 
-    Any number of processes may do so at once, and as often as they like.
+    Any number of processes may do this at once, and as often as they like.
 
     Raises:
-        LogUnavailable: the database does not answer, or somebody reads an old partition for too long;
-            the next run drops it.
+        LogUnavailable: the database does not answer, or an old partition is being read for too long; the next run
+            drops it.
     """
     created, dropped = 0, []
     for table in TABLES:
@@ -78,7 +78,7 @@ def maintain(database: LogDatabase, settings: Settings) -> Kept:
             cursor.execute(_DROP, (table, settings.retention_days))
             dropped += [row[0] for row in cursor.fetchall()]
     _forget(database, settings)
-    return Kept(created, tuple(dropped), registry.forget(database, settings))
+    return Maintained(created, tuple(dropped), registry.forget(database, settings))
 
 
 def _forget(database: LogDatabase, settings: Settings) -> None:
@@ -86,8 +86,7 @@ def _forget(database: LogDatabase, settings: Settings) -> None:
         _run(database, _OLD.format(table=table, column=column), settings.retention_days)
     for table, column in _BY_MONTHS.items():
         _run(database, _OLDER.format(table=table, column=column), ROLLUP_MONTHS)
-    for sql in _OLD_DAYS:
-        _run(database, sql, ROLLUP_MONTHS)
+    _run(database, _OLD_DAYS, ROLLUP_MONTHS)
     _run(database, _TOO_MANY, FINGERPRINTS)
 
 

@@ -1,1 +1,1 @@
-"""What servers and sources say once a minute."""
+"""Samples of the cache servers and the source databases, once a minute."""

@@ -1,12 +1,11 @@
-"""How busy the source databases are, as PostgreSQL says of itself.
+"""How busy the source databases are, as PostgreSQL reports it.
 
-Each is asked in a thread of its own through Superset's own connection, a few at a time, with short timeouts: one that
-hangs costs its own answer and nobody else's.
+Each database is asked in a thread of its own through Superset's own connection, a few at a time, with short timeouts:
+one that hangs costs its own answer only.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterable
@@ -16,16 +15,13 @@ from typing import Any
 
 from superset_ext.core.warn_once import warn
 from superset_ext.freshness.probe.postgresql import limit
-from superset_ext.freshness.probe.subject import POSTGRESQL
 from superset_ext.host.databases import database_of, detached
-
-logger = logging.getLogger(__name__)
 
 AT_A_TIME = 8
 CONNECT_SECONDS = 3
 STATEMENT_SECONDS = 2.0
 ALL_SECONDS = 10.0
-# Whoever may not see other roles' statements sees their connections, and as running the own ones.
+# A role that may not see the statements of others sees their connections, and only its own as running.
 _ACTIVITY = """
 SELECT count(*), count(*) FILTER (WHERE state = 'active') FROM pg_stat_activity
 WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
@@ -34,14 +30,14 @@ _asking: dict[int, threading.Thread] = {}  # by database; a thread cannot be sto
 
 
 @dataclass(frozen=True, slots=True)
-class Busy:
-    """What a source said: connections to it, and how many of them run a statement, without the question's own."""
+class Activity:
+    """Connections to a database, and how many of them run a statement; without the connection that asked."""
 
     connections: int
     running: int
 
 
-def known() -> dict[int, str]:
+def engines_by_id() -> dict[int, str]:
     """SQLAlchemy's name of the engine of each of Superset's databases, by id; needs an app context."""
     from superset_ext.host.models import Database, db
 
@@ -49,38 +45,43 @@ def known() -> dict[int, str]:
     return {number: (uri or "").partition(":")[0].partition("+")[0] for number, uri in rows}
 
 
-def ask(app: Any, databases: Iterable[int], seconds: float = ALL_SECONDS) -> dict[int, Busy]:
-    """What those of some PostgreSQL databases say that answer within `seconds` in all.
+def can_be_asked(engine: str) -> bool:
+    """Whether databases of this engine report their activity."""
+    return engine == POSTGRESQL
+
+
+def activities(app: Any, databases: Iterable[int], seconds: float = ALL_SECONDS) -> dict[int, Activity]:
+    """The activity of those PostgreSQL databases that answer within `seconds` in all, by id.
 
     Args:
         app: Superset.
         databases: Superset's ids.
     """
     deadline, room = time.monotonic() + seconds, threading.Semaphore(AT_A_TIME)
-    found: dict[int, Busy] = {}
+    answers: dict[int, Activity] = {}
     for number in databases:
         if number not in _asking or not _asking[number].is_alive():
             _asking[number] = threading.Thread(
-                target=_ask, args=(app, number, found, room, deadline), name="superset_ext-sample", daemon=True
+                target=_ask, args=(app, number, answers, room, deadline), name="superset_ext-sample", daemon=True
             )
             _asking[number].start()
     for thread in list(_asking.values()):
         thread.join(max(0.0, deadline - time.monotonic()))
-    return dict(found)
+    return dict(answers)
 
 
-def _ask(app: Any, number: int, found: dict[int, Busy], room: threading.Semaphore, deadline: float) -> None:
+def _ask(app: Any, number: int, answers: dict[int, Activity], room: threading.Semaphore, deadline: float) -> None:
     with room:
         if time.monotonic() >= deadline:
             return
         try:
             with app.app_context():
-                found[number] = _activity(detached(database_of(number)))
-        except Exception as error:  # noqa: BLE001  (a driver raises what it likes)
+                answers[number] = _activity(detached(database_of(number)))
+        except Exception as error:  # noqa: BLE001  (a driver may raise anything)
             warn(f"sample {number}", "database %d cannot be sampled (%s)", number, type(error).__name__)
 
 
-def _activity(database: Any) -> Busy:
+def _activity(database: Any) -> Activity:
     from sqlalchemy import event
 
     with database.get_sqla_engine() as engine:
@@ -89,15 +90,10 @@ def _activity(database: Any) -> Busy:
         with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
             limit(connection.dbapi_connection, cursor, STATEMENT_SECONDS)
             cursor.execute(_ACTIVITY)
-            return Busy(*cursor.fetchone())
+            return Activity(*cursor.fetchone())
 
 
 def _hasten(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
-    """Wait for a server no longer than this, unless its own settings say so."""
+    """Wait for a server no longer than this, unless its own settings say otherwise."""
     parameters.setdefault("connect_timeout", CONNECT_SECONDS)
     parameters.setdefault("tcp_user_timeout", int((CONNECT_SECONDS + STATEMENT_SECONDS) * 1000))
-
-
-def is_asked(engine: str) -> bool:
-    """Whether a source can say how busy it is."""
-    return engine == POSTGRESQL
