@@ -15,6 +15,7 @@ from typing import Any
 
 from superset_ext.core.warn_once import warn
 from superset_ext.freshness.probe.postgresql import limit
+from superset_ext.freshness.probe.subject import POSTGRESQL
 from superset_ext.host.databases import database_of, detached
 
 AT_A_TIME = 8
