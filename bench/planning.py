@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from superset_ext.cache.region import RegionCache
+from superset_ext.cache.chart import ChartCache
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.settings import Region, Targets, load
+from superset_ext.settings import Targets, load
 from superset_ext.warm.run import items, runs
 from superset_ext.warm.run.plan import plan
 from superset_ext.warm.run.targets import Resolved
@@ -35,7 +35,7 @@ SELECT md5(n::text), 'data', '/api/v1/chart/data', '', repeat('x', 3000), false,
     ARRAY(SELECT (CASE WHEN random() < 0.2 THEN random() * 5 + 0 * n ELSE 0 END)::real FROM generate_series(1, 168)),
     now() - interval '40 days', now(), random() * 3000
 FROM generate_series(1, {ROWS}) AS n;
-INSERT INTO superset_ext.cache_request_scope (fingerprint, scope, cache_keys, who, user_id, uses, used_at)
+INSERT INTO superset_ext.cache_request_scope (fingerprint, scope, cache_keys, identity, user_id, uses, used_at)
 SELECT md5(n::text), md5('s' || n), ARRAY[md5('k' || n)], 'user:1', 1, 1, now() FROM generate_series(1, {ROWS}) AS n;
 ANALYZE superset_ext.cache_request; ANALYZE superset_ext.cache_request_scope;
 """
@@ -56,7 +56,7 @@ def measured(url: str, valkey: str, case: dict[str, Any]) -> dict[str, Any]:
 def planned(url: str, valkey: str, case: dict[str, Any]) -> dict[str, Any]:
     """Seconds to plan and to write the items, and the memory that it took at its highest, in MiB."""
     settings = load({"SUPERSET_EXT_REDIS_URL": valkey})
-    database, region = LogDatabase(url), RegionCache(Region.CHART_DATA, settings)
+    database, region = LogDatabase(url), ChartCache(settings=settings)
     options = Targets.model_validate(case)
     region.seconds_left(["warm-up"])
     database.rows("SELECT 1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,8 +12,10 @@ import pytest
 import redis
 
 from superset_ext.core import log_database as db
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
+from testing.databases import Databases, postgres_in
 from testing.in_process import InProcess, start, stop
 from testing.log import PATIENCE
 from testing.programs import forked
@@ -42,16 +43,43 @@ def forked_programs() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A PostgreSQL server; tests take a database of their own with `database_url`."""
-    server = Postgres(tmp_path_factory.mktemp("postgres") / "data").start()
-    yield server
-    server.stop()
+    """A PostgreSQL server; tests take a database of their own with the next four."""
+    with postgres_in(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: Postgres) -> Databases:
+    """New databases of the session's server."""
+    return Databases(postgres)
 
 
 @pytest.fixture
-def database_url(postgres: Postgres) -> str:
+def database_url(databases: Databases) -> Iterator[str]:
     """A new, empty database."""
-    return postgres.create_database(f"t_{uuid.uuid4().hex[:12]}")
+    with databases.empty() as url:
+        yield url
+
+
+@pytest.fixture
+def log_url(databases: Databases) -> Iterator[str]:
+    """A new database with the schema of the log."""
+    with databases.log() as url:
+        yield url
+
+
+@pytest.fixture
+def views_url(databases: Databases) -> Iterator[str]:
+    """A new database with the schema of the log and its views."""
+    with databases.views() as url:
+        yield url
+
+
+@pytest.fixture
+def database(log_url: str) -> Iterator[LogDatabase]:
+    """The log database of `log_url`."""
+    with closing(LogDatabase(log_url)) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

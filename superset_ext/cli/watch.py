@@ -12,8 +12,8 @@ import click
 from flask.cli import with_appcontext
 
 from superset_ext.errors import SupersetExtError
-from superset_ext.freshness.watch.listener import Listener
-from superset_ext.freshness.watch.watches import add_watches, connect, listened, remove_watches, stamping, watches
+from superset_ext.freshness.watch.service import listener
+from superset_ext.freshness.watch.watches import add_watches, remove_watches, watches
 from superset_ext.package import package, this_app
 
 
@@ -73,12 +73,11 @@ def list_(as_json: bool) -> None:
 @with_appcontext
 def listen() -> None:
     """Listen to the databases that have watched tables, until SIGTERM or Ctrl-C; one such process is enough."""
-    app, log = this_app(), _clear(lambda: package().log())
-    listener = Listener(lambda: listened(log), lambda number: connect(app, number), stamping(app))
+    running = listener(this_app(), _clear(lambda: package().log()))
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: listener.stop())
+        signal.signal(number, lambda *_: running.stop())
     click.echo("Listening; Ctrl-C ends it.")
-    listener.run()
+    running.run()
 
 
 def _print(rows: Sequence[Mapping[str, Any]]) -> None:

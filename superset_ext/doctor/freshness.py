@@ -7,7 +7,7 @@ from typing import Any
 
 from superset_ext.cache.tags import RULE
 from superset_ext.doctor.finding import Finding
-from superset_ext.freshness.probe.schedule import status
+from superset_ext.freshness.probe.status import status
 from superset_ext.freshness.watch.watches import watches
 from superset_ext.host.databases import has_database
 from superset_ext.package import Package

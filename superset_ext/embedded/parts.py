@@ -45,7 +45,7 @@ def guarded(command: list[str], stop_signal: signal.Signals = signal.SIGTERM) ->
     return [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), str(int(stop_signal)), *command]
 
 
-class Running(Process):  # type: ignore[misc]
+class PartProcess(Process):  # type: ignore[misc]
     """honcho's process, but its end is seen at once, also while its orphans still hold its output open.
 
     Otherwise a killed gunicorn would seem to live until its last worker is gone, and the workers would keep the port.

@@ -23,7 +23,7 @@ from signal import SIGKILL, Signals
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
-from superset_ext.embedded.parts import Part, Running, ending
+from superset_ext.embedded.parts import Part, PartProcess, ending
 from superset_ext.embedded.processes import signal_group, wait_until
 from superset_ext.errors import StackError
 
@@ -74,7 +74,7 @@ class Supervisor:
         """Run a part again and again. The thread must outlive its child, whose death signal depends on the thread."""
         pause = 0.0
         while not self._stopping.is_set():
-            began, process = time.monotonic(), Running(part, colour)
+            began, process = time.monotonic(), PartProcess(part, colour)
             how = self._run(process)
             pause = 0.0 if time.monotonic() - began > STEADY_SECONDS else min(LONGEST_PAUSE, pause * 2 + 1)
             again = self._again(part.name, how, pause)
@@ -82,7 +82,7 @@ class Supervisor:
             if not again or self._stopping.wait(pause):
                 return
 
-    def _run(self, process: Running) -> str:
+    def _run(self, process: PartProcess) -> str:
         try:
             process.run(events=self)
         except OSError as error:

@@ -11,7 +11,8 @@ from celery import shared_task
 
 from superset_ext.freshness.change import Change, changed
 from superset_ext.freshness.outbox import deliver
-from superset_ext.freshness.probe.schedule import Probed, run_due
+from superset_ext.freshness.probe.schedule import run_due
+from superset_ext.freshness.probe.subject import Probed
 from superset_ext.package import log_database
 from superset_ext.settings import Settings, current
 

@@ -29,3 +29,22 @@ def _ids_of(name: Mapping[str, Any]) -> set[int]:
         if name.get(part):
             query = query.filter(getattr(SqlaTable, part) == name[part])
     return {row[0] for row in query}
+
+
+def datasets_named(named: int | str, database_id: int) -> list[Any]:
+    """The datasets of a database with this id, or this name as in `schema.name`."""
+    from superset_ext.host.models import SqlaTable, db
+
+    rows = db.session.query(SqlaTable).filter(SqlaTable.database_id == database_id)
+    if isinstance(named, int):
+        return list(rows.filter(SqlaTable.id == named))
+    return [row for row in rows if named == (f"{row.schema}." if row.schema else "") + row.table_name]
+
+
+def manual_timeouts() -> dict[int, float]:
+    """The cache timeouts in seconds that people have set for a dataset or for its database, by the dataset's id."""
+    from superset_ext.host.models import Database, SqlaTable, db
+
+    rows = db.session.query(SqlaTable.id, SqlaTable._cache_timeout, Database.cache_timeout).join(Database)
+    seconds = {dataset: own if own is not None else of_database for dataset, own, of_database in rows}
+    return {dataset: float(value) for dataset, value in seconds.items() if value is not None}

@@ -1,7 +1,7 @@
 """Prometheus metrics, read from the log database at each scrape, so that any process answers for all.
 
-Counters are those of `cache_total` and `query_total`, as of the last fold; gauges are the last samples. The rules and
-the scrape configuration beside this project's dashboards are in `docker/prometheus`.
+Counters are the sums of the log that `totals` returns, as of the last roll-up; gauges are the last samples. The
+rules and the scrape configuration beside this project's dashboards are in `docker/prometheus`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 PREFIX = "superset_ext"
-_CACHE = "SELECT cache_type, measure, total FROM superset_ext.cache_total"
+_CACHE = "SELECT subject, measure, total FROM superset_ext.totals('cache')"
 _QUERY = """
-SELECT coalesce(name, '#' || database_id) AS database, measure, total FROM superset_ext.query_total
-LEFT JOIN superset_ext.object_name ON kind = 'database' AND id = database_id
+SELECT coalesce(name, '#' || subject) AS subject, measure, total FROM superset_ext.totals('query')
+LEFT JOIN superset_ext.object_name ON kind = 'database' AND id::text = subject
 """
 _SAMPLE = """
 SELECT DISTINCT ON (region) region, server, shared, server_memory, memory_estimated, maxmemory, entries, connections,
@@ -43,13 +43,13 @@ _COUNTERS = {
     "errors": ("errors", "Reads and writes that failed."),
     "bytes_read": ("read_bytes", "Stored bytes read."),
     "bytes_written": ("written_bytes", "Stored bytes written."),
-    "saved_seconds": ("saved_seconds", "Database seconds that the answers of the hits had cost."),
+    "saved_ms": ("saved_seconds", "Database seconds that the answers of the hits had cost."),
 }
 _QUERIES = {
     "runs": ("queries", "Queries sent to a source database."),
     "errors": ("query_errors", "Of them: failed."),
     "slow": ("slow_queries", "Of them: as slow as SUPERSET_EXT_SLOW_QUERY_MS or slower."),
-    "seconds": ("query_seconds", "Seconds that they took."),
+    "duration_ms_sum": ("query_seconds", "Seconds that they took."),
 }
 _GAUGES = {
     "server_memory": ("server_memory_bytes", "Bytes that the region's server uses."),
@@ -80,9 +80,9 @@ class LogCollector:
             LogUnavailable: see `LogDatabase.transaction`.
         """
         totals = self._database.rows(_CACHE)
-        yield from _totals(totals, "cache_type", "cache", _COUNTERS)
+        yield from _totals(totals, "cache", _COUNTERS)
         yield _misses(totals)
-        yield from _totals(self._database.rows(_QUERY), "database", "database", _QUERIES)
+        yield from _totals(self._database.rows(_QUERY), "database", _QUERIES)
         yield from _samples(self._database.rows(_SAMPLE))
         yield from _views(self._database.rows(_VIEWS))
         yield _alerts(self._database.rows(_ALERTS))
@@ -92,14 +92,15 @@ class LogCollector:
         return iter(())
 
 
-def _totals(rows: list[Row], column: str, label: str, names: dict[str, tuple[str, str]]) -> Iterator[Metric]:
+def _totals(rows: list[Row], label: str, names: dict[str, tuple[str, str]]) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily
 
     for measure, (name, text) in names.items():
         family = CounterMetricFamily(f"{PREFIX}_{name}", text, labels=[label])
+        unit = 1000 if name.endswith("_seconds") else 1  # the log has milliseconds
         for row in rows:
             if row["measure"] == measure:
-                family.add_metric([row[column]], float(row["total"]))
+                family.add_metric([row["subject"]], float(row["total"]) / unit)
         yield family
 
 
@@ -107,10 +108,10 @@ def _misses(rows: list[Row]) -> Metric:
     from prometheus_client.core import CounterMetricFamily
 
     family = CounterMetricFamily(f"{PREFIX}_misses", "Reads that the cache did not answer.", labels=["cache", "reason"])
-    reasons = set(map(str, Miss))
+    reasons = {f"miss_{reason}": str(reason) for reason in Miss}
     for row in rows:
         if row["measure"] in reasons:
-            family.add_metric([row["cache_type"], row["measure"]], float(row["total"]))
+            family.add_metric([row["subject"], reasons[row["measure"]]], float(row["total"]))
     return family
 
 

@@ -69,7 +69,7 @@ class PerformanceAlert(Answer):
     worst = fields.Float(allow_none=True, metadata={"description": "The metric at its worst"})
     threshold_value = fields.Float()
     confidence = fields.Float(allow_none=True, metadata={"description": "Of an anomaly"})
-    said = fields.String(metadata={"description": "The alert in a sentence"})
+    message = fields.String(metadata={"description": "The alert in a sentence"})
     notified_at = fields.DateTime(allow_none=True)
     resolved_notified_at = fields.DateTime(allow_none=True)
     error = fields.String(allow_none=True, metadata={"description": "Why a notice did not arrive"})

@@ -95,4 +95,4 @@ class InvalidationApi(Resource):
             return self.response_403()  # type: ignore[no-any-return]
         named = body.named()
         answer = invalidate(named, body.keys, "webhook", body.operation, body.changed_at, get_user_id())
-        return dict(zip(("tags", "stamped_at", "keys_deleted"), answer, strict=True))
+        return answer._asdict()

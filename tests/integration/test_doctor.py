@@ -21,7 +21,7 @@ from superset_ext.embedded.ports import free_port
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.freshness.tasks import TICK
-from superset_ext.freshness.watch.triggers import LISTENER
+from superset_ext.freshness.watch.watched import LISTENER
 from superset_ext.monitor.dashboards.bundle import assets
 from superset_ext.monitor.rollup.views import apply_views
 from superset_ext.warm.service import QUEUE
@@ -388,7 +388,7 @@ def test_addresses_without_apprise(superset_stack: RunningStack, tmp_path: Path)
 @pytest.mark.thorough
 def test_notices_that_do_not_arrive(superset_stack: RunningStack) -> None:
     notice = """
-        INSERT INTO superset_ext.performance_alert_notice (alert_id, what, severity, title, body, done_at, error)
+        INSERT INTO superset_ext.performance_alert_notice (alert_id, event, severity, title, body, done_at, error)
         VALUES (-1, 'fired', 'info', 'a trial', '', now(), 'address 1 refused it')"""
     rows(superset_stack, notice)
     try:

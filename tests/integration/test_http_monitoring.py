@@ -92,7 +92,7 @@ def test_slow_queries(admin: Client) -> None:
 
 
 def test_metrics(admin: Client, superset_stack: Any) -> None:
-    """Intent: Prometheus reads them, and the counters are what was folded."""
+    """Intent: Prometheus reads them, and the counters are what was rolled up."""
     text = admin.get(f"{BASE}/metrics").text
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert {"superset_ext_hits", "superset_ext_misses", "superset_ext_saved_seconds"} <= set(families)

@@ -35,7 +35,7 @@ INSERT INTO superset_ext.cache_warm_run (run_id, options, options_hash, requeste
 VALUES (%s, '{"charts": [1]}', 'a hash', 'api', 'done', now(), now())
 """
 _ITEM = """
-INSERT INTO superset_ext.cache_warm_item (run_id, ordinal, action, who, dashboard_id, state, reason)
+INSERT INTO superset_ext.cache_warm_item (run_id, ordinal, action, identity, dashboard_id, state, reason)
 VALUES (%s, 1, 'replay', 'user 1', 3, 'failed', 'the query failed')
 """
 _ALERT = """

@@ -30,16 +30,9 @@ VALUES (%(name)s, 'data', '/', '', '{}', false, %(replayable)s, %(dashboard)s, %
     %(uses)s, now() - %(age)s, %(hours)s::real[], now() - greatest(%(known)s, %(age)s), now() - %(age)s, %(cost)s)
 """
 SCOPE = """
-INSERT INTO superset_ext.cache_request_scope (fingerprint, scope, cache_keys, who, user_id, guest, uses, used_at)
+INSERT INTO superset_ext.cache_request_scope (fingerprint, scope, cache_keys, identity, user_id, guest, uses, used_at)
 VALUES (%s, %s, %s, %s, %s, %s, 1, now())
 """
-
-
-@pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    return made
 
 
 @pytest.fixture(autouse=True)
@@ -223,7 +216,7 @@ def test_items_say_all_that_a_worker_needs(database: LogDatabase) -> None:
 
 
 def test_a_guest_has_the_registry_s_name(database: LogDatabase) -> None:
-    """Intent: an item's `who` is that of cache_request_scope, as its comment says."""
+    """Intent: an item's `identity` is that of cache_request_scope, as its comment says."""
     guest = Identity.of_claims(
         {"user": {"username": "é"}, "resources": [{"type": "dashboard", "id": "x"}], "rls_rules": []}
     )

@@ -30,13 +30,6 @@ NOBODYS = Ids()
 
 
 @pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    return made
-
-
-@pytest.fixture
 def registry(database: LogDatabase) -> Registry:
     return Registry(database, SETTINGS)
 
@@ -80,7 +73,7 @@ def one(database: LogDatabase, table: str = "cache_request") -> dict[str, Any]:
 
 def scopes(database: LogDatabase) -> list[tuple[Any, ...]]:
     rows = database.rows(
-        "SELECT who, cache_keys, round(uses::numeric, 3)::float AS uses FROM cache_request_scope ORDER BY 1, 2"
+        "SELECT identity, cache_keys, round(uses::numeric, 3)::float AS uses FROM cache_request_scope ORDER BY 1, 2"
     )
     return [tuple(row.values()) for row in rows]
 
@@ -174,7 +167,7 @@ def test_who_moves_to_other_keys_leaves_nothing_behind(database: LogDatabase) ->
     tables.write(database, SETTINGS, [use(ANN, "old"), use(BOB, "other")])
     tables.write(database, SETTINGS, [use(ANN, "new"), use(ANN, "old", chart=2)])
     tables.write(database, SETTINGS, [use(ANN, "newer")])
-    rows = database.rows("SELECT who, cache_keys FROM cache_request_scope ORDER BY cache_keys")
+    rows = database.rows("SELECT identity, cache_keys FROM cache_request_scope ORDER BY cache_keys")
     assert [tuple(row.values()) for row in rows] == [
         ("user:1", ["newer"]), ("user:1", ["old"]), ("user:2", ["other"]),
     ]  # fmt: skip
@@ -206,7 +199,7 @@ def test_guests_are_kept_by_their_claims(database: LogDatabase) -> None:
     tables.write(
         database, SETTINGS, [use(guest, "k"), use(Identity.of_claims({**token, "exp": 9}), "k"), use(Identity(), "l")]
     )
-    rows = database.rows("SELECT who, user_id, guest FROM cache_request_scope ORDER BY cache_keys")
+    rows = database.rows("SELECT identity, user_id, guest FROM cache_request_scope ORDER BY cache_keys")
     claims = {name: token[name] for name in ("user", "resources", "rls_rules")}
     assert [tuple(row.values()) for row in rows] == [(guest.name, None, claims), ("anonymous", None, None)]
 
@@ -338,13 +331,13 @@ def _write(url: str, seed: int, rounds: int, charts: int, begin: Any, errors: An
         errors.put("")
 
 
-def test_processes_that_write_at_once_count_exactly(database_url: str, database: LogDatabase) -> None:
+def test_processes_that_write_at_once_count_exactly(log_url: str, database: LogDatabase) -> None:
     """Intent: no use is lost and no process waits for another for ever, whatever they write in whatever order."""
     processes, rounds, charts = 4, 6, 60
     context = multiprocessing.get_context("spawn")
     begin, failures = context.Barrier(processes), context.Queue()
     workers = [
-        context.Process(target=_write, args=(database_url, 10 + seed, rounds, charts, begin, failures))
+        context.Process(target=_write, args=(log_url, 10 + seed, rounds, charts, begin, failures))
         for seed in range(processes)
     ]
     for worker in workers:
@@ -358,9 +351,9 @@ def test_processes_that_write_at_once_count_exactly(database_url: str, database:
     assert len(rows) == charts
     assert all(row["uses"] == pytest.approx(wanted, abs=0.1) for row in rows)
     assert all(sum(row["hours"]) == pytest.approx(wanted, abs=0.1) for row in rows)
-    by_scope = database.rows("SELECT who, count(*) AS n, min(uses) AS low, max(uses) AS high FROM cache_request_scope"
-                             " GROUP BY who ORDER BY who")  # fmt: skip
-    assert [(row["who"], row["n"]) for row in by_scope] == [
+    by_scope = database.rows("SELECT identity, count(*) AS n, min(uses) AS low, max(uses) AS high"
+                             " FROM cache_request_scope GROUP BY identity ORDER BY identity")  # fmt: skip
+    assert [(row["identity"], row["n"]) for row in by_scope] == [
         ("user:1", charts), *((f"user:{10 + seed}", charts) for seed in range(processes)),
     ]  # fmt: skip
     for row, uses in zip(by_scope, (processes * rounds, *[rounds] * processes), strict=True):

@@ -34,13 +34,6 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(items, "LEASE_SECONDS", 3600)
 
 
-@pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    return made
-
-
 def targets(**named: Any) -> Targets:
     return Targets.model_validate(named)
 
@@ -101,12 +94,12 @@ def test_two_beats_make_one_run(database: LogDatabase) -> None:
     assert runs.create(database, named, "beat", "nightly", DUE.replace(day=3))[1]
 
 
-def test_many_who_ask_at_once_get_one_run(database_url: str, database: LogDatabase) -> None:
+def test_many_who_ask_at_once_get_one_run(log_url: str, database: LogDatabase) -> None:
     """Intent: it is the database that decides, not who looked first."""
     begin = threading.Barrier(8)
 
     def ask(_: int) -> tuple[str, bool]:
-        own = LogDatabase(database_url)
+        own = LogDatabase(log_url)
         begin.wait(PATIENCE)
         return runs.create(own, targets(charts=(1,)), "api")
 
@@ -156,7 +149,7 @@ def test_a_source_database_has_its_limit_over_all_runs(database: LogDatabase) ->
     assert [taken.database_id for taken in items.claim(database, two, lease(), 9, 2)] == [7, 8]
 
 
-def test_no_item_is_taken_twice_whoever_claims_at_once(database_url: str, database: LogDatabase) -> None:
+def test_no_item_is_taken_twice_whoever_claims_at_once(log_url: str, database: LogDatabase) -> None:
     """Intent: eight workers share a run; each item is asked once, and no source more than its limit at a time."""
     run = started(database, [item(n % 3) for n in range(60)])
     begin = threading.Barrier(8)
@@ -166,7 +159,7 @@ def test_no_item_is_taken_twice_whoever_claims_at_once(database_url: str, databa
     running: Counter[int] = Counter()
 
     def work(_: int) -> None:
-        own, mine = LogDatabase(database_url), lease()
+        own, mine = LogDatabase(log_url), lease()
         begin.wait(PATIENCE)
         while len(taken) < 60:
             got = items.claim(own, run, mine, 3, 2)
@@ -359,7 +352,7 @@ def test_a_guest_survives_the_way_in_and_out(database: LogDatabase, text: str) -
     [first, second] = items.claim(database, run, lease(), 2, 9)
     assert (first.identity, first.identity.name) == (guest, guest.name)
     assert second.identity == Identity()
-    assert [row["who"] for row in rows(database, run)] == [guest.name, "anonymous"]
+    assert [row["identity"] for row in rows(database, run)] == [guest.name, "anonymous"]
 
 
 def test_a_run_of_many_items_is_added_at_once(database: LogDatabase) -> None:
@@ -374,7 +367,7 @@ def test_a_run_of_many_items_is_added_at_once(database: LogDatabase) -> None:
 
 
 def test_a_late_finish_and_a_claim_do_not_block_each_other(
-    database_url: str, database: LogDatabase, monkeypatch: pytest.MonkeyPatch
+    log_url: str, database: LogDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Intent: one of both is first, the other one comes after it."""
     run = started(database, [Item("discover", ANN, page="dashboard:1")])
@@ -385,7 +378,7 @@ def test_a_late_finish_and_a_claim_do_not_block_each_other(
 
     def take() -> None:
         try:
-            items.claim(LogDatabase(database_url), run, lease(), 1, 9)
+            items.claim(LogDatabase(log_url), run, lease(), 1, 9)
         except LogUnavailable as error:
             errors.append(error)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -20,14 +19,6 @@ from superset_ext.warm.run import items, runs
 from superset_ext.warm.schedules import next_run, start_due
 
 EVERY_MINUTE = '[{"name": "often", "cron": "* * * * *", "targets": ["common_queries"]}]'
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[LogDatabase]:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    yield made
-    made.close()
 
 
 @pytest.fixture

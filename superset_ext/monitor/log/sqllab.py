@@ -39,7 +39,8 @@ def uninstall() -> None:
 
 def _flushed(session: Any, _context: Any) -> None:
     from sqlalchemy import inspect
-    from superset.models.sql_lab import Query
+
+    from superset_ext.host.models import Query
 
     for thing in session.dirty:
         if isinstance(thing, Query) and thing.status in _OVER and inspect(thing).attrs.status.history.has_changes():

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from superset_ext.core.warn_once import warn
-from superset_ext.freshness.probe.postgresql import ENGINE, limit
+from superset_ext.freshness.probe.postgresql import limit
+from superset_ext.freshness.probe.subject import POSTGRESQL
 from superset_ext.host.databases import database_of, detached
 
 logger = logging.getLogger(__name__)
@@ -99,4 +100,4 @@ def _hasten(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, 
 
 def is_asked(engine: str) -> bool:
     """Whether a source can say how busy it is."""
-    return engine == ENGINE
+    return engine == POSTGRESQL

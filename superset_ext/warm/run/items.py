@@ -24,7 +24,7 @@ Action = Literal["replay", "refresh", "discover"]
 State = Literal["queued", "warmed", "fresh", "failed"]
 LEASE_SECONDS = 30
 _COPIED = (
-    "run_id", "ordinal", "action", "fingerprint", "page", "user_id", "guest", "who", "dashboard_id", "chart_id",
+    "run_id", "ordinal", "action", "fingerprint", "page", "user_id", "guest", "identity", "dashboard_id", "chart_id",
     "database_id", "cost_ms",
 )  # fmt: skip
 # One claim at a time, so that the limit of a source database holds over all workers.
@@ -164,5 +164,5 @@ def give_up(database: LogDatabase, attempts: int) -> None:
 
 def pairs_in(database: LogDatabase, run_id: str) -> set[tuple[str | None, str]]:
     """The fingerprint and the identity's name of each item of a run."""
-    rows = database.rows("SELECT fingerprint, who FROM superset_ext.cache_warm_item WHERE run_id = %s", (run_id,))
-    return {(row["fingerprint"], row["who"]) for row in rows}
+    rows = database.rows("SELECT fingerprint, identity FROM superset_ext.cache_warm_item WHERE run_id = %s", (run_id,))
+    return {(row["fingerprint"], row["identity"]) for row in rows}

@@ -1,23 +1,14 @@
-"""The query by which PostgreSQL says what its relations depend on.
-
-One row for each relation that one of those asked for depends on, however far, of the kind
-
-- `self`: the relation itself; one that is not there has no row
-- `view`: what its definition reads, that of a view in it, or a row-level policy
-- `parent`: what it is a partition or a child of
-- `function`: a function that it calls, if it is a view, and that may read anything
-
-and rows of none of them:
-
-- `parted`, if that is asked: there are tables that are made of others, so that one that is gone may have been a part
-- `spelled`, if one was not found: relations whose lower case may be another one there than with who asks
-
-Parameters: `schemas` and `names`, arrays of the same length, in lower case, where the schema `''` stands for the search
-path; `parted`. Names have the collation C, which folds ASCII alone. OFFSET 0 has rows looked up one by one: PostgreSQL
-expects thousands of them, where there are a few.
-"""
-
-FOLLOW = """
+-- Runs in a PostgreSQL source: what each of some tables depends on, however far. A row's kind is one of
+--   self      the table itself; a table that is not there has no row
+--   view      what its definition reads, that of a view in it, or a row-level policy
+--   parent    what it is a partition or a child of
+--   function  a function that it calls, if it is a view, and that may read anything
+-- and, in rows of no table,
+--   parted    if that is asked: some tables are made of others, so one that is gone may have been a part
+--   spelled   if a table was not found: relations whose lower case may be another one there than here
+-- Parameters: schemas and names, arrays of the same length, in lower case (the schema '' stands for the search path), and
+-- parted. Names have the collation C, which folds ASCII alone. OFFSET 0 makes PostgreSQL look rows up one by one: it
+-- expects thousands of them, where there are a few.
 WITH RECURSIVE asked AS (
     SELECT asked.schema, asked.name
     FROM unnest(CAST(%(schemas)s AS text[]), CAST(%(names)s AS text[])) AS asked (schema, name)
@@ -73,4 +64,3 @@ FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE EXISTS (SELECT FROM asked WHERE (asked.schema, asked.name) NOT IN (SELECT d.schema, d.name FROM depends d))
     AND octet_length(CAST(c.relname AS text)) <> length(CAST(c.relname AS text))
-"""
