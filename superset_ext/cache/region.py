@@ -31,7 +31,6 @@ from superset_ext.events import Miss, Outcome, Stored
 from superset_ext.settings import Region, Settings, current
 
 _UNREAD = Lookup(Reading(None, 0, (), None, ""), Miss.ERROR)
-_RACES = 16  # attempts of `inc`: a counter that changes so often between read and write is none for a cache
 _RESULT_SECONDS = 30.0  # a SQL Lab result that is not stored fails the user's query, and may have 100 MB
 
 
@@ -155,9 +154,15 @@ class RegionCache(BaseCache):
         return _done(lambda: bulk.erase(self._store))
 
     def inc(self, key: str, delta: int = 1) -> int | None:
-        """Add to a number, 0 where there is none, atomically; the new one, `None` where that failed."""
+        """Add to a number, 0 where there is none, atomically; the new one, `None` where that failed.
+
+        Another writer may always be faster, so it is tried for as long as an operation may take.
+        """
+        end = time.monotonic() + self._settings.total_timeout_ms / 1000
         try:
-            return next((number for _ in range(_RACES) if (number := self._added(key, delta)) is not None), None)
+            while (number := self._added(key, delta)) is None and time.monotonic() < end:
+                pass
+            return number
         except (StoreUnavailable, CodecError, TypeError):
             return None
 
