@@ -6,7 +6,9 @@ the process find neither its environment nor its receivers.
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -147,6 +149,9 @@ def start(url: str, redis_url: str, folder: Path) -> InProcess:
 
 
 def _app() -> Any:
+    # Another test of the process may have imported Superset's configuration, in another environment.
+    if "superset.config" in sys.modules:
+        importlib.reload(sys.modules["superset.config"])
     from superset.app import create_app
 
     return create_app()

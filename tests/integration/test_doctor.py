@@ -310,7 +310,7 @@ def _is(process: psutil.Process, word: str, home: str) -> bool:
 def test_a_log_that_cannot_be(superset_stack: RunningStack, tmp_path: Path) -> None:
     """Intent: where the metadata is in SQLite, nothing is logged, and that is said."""
     with configured(tmp_path, f"SQLALCHEMY_DATABASE_URI = 'sqlite:///{tmp_path}/superset.db'") as env:
-        superset = [program("superset"), "db", "upgrade"]
+        superset = [program("superset", real=True), "db", "upgrade"]
         subprocess.run(superset, env={**superset_stack.env, **env}, capture_output=True, timeout=240, check=True)
         status, found = doctor(superset_stack, **env)
     said = "nothing is logged, since the metadata database is not PostgreSQL; set SUPERSET_EXT_LOG_DATABASE_URL"
@@ -415,5 +415,5 @@ def test_a_dashboard_that_forces(superset_stack: RunningStack, tmp_path: Path) -
 
 @pytest.mark.thorough
 def test_a_version_that_is_not_known(superset_stack: RunningStack, tmp_path: Path) -> None:
-    with configured(tmp_path, "from superset_ext import seams\nseams.SUPPORTED = ('9.9',)\n") as env:
+    with configured(tmp_path, "from superset_ext.host import seams\nseams.SUPPORTED = ('9.9',)\n") as env:
         assert_only(doctor(superset_stack, **env), "error", "superset", "use a release of the package")

@@ -21,6 +21,7 @@ from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.events import Scope
 from superset_ext.freshness.watch import triggers
+from superset_ext.freshness.watch.transaction import transaction
 from superset_ext.monitor.dashboards import reader
 from superset_ext.monitor.rollup.views import apply_views
 from superset_ext.settings import Region
@@ -165,7 +166,7 @@ def warehouse(database_url: str, role: str) -> str:
 
 def watched(url: str) -> list[str]:
     """Add a watch as `superset perf watch add` does, and what is watched then."""
-    with closing(psycopg2.connect(url)) as connection, triggers.transaction(connection) as cursor:
+    with closing(psycopg2.connect(url)) as connection, transaction(connection) as cursor:
         triggers.add(cursor, ["mart.orders"])
         return [str(watch.name) for watch in triggers.state(cursor) if watch.intact]
 

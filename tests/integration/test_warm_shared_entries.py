@@ -12,7 +12,7 @@ from superset_ext.core.signals import tell
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.errors import LogUnavailable
 from superset_ext.events import Answer, changed
-from superset_ext.freshness.change import Change, Told
+from superset_ext.freshness.change import Change, StampedChange
 from superset_ext.host.people import Identity
 from superset_ext.settings import load
 from superset_ext.warm import shared_entries
@@ -36,8 +36,8 @@ def use(chart: int, dashboard: int, key: str) -> Use:
     return Use(request, Identity(1), (Answer(key, True, None, 1.0),), Ids(dashboard, chart), time.time())
 
 
-def edited(*charts: int, dashboards: tuple[int, ...] = ()) -> Told:
-    return Told(Change("superset", "user_action", charts=charts, dashboards=dashboards), (), time.time(), None)
+def edited(*charts: int, dashboards: tuple[int, ...] = ()) -> StampedChange:
+    return StampedChange(Change("superset", "user_action", charts=charts, dashboards=dashboards), (), time.time(), None)
 
 
 def test_entries_go_when_the_log_database_is_back(database: LogDatabase, valkey: Valkey) -> None:

@@ -742,7 +742,7 @@ class TestCommand:
             assert found == ("examples", f"public.{table}", True, None)
             assert row["added_at"] and row["notified_at"] is None
             shown = perf(superset_stack, "watch", "list")
-            assert f"public.{table}" in shown.stdout and "whole" in shown.stdout
+            assert f"public.{table}" in shown.stdout and "complete" in shown.stdout
             done = perf(superset_stack, "watch", "remove", str(number), f"public.{table}")
             assert done.stdout.strip().endswith(f"Not watched any more: public.{table}.")
             assert run(source, _CATALOG) == before
