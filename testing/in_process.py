@@ -150,6 +150,7 @@ def start(url: str, redis_url: str, folder: Path) -> InProcess:
 
 def _app() -> Any:
     # Another test of the process may have imported Superset's configuration, in another environment.
+    sys.modules.pop("superset_ext.config", None)  # it reads its environment once
     if "superset.config" in sys.modules:
         importlib.reload(sys.modules["superset.config"])
     from superset.app import create_app

@@ -21,7 +21,9 @@ from testing.log import PATIENCE
 from testing.programs import forked
 from testing.stack import READY, RunningStack, Up
 
-SHARED = {"superset_stack": "stack", "in_process": "in_process"}  # what one process has, and the group of its tests
+# What one process has, and the group of its tests. A second app in a process would disturb the first one, and the process
+# of the largest group is not given the other tests that make an app.
+SHARED = {"superset_stack": "stack", "in_process": "stack"}
 
 
 @pytest.fixture(scope="session", autouse=True)
