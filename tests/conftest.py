@@ -21,8 +21,8 @@ from testing.log import PATIENCE
 from testing.programs import forked
 from testing.stack import READY, RunningStack, Up
 
-# What one process has, and the group of its tests. A second app in a process would disturb the first one, and the process
-# of the largest group is not given the other tests that make an app.
+# What one process has, and the group of its tests. A second app would disturb the first one, and the process of the
+# largest group is not given the other tests that make an app.
 SHARED = {"superset_stack": "stack", "in_process": "stack"}
 
 
