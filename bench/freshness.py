@@ -15,12 +15,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.query import running
-from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.events import Scope
 from superset_ext.freshness.change import Change, Freshness, SourceTable
-from superset_ext.settings import Region, load
+from superset_ext.settings import load
 from superset_ext.sqltables.table import Table
 
 ENTRIES, ROUNDS = 100_000, 300
@@ -41,22 +41,20 @@ def main() -> None:
     print(json.dumps({"freshness": found}))
 
 
-def region(url: str) -> RegionCache:
-    cache = RegionCache(
-        Region.CHART_DATA, load({"SUPERSET_EXT_REDIS_URL": url, "SUPERSET_EXT_BROKER_URL": "memory://"})
-    )
+def region(url: str) -> ChartCache:
+    cache = ChartCache(settings=load({"SUPERSET_EXT_REDIS_URL": url, "SUPERSET_EXT_BROKER_URL": "memory://"}))
     cache.bind(SimpleNamespace(config={"SECRET_KEY": "bench"}))
     return cache
 
 
-def store(cache: RegionCache, keys: list[str], payload: str) -> None:
+def store(cache: ChartCache, keys: list[str], payload: str) -> None:
     """Entries of one table, as a chart stores them."""
     with running(Scope(dataset_id=1, database_id=1), SOURCE):
         cache.get_many(*keys)
         cache.set_many({key: {"query": "SELECT * FROM public.orders", "payload": payload} for key in keys})
 
 
-def changes(cache: RegionCache) -> dict[str, float]:
+def changes(cache: ChartCache) -> dict[str, float]:
     """Milliseconds of `changed`, with no entries of the table and with many, in turns with a plain SET."""
     told = Freshness(lambda: cache, lambda _database, tables: tables, None)
     store(cache, ["warm"], "x")
@@ -72,7 +70,7 @@ def changes(cache: RegionCache) -> dict[str, float]:
     return {"one_entry_ms": few, "entries": ENTRIES, "many_entries_ms": many}
 
 
-def checked(cache: RegionCache, size: int) -> dict[str, float]:
+def checked(cache: ChartCache, size: int) -> dict[str, float]:
     """Microseconds of a read with its stamps and of a plain GET of the same bytes, in turns over the same pool."""
     key = f"sized{size}"
     store(cache, [key], random.Random(1).randbytes(size).hex())
@@ -81,7 +79,7 @@ def checked(cache: RegionCache, size: int) -> dict[str, float]:
     ours, theirs = [], []
     for _ in range(ROUNDS):
         ours.append(seconds(lambda: reads.read(name)))
-        theirs.append(seconds(lambda: reads._ask(plain)))
+        theirs.append(seconds(lambda: reads.ask(plain)))
     us, raw = statistics.median(ours) * 1e6, statistics.median(theirs) * 1e6
     stored = len(reads.read(name)[0].data or b"")
     print(f"{stored:>8,} bytes: plain GET {raw:6.0f} µs, checked {us:6.0f} µs, extra {us - raw:4.0f} µs", flush=True)

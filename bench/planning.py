@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from superset_ext.cache.region import RegionCache
+from superset_ext.cache.chart import ChartCache
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.settings import Region, Targets, load
+from superset_ext.settings import Targets, load
 from superset_ext.warm.run import items, runs
 from superset_ext.warm.run.plan import plan
 from superset_ext.warm.run.targets import Resolved
@@ -56,7 +56,7 @@ def measured(url: str, valkey: str, said: dict[str, Any]) -> dict[str, Any]:
 def planned(url: str, valkey: str, said: dict[str, Any]) -> dict[str, Any]:
     """Seconds to plan and to write the items, and the memory that it took at its highest, in MiB."""
     settings = load({"SUPERSET_EXT_REDIS_URL": valkey})
-    database, region = LogDatabase(url), RegionCache(Region.CHART_DATA, settings)
+    database, region = LogDatabase(url), ChartCache(settings=settings)
     options = Targets.model_validate(said)
     region.seconds_left(["warm-up"])
     database.rows("SELECT 1")

@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 from flask_caching.backends.rediscache import RedisCache
 
-from superset_ext.cache.region import RegionCache
+from superset_ext.cache.chart import ChartCache
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.settings import Region, load
+from superset_ext.settings import load
 
 ROWS = (10, 1_000, 20_000)
 ROUNDS = 200
@@ -49,9 +49,9 @@ def value(rows: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def region(url: str) -> RegionCache:
+def region(url: str) -> ChartCache:
     """The chart region as an app would have it."""
-    cache = RegionCache(Region.CHART_DATA, load({"SUPERSET_EXT_CHART_DATA_URL": f"{url}/3"}))
+    cache = ChartCache(settings=load({"SUPERSET_EXT_CHART_DATA_URL": f"{url}/3"}))
     cache.bind(SimpleNamespace(config={"SECRET_KEY": "a key for the bench"}))
     return cache
 

@@ -27,7 +27,8 @@ def region_config(settings: Settings, region: Region) -> dict[str, Any]:
     common = {"CACHE_DEFAULT_TIMEOUT": own.timeout, "CACHE_KEY_PREFIX": own.prefix}
     if own.backend == "metastore":
         return {"CACHE_TYPE": "SupersetMetastoreCache", **common}
-    return {"CACHE_TYPE": "superset_ext.cache.region.RegionCache", "SUPERSET_EXT_REGION": str(region), **common}
+    kind = "chart.ChartCache" if region is Region.CHART_DATA else "region.RegionCache"
+    return {"CACHE_TYPE": f"superset_ext.cache.{kind}", "SUPERSET_EXT_REGION": str(region), **common}
 
 
 def broker_url(settings: Settings) -> str:

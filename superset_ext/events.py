@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from blinker import Namespace
-
-if TYPE_CHECKING:
-    from superset_ext.cache.lease import Lease
 
 Channel = Literal["web", "embedded", "celery", "report", "cli", "warm"]
 WARM: Channel = "warm"
@@ -20,7 +17,6 @@ WARM: Channel = "warm"
 _names = Namespace()
 
 outcome = _names.signal("outcome", doc="Sent with `event=Outcome(...)` for every get and set of a region.")
-stale = _names.signal("stale", doc="Sent with `event=Stale(...)` when an old answer was given that is to be refreshed.")
 changed = _names.signal("changed", doc="Sent with `event=…` after something that changed has been stamped.")
 asked = _names.signal("asked", doc="Sent with `event=Asked(...)` at the end of each chart query that is nobody's part.")
 queried = _names.signal("queried", doc="Sent with `event=Queried(...)` when a query of a source database has ended.")
@@ -129,17 +125,6 @@ class Answer:
     cost_ms: float
     seconds: float | None = None
     tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Stale:
-    """An entry whose time is over was given, and whoever takes the lease is to refresh it.
-
-    A receiver that will do so returns True, and releases the lease in the end.
-    """
-
-    scope: Scope
-    lease: Lease
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from superset_ext.cache import dependencies as depends
+from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.region import RegionCache
 from superset_ext.core.log_database import LogDatabase, log_url
 from superset_ext.freshness import listeners as sources
@@ -25,7 +26,7 @@ from superset_ext.monitor.advice.overrides import Overrides
 from superset_ext.monitor.log import queries
 from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.package import EXTENSION, Package
-from superset_ext.settings import PREFIX, Settings, current
+from superset_ext.settings import PREFIX, Region, Settings, current
 from superset_ext.warm.refresh import Refresher
 from superset_ext.warm.registry import capture
 from superset_ext.warm.registry.registry import Registry
@@ -100,7 +101,9 @@ def _freshness(
         if recorder is not None:
             recorder.beside.append(shared.retry)
     sources.install(app, settings.sources, freshness, database)
-    Refresher().install()
+    charts = regions(app).get(Region.CHART_DATA)
+    if isinstance(charts, ChartCache):
+        charts.refresh = Refresher().take
 
 
 def samples(app: Any) -> Mapping[str, tuple[int, int]]:

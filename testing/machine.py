@@ -12,15 +12,16 @@ from multiprocessing.connection import Connection
 from types import SimpleNamespace
 from typing import Any
 
+from superset_ext.cache import chart as charts
 from superset_ext.cache import query as queries
-from superset_ext.cache.entries import TimedRead
+from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.query import running
-from superset_ext.cache.region import RegionCache
+from superset_ext.cache.store import Store
 from superset_ext.errors import StoreUnavailable
 from superset_ext.events import Scope
 from superset_ext.freshness.change import Change, Freshness, SourceTable
 from superset_ext.sqltables.table import Table
-from testing.regions import make_region
+from testing.regions import chart_region
 
 forking = multiprocessing.get_context("fork")
 TABLES = ("a", "b", "c")
@@ -74,7 +75,7 @@ class Worker:
 
 
 def _serve(url: str, pipe: Connection, broken: str | None) -> None:
-    cache = make_region(url, **KNOBS)
+    cache = chart_region(url, **KNOBS)
     _break(cache, broken)
     said, sessions = threading.Lock(), dict[int, queue.Queue[Any]]()
 
@@ -96,7 +97,7 @@ def _serve(url: str, pipe: Connection, broken: str | None) -> None:
             sessions[session].put((verb, args))
 
 
-def _change(cache: RegionCache, table: str) -> bool:
+def _change(cache: ChartCache, table: str) -> bool:
     """Whether it succeeded."""
     freshness = Freshness(lambda: cache, lambda _database, tables: tables, None)
     change = Change("cli", "data_update", tables=(SourceTable(1, Table("public", table)),))
@@ -107,7 +108,7 @@ def _change(cache: RegionCache, table: str) -> bool:
     return True
 
 
-def _request(cache: RegionCache, session: int, steps: Any, say: Any, key: str, forced: bool) -> None:
+def _request(cache: ChartCache, session: int, steps: Any, say: Any, key: str, forced: bool) -> None:
     with running(Scope(dataset_id=1, database_id=1, forced=forced), _SOURCE):
         found = cache.get(key)
         if found is not None:
@@ -122,12 +123,12 @@ def _request(cache: RegionCache, session: int, steps: Any, say: Any, key: str, f
         elif verb == "lose":  # as an owner does that died, but its process goes on
             query = queries.current()
             for lease in query.leases.values() if query else ():
-                lease._over = True
-                cache._readers._flights._leases.pop(lease.token, None)
+                lease.is_over = True
+                cache._flights._leases.pop(lease.token, None)
     say(Message(session, "ended"))
 
 
-def _break(cache: RegionCache, broken: str | None) -> None:
+def _break(cache: ChartCache, broken: str | None) -> None:
     """Leave out one rule of the protocol."""
     if broken == "as_of":  # an entry is dated when it is stored, not when its read began
         recall = queries.recall
@@ -135,19 +136,17 @@ def _break(cache: RegionCache, broken: str | None) -> None:
         def late(region: str, key: str) -> queries.Read | None:
             read = recall(region, key)
             clock = cache._store.clock()
-            return read and TimedRead(clock.time_us, read.started, clock.run_id)
+            return read and queries.Read(clock.time_us, read.started, clock.run_id)
 
         queries.recall = late
     elif broken == "stamps":  # an entry that is in its time is not judged by its stamps
-        import superset_ext.cache.entries as entries
-
-        vars(entries)["fresh"] = lambda _as_of_us, _stamps: True
+        vars(charts)["fresh"] = lambda _as_of_us, _stamps: True
     elif broken == "fence":  # whoever stores last wins, and a stamp is forgotten with what it stamped
-        stamp = cache._store.stamp
+        stamp = vars(charts)["stamp"]
 
-        def forgetful(tags: Any) -> int:
-            at = stamp(tags)
-            cache._store._ask([(b"", ("UNLINK", *(cache._store._stamps + tag.encode() for tag in tags)))])
+        def forgetful(store: Store, tags: Any) -> Any:
+            at = stamp(store, tags)
+            store.ask([(b"", ("UNLINK", *(store.names.stamps + tag.encode() for tag in tags)))])
             return at
 
-        cache._store.stamp = forgetful  # type: ignore[method-assign]
+        vars(charts)["stamp"] = forgetful

@@ -10,6 +10,7 @@ from typing import Any
 import redis
 
 from superset_ext.cache import query as queries
+from superset_ext.cache.chart import ChartCache, region_of
 from superset_ext.cache.region import RegionCache
 from superset_ext.events import Outcome, outcome
 from superset_ext.settings import Region, load
@@ -19,7 +20,7 @@ PATIENT = {"CONNECT_TIMEOUT_MS": 60_000, "READ_TIMEOUT_MS": 60_000, "TOTAL_TIMEO
 
 
 def make_region(
-    url: str, name: Region = Region.CHART_DATA, secret: str = SECRET, previous: str | None = None, **knobs: object
+    url: str, name: Region = Region.CHART_DATA, secret: str = SECRET, previous: str | None = None, **knobs: Any
 ) -> RegionCache:
     """A region as an app would have it; `knobs` are settings by their names after `SUPERSET_EXT_`.
 
@@ -30,7 +31,7 @@ def make_region(
     environ = {"REDIS_URL": url, "BROKER_URL": "memory://", "GRACE_SECONDS": 0, **PATIENT}
     environ |= {name.upper(): value for name, value in knobs.items()}
     settings = load({f"SUPERSET_EXT_{name}": str(value) for name, value in environ.items()})
-    cache = RegionCache(name, settings)
+    cache = region_of(name, settings)
     cache.bind(SimpleNamespace(config={"SECRET_KEY": secret, "PREVIOUS_SECRET_KEY": previous}))
     return cache
 
@@ -50,6 +51,13 @@ def now_ms(client: redis.Redis) -> int:
 def given(client: redis.Redis, key: str, seconds: float, since: int) -> bool:
     """Whether a key was given so long to live at some time since `since`, which `now_ms` said."""
     return since <= int(client.pexpiretime(key)) - seconds * 1000 <= now_ms(client)
+
+
+def chart_region(url: str, **knobs: Any) -> ChartCache:
+    """The region of chart data; see `make_region`."""
+    cache = make_region(url, **knobs)
+    assert isinstance(cache, ChartCache)
+    return cache
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What a value that is to be stored was read from: its tags, and the rule that its lifetime follows.
 
-The tables come from the SQL that really ran. What they are made of in turn (views, partitions) is for the source
-to say: `follow` is set by whoever can ask it.
+The tables come from the SQL that really ran. What they are made of in turn (views, partitions) only the source knows:
+`follow` is set by what can ask it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from typing import Any
 
 from superset_ext.cache.query import Query
 from superset_ext.cache.rules import Subject, matching, usage_tag
-from superset_ext.cache.tags import ALL, ANY, RULE, USAGE, object_tag, table_tag, tables_tag
+from superset_ext.cache.tags import ALL, ANY, RULE, USAGE, scope_tags, table_tags
 from superset_ext.settings import Operation, Rule, Settings
 from superset_ext.sqltables.reads import read_tables
 from superset_ext.sqltables.table import Table
 
 Follow = Callable[[Any, frozenset[Table]], "Collection[Table] | None"]
 follow: Follow | None = None  # a datasource and the tables that its SQL names to all that they depend on
-_MOST = 200  # tables of one entry; beyond, any change of their database drops it, so that a read stays cheap
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +35,23 @@ class Depends:
 
 
 def depends(value: Any, query: Query | None, settings: Settings) -> Depends:
-    """The tags and the rule of a value of chart_data."""
+    """The tags and the rule of a value of chart_data; the query, and so its outer one, depends on them too."""
     sql = value.get("query") if isinstance(value, dict) else None
-    scope = query.scope if query else None
-    if not isinstance(sql, str) or not sql or scope is None or scope.database_id is None:
-        return _told({ANY}, query, None)
-    tables = _tables(sql, query.source if query else None)
-    rule = matching(settings.rules, _subject(query, tables, sql)) if settings.rules else None
-    return _told(_table_tags(scope.database_id, tables), query, rule)
+    if query is None:
+        return _carried({ANY}, None)
+    rule, tags = None, {ANY}
+    if isinstance(sql, str) and sql and query.scope.database_id is not None:
+        tables = _tables(sql, query.source)
+        rule = matching(settings.rules, _subject(query, tables, sql)) if settings.rules else None
+        tags = table_tags(query.scope.database_id, tables)
+    tags |= scope_tags(query.scope)
+    tags |= {tag for tag in query.tags if not tag.startswith((USAGE, RULE))}
+    query.tags |= tags
+    return _carried(tags, rule)
 
 
 def for_operations(tag: str, operations: Collection[Operation]) -> tuple[str, ...]:
-    """What is carried in a tag's place by entries that only some operations invalidate."""
+    """What an entry carries in place of a tag if only some operations invalidate it."""
     return (tag,) if "@" in tag else tuple(f"{tag}@{operation}" for operation in operations)
 
 
@@ -57,33 +61,17 @@ def _tables(sql: str, source: Any) -> Collection[Table] | None:
     return named if named is None or follow is None else follow(source, named)
 
 
-def _table_tags(database_id: int, tables: Collection[Table] | None) -> set[str]:
-    if not tables or len(tables) > _MOST:
-        return {tables_tag(database_id)}
-    return {table_tag(database_id, table) for table in tables}
-
-
-def _subject(query: Query | None, tables: Collection[Table] | None, sql: str) -> Subject:
-    source = query.source if query else None
+def _subject(query: Query, tables: Collection[Table] | None, sql: str) -> Subject:
+    source = query.source
     database = getattr(getattr(source, "database", None), "database_name", None)
-    return Subject(query.scope.dataset_id if query else None, getattr(source, "name", None), database, tables, sql)
+    return Subject(query.scope.dataset_id, getattr(source, "name", None), database, tables, sql)
 
 
-def _told(read: set[str], query: Query | None, rule: Rule | None) -> Depends:
-    """The whole of the tags, which the outer query of this one carries too."""
-    if query is not None:
-        read |= {tag for tag in query.tags if not tag.startswith((USAGE, RULE))} | _objects(query)
-        query.tags |= read
-    if rule is not None and rule.invalidate_on is not None:
-        read = {each for tag in read for each in for_operations(tag, rule.invalidate_on)}
-    last = (f"{RULE}{rule.name}" if rule else None, usage_tag(rule))
-    return Depends((ALL, *sorted(read - {ALL}), *(tag for tag in last if tag)), rule)
-
-
-def _objects(query: Query) -> set[str]:
-    scope = query.scope
-    ids = {
-        "dataset": scope.dataset_id, "database": scope.database_id, "chart": scope.chart_id,
-        "dashboard": scope.dashboard_id,
-    }  # fmt: skip
-    return {object_tag(kind, number) for kind, number in ids.items() if number is not None}
+def _carried(tags: set[str], rule: Rule | None) -> Depends:
+    """The tags as an entry carries them: `all` first, and last what concerns its rule."""
+    if rule is None:
+        return Depends((ALL, *sorted(tags - {ALL})), None)
+    if rule.invalidate_on is not None:
+        tags = {variant for tag in tags for variant in for_operations(tag, rule.invalidate_on)}
+    usage = usage_tag(rule)
+    return Depends((ALL, *sorted(tags - {ALL}), f"{RULE}{rule.name}", *([usage] if usage else [])), rule)

@@ -1,4 +1,4 @@
-"""A region's values as entries, and back: signed on the way in, judged on the way out."""
+"""What a region stores, and for how long; values as signed entries, and entries as values."""
 
 from __future__ import annotations
 
@@ -6,26 +6,16 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from superset_ext.cache import query as queries
-from superset_ext.cache import tuned
-from superset_ext.cache.dependencies import depends
+from werkzeug.wrappers import Response
+
 from superset_ext.cache.envelope import Envelope, pack, unpack
 from superset_ext.cache.keyring import KeyRing
-from superset_ext.cache.policy import Policy
-from superset_ext.cache.rules import lifetime, trial_ms
-from superset_ext.cache.stamps import fresh
+from superset_ext.cache.query import Read
 from superset_ext.cache.store import Reading, Store
-from superset_ext.cache.tags import USAGE
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import BadSignature, CodecError, EnvelopeError
 from superset_ext.events import Miss, Stored
-
-
-@dataclass(frozen=True, slots=True)
-class TimedRead(queries.Read):
-    """A read with the server that gave its time: another server's clock, or another run's, says nothing."""
-
-    run_id: str = ""
+from superset_ext.settings import Region, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +24,7 @@ class Lifetime:
 
     Attributes:
         fresh_ms: milliseconds for which it may be used, 0 for ever, `None` where it is not to be stored.
-        grace_ms: milliseconds beyond, for which it may be used while somebody refreshes it.
+        grace_ms: milliseconds beyond, for which it may be used while it is refreshed.
         tags: what it depends on.
         trial_ms: milliseconds after which it goes unless it was read often enough by then, 0 for no such end.
     """
@@ -51,12 +41,85 @@ class Lifetime:
         return min(whole or self.trial_ms, self.trial_ms) if self.trial_ms else whole
 
 
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What a read of one key came to.
+
+    Attributes:
+        reading: the last one.
+        verdict: the entry and its value, or why there is none that may be used.
+        stale: whether its time is over, and it is given while it is refreshed.
+        coalesced: whether the query of another reader answered it.
+    """
+
+    reading: Reading
+    verdict: Miss | tuple[Envelope, Any]
+    stale: bool = False
+    coalesced: bool = False
+
+
+class Policy:
+    """The points in which the six regions differ.
+
+    Attributes:
+        own: the region's own settings.
+        capped: whether size, rows and the server's memory limit what is stored.
+    """
+
+    def __init__(self, region: Region, settings: Settings) -> None:
+        self.region = region
+        self.settings = settings
+        self.own = settings.region(region)
+        self.capped = region is not Region.QUERY_RESULTS
+
+    def ttl_ms(self, timeout: float | None) -> int | None:
+        """Milliseconds that an entry lives, 0 for ever, `None` for not at all.
+
+        Two regions differ. metadata's own timeout is a cap, since Superset passes a day for whatever
+        it memoizes there. In query_results -1 is the region's own timeout: the database is not to be
+        cached, but its answer has to reach the browser.
+
+        Args:
+            timeout: seconds, as Superset passes them. `None` is the region's own timeout, 0 is for
+                ever, as in Flask-Caching, and -1 is Superset's `CACHE_DISABLED_TIMEOUT`: do not
+                cache. (cachelib's Redis backend takes -1 for «for ever», by accident.)
+        """
+        own = self.own.timeout
+        if timeout is not None and timeout < 0:
+            if self.capped:
+                return None
+            timeout = None
+        seconds = own if timeout is None else timeout
+        if self.region is Region.METADATA and own:
+            seconds = min(seconds or own, own)
+        return int(seconds * 1000)
+
+    def refuses(self, value: Any) -> Stored | None:
+        """Why a value is not stored, whatever its size.
+
+        A response may have been built for one user, and Superset's `etag_cache` would give it to
+        another: it checks rights inside what it caches.
+        """
+        parts = value if isinstance(value, tuple) else (value,)
+        for part in parts:
+            if isinstance(part, Response):
+                return Stored.REFUSED
+        frame = value.get("df") if isinstance(value, dict) else None
+        if self.capped and frame is not None and len(frame) > self.settings.max_result_rows:
+            return Stored.TOO_LARGE
+        return None
+
+    def too_large(self, data: bytes) -> bool:
+        """Whether an entry is above the cap."""
+        return self.capped and len(data) > self.settings.max_entry_bytes
+
+
 class Entries:
     """The entries of one region.
 
     Args:
         policy: what the region stores.
-        store: where it is stored.
+        store: where it is stored; it says what time it is there.
         ring: what it is signed with.
     """
 
@@ -65,13 +128,13 @@ class Entries:
         self._store = store
         self._ring = ring
 
-    def judge(self, key: str, reading: Reading) -> Miss | tuple[Envelope, Any]:
-        """The value of a reading, or why it has none that may be used; see `is_old` for whether it is in its grace."""
+    def judge(self, name: str, reading: Reading) -> Miss | tuple[Envelope, Any]:
+        """The entry and the value of a reading, or why there is none."""
         if reading.data is None:
             return _absent(reading)
         region, cap = self._policy.region, self._policy.settings.max_decoded_bytes
         try:
-            entry = unpack(reading.data, key=self._store.name(key), ring=self._ring, max_decoded=cap)
+            return unpack(reading.data, key=name, ring=self._ring, max_decoded=cap)
         except BadSignature:
             warn(
                 f"signature {region}",
@@ -82,23 +145,8 @@ class Entries:
             return Miss.BAD_SIGNATURE
         except (EnvelopeError, CodecError):
             return Miss.UNKNOWN_FORMAT
-        return (_outdated(entry[0], reading) if self._policy.stamped else None) or entry
 
-    def lives(self, value: Any, passed_ms: int | None) -> Lifetime:
-        """What a value depends on, and how long it lives where Superset asks for `passed_ms` milliseconds."""
-        if passed_ms is None or not self._policy.stamped:
-            return Lifetime(passed_ms)
-        query, settings = queries.current(), self._policy.settings
-        found = depends(value, query, settings)
-        if found.rule is None:
-            dataset_id = query.scope.dataset_id if query else None
-            return Lifetime(*tuned.lifetime(settings, dataset_id, found.tags, passed_ms), found.tags)
-        if not found.rule.cache:
-            return Lifetime(None, tags=found.tags)
-        fresh_ms, grace_ms = lifetime(settings, found.rule, passed_ms)
-        return Lifetime(fresh_ms, grace_ms, found.tags, trial_ms(found.rule))
-
-    def encode(self, key: str, value: Any, read: queries.Read | None, lives: Lifetime) -> bytes | Stored:
+    def encode(self, name: str, value: Any, read: Read | None, lives: Lifetime) -> bytes | Stored:
         """An entry's bytes, or why there are none.
 
         Raises:
@@ -106,33 +154,32 @@ class Entries:
         """
         if refusal := self._policy.refuses(value):
             return refusal
-        if self._policy.stamped and read is not None and not read.as_of_us:
+        if lives.tags and read is not None and not read.as_of_us:
             return Stored.ERROR  # nobody can tell what changed since that read began, nor in which run of Redis
-        region = self._policy.region
         try:
-            data = self.pack(key, value, read, lives)
+            data = self.pack(name, value, read, lives)
         except CodecError as error:
+            region = self._policy.region
             warn(f"codec {region}", "a value of the region %s cannot be stored: %s", region, error)
             return Stored.REFUSED
         return Stored.TOO_LARGE if self._policy.too_large(data) else data
 
-    def pack(self, key: str, value: Any, read: queries.Read | None, lives: Lifetime) -> bytes:
+    def pack(self, name: str, value: Any, read: Read | None, lives: Lifetime) -> bytes:
         """An entry's bytes, whatever the region permits.
 
         Raises:
             CodecError: the value cannot be stored.
-            StoreUnavailable: see `encode`.
+            StoreUnavailable: as for `encode`.
         """
-        policy = self._policy
-        own, now_us = policy.settings.region(policy.region), self._store.now_us()
+        own, now_us = self._policy.own, self._store.now_us()
         return pack(
             value,
-            key=self._store.name(key),
+            key=name,
             ring=self._ring,
             as_of_us=read.as_of_us if read else 0,
             tags=lives.tags,
             cost_ms=(time.perf_counter() - read.started) * 1000 if read else 0.0,
-            run_id=read.run_id if isinstance(read, TimedRead) else self._store.last_run_id(),
+            run_id=read.run_id if read and read.run_id else self._store.last_run_id(),
             stored_at_us=now_us,
             fresh_until_us=now_us + lives.fresh_ms * 1000 if lives.fresh_ms else 0,
             compression=own.compression,
@@ -141,31 +188,8 @@ class Entries:
         )
 
 
-def _outdated(envelope: Envelope, reading: Reading) -> Miss | None:
-    """Why a signed entry does not say what the data is now.
-
-    A server that started anew may have lost stamps, so what was stored in an earlier run counts as
-    evicted; an entry from the future was stored before the server's clock was set back.
-    """
-    if envelope.run_id != reading.run_id:
-        return Miss.EVICTED
-    known = len(reading.stamps) == len(envelope.tags) and envelope.as_of_us <= reading.time_us
-    return None if known and fresh(envelope.as_of_us, reading.stamps) else Miss.INVALIDATED
-
-
-def is_old(envelope: Envelope, reading: Reading) -> bool:
-    """Whether an entry's time is over, so that it may only be given while somebody refreshes it."""
-    return 0 < envelope.fresh_until_us < reading.time_us
-
-
-def reads_needed(envelope: Envelope) -> int:
-    """How often an entry must be read to live to its end, 0 where it does anyway."""
-    last = envelope.tags[-1] if envelope.tags else ""
-    return int(last.removeprefix(USAGE)) if last.startswith(USAGE) else 0
-
-
 def _absent(reading: Reading) -> Miss:
-    """Why a key has no entry, as far as the memory of keys knows; see `store.py` for how sure that is."""
+    """Why a key has no entry, as far as the memory of keys knows; see `store` for how sure that is."""
     if reading.deadline_ms is None:
         return Miss.COLD
     return Miss.EXPIRED if reading.deadline_ms * 1000 <= reading.time_us else Miss.EVICTED

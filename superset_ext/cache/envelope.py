@@ -152,6 +152,14 @@ def times(data: bytes) -> tuple[int, int]:
     return as_of_us, fresh_until_us
 
 
+def tags_of(data: bytes) -> list[bytes]:
+    """The tags in an entry's bytes, unverified: they only say which stamps to ask for."""
+    if len(data) < TAGS_AT:
+        return []
+    block = data[TAGS_AT : TAGS_AT + int.from_bytes(data[6:8], "big")]
+    return block.split(b"\n") if block else []
+
+
 def _short(run_id: str) -> bytes:
     return blake2b(run_id.encode(), digest_size=8).digest()
 

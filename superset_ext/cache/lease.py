@@ -1,4 +1,4 @@
-"""The lease of an entry: the right, and the duty, to compute it. Who takes, renews and awaits one: `flights`."""
+"""The lease of an entry: the right, and the duty, to run its query. `single_flight` takes, renews and awaits leases."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-
-_handed: ContextVar[Lease | None] = ContextVar("superset_ext_lease", default=None)
 
 
 @dataclass(slots=True, eq=False)
@@ -18,36 +16,36 @@ class Lease:
         name: the entry's Redis key.
         token: of this owner, 32 hexadecimal digits.
         as_of_us: when its read began, in microseconds of the server's time.
-        give_back: called once with the lease, and with whether its entry is stored.
+        digest: what stands for the entry on the channel.
+        give_back: called with the lease, and with whether its entry is stored; only the first call counts.
+        is_over: whether it was given back.
+        is_returned: whether Redis has it back already, since it travelled with the entry.
     """
 
     name: str
     token: str
     as_of_us: int
+    digest: bytes
     give_back: Callable[[Lease, bool], None]
-    _over: bool = False
+    is_over: bool = False
+    is_returned: bool = False
 
     def release(self, filled: bool) -> None:
-        """Give the lease back, once; `filled` tells waiters whether the entry is there."""
-        if not self._over:
-            self._over = True
-            self.give_back(self, filled)
+        """Give the lease back; `filled` tells the waiters whether the entry is there."""
+        self.give_back(self, filled)
 
     @contextmanager
     def handed(self) -> Iterator[None]:
         """Run a block, in another thread than the one that took the lease, as its owner."""
-        token = _handed.set(self)
+        token = handed_lease.set(self)
         try:
             yield
         finally:
-            _handed.reset(token)
+            handed_lease.reset(token)
             self.release(filled=False)
 
 
-def handed_lease(name: str) -> Lease | None:
-    """The lease of the entry `name`, if it was handed to this thread."""
-    lease = _handed.get()
-    return lease if lease is not None and lease.name == name else None
+handed_lease: ContextVar[Lease | None] = ContextVar("superset_ext_lease", default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,12 @@ class Read:
     Attributes:
         as_of_us: Redis server time in microseconds when the read began, 0 where Redis did not say.
         started: `time.perf_counter()` when the read began, in seconds.
+        run_id: of the server that said the time: the clock of another server or run says nothing; empty if unknown.
     """
 
     as_of_us: int
     started: float
+    run_id: str = ""
 
 
 @dataclass(slots=True)

@@ -1,131 +1,193 @@
-"""What a chart's read comes to when other readers are taken into account: who waits, who refreshes, who runs the query.
+"""Single flight: of all who miss the same entry, over threads, processes and machines, one runs the query.
 
-- Fresh: it is the answer.
-- Old, but within its grace: it is the answer too, and one reader has it refreshed.
-- Anything else: one reader gets the lease and runs the query, the others wait for what it stores.
+Whoever takes an entry's **lease** runs it. The others wait, and are woken through one channel that each process
+listens to. A lease is short and is renewed while its owner lives, so that a query may take as long as it takes,
+and an owner that died is missed soon. It is given back when the query failed; the waiters then run the query
+themselves, since an error is nobody else's answer. The time at which an owner's read began is its fencing token:
+`lua/fill.lua` lets no entry be replaced by one that was read earlier.
+
+The algorithm is that of leases in Facebook's memcache (Nishtala et al., NSDI 2013), with a wake-up in place of
+their clients' retries.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 import time
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import blake2b
 
-from superset_ext.cache.entries import Entries, is_old
-from superset_ext.cache.envelope import Envelope
-from superset_ext.cache.flights import SAME_CLICK_US, Flights
-from superset_ext.cache.lease import Busy, Lease
-from superset_ext.cache.query import Query
-from superset_ext.cache.store import Reading, Store
+from redis.exceptions import RedisError
+
+from superset_ext.cache.lease import Busy, Lease, handed_lease
+from superset_ext.cache.redis.connection import AnyConnection
+from superset_ext.cache.redis.node import Addressed
+from superset_ext.cache.redis.scripts import LEASE, RELEASE, RENEW
+from superset_ext.cache.store import FAILED, FILLED, Reading, Store
+from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.errors import StoreUnavailable
-from superset_ext.events import Miss, Stale, stale
-from superset_ext.settings import Settings
 
-_MARGIN = 0.01  # seconds after which a lease that was not renewed has certainly ended
+_LOOK_SECONDS = 1.0  # a waiter looks for itself this often, should a message be lost
+_DEAF_SECONDS = 0.05  # and this often while the process does not listen
+_TICK_SECONDS = 0.25
+_AGAIN_SECONDS = 0.2  # before a lost connection is made again
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a read came to.
+@dataclass(slots=True, eq=False)
+class Wake:
+    """One who waits for an entry."""
 
-    Attributes:
-        reading: the last one.
-        verdict: the entry, or why there is none.
-        stale: whether it is old, and somebody refreshes it.
-        coalesced: whether another reader's query answered it.
+    event: threading.Event = field(default_factory=threading.Event)
+    failed: bool = False
+
+
+class SingleFlight:
+    """The leases of one region that this process has, and those that it waits for.
+
+    Args:
+        store: where they are.
+        seconds: how long one lasts after its owner has died.
     """
 
-    reading: Reading
-    verdict: Miss | tuple[Envelope, Any]
-    stale: bool = False
-    coalesced: bool = False
-
-
-class Shared:
-    """The readers of one region."""
-
-    def __init__(self, store: Store, entries: Entries, settings: Settings) -> None:
+    def __init__(self, store: Store, seconds: float) -> None:
         self._store = store
-        self._entries = entries
-        self._settings = settings
-        self._flights = Flights(store, settings.lease_seconds)
+        self._seconds = seconds
+        reset_on_fork(self)
 
-    def found(self, key: str, first: Found, query: Query | None) -> Found:
-        """What a chart's read of `key` comes to whose first reading is `first`."""
-        verdict, old = first.verdict, _old(first)
-        if not isinstance(verdict, Miss) and not old:
-            return first
-        miss = replace(first, verdict=Miss.EXPIRED) if old else first
-        # A probe never runs the query, and whoever runs it already does not wait for itself.
-        if query is None or not query.scope.count_misses or verdict is Miss.ERROR or query.lease(key):
-            return miss
+    def reset(self) -> None:
+        """Begin without threads, leases and waiters: after a fork they are the parent's."""
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._live = False
+        self._leases: dict[str, Lease] = {}
+        self._waiting: dict[bytes, set[Wake]] = {}
+        self._renewed = time.monotonic()
+
+    def lease(self, name: str, as_of_us: int) -> Lease:
+        """A lease to be asked for: the one handed to this thread, if it is of this entry."""
+        handed = handed_lease.get()
+        if handed is not None and handed.name == name:
+            return handed
+        digest = blake2b(name.encode(), digest_size=16).digest()
+        return Lease(name, os.urandom(16).hex(), as_of_us, digest, self.end)
+
+    def ask(self, lease: Lease, since_us: int) -> tuple[Busy | None, Reading]:
+        """Ask for a lease, and then for what is known of its entry.
+
+        Args:
+            since_us: another caller's lease is respected if their read began then or later.
+
+        Returns:
+            `None` if it is the caller's now, and the reading.
+
+        Raises:
+            StoreUnavailable: Redis did not answer; it may be taken all the same, and then ends by itself.
+        """
+        key, milliseconds = self._key(lease), int(self._seconds * 1000)
+        command = ("EVALSHA", LEASE, 1, key, lease.token, lease.as_of_us, milliseconds, since_us)
+        reply, reading = self._store.read_after((key, command), lease.name)
+        busy = None if reply[0] else Busy(int(reply[1]), max(0, int(reply[2])) / 1000)
+        return busy, reading
+
+    def begin(self, lease: Lease) -> None:
+        """Renew a lease that was taken, until it ends."""
+        with self._lock:
+            self._leases[lease.token] = lease
+        self._listening()
+
+    def end(self, lease: Lease, filled: bool) -> None:
+        """Give a lease back, once, and wake the waiters."""
+        if lease.is_over:
+            return
+        lease.is_over = True
+        with self._lock:
+            self._leases.pop(lease.token, None)
+        if lease.is_returned:
+            return
+        key, message = self._key(lease), lease.digest + (FILLED if filled else FAILED)
+        with suppress(StoreUnavailable):  # it then ends by itself, and the waiters look
+            self._store.ask([(key, ("EVALSHA", RELEASE, 1, key, lease.token, self._store.names.channel, message))])
+
+    @contextmanager
+    def waiting(self, lease: Lease) -> Iterator[Wake]:
+        """Hear of a lease's entry from here on: before the lease is asked for, so that no message is missed."""
+        wake, digest = Wake(), lease.digest
+        self._listening()
+        with self._lock:
+            self._waiting.setdefault(digest, set()).add(wake)
         try:
-            if old and not query.scope.refreshing:
-                return self._old(key, first, query)
-            return self._awaited(key, miss, query) if self._settings.wait_seconds else miss
-        except StoreUnavailable:
-            return replace(first, stale=True) if old else miss
+            yield wake
+        finally:
+            with self._lock:
+                left = self._waiting.get(digest, set())
+                left.discard(wake)
+                if not left:
+                    self._waiting.pop(digest, None)
 
-    def _old(self, key: str, first: Found, query: Query) -> Found:
-        """Give what is old, and have it refreshed unless somebody does; where nobody can, run the query."""
-        lease = self._flights.lease(self._store.name(key), first.reading.time_us)
-        busy, reading = self._store.lease(lease, self._settings.lease_seconds, 0)
-        if busy is not None:
-            return replace(first, stale=True)
-        again = Found(reading, self._entries.judge(key, reading))
-        if not isinstance(again.verdict, Miss) and not _old(again):
-            lease.release(filled=True)
-            return again
-        self._flights.begin(lease)
-        if any(taken for _, taken in stale.send(query.scope.channel, event=Stale(query.scope, lease))):
-            return replace(first, stale=True)
-        query.leases[key] = lease
-        return replace(again, verdict=Miss.EXPIRED)
+    def wait(self, wake: Wake, seconds: float) -> None:
+        """Wait until the entry's lease was given back, for at most so long."""
+        wake.event.wait(min(seconds, _LOOK_SECONDS if self._live else _DEAF_SECONDS))
+        wake.event.clear()
 
-    def _awaited(self, key: str, miss: Found, query: Query) -> Found:
-        """Wait for somebody's answer, or be the one who has the lease."""
-        name, end = self._store.name(key), time.monotonic() + self._settings.wait_seconds
-        lease = self._flights.lease(name, miss.reading.time_us)
-        with self._flights.waiting(name) as wake:
-            while True:
-                busy, found = self._asked(key, lease, miss, query.scope.forced)
-                if busy is None:
-                    return self._owned(key, lease, found, miss, query)
-                left = end - time.monotonic()
-                if found.coalesced or left <= 0 or wake.failed:
-                    return found if found.coalesced else miss
-                self._flights.wait(wake, min(left, busy.seconds + _MARGIN))
+    def _key(self, lease: Lease) -> bytes:
+        return self._store.names.leases + lease.name.encode()
 
-    def _asked(self, key: str, lease: Lease, miss: Found, forced: bool) -> tuple[Busy | None, Found]:
-        """Ask for the lease; the entry is taken where it answers what was asked when the read began."""
-        since = miss.reading.time_us - SAME_CLICK_US if forced else _newest(miss.reading)
-        busy, reading = self._store.lease(lease, self._settings.lease_seconds, since)
-        found = Found(reading, self._entries.judge(key, reading))
-        usable = not isinstance(found.verdict, Miss) and not _old(found)
-        if usable and forced:
-            usable = _as_of_the_click(found.verdict, miss.reading.time_us)
-        return busy, replace(found, coalesced=usable)
+    def _listening(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="superset_ext-flight", daemon=True)
+                self._thread.start()
 
-    def _owned(self, key: str, lease: Lease, found: Found, miss: Found, query: Query) -> Found:
-        """The caller has the lease: it runs the query, unless that was done between its two readings."""
-        if found.coalesced:
-            lease.release(filled=True)
-            return found
-        self._flights.begin(lease)
-        query.leases[key] = lease
-        return Found(found.reading, miss.verdict)
+    def _run(self) -> None:
+        own = threading.current_thread()
+        while self._thread is own:
+            try:
+                self._listen(own)
+            except (RedisError, OSError, StoreUnavailable):
+                self._live = False
+                self._renew()
+                time.sleep(_AGAIN_SECONDS)
 
+    def _listen(self, own: threading.Thread) -> None:
+        channel = self._store.names.channel
+        connection = self._store.topology.node(channel, self._store.deadline()).subscribed(channel, _TICK_SECONDS)
+        try:
+            self._live = True
+            self._wake(None, failed=False)  # earlier messages were not heard
+            while self._thread is own:
+                if connection.hears(_TICK_SECONDS):
+                    self._hear(connection)
+                self._renew()
+        finally:
+            self._live = False
+            connection.shut()
 
-def _old(found: Found) -> bool:
-    return not isinstance(found.verdict, Miss) and is_old(found.verdict[0], found.reading)
+    def _hear(self, connection: AnyConnection) -> None:
+        message = connection.heard()
+        if message is not None:
+            self._wake(message[:-1], message[-1:] == FAILED)
 
+    def _wake(self, digest: bytes | None, failed: bool) -> None:
+        """Wake the waiters of one entry, or with `None` all of them."""
+        with self._lock:
+            groups = list(self._waiting.values()) if digest is None else [self._waiting.get(digest, set())]
+            wakes = [wake for group in groups for wake in group]
+        for wake in wakes:
+            wake.failed = wake.failed or failed
+            wake.event.set()
 
-def _newest(reading: Reading) -> int:
-    """When a read must have begun that leads to anything that this reader may use: after every stamp it has seen."""
-    return max((stamp + 1 for stamp in reading.stamps if stamp is not None), default=0)
-
-
-def _as_of_the_click(verdict: Any, began_us: int) -> bool:
-    """Whether an entry is what a forced read would find: its query was under way, and no older than a click."""
-    envelope: Envelope = verdict[0]
-    return envelope.as_of_us >= began_us - SAME_CLICK_US and envelope.stored_at_us >= began_us
+    def _renew(self) -> None:
+        """Once in a third of their time, so that two may fail before one is lost."""
+        if time.monotonic() - self._renewed < self._seconds / 3:
+            return
+        self._renewed = time.monotonic()
+        with self._lock:
+            held = [(self._key(lease), lease.token) for lease in self._leases.values()]
+        milliseconds = int(self._seconds * 1000)
+        commands: list[Addressed] = [(key, ("EVALSHA", RENEW, 1, key, token, milliseconds)) for key, token in held]
+        if commands:
+            with suppress(StoreUnavailable):  # the next one may be in time
+                self._store.ask(commands)

@@ -15,7 +15,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
+from superset_ext.events import Scope
 from superset_ext.sqltables.table import Table
 
 USAGE = "usage:"  # the number of reads follows; nobody stamps it
@@ -23,6 +25,25 @@ RULE = "rule:"  # the rule's name follows; nobody stamps it
 ALL = "all"
 ANY = "any"
 _SPECIAL = re.compile(r"[%@.\s\x00-\x1f\x7f]")
+
+
+_MOST = 200  # tables of one entry; beyond, any change of their database drops it, so that a read stays cheap
+
+
+def table_tags(database_id: int, tables: Collection[Table] | None) -> set[str]:
+    """The tags of SQL that reads some tables of a database; `None` where they cannot be known."""
+    if not tables or len(tables) > _MOST:
+        return {tables_tag(database_id)}
+    return {table_tag(database_id, table) for table in tables}
+
+
+def scope_tags(scope: Scope) -> set[str]:
+    """The tags of Superset's own objects that something is asked of."""
+    ids = {
+        "dataset": scope.dataset_id, "database": scope.database_id, "chart": scope.chart_id,
+        "dashboard": scope.dashboard_id,
+    }  # fmt: skip
+    return {object_tag(kind, number) for kind, number in ids.items() if number is not None}
 
 
 def table_tag(database_id: int, table: Table) -> str:
@@ -43,4 +64,4 @@ def object_tag(kind: str, number: int) -> str:
 def _word(name: str) -> str:
     """A name without the characters that separate names and tags, and without those that are no text."""
     name = name.encode(errors="replace").decode()
-    return _SPECIAL.sub(lambda found: f"%{ord(found[0]):02x}", name)
+    return _SPECIAL.sub(lambda character: f"%{ord(character[0]):02x}", name)

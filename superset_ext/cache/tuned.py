@@ -43,7 +43,7 @@ class _Heard:
 
 
 _NOTHING = _Heard(MappingProxyType({}), frozenset(), 0.0)
-_heard = _NOTHING
+heard = _NOTHING
 clock: Callable[[], float] = time.monotonic
 
 
@@ -54,8 +54,8 @@ def put(datasets: Mapping[int, Tuned], told: Collection[str] = ()) -> None:
         datasets: by Superset's id.
         told: tags of the tables and datasets whose changes somebody tells.
     """
-    global _heard
-    _heard = _Heard(dict(datasets), frozenset(told), clock() + GOOD_FOR_SECONDS) if datasets else _NOTHING
+    global heard
+    heard = _Heard(dict(datasets), frozenset(told), clock() + GOOD_FOR_SECONDS) if datasets else _NOTHING
 
 
 def lifetime(settings: Settings, dataset_id: int | None, tags: Collection[str], passed_ms: int) -> tuple[int, int]:
@@ -66,7 +66,6 @@ def lifetime(settings: Settings, dataset_id: int | None, tags: Collection[str], 
         passed_ms: what Superset asks for.
     """
     plain = by_settings(settings, None, passed_ms)
-    heard = _heard
     tuned = heard.datasets.get(dataset_id or 0)
     if tuned is None or passed_ms != settings.chart_data.timeout * 1000 or clock() > heard.until:
         return plain

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from superset_ext.cache.redis.node import ServerInfo
 from superset_ext.cache.redis.place import safe_url
+from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.doctor.finding import Finding
 from superset_ext.host.regions import regions
 from superset_ext.package import Package

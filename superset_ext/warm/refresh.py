@@ -14,7 +14,6 @@ from flask import Flask, has_request_context
 from superset_ext.cache.lease import Lease
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.warn_once import warn
-from superset_ext.events import Stale, stale
 from superset_ext.host.people import Identity, current_identity
 from superset_ext.host.scope import is_warming
 from superset_ext.package import this_app
@@ -45,18 +44,14 @@ class Refresher:
         self._threads = ThreadPoolExecutor(THREADS, "superset_ext-refresh")
         self._room = threading.BoundedSemaphore(WAITING)
 
-    def install(self) -> None:
-        """Refresh from now on."""
-        stale.connect(self._take, weak=False)
-
-    def _take(self, _channel: str, event: Stale) -> bool:
-        """Take on a refresh, where the current request can be asked again."""
+    def take(self, lease: Lease) -> bool:
+        """Refresh the entry of a lease, if the current request can be asked again, and return whether that will be."""
         if not has_request_context() or is_warming():
             return False
         request = chart_request()
         if request is None:
             return False
-        work = _Work(this_app(), request, current_identity(), event.lease)
+        work = _Work(this_app(), request, current_identity(), lease)
         if not self._room.acquire(blocking=False):
             return False
         try:

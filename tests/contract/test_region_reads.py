@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 import redis
 
-from superset_ext.cache.entries import Lifetime, TimedRead
+from superset_ext.cache.chart import ChartCache
+from superset_ext.cache.entries import Lifetime
 from superset_ext.cache.envelope import TAGS_AT, unpack
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.cache.query import Read, remember, running
-from superset_ext.cache.region import RegionCache
-from superset_ext.cache.store import _digest
+from superset_ext.cache.store import digest_of
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.events import Miss, Scope, Stored
 from superset_ext.settings import Region
@@ -34,11 +34,11 @@ def client(valkey: Valkey) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def cache(valkey: Valkey, client: redis.Redis) -> RegionCache:
+def cache(valkey: Valkey, client: redis.Redis) -> ChartCache:
     return make_region(valkey.url)
 
 
-def why(cache: RegionCache, key: str = "k") -> Miss | None:
+def why(cache: ChartCache, key: str = "k") -> Miss | None:
     """The result of a get: `None` for a hit."""
     with heard() as events:
         value = cache.get(key)
@@ -57,7 +57,7 @@ def stamp(client: redis.Redis, tag: str, at: int | None = None) -> None:
     client.set(f"chart_~s:{tag}", server_time(client) if at is None else at)
 
 
-def store(cache: RegionCache, key: str = "k", dataset_id: int | None = 7) -> None:
+def store(cache: ChartCache, key: str = "k", dataset_id: int | None = 7) -> None:
     """A get that misses and the set that follows, as Superset does it."""
     with running(Scope(dataset_id=dataset_id, database_id=1)):
         cache.get(key)
@@ -67,52 +67,52 @@ def store(cache: RegionCache, key: str = "k", dataset_id: int | None = 7) -> Non
 class TestReasons:
     """Each miss has the right name."""
 
-    def test_cold_then_hit(self, cache: RegionCache) -> None:
+    def test_cold_then_hit(self, cache: ChartCache) -> None:
         """Intent: nobody ever stored it; then it is there."""
         assert why(cache) is Miss.COLD
         store(cache)
         assert why(cache) is None
 
-    def test_expired(self, cache: RegionCache, client: redis.Redis) -> None:
+    def test_expired(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: gone after its deadline."""
         cache.set("k", CHART, timeout=0.02)
         while client.exists("chart_k"):
             time.sleep(0.005)
         assert why(cache) is Miss.EXPIRED
 
-    def test_evicted(self, cache: RegionCache, client: redis.Redis) -> None:
+    def test_evicted(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: gone before its deadline, by no deletion of ours."""
         store(cache)
         client.delete("chart_k")
         assert why(cache) is Miss.EVICTED
 
-    def test_what_lives_for_ever_can_be_evicted_too(self, cache: RegionCache, client: redis.Redis) -> None:
+    def test_what_lives_for_ever_can_be_evicted_too(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: no timeout is a deadline that never comes."""
         cache.set("k", CHART, timeout=0)
         client.delete("chart_k")
         assert why(cache) is Miss.EVICTED
 
-    def test_deleted_is_cold(self, cache: RegionCache) -> None:
+    def test_deleted_is_cold(self, cache: ChartCache) -> None:
         """Intent: whoever deletes knows what they did."""
         store(cache)
         cache.delete("k")
         assert why(cache) is Miss.COLD
 
-    def test_cleared_is_cold(self, cache: RegionCache) -> None:
+    def test_cleared_is_cold(self, cache: ChartCache) -> None:
         """Intent: as above."""
         store(cache)
         cache.clear()
         assert why(cache) is Miss.COLD
 
     @pytest.mark.parametrize("junk", [b"", b"x", b"!" + b"\x80" * 200, b"SXC\x63" + b"\0" * 200])
-    def test_unknown_format(self, cache: RegionCache, client: redis.Redis, junk: bytes) -> None:
+    def test_unknown_format(self, cache: ChartCache, client: redis.Redis, junk: bytes) -> None:
         """Intent: what another version or program wrote is a miss, and a set mends it."""
         client.set("chart_k", junk)
         assert why(cache) is Miss.UNKNOWN_FORMAT
         store(cache)
         assert why(cache) is None
 
-    def test_a_key_of_another_type(self, cache: RegionCache, client: redis.Redis) -> None:
+    def test_a_key_of_another_type(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: a list under our key holds no entry, and a set mends it."""
         client.rpush("chart_k", 1)
         assert why(cache) is Miss.COLD
@@ -120,7 +120,7 @@ class TestReasons:
         assert why(cache) is None
 
     def test_bad_signature(
-        self, cache: RegionCache, client: redis.Redis, valkey: Valkey, caplog: pytest.LogCaptureFixture
+        self, cache: ChartCache, client: redis.Redis, valkey: Valkey, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Intent: copied, changed, or signed with another key: a miss, and one warning without any content."""
         store(cache)
@@ -137,7 +137,7 @@ class TestReasons:
         assert len(said) <= 1
         assert "chart_k" not in caplog.text
 
-    def test_rotation_keeps_entries(self, cache: RegionCache, valkey: Valkey) -> None:
+    def test_rotation_keeps_entries(self, cache: ChartCache, valkey: Valkey) -> None:
         """Intent: PREVIOUS_SECRET_KEY."""
         store(cache)
         assert why(make_region(valkey.url, secret="new", previous=SECRET)) is None
@@ -163,7 +163,7 @@ class TestReasons:
 class TestStamps:
     """Invariant 3, as far as reading goes."""
 
-    def test_a_later_stamp_invalidates(self, cache: RegionCache, client: redis.Redis) -> None:
+    def test_a_later_stamp_invalidates(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: the change came after the read."""
         store(cache)
         stamp(client, "dataset:7")
@@ -172,7 +172,7 @@ class TestStamps:
         assert cache.get_many("k") == [None]
         assert cache.add("k", CHART)
 
-    def test_an_earlier_stamp_does_not(self, cache: RegionCache, client: redis.Redis) -> None:
+    def test_an_earlier_stamp_does_not(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: only what changed: the read saw that change, and other tags do not concern it."""
         stamp(client, "dataset:7")
         store(cache)
@@ -180,7 +180,7 @@ class TestStamps:
         stamp(client, "any")
         assert why(cache) is None
 
-    def test_a_change_while_the_query_runs(self, cache: RegionCache, client: redis.Redis) -> None:
+    def test_a_change_while_the_query_runs(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: as of when the read began, not when it was stored."""
         with running(Scope(dataset_id=7)):
             cache.get("k")
@@ -188,7 +188,7 @@ class TestStamps:
             assert cache.set("k", CHART)
         assert why(cache) is Miss.INVALIDATED
 
-    def test_a_forced_read_takes_the_time(self, cache: RegionCache, client: redis.Redis) -> None:
+    def test_a_forced_read_takes_the_time(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: it finds nothing, whatever is there, and what follows is as of now, not of nobody knows when."""
         store(cache)
         stamp(client, "dataset:7")
@@ -206,7 +206,7 @@ class TestStamps:
         with running(Scope(forced=True)):
             assert cache.get("k") == 1
 
-    def test_stored_without_a_read(self, cache: RegionCache, client: redis.Redis) -> None:
+    def test_stored_without_a_read(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: nobody knows as of when, so any stamp makes it stale, however old."""
         cache.set("unread", 1)
         assert why(cache, "unread") is None
@@ -214,15 +214,15 @@ class TestStamps:
         assert why(cache, "unread") is Miss.INVALIDATED
 
     @pytest.mark.parametrize("value", ["soon", "", "1 2", "9" * 5000, "1.5"])
-    def test_a_stamp_that_is_no_time(self, cache: RegionCache, client: redis.Redis, value: str) -> None:
+    def test_a_stamp_that_is_no_time(self, cache: ChartCache, client: redis.Redis, value: str) -> None:
         """Intent: in doubt it is stale."""
         store(cache)
         client.set("chart_~s:dataset:7", value)
         assert why(cache) is Miss.INVALIDATED
 
-    def test_bookkeeping_that_somebody_else_wrote(self, cache: RegionCache, client: redis.Redis) -> None:
+    def test_bookkeeping_that_somebody_else_wrote(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: whoever can write to Redis can hide entries, and cannot break a request."""
-        client.zadd("chart_~seen", {_digest(b"chart_k"): float("inf")})
+        client.zadd("chart_~seen", {digest_of(b"chart_k"): float("inf")})
         assert why(cache) is Miss.EVICTED
         client.delete("chart_~seen")
         client.rpush("chart_~seen", 1)
@@ -232,7 +232,7 @@ class TestStamps:
         client.rpush("chart_~s:dataset:7", 1)
         assert why(cache) is Miss.ERROR
 
-    def test_a_clock_set_back(self, cache: RegionCache, client: redis.Redis) -> None:
+    def test_a_clock_set_back(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: an entry from the future could not be told from one that a stamp made stale."""
         with running(Scope(dataset_id=7)):
             remember("chart_data", "k", Read(server_time(client) + 3_600_000_000, time.perf_counter()))
@@ -240,24 +240,24 @@ class TestStamps:
         assert why(cache) is Miss.INVALIDATED
 
     @pytest.mark.parametrize("count", [1, 5, 6, 7, 40])
-    def test_each_of_many_tags_is_looked_at(self, cache: RegionCache, client: redis.Redis, count: int) -> None:
+    def test_each_of_many_tags_is_looked_at(self, cache: ChartCache, client: redis.Redis, count: int) -> None:
         """Intent: however long the block of tags is; the script reads the first ones together with the header."""
         tags = tuple(f"t:1:public.a_table_with_a_long_name_{number:02}" for number in range(count))
         for tag in tags:
-            read = TimedRead(server_time(client), time.perf_counter(), cache._store.last_run_id())
-            data = cache._entries.pack("k", CHART, read, Lifetime(900_000, tags=tags))
+            read = Read(server_time(client), time.perf_counter(), cache._store.last_run_id())
+            data = cache._entries.pack("chart_k", CHART, read, Lifetime(900_000, tags=tags))
             cache._store.write({cache._store.name("k"): data}, 900_000)
             assert why(cache) is None
             stamp(client, tag)
             assert why(cache) is Miss.INVALIDATED
 
-    def test_clear_keeps_stamps(self, cache: RegionCache, client: redis.Redis) -> None:
+    def test_clear_keeps_stamps(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: a query that began before the change may still be running."""
         stamp(client, "dataset:7")
         cache.clear()
         assert client.exists("chart_~s:dataset:7")
 
-    def test_replaced_between_the_halves_of_a_read(self, cache: RegionCache, client: redis.Redis) -> None:
+    def test_replaced_between_the_halves_of_a_read(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: the bytes of one entry are never judged by the stamps of another.
 
         The script sees an entry of a dataset without a stamp, the GET one of a stamped dataset.
@@ -271,7 +271,7 @@ class TestStamps:
             cache.set("k", {"query": "stale"})
         stale_entry = client.get("chart_k")
         store_of = cache._store
-        ask, swaps = store_of._topology.ask, [0]
+        ask, swaps = store_of.topology.ask, [0]
 
         def between(commands, deadline, weigh=False):  # type: ignore[no-untyped-def]
             if len(commands) != 2:
@@ -283,11 +283,11 @@ class TestStamps:
             swaps[0] += 1
             return type(first)([*first.replies, *second.replies], first.run_id)
 
-        store_of._topology.ask = between  # type: ignore[method-assign]
+        store_of.topology.ask = between  # type: ignore[method-assign]
         assert cache.get("k") is None
         assert swaps == [1]
 
-    def test_the_scripts_offsets_are_the_envelopes(self, cache: RegionCache, client: redis.Redis) -> None:
+    def test_the_scripts_offsets_are_the_envelopes(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: read.lua and envelope.py count alike."""
         store(cache)
         reading = cache._store.read("chart_k")[0]
@@ -309,7 +309,7 @@ class TestCounts:
         cache, client = make_region(server.url), client_of(server.url)
         for key in ("k", "l"):
             store(cache, key)
-        until(lambda: cache._readers._flights._live)  # those who wait listen from then on, and say nothing
+        until(lambda: cache._flights._live)  # those who wait listen from then on, and say nothing
 
         def trips(action) -> int:  # type: ignore[no-untyped-def]
             def reads() -> int:
@@ -329,7 +329,7 @@ class TestCounts:
         with running(Scope(forced=True)):
             assert trips(lambda: cache.get("k")) == 2
 
-    def test_what_an_answer_had_cost(self, cache: RegionCache) -> None:
+    def test_what_an_answer_had_cost(self, cache: ChartCache) -> None:
         """Intent: a set knows how long it took since its get, and a later hit saves that."""
         with heard() as events:
             cache.get("k")
@@ -347,7 +347,7 @@ class TestCounts:
         assert hit.size == stored.size > 0
         assert 0 < hit.ms <= (got_at - set_at) * 1000
 
-    def test_server_info(self, cache: RegionCache) -> None:
+    def test_server_info(self, cache: ChartCache) -> None:
         """Intent: what the sampler asks for."""
         info = cache.server_info()
         assert info is not None

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.query import running
-from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.events import Scope
 from superset_ext.freshness.change import Change, Freshness, SourceTable
@@ -30,17 +30,17 @@ def url(valkey: Valkey) -> str:
     return f"redis://127.0.0.1:{valkey.port}"
 
 
-def region(url: str, **rule: Any) -> RegionCache:
+def region(url: str, **rule: Any) -> ChartCache:
     return make_region(url, RULES=json.dumps([{"name": "r", "table": "orders"} | rule]))
 
 
-def store(cache: RegionCache, value: dict[str, str] = ORDERS) -> bool:
+def store(cache: ChartCache, value: dict[str, str] = ORDERS) -> bool:
     with running(Scope(dataset_id=1, database_id=1), SOURCE):
         cache.get("k")
         return cache.set("k", value)
 
 
-def change(cache: RegionCache, operation: Operation) -> None:
+def change(cache: ChartCache, operation: Operation) -> None:
     told = Freshness(lambda: cache, lambda _database, tables: tables, None)
     told.changed(Change("webhook", operation, tables=[SourceTable(1, Table("public", "orders"))]))
 

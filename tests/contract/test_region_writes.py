@@ -9,7 +9,7 @@ import pytest
 from flask import Response
 from werkzeug.wrappers import Response as BareResponse
 
-from superset_ext.cache.policy import Policy
+from superset_ext.cache.entries import Policy
 from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.events import Stored

@@ -139,7 +139,7 @@ def test_a_pool_in_use_is_no_reason_to_open(fresh_valkey: Maker, monkeypatch: py
     server = fresh_valkey()
     cache = make_region(server.url, chart_data_pool_size=1)
     cache.set("k", 1)
-    node = cache._store._topology.primaries(0)[0]
+    node = cache._store.topology.primaries(0)[0]
     with node._pool.connection(time.monotonic() + HANGS_SECONDS), monkeypatch.context() as patience:
         patience.setattr(cache._store, "_total", 0.03)
         for _ in range(10):
@@ -185,7 +185,7 @@ def test_retry_on_timeout(fresh_valkey: Maker, monkeypatch: pytest.MonkeyPatch, 
     server = fresh_valkey()
     cache = make_region(server.url, chart_data_retry_on_timeout=retry)
     assert cache.set("k", 1)
-    node = cache._store._topology.primaries(0)[0]
+    node = cache._store.topology.primaries(0)[0]
     (idle,) = node._pool._idle
     idle._sock.silence = 0.05
     connect, again = node._pool._make, []
@@ -239,7 +239,7 @@ def test_nearly_full(fresh_valkey: Maker) -> None:
     assert [event.result for event in events] == [Stored.MEMORY]
     assert results.set("k", b"rows")
     client.config_set("maxmemory-policy", "volatile-lru")
-    cache._store._topology.primaries(0)[0]._info_at = 0.0
+    cache._store.topology.primaries(0)[0]._info_at = 0.0
     assert cache.delete("k") is False  # brings the news with it
     assert cache.set("k", 1)
 
@@ -256,7 +256,7 @@ def test_a_wrong_password(fresh_valkey: Maker, caplog: pytest.LogCaptureFixture)
         recovers(cache)
     assert "check the user and the password" in caplog.text
     assert "secret" not in caplog.text.replace("superset_ext", "")
-    assert "wrong-secret" not in repr(cache) + repr(vars(cache._store._topology.primaries(0)[0]))
+    assert "wrong-secret" not in repr(cache) + repr(vars(cache._store.topology.primaries(0)[0]))
     server.password = "wrong-secret"
 
 

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 import redis
 
-from superset_ext.cache import single_flight as shared
+from superset_ext.cache import chart as charts
+from superset_ext.cache.chart import ChartCache
+from superset_ext.cache.lease import Lease
 from superset_ext.cache.query import running
-from superset_ext.cache.region import RegionCache
 from superset_ext.embedded.valkey import Valkey
-from superset_ext.events import Miss, Scope, Stale, stale
+from superset_ext.events import Miss, Scope
 from testing.regions import client_of, heard, make_region
 from testing.warming import until
 
@@ -45,17 +46,17 @@ def url(server: Valkey) -> str:
     return f"redis://127.0.0.1:{server.port}"
 
 
-def region(url: str, **knobs: object) -> RegionCache:
+def region(url: str, **knobs: object) -> ChartCache:
     limits = {"LEASE_SECONDS": LONG, "WAIT_SECONDS": LONG, "CHART_DATA_POOL_SIZE": 100}
     return make_region(url, **{**limits, **knobs})
 
 
-def waiters(cache: RegionCache) -> int:
+def waiters(cache: ChartCache) -> int:
     """How many threads wait for what others have been asked for."""
-    return sum(map(len, list(cache._readers._flights._waiting.values())))
+    return sum(map(len, list(cache._flights._waiting.values())))
 
 
-def ask(cache: RegionCache, key: str, query: Callable[[], Any], forced: bool = False) -> Any:
+def ask(cache: ChartCache, key: str, query: Callable[[], Any], forced: bool = False) -> Any:
     """What Superset does: get, and where there is nothing run the query and set."""
     with running(Scope(dataset_id=1, database_id=1, forced=forced)):
         found = cache.get(key)
@@ -65,9 +66,9 @@ def ask(cache: RegionCache, key: str, query: Callable[[], Any], forced: bool = F
         return found["value"]
 
 
-def tell_waiting(cache: RegionCache, client: redis.Redis) -> None:
+def tell_waiting(cache: ChartCache, client: redis.Redis) -> None:
     """Have each thread that begins to wait count itself in Redis."""
-    flights = cache._readers._flights
+    flights = cache._flights
     stock, told = flights.wait, set()
 
     def wait(wake: Any, seconds: float) -> None:
@@ -81,7 +82,7 @@ def tell_waiting(cache: RegionCache, client: redis.Redis) -> None:
 
 def crowd(url: str, key: str, forced: bool, began: Any, answers: Any) -> None:
     """One process: all of its threads ask at once; a query counts itself in Redis, and takes until all others wait."""
-    shared.SAME_CLICK_US = LONG * 1_000_000
+    charts.SAME_CLICK_US = LONG * 1_000_000
     cache, client = region(url), client_of(url)
     client.ping()
     cache.get("connect")
@@ -166,7 +167,7 @@ def test_a_query_that_takes_longer_than_a_lease_is_still_the_only_one(url: str) 
         until(lambda: waiters(cache) == 7)
         for _ in range(5):  # as if a third of the lease's time were over
             client.pexpire(lease, client.pttl(lease) - third * 1000)
-            cache._readers._flights._renewed -= third
+            cache._flights._renewed -= third
             until(lambda: client.pttl(lease) > 2 * third * 1000)
         return 1
 
@@ -255,7 +256,7 @@ def test_a_forced_read_does_not_take_what_was_read_long_before(url: str) -> None
     assert cache.get("k")["value"] == "new"
 
 
-def set_long_ago(cache: RegionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def set_long_ago(cache: ChartCache, monkeypatch: pytest.MonkeyPatch) -> None:
     """Store an answer whose time is over, but whose grace lasts."""
     now_us = cache._store.now_us
     with running(Scope(dataset_id=1)), monkeypatch.context() as clock:
@@ -269,11 +270,12 @@ def test_within_its_grace_nobody_waits_and_one_query_runs(url: str, monkeypatch:
     cache, taken = region(url, GRACE_SECONDS=LONG), []
     set_long_ago(cache, monkeypatch)
 
-    def take(_channel: str, event: Stale) -> bool:
-        taken.append(event.lease)
+    def take(lease: Lease) -> bool:
+        taken.append(lease)
         return True
 
-    with stale.connected_to(take), heard() as events, ThreadPoolExecutor(16) as threads:
+    cache.refresh = take
+    with heard() as events, ThreadPoolExecutor(16) as threads:
         assert {*threads.map(lambda _: ask(cache, "k", lambda: "new"), range(32))} == {"old"}
     assert len(taken) == 1
     assert [event.stale for event in events] == [True] * 32

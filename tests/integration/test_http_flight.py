@@ -22,7 +22,7 @@ import requests
 
 from superset_ext.cache.envelope import Envelope, pack, unpack
 from superset_ext.cache.keyring import KeyRing
-from superset_ext.cache.redis.node import script
+from superset_ext.cache.redis.scripts import LEASE
 from superset_ext.settings import Region
 from testing.charts import database_id
 from testing.regions import client_of
@@ -140,7 +140,7 @@ def leases(site: Site) -> Iterator[Callable[[int], None]]:
             while max(map(len, tokens.values()), default=0) < number:
                 assert time.monotonic() < deadline, {name: len(each) for name, each in tokens.items()}
                 words = monitor.next_command()["command"].split()
-                if words[1:2] == [script("lease").sha]:
+                if words[1:2] == [LEASE.decode()]:
                     tokens[words[3]].add(words[4])
 
         yield asked

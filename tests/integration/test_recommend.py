@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from superset_ext.cache.redis.node import ServerInfo
+from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.advice.recommend import Facts, Recommendation, facts_of, recommend
 from superset_ext.settings import Settings, load

@@ -1,7 +1,7 @@
 """Values as bytes and back, exactly: the same types, the same dtypes, nothing rounded.
 
 msgpack, with extension types for the values that it has no word for (`scalars`) and for DataFrames,
-which go column by column (`frames`). What no rule holds exactly is pickled, and the codec's name
+which go column by column (`dataframes`). What no rule holds exactly is pickled, and the codec's name
 then says so: an entry is decoded only after its signature has been checked, and one whose name
 does not allow pickles decodes none.
 
@@ -20,7 +20,7 @@ import msgpack
 import pandas as pd
 from werkzeug.wrappers import Response
 
-from superset_ext.cache.codec import dataframes as frames
+from superset_ext.cache.codec import dataframes
 from superset_ext.cache.codec.scalars import FRAME, PICKLE, restore, rule_of
 from superset_ext.errors import CodecError
 
@@ -110,7 +110,7 @@ class _Writer:
         if kind is TruthyList:
             return list(value)
         if kind is pd.DataFrame and value.flags.allows_duplicate_labels:
-            return msgpack.ExtType(FRAME, self.pack(frames.parts_of(value)))
+            return msgpack.ExtType(FRAME, self.pack(dataframes.parts_of(value)))
         rule = rule_of(value)
         if rule is not None:
             return msgpack.ExtType(rule[0], self.pack(rule[1]))
@@ -130,7 +130,7 @@ class _Reader:
 
     def _restore(self, code: int, data: bytes) -> Any:
         if code == FRAME:
-            return frames.frame_of(self.unpack(data))
+            return dataframes.frame_of(self.unpack(data))
         if code == PICKLE:
             return self._unpickle(data)
         return restore(code, self.unpack(data))

@@ -1,13 +1,13 @@
-"""Leave a server alone that does not answer, and notice by itself when it does again.
+"""The circuit breaker: leaves a server alone that does not answer, and notices by itself when it does again.
 
 A circuit is closed while its server answers. After `failures` failures in a row it opens: every
 call is then refused at once, in microseconds, and a daemon thread asks the server again every
-`reset_seconds`, so that no user's request pays for the asking. When it answers the circuit is half
-open: the next failure opens it again at once, the next success closes it for good. The states are
+`reset_seconds`, so that no user's request waits for it. When the server answers, the circuit is half
+open: the next failure opens it again at once, the next success closes it. The states are
 those of M. Nygard, «Release It!».
 
-It is written here, and not taken from a library, because the package is mounted into containers in
-which nothing can be installed beyond what Superset itself needs, and none of that has one.
+It is not taken from a library, because the package is mounted into containers in which nothing can be
+installed beyond what Superset itself needs, and none of that has a circuit breaker.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Circuit:
     Attributes:
         endpoint: the server as messages name it, without credentials.
         state: see `State`.
+        doubtful: whether the server failed and has not been trusted since; only then need a success be noted.
         opened: times it opened.
         failed_calls: calls that reached for the server and failed.
         refused_calls: calls that were refused while it was open.
@@ -51,14 +52,15 @@ class Circuit:
         reset_on_fork(self)
 
     def reset(self) -> None:
-        """Begin anew, as a child does after a fork: the thread that would close it stayed with the parent."""
+        """Begin closed: the thread that would close it stayed with the parent."""
         self.state = State.CLOSED
+        self.doubtful = False
         self._in_a_row = 0
         self._since = 0.0
         self._lock = threading.Lock()
 
     def check(self) -> None:
-        """Let a call through.
+        """Let a call through, or refuse it.
 
         Raises:
             StoreUnavailable: the circuit is open.
@@ -68,19 +70,19 @@ class Circuit:
             raise StoreUnavailable(f"{self.endpoint} is left alone since it failed; it is asked again by itself")
 
     def succeeded(self) -> None:
-        """Note that the server answered; without a lock where there is nothing to forgive."""
-        if self._in_a_row == 0 and self.state is not State.HALF_OPEN:
-            return
+        """Note that the server answered."""
         with self._lock:
             self._in_a_row = 0
             if self.state is State.HALF_OPEN:
                 self.state = State.CLOSED
+            self.doubtful = self.state is not State.CLOSED
 
     def failed(self, error: Exception, probe: Callable[[], None]) -> None:
         """Note that the server failed; `probe`, which must raise while it does, finds out when that ends."""
         with self._lock:
             self.failed_calls += 1
             self._in_a_row += 1
+            self.doubtful = True
             due = self.state is State.HALF_OPEN or self._in_a_row >= self._limit
             if self.state is State.OPEN or not due:
                 return
@@ -91,7 +93,7 @@ class Circuit:
         threading.Thread(target=self._watch, args=(probe,), name="superset-ext-circuit", daemon=True).start()
 
     def _watch(self, probe: Callable[[], None]) -> None:
-        """Ask until the server answers; runs in the circuit's own thread, one while it is open."""
+        """Ask until the server answers; runs in a thread of the circuit's own while it is open."""
         while True:
             time.sleep(self._reset_seconds)
             try:
@@ -110,9 +112,9 @@ _circuits: dict[str, Circuit] = {}
 
 
 def circuit(endpoint: str, failures: int, reset_seconds: float) -> Circuit:
-    """The circuit of `endpoint` in this process; the first to ask decides its figures."""
-    found = _circuits.get(endpoint)
-    return found if found else _circuits.setdefault(endpoint, Circuit(endpoint, failures, reset_seconds))
+    """The circuit of `endpoint` in this process; the figures of the first call hold."""
+    known = _circuits.get(endpoint)
+    return known if known else _circuits.setdefault(endpoint, Circuit(endpoint, failures, reset_seconds))
 
 
 def circuits() -> list[Circuit]:

@@ -10,8 +10,8 @@ from typing import Any
 from redis.crc import key_slot
 from redis.exceptions import ResponseError
 
-from superset_ext.cache.redis.node import Answer, Command, Node
-from superset_ext.cache.redis.topology import Address, Addressed
+from superset_ext.cache.redis.node import Addressed, Answer, Node
+from superset_ext.cache.redis.topology import Address
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.errors import StoreUnavailable
 
@@ -37,7 +37,7 @@ class Cluster:
         reset_on_fork(self)
 
     def reset(self) -> None:
-        """Begin anew, as a child does after a fork: another thread of the parent may have held the lock."""
+        """Begin with a free lock: another thread of the parent may have held it."""
         self._lock = threading.Lock()
 
     def ask(self, commands: Sequence[Addressed], deadline: float, weigh: bool = False) -> Answer:
@@ -45,7 +45,7 @@ class Cluster:
         replies: list[Any] = [None] * len(commands)
         run_id = ""
         for address, places in self._grouped(commands, deadline).items():
-            answer = self._ask(address, [commands[i][1] for i in places], deadline, weigh)
+            answer = self._ask(address, [commands[i] for i in places], deadline, weigh)
             for place, reply in zip(places, answer.replies, strict=True):
                 replies[place] = reply
             if places[-1] == len(commands) - 1:
@@ -71,7 +71,7 @@ class Cluster:
             groups.setdefault(self._owner(key, deadline), []).append(place)
         return groups
 
-    def _ask(self, address: Address, commands: Sequence[Command], deadline: float, weigh: bool = False) -> Answer:
+    def _ask(self, address: Address, commands: Sequence[Addressed], deadline: float, weigh: bool = False) -> Answer:
         try:
             return self._node(address).ask(commands, deadline, weigh)
         except StoreUnavailable:
@@ -87,16 +87,16 @@ class Cluster:
             if kind == "MOVED":
                 self._owners[int(slot)] = address
                 self._doubtful = True
-            asking: list[Command] = [("ASKING",)] if kind == "ASK" else []
-            answer = self._ask(address, [*asking, command[1]], deadline)
+            asking: list[Addressed] = [(command[0], ("ASKING",))] if kind == "ASK" else []
+            answer = self._ask(address, [*asking, command], deadline)
             reply = answer.replies[-1]
             if not _redirect(reply):
                 return Answer([reply], answer.run_id)
         raise StoreUnavailable(f"the cluster moves slot {slot} about; wait until its resharding is done")
 
     def _node(self, address: Address) -> Node:
-        found = self._nodes.get(address)
-        return found if found is not None else self._nodes.setdefault(address, self._make(address))
+        node = self._nodes.get(address)
+        return node if node is not None else self._nodes.setdefault(address, self._make(address))
 
     def _owner(self, key: bytes, deadline: float) -> Address:
         if self._doubtful and time.monotonic() - self._learnt >= _RELEARN:
@@ -117,7 +117,7 @@ class Cluster:
             problem: Exception | None = None
             for address in self._candidates():
                 try:
-                    self._owners = _slots(self._node(address).ask([("CLUSTER", "SLOTS")], deadline), address)
+                    self._owners = _slots(self._node(address).ask([(b"", ("CLUSTER", "SLOTS"))], deadline), address)
                     self._doubtful = False
                     return
                 except StoreUnavailable as error:

@@ -17,7 +17,7 @@ from superset_ext.cache.redis.connection import AnyConnection, TimedConnection, 
 from superset_ext.cache.redis.node import Node
 from superset_ext.cache.redis.place import Place
 from superset_ext.cache.redis.sentinel import Primary, PrimaryNode
-from superset_ext.cache.redis.topology import Address, Single, Topology
+from superset_ext.cache.redis.topology import Address, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ def connect(url: str, size: int, budget: Budget) -> Topology:
     if place.kind == "cluster":
         return Cluster(place.hosts, lambda address: _node(place, size, budget, address))
     if place.kind == "sentinel":
-        return Single(_sentinel(place, size, budget))
-    return Single(_node(place, size, budget, place.hosts[0]))
+        return _sentinel(place, size, budget)
+    return _node(place, size, budget, place.hosts[0])
 
 
 def _maker(place: Place, budget: Budget, address: Callable[[], Address]) -> Callable[[], AnyConnection]:

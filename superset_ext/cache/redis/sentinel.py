@@ -19,7 +19,7 @@ from redis.sentinel import Sentinel
 
 from superset_ext.cache.redis.circuit import Circuit
 from superset_ext.cache.redis.connection import AnyConnection
-from superset_ext.cache.redis.node import Answer, Command, Node
+from superset_ext.cache.redis.node import Addressed, Answer, Node
 from superset_ext.cache.redis.topology import Address
 
 _LOOK_EVERY = 1.0  # seconds
@@ -59,7 +59,7 @@ class PrimaryNode(Node):
         self._address: Address | None = None
         self._looked_at = 0.0
 
-    def ask(self, commands: Sequence[Command], deadline: float, weigh: bool = False) -> Answer:
+    def ask(self, commands: Sequence[Addressed], deadline: float, weigh: bool = False) -> Answer:
         """See `Node.ask`."""
         now = time.monotonic()
         if now - self._looked_at >= _LOOK_EVERY:

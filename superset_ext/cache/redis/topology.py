@@ -1,62 +1,36 @@
-"""The servers behind one URL: where each command goes."""
+"""The servers behind one URL: one server (`node`), the primary that Sentinels name (`sentinel`), or a `cluster`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from superset_ext.cache.redis.node import Answer, Command, Node
+from superset_ext.cache.redis.node import Addressed, Answer, Node
 
 Address = tuple[str, int]
-Addressed = tuple[bytes, Command]
 
 
 class Topology(Protocol):
-    """The servers behind one URL."""
+    """The servers behind one URL.
+
+    Attributes:
+        clustered: whether keys are spread over servers by their slots.
+
+    Raises:
+        StoreUnavailable: a server did not answer in time, refused, or is left alone; or no server of a cluster says
+            which one holds a key.
+    """
 
     clustered: bool
 
     def ask(self, commands: Sequence[Addressed], deadline: float, weigh: bool = False) -> Answer:
-        """Send each command to the server of its key; the answer's run id is that of the last command's server.
-
-        Raises:
-            StoreUnavailable: see `Node.ask`.
-        """
+        """Send each command to the server of its key; the answer's run id is that of the last command's server."""
         ...
 
     def node(self, key: bytes, deadline: float) -> Node:
-        """The server of a key.
-
-        Raises:
-            StoreUnavailable: no server of the cluster says whose it is.
-        """
+        """The server of a key."""
         ...
 
     def primaries(self, deadline: float) -> Sequence[Node]:
-        """Every server that holds keys.
-
-        Raises:
-            StoreUnavailable: no server of the cluster names them.
-        """
+        """Every server that holds keys."""
         ...
-
-
-class Single:
-    """One server, or the one that the Sentinels name."""
-
-    clustered = False
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
-    def ask(self, commands: Sequence[Addressed], deadline: float, weigh: bool = False) -> Answer:
-        """All commands in one round trip."""
-        return self._node.ask([command for _, command in commands], deadline, weigh)
-
-    def node(self, key: bytes, deadline: float) -> Node:
-        """The server."""
-        return self._node
-
-    def primaries(self, deadline: float) -> Sequence[Node]:
-        """The server."""
-        return [self._node]

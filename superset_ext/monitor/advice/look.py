@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from superset_ext.cache.redis.node import ServerInfo
+from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.rows import all_rows
 from superset_ext.settings import Settings

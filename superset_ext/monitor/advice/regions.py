@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from superset_ext.cache.redis.node import ServerInfo
+from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.monitor.advice.look import ASKED, COST, Look, Recommendation, brings
 from superset_ext.settings import PREFIX, Compression, Region
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from superset_ext.cache.redis.node import ServerInfo
 from superset_ext.cache.redis.place import Place
+from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.cache.region import RegionCache
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.host.regions import regions

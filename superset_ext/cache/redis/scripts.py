@@ -1,0 +1,32 @@
+"""The Lua scripts of `lua/`, each named by the hash that EVALSHA takes."""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from pathlib import Path
+
+_LUA = Path(__file__).parent / "lua"
+_sources: dict[bytes, str] = {}
+
+
+def _sha(name: str) -> bytes:
+    source = (_LUA / f"{name}.lua").read_text()
+    sha = sha1(source.encode(), usedforsecurity=False).hexdigest().encode()
+    _sources[sha] = source
+    return sha
+
+
+FILL = _sha("fill")
+LEASE = _sha("lease")
+LEFT = _sha("left")
+READ = _sha("read")
+RELEASE = _sha("release")
+RENEW = _sha("renew")
+STAMP = _sha("stamp")
+STAMPS = _sha("stamps")
+SWAP = _sha("swap")
+
+
+def source(sha: bytes) -> str:
+    """The text of a script."""
+    return _sources[sha]
