@@ -20,7 +20,8 @@ import psycopg2
 from bench.faults import stack
 from testing.browser import Visit, browser
 from testing.freshness import World, world
-from testing.warming import SUPERSET, rows, until
+from testing.programs import program
+from testing.warming import rows, until
 
 COMMITS = 100
 COLD_SECONDS = 1.8  # after which the listener stamps no more, and the next commit notifies
@@ -78,7 +79,7 @@ def run() -> dict[str, Any]:
     found: dict[str, Any] = {}
     with stack() as running, world(running) as orders:
         name = f"public.{orders.orders}"
-        subprocess.run([SUPERSET, "perf", "watch", "add", "examples", name], env=running.env, check=True)
+        subprocess.run([program("superset"), "perf", "watch", "add", "examples", name], env=running.env, check=True)
         tag = f"table:{orders.database}:{name}"
         heard = "SELECT 1 FROM superset_ext.cache_invalidation_log WHERE source = 'postgresql' AND %s = ANY(tags)"
         until(lambda: rows(running, heard, (tag,)))
@@ -93,7 +94,9 @@ def run() -> dict[str, Any]:
                         "first_new": spread([new for _, new in times]),
                     }  # fmt: skip
         finally:
-            subprocess.run([SUPERSET, "perf", "watch", "remove", "examples", name], env=running.env, check=True)
+            subprocess.run(
+                [program("superset"), "perf", "watch", "remove", "examples", name], env=running.env, check=True
+            )
     return found
 
 

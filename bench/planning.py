@@ -35,7 +35,7 @@ SELECT md5(n::text), 'data', '/api/v1/chart/data', '', repeat('x', 3000), false,
     ARRAY(SELECT (CASE WHEN random() < 0.2 THEN random() * 5 + 0 * n ELSE 0 END)::real FROM generate_series(1, 168)),
     now() - interval '40 days', now(), random() * 3000
 FROM generate_series(1, {ROWS}) AS n;
-INSERT INTO superset_ext.cache_request_scope (fingerprint, scope, cache_keys, who, user_id, uses, used_at)
+INSERT INTO superset_ext.cache_request_scope (fingerprint, scope, cache_keys, identity, user_id, uses, used_at)
 SELECT md5(n::text), md5('s' || n), ARRAY[md5('k' || n)], 'user:1', 1, 1, now() FROM generate_series(1, {ROWS}) AS n;
 ANALYZE superset_ext.cache_request; ANALYZE superset_ext.cache_request_scope;
 """
@@ -45,19 +45,19 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def measured(url: str, valkey: str, said: dict[str, Any]) -> dict[str, Any]:
+def measured(url: str, valkey: str, case: dict[str, Any]) -> dict[str, Any]:
     """One planning in a process of its own, as a worker does it, and the run with its items as rows."""
-    command = [sys.executable, "-m", "bench.planning", url, valkey, json.dumps(said)]
+    command = [sys.executable, "-m", "bench.planning", url, valkey, json.dumps(case)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    results: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return results
 
 
-def planned(url: str, valkey: str, said: dict[str, Any]) -> dict[str, Any]:
+def planned(url: str, valkey: str, case: dict[str, Any]) -> dict[str, Any]:
     """Seconds to plan and to write the items, and the memory that it took at its highest, in MiB."""
     settings = load({"SUPERSET_EXT_REDIS_URL": valkey})
     database, region = LogDatabase(url), ChartCache(settings=settings)
-    options = Targets.model_validate(said)
+    options = Targets.model_validate(case)
     region.seconds_left(["warm-up"])
     database.rows("SELECT 1")
     before, started = _peak(), time.perf_counter()
@@ -89,7 +89,7 @@ def run() -> dict[str, Any]:
             with database.transaction(300.0) as cursor:
                 cursor.execute(FILL)
             database.close()
-            return {name: measured(url, valkey.url, said) for name, said in CASES.items()}
+            return {name: measured(url, valkey.url, case) for name, case in CASES.items()}
         finally:
             valkey.stop()
             postgres.stop()
@@ -97,11 +97,11 @@ def run() -> dict[str, Any]:
 
 def main() -> None:
     """Print a table and a line of JSON."""
-    found = run()
-    for name, row in found.items():
+    results = run()
+    for name, row in results.items():
         print(f"{name:34} {row['items']:>7} items  plan {row['plan_seconds']:.2f} s  with the items written "
               f"{row['with_items_written']:.2f} s  {row['peak_mib_added']:.0f} MiB")  # fmt: skip
-    print(json.dumps({"planning": found}))
+    print(json.dumps({"planning": results}))
 
 
 if __name__ == "__main__":

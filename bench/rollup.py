@@ -1,4 +1,4 @@
-"""What a cycle of fold and refresh costs with 2 and with 20 million raw rows, and how fast the dashboards' queries are.
+"""What a cycle of roll-up and refresh costs with 2 and 20 million raw rows, and how fast the dashboards' queries are.
 
 Run with `python -m bench.rollup [small] [large]`; it starts a PostgreSQL of its own. The rows are of the same 30 days,
 charts and dashboards, and each cycle comes after one new minute of the same rows; a year of daily rollups lies below.
@@ -145,14 +145,14 @@ def cycle(database: LogDatabase) -> dict[str, float]:
 
 
 def measured(database: LogDatabase, rows: int) -> dict[str, Any]:
-    """One size: seconds to fold and refresh all, the median cycle after, and each query's milliseconds."""
+    """One size: seconds to roll up and refresh all, the median cycle after, and each query's milliseconds."""
     database.apply_schema()
     filled = timed(lambda: fill(database, rows))
     first = timed(lambda: apply_views(database)) + timed(lambda: refresh(database, SLOW_MS))
     with database.transaction(600.0) as cursor:
         for table in ("cache_daily", "query_daily"):
             cursor.execute(YEAR.format(table=table))
-        cursor.execute("UPDATE superset_ext.view_refresh SET past = NULL")
+        cursor.execute("UPDATE superset_ext.view_refresh SET past_version = NULL")
     past = timed(lambda: refresh(database, SLOW_MS))
     with database.transaction(600.0) as cursor:  # as autovacuum does in time
         cursor.execute("ANALYZE")
@@ -185,7 +185,7 @@ def run(sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
 def main() -> None:
     """Print the tables and the JSON."""
     found = run(tuple(int(size) for size in sys.argv[1:3]) or SIZES)
-    print(f"{'raw rows':>12} {'filled':>9} {'first fold':>11} {'new day':>9} {'cycle':>9}")
+    print(f"{'raw rows':>12} {'filled':>9} {'first':>11} {'new day':>9} {'cycle':>9}")
     for each in found["sizes"]:
         print(f"{each['rows']:>12,} {each['fill_s']:>7} s {each['first_s']:>9} s {each['new_day_s']:>7} s "
               f"{each['cycle_s']:>7} s")  # fmt: skip

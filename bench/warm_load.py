@@ -81,9 +81,9 @@ def seconds_to_warm(running: RunningStack, dataset: int, at_a_time: int) -> floa
     cool(running)
     limits = ("--concurrency", str(at_a_time), "--per-database", str(at_a_time))
     done = warm(running, "--datasets", str(dataset), *limits, "--wait", "--json")
-    said = json.loads(done.stdout[done.stdout.index("{") :])
-    assert (said["warmed"], said["failed"]) == (REQUESTS, 0), said
-    return float(said["seconds"])
+    status = json.loads(done.stdout[done.stdout.index("{") :])
+    assert (status["warmed"], status["failed"]) == (REQUESTS, 0), status
+    return float(status["seconds"])
 
 
 def people(running: RunningStack, client: Client, dataset: int, births: int) -> dict[str, float]:
@@ -97,7 +97,7 @@ def people(running: RunningStack, client: Client, dataset: int, births: int) -> 
         until(partial(_warmed, running, run_id))
         times["with_warming"] += _asked(client, births, 20_000 + number * 1000)
         until(partial(_done, running, run_id), 300)
-    return {name: round(statistics.median(each), 1) for name, each in times.items()}
+    return {name: round(statistics.median(values), 1) for name, values in times.items()}
 
 
 def _asked(client: Client, births: int, first: int) -> list[float]:
@@ -128,33 +128,33 @@ def _done(running: RunningStack, run_id: str) -> bool:
 
 def run() -> dict[str, Any]:
     """Seconds by latency and number at a time, their ratios, and people's medians."""
-    found: dict[str, Any] = {"requests": REQUESTS}
+    results: dict[str, Any] = {"requests": REQUESTS}
     with stack() as running:
         client = Client(running.url, running.user, running.password)
         births = dataset_id(client, "birth_names")
         for latency in LATENCIES:
             with slow(running, client, latency) as dataset:
                 took = {n: seconds_to_warm(running, dataset, n) for n in (AT_A_TIME, 1)}
-                found[f"{latency * 1000:.0f}_ms"] = {
+                results[f"{latency * 1000:.0f}_ms"] = {
                     "one_after_another_s": took[1], "at_a_time_s": took[AT_A_TIME],
                     "ratio": round(took[1] / took[AT_A_TIME], 2),
                 }  # fmt: skip
                 if latency == LATENCIES[-1]:
-                    found["people_ms"] = people(running, client, dataset, births)
-    medians = found["people_ms"]
-    found["people_slowed_percent"] = round((medians["with_warming"] / medians["alone"] - 1) * 100, 1)
-    return found
+                    results["people_ms"] = people(running, client, dataset, births)
+    medians = results["people_ms"]
+    results["people_slowed_percent"] = round((medians["with_warming"] / medians["alone"] - 1) * 100, 1)
+    return results
 
 
 def main() -> None:
     """Print a table and a line of JSON."""
-    found = run()
+    results = run()
     for latency in LATENCIES:
-        row = found[f"{latency * 1000:.0f}_ms"]
+        row = results[f"{latency * 1000:.0f}_ms"]
         print(f"{REQUESTS} requests, source {latency * 1000:.0f} ms: one after another {row['one_after_another_s']} s, "
               f"{AT_A_TIME} at a time {row['at_a_time_s']} s, {row['ratio']}×")  # fmt: skip
-    print(f"people's misses: {found['people_ms']}, slowed by {found['people_slowed_percent']} %")
-    print(json.dumps({"warm_load": found}))
+    print(f"people's misses: {results['people_ms']}, slowed by {results['people_slowed_percent']} %")
+    print(json.dumps({"warm_load": results}))
 
 
 if __name__ == "__main__":

@@ -32,16 +32,16 @@ with app.app_context():
     app.config["WEBDRIVER_BASEURL"] = sys.argv[1] + "/"
     app.config["CACHE_WARMUP_EXECUTORS"] = [FixedExecutor(sys.argv[2])]
     for name, options in (("top_n_dashboards", {"top_n": 100, "since": "1 day ago"}), ("dummy", {})):
-        said = cache_warmup(name, **options)
-        print(json.dumps({name: {key: len(value) for key, value in said.items()}}))
+        result = cache_warmup(name, **options)
+        print(json.dumps({name: {key: len(value) for key, value in result.items()}}))
 """
 
 
 def stock(running: RunningStack) -> None:
     """Stock's task, in process."""
     client = Client(running.url, running.user, running.password)
-    for each in client.get("/api/v1/dashboard/?q=(page_size:100)").json()["result"]:
-        client.get(f"/api/v1/dashboard/{each['id']}").raise_for_status()
+    for dashboard in client.get("/api/v1/dashboard/?q=(page_size:100)").json()["result"]:
+        client.get(f"/api/v1/dashboard/{dashboard['id']}").raise_for_status()
     subprocess.run(
         [sys.executable, "-c", STOCK, running.url, running.user], env=running.env, check=True, capture_output=True
     )
@@ -65,7 +65,7 @@ def measured(running: RunningStack, way: Callable[[RunningStack], None]) -> dict
     with browser() as chromium:
         visit = Visit(chromium.new_page(viewport={"width": 1400, "height": 1000}), running.url)
         visit.login(running.user, running.password)
-        answers = [answer for each in visit.dashboards() for answer in visit.open(each["id"])]
+        answers = [answer for dashboard in visit.dashboards() for answer in visit.open(dashboard["id"])]
     results = [result for answer in answers for result in answer.ran_sql]
     hits = sum(bool(result["is_cached"]) for result in results)
     share = round(hits / len(results), 4)
@@ -75,18 +75,18 @@ def measured(running: RunningStack, way: Callable[[RunningStack], None]) -> dict
 def run() -> dict[str, Any]:
     """Each way by its name."""
     with stack() as running:
-        found = {name: measured(running, way) for name, way in WAYS.items()}
+        results = {name: measured(running, way) for name, way in WAYS.items()}
         cool(running)
-    return found
+    return results
 
 
 def main() -> None:
     """Print a table and a line of JSON."""
-    found = run()
-    for name, row in found.items():
+    results = run()
+    for name, row in results.items():
         print(f"{name:8} warmed in {row['warmed_in_s']:6.1f} s   {row['hits']:3} hits of {row['results']:3} "
               f"({row['share']:.1%})")  # fmt: skip
-    print(json.dumps({"warming": found}))
+    print(json.dumps({"warming": results}))
 
 
 if __name__ == "__main__":

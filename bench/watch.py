@@ -25,9 +25,10 @@ import psycopg2
 
 from superset_ext.embedded.postgres import Postgres, binary
 from superset_ext.freshness.change import SourceTable
-from superset_ext.freshness.watch import triggers as watch
+from superset_ext.freshness.watch import triggers
 from superset_ext.freshness.watch.listener import Listener
-from superset_ext.freshness.watch.triggers import Name
+from superset_ext.freshness.watch.transaction import transaction
+from superset_ext.freshness.watch.watched import Name
 
 CLIENTS, THREADS = 48, 2
 ROUNDS, ROUND_SECONDS = 10, 6
@@ -76,8 +77,8 @@ def _run(url: str, sql: str) -> list[tuple[Any, ...]]:
 @contextmanager
 def watched(url: str, names: Collection[str], told: Told) -> Iterator[None]:
     """These tables are watched and listened to."""
-    with closing(psycopg2.connect(url)) as connection, watch.transaction(connection) as cursor:
-        wanted = {1: {Name(*name) for name in watch.add(cursor, list(names))}}
+    with closing(psycopg2.connect(url)) as connection, transaction(connection) as cursor:
+        wanted = {1: {Name(*name) for name in triggers.add(cursor, list(names))}}
     listener = Listener(lambda: wanted, lambda _: closing(psycopg2.connect(url)), told)
     thread = threading.Thread(target=listener.run)
     thread.start()

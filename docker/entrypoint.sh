@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts one part of Superset: the same script in the image, in Compose, and in the embedded stack.
-# Runs with bash 3.2 (macOS) and later. The package, sql/ and superset_config.py lie beside this folder.
+# Starts one part of Superset, in the image, in Compose and in the embedded stack.
+# It runs with bash 3.2 (macOS) and later. The package, sql/ and superset_config.py lie beside this folder.
 set -eu
 
 usage() {
@@ -8,22 +8,22 @@ usage() {
   exit 64 # EX_USAGE
 }
 
-settle() {
+prepare() {
   root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-  export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$root" # last, so that a superset_config of the user's own wins
-  # A forked Python on macOS dies when a library (here: the system's proxy look-up) has used Objective-C before.
+  export PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$root" # last, so that the user's own superset_config wins
+  # On macOS, a forked Python dies when a library (here the look-up of the system's proxy) has used Objective-C.
   if [ "$(uname -s)" = Darwin ]; then
     export OBJC_DISABLE_INITIALIZE_FORK_SAFETY=YES
   fi
-  python -m superset_ext.settings # one line and status 1 on a bad setting, before anything costly starts
+  python -m superset_ext.settings # ends with one line and status 1 on a wrong setting, before anything costly starts
 }
 
 create_admin() {
   if [ -z "${SUPERSET_ADMIN_PASSWORD:-}" ]; then
-    echo "No administrator was asked for: set SUPERSET_ADMIN_PASSWORD to have one made."
+    echo "No administrator is made: SUPERSET_ADMIN_PASSWORD is not set."
     return
   fi
-  # Flask takes any option from FLASK_<COMMAND>_<OPTION>: so the password shows in no list of processes.
+  # Flask takes any option from FLASK_<COMMAND>_<OPTION>, so the password shows in no list of processes.
   FLASK_FAB_CREATE_ADMIN_PASSWORD="$SUPERSET_ADMIN_PASSWORD" superset fab create-admin \
     --username "${SUPERSET_ADMIN_USER:-admin}" --firstname Superset --lastname Admin \
     --email "${SUPERSET_ADMIN_EMAIL:-admin@example.com}"
@@ -37,13 +37,13 @@ run_init() {
 }
 
 run_web() {
-  # gunicorn's heartbeat file on a disk can block a worker for seconds; macOS has no /dev/shm.
+  # On a disk, gunicorn's heartbeat file can block a worker for seconds. macOS has no /dev/shm.
   if [ -d /dev/shm ] && [ -w /dev/shm ]; then
     set -- --worker-tmp-dir /dev/shm
   else
     set --
   fi
-  # No --max-requests: a new worker costs nine seconds of CPU. No limit on the request line: Explore's are long.
+  # No --max-requests, since a new worker costs nine seconds of CPU. No limit on request lines, since Explore's are long.
   exec gunicorn --bind "${SUPERSET_BIND:-0.0.0.0}:${SUPERSET_PORT:-8088}" \
     --worker-class gthread --workers "${SUPERSET_WORKERS:-2}" --threads "${SUPERSET_THREADS:-4}" \
     --timeout 120 --graceful-timeout 30 --keep-alive 5 \
@@ -52,21 +52,21 @@ run_web() {
 }
 
 run_worker() {
-  # Neither gossip nor mingle: nothing here listens to other workers, and both cost messages all day.
+  # Without gossip and mingle: nothing here listens to other workers, and both send messages all day.
   # Warming's queue has a worker of its own, the warmer.
   exec celery --app=superset.tasks.celery_app:app worker --pool=prefork -O fair --loglevel=INFO \
     --queues=celery --concurrency="${SUPERSET_CELERY_CONCURRENCY:-2}" --without-gossip --without-mingle "$@"
 }
 
 run_warmer() {
-  # A worker of its own for warming's queue, at the lowest priority: what it does, nobody is waiting for.
+  # Warming's queue has this worker alone, at the lowest priority, since nobody waits for what it does.
   exec nice -n 19 celery --app=superset.tasks.celery_app:app worker --pool=prefork -O fair --loglevel=INFO \
     --hostname=warm@%h --queues=superset_ext_warm --concurrency=1 --prefetch-multiplier=1 \
     --without-gossip --without-mingle
 }
 
 run_beat() {
-  # No pid file: one that a killed container left behind would keep beat from starting again.
+  # No pid file: a killed container would leave one behind, which keeps beat from starting again.
   exec celery --app=superset.tasks.celery_app:app beat --loglevel=INFO --pidfile= \
     --schedule="${SUPERSET_BEAT_SCHEDULE:-/tmp/celerybeat-schedule}"
 }
@@ -76,7 +76,7 @@ run_worker_beat() {
 }
 
 run_listener() {
-  # Hears of changes in watched tables at their commit; see superset perf watch.
+  # Receives changes of watched tables at their commit; see superset perf watch.
   exec superset perf listen
 }
 
@@ -85,5 +85,5 @@ case $1 in
   init | web | worker | warmer | beat | worker-beat | listener) ;;
   *) usage ;;
 esac
-settle
+prepare
 "run_${1//-/_}"

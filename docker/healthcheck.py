@@ -1,7 +1,8 @@
-"""Is this part of Superset alive? `healthcheck.py web|worker|warmer|beat|listener` exits 0, or 1 with why not.
+"""Whether a part of Superset works: `healthcheck.py web|worker|warmer|beat|listener` exits with 0, or with 1 and the
+reason.
 
-It loads neither Superset nor Flask: the usual `celery --app=superset… inspect ping` costs nine seconds of CPU
-each time it is asked, this costs less than one.
+It loads neither Superset nor Flask: the usual `celery --app=superset… inspect ping` costs nine seconds of CPU each
+time, this costs less than one. Each check raises `Unhealthy` where it fails.
 """
 
 from __future__ import annotations
@@ -15,22 +16,18 @@ from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-# Beat sleeps 300 s at most and writes its file when 180 s have passed since it last did.
+# Beat sleeps 300 s at most, and writes its file where it last did so more than 180 s ago.
 BEAT_SILENCE_SECONDS = 600
-LISTENER_SILENCE_SECONDS = 60  # it looks every two seconds what is to be watched
+LISTENER_SILENCE_SECONDS = 60  # it asks every two seconds which tables are watched
 ANSWER_SECONDS = 5
 
 
 class Unhealthy(Exception):
-    """What is wrong, in one line."""
+    """The reason, in one line."""
 
 
 def web() -> None:
-    """The web server answers /health.
-
-    Raises:
-        Unhealthy: it does not answer, or not with 200.
-    """
+    """The web server answers /health with 200."""
     port = int(os.environ.get("SUPERSET_PORT", "8088"))
     server = HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:
@@ -43,42 +40,37 @@ def web() -> None:
 
 
 def worker(name: str = "celery") -> None:
-    """The worker of this host answers a ping that goes through the broker.
-
-    Raises:
-        Unhealthy: the broker or the worker is silent.
-    """
+    """The worker of this host answers a ping that goes through the broker."""
     from celery import Celery
 
-    from superset_ext.settings import current, with_database
-
-    settings, node = current(), f"{name}@{socket.gethostname()}"
-    app = Celery(broker=settings.broker_url or with_database(settings.redis_url or "", 0))
-    # A client connects for ever by default; Docker would end it without a word.
+    node, app = f"{name}@{socket.gethostname()}", Celery(broker=_broker())
+    # By default a client tries to connect for ever, and Docker would end it without a message.
     app.conf.update(broker_connection_retry=False, broker_transport_options={"socket_connect_timeout": ANSWER_SECONDS})
     try:
         answers = app.control.ping(destination=[node], timeout=ANSWER_SECONDS)
-    except Exception as error:  # noqa: BLE001 - kombu lets the errors of each transport through
+    except Exception as error:  # noqa: BLE001 - kombu passes on the errors of each transport
         raise Unhealthy(f"the broker does not answer: {type(error).__name__}") from None
     if not answers:
         raise Unhealthy(f"{node} does not answer")
 
 
-def warmer() -> None:
-    """The worker of warming's queue answers.
+def _broker() -> str:
+    from superset_ext.errors import SettingsError
+    from superset_ext.settings import current
 
-    Raises:
-        Unhealthy: see `worker`.
-    """
+    try:
+        return current().broker()
+    except SettingsError as error:
+        raise Unhealthy(str(error)) from None
+
+
+def warmer() -> None:
+    """The worker of warming's queue answers."""
     worker("warm")
 
 
 def beat() -> None:
-    """Beat has written its schedule file lately.
-
-    Raises:
-        Unhealthy: there is no such file, or it is older than beat lets it become.
-    """
+    """Beat has written its schedule file within the last ten minutes."""
     schedule = Path(os.environ.get("SUPERSET_BEAT_SCHEDULE", "/tmp/celerybeat-schedule"))  # noqa: S108 - as entrypoint.sh
     written = [path.stat().st_mtime for path in schedule.parent.glob(f"{schedule.name}*")]  # dbm adds endings
     if not written:
@@ -89,12 +81,8 @@ def beat() -> None:
 
 
 def listener() -> None:
-    """The listener has lately seen what is to be watched.
-
-    Raises:
-        Unhealthy: it has not, for a minute.
-    """
-    beat = Path(os.environ.get("SUPERSET_LISTENER_BEAT", "/tmp/superset-listener"))  # noqa: S108 - as watching.py
+    """The listener has read within the last minute which tables are watched."""
+    beat = Path(os.environ.get("SUPERSET_LISTENER_BEAT", "/tmp/superset-listener"))  # noqa: S108 - as the listener's
     if not beat.exists():
         raise Unhealthy(f"{beat} does not exist")
     silence = time.time() - beat.stat().st_mtime
@@ -108,7 +96,7 @@ ROLES: dict[str, Callable[[], None]] = {
 
 
 def main(argv: list[str]) -> int:
-    """Check the one role that `argv` names; 64 for anything else."""
+    """Check the role that `argv` names; returns the exit status, 64 where it names no role."""
     if len(argv) != 1 or argv[0] not in ROLES:
         print(f"usage: healthcheck.py {'|'.join(ROLES)}", file=sys.stderr)
         return 64

@@ -1,10 +1,10 @@
 """The names that Superset reads, made from the settings: end your own config with
 `from superset_ext.config import *`.
 
-It goes last, because it looks at what stands above it: a `FLASK_APP_MUTATOR` of your own runs
-before ours, your `CELERY_CONFIG` and `FEATURE_FLAGS` are kept and added to. Nothing here imports
-Superset, which imports this from inside `superset.config`. Without `SUPERSET_EXT_REDIS_URL` there
-is nothing to import, and Superset runs as stock.
+That line goes last, because it looks at the names above it: your `FLASK_APP_MUTATOR` runs before
+ours, and your `CELERY_CONFIG` and `FEATURE_FLAGS` are kept and added to. Nothing here imports
+Superset, which imports this module from inside `superset.config`. Without
+`SUPERSET_EXT_REDIS_URL` the import brings nothing, and Superset runs as stock.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping, MutableMapping
 from types import FrameType
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from superset_ext import settings as _settings
 from superset_ext.errors import SettingsError
-from superset_ext.settings import CONFIG_NAMES, Region, Settings, with_database
+from superset_ext.settings import CONFIG_NAMES, Region, Settings
+
+_Read = Callable[[str, Any], Any]
 
 
 def region_config(settings: Settings, region: Region) -> dict[str, Any]:
@@ -31,17 +32,6 @@ def region_config(settings: Settings, region: Region) -> dict[str, Any]:
     return {"CACHE_TYPE": f"superset_ext.cache.{kind}", "SUPERSET_EXT_REGION": str(region), **common}
 
 
-def broker_url(settings: Settings) -> str:
-    """Celery's broker: the one that is set, or database 0 of the Redis of all regions."""
-    url = settings.broker_url or with_database(settings.redis_url or "", 0)
-    parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query))
-    if parts.scheme == "rediss" and "ssl_cert_reqs" not in query:
-        query["ssl_cert_reqs"] = "required"  # Celery's Redis backend refuses a TLS URL that does not say
-        return urlunsplit(parts._replace(query=urlencode(query)))
-    return url
-
-
 def celery_config(settings: Settings, own: Any) -> Any:
     """`own` (a class, an object or a dict, as Celery takes them) with our tasks and schedule added.
 
@@ -49,29 +39,10 @@ def celery_config(settings: Settings, own: Any) -> Any:
     """
     if own is None:
         return None  # Celery is switched off
-    from superset_ext.freshness import tasks as freshness
-    from superset_ext.host import worker_report
-    from superset_ext.monitor import tasks as monitor
-    from superset_ext.warm import tasks as warm
-    from superset_ext.warm.service import QUEUE
-
-    read: Callable[[str, Any], Any] = (
-        own.get if isinstance(own, Mapping) else lambda name, default: getattr(own, name, default)
-    )
-    imports, schedule, routes, queues, default = _celery_names(read)
-    added = {
-        imports: (*read(imports, ()), freshness.__name__, monitor.__name__, warm.__name__, worker_report.__name__),
-        schedule: {
-            **read(schedule, {}),
-            **freshness.beat_schedule(settings),
-            **monitor.beat_schedule(settings),
-            **warm.beat_schedule(settings),
-        },
-        routes: _routes(read(routes, None), warm.ROUTES),
-        queues: _queues(read(queues, None), read(default, "celery"), QUEUE),
-    }
+    read = _reader(own)
+    added = _celery_additions(settings, read)
     if str(read("broker_url", "")).startswith("sqla+sqlite"):
-        added |= {"broker_url": broker_url(settings), "result_backend": broker_url(settings)}
+        added |= {"broker_url": settings.broker(), "result_backend": settings.broker()}
     if isinstance(own, Mapping):
         return {**own, **added}
     base = own if isinstance(own, type) else type(own)
@@ -79,8 +50,34 @@ def celery_config(settings: Settings, own: Any) -> Any:
     return type("CeleryConfig", (base,), {**values, **added})
 
 
-def _celery_names(read: Callable[[str, Any], Any]) -> tuple[str, ...]:
-    """Celery refuses a config that mixes its old names with its new ones."""
+def _reader(own: Any) -> _Read:
+    """A function that returns the value of a name in a Celery config, or a default."""
+    if isinstance(own, Mapping):
+        return own.get
+    return lambda name, default: getattr(own, name, default)
+
+
+def _celery_additions(settings: Settings, read: _Read) -> dict[str, Any]:
+    """The names of a Celery config that we add to, each with the user's own values and ours."""
+    from superset_ext.freshness import tasks as freshness
+    from superset_ext.host import worker_report
+    from superset_ext.monitor import tasks as monitor
+    from superset_ext.warm import tasks as warm
+    from superset_ext.warm.service import QUEUE
+
+    modules = [module.__name__ for module in (freshness, monitor, warm, worker_report)]
+    beat = freshness.beat_schedule(settings) | monitor.beat_schedule(settings) | warm.beat_schedule(settings)
+    imports, schedule, routes, queues, default = _celery_names(read)
+    return {
+        imports: (*read(imports, ()), *modules),
+        schedule: {**read(schedule, {}), **beat},
+        routes: _routes(read(routes, None), warm.ROUTES),
+        queues: _queues(read(queues, None), read(default, "celery"), QUEUE),
+    }
+
+
+def _celery_names(read: _Read) -> tuple[str, ...]:
+    """The names of the config's generation: Celery refuses a config that mixes its old names with its new ones."""
     old = read("CELERY_IMPORTS", None) is not None or read("CELERYBEAT_SCHEDULE", None) is not None
     if old:
         return "CELERY_IMPORTS", "CELERYBEAT_SCHEDULE", "CELERY_ROUTES", "CELERY_QUEUES", "CELERY_DEFAULT_QUEUE"
@@ -88,21 +85,21 @@ def _celery_names(read: Callable[[str, Any], Any]) -> tuple[str, ...]:
 
 
 def _routes(own: Any, ours: Mapping[str, Any]) -> Any:
-    """Celery takes a dict, or routers in order, of which the first that knows a task decides."""
+    """The user's routes and ours: a dict, or a list of routers of which the first that knows a task decides."""
     if own is None or isinstance(own, Mapping):
         return {**(own or {}), **ours}
     return [dict(ours), *(own if isinstance(own, list | tuple) else [own])]
 
 
 def _queues(own: Any, default: str, warm: str) -> Any:
-    """What a worker without `-Q` consumes: all that it did, and warming's queue, so that no worker need be added."""
+    """The queues of a worker without `-Q`: those that it had, and warming's, so that no worker need be added."""
     from kombu import Queue
 
     if isinstance(own, Mapping):
         return {**own, warm: own.get(warm, {"exchange": warm, "routing_key": warm})}
     kept = list(own or [Queue(default, routing_key=default)])
-    there = any(getattr(queue, "name", queue) == warm for queue in kept)
-    return kept if there else [*kept, Queue(warm, routing_key=warm)]
+    present = any(getattr(queue, "name", queue) == warm for queue in kept)
+    return kept if present else [*kept, Queue(warm, routing_key=warm)]
 
 
 def mutator(own: Callable[[Any], None] | None) -> Callable[[Any], None]:
@@ -119,32 +116,32 @@ def mutator(own: Callable[[Any], None] | None) -> Callable[[Any], None]:
 
 
 def names(settings: Settings, own: Mapping[str, Any]) -> dict[str, Any]:
-    """All that the star import brings, given the config `own` that it is imported into."""
+    """All that the star import brings into the config `own`."""
     if settings.redis_url is None:
         return {}
     from superset_ext.cache.region import RegionCache
 
-    found: dict[str, Any] = {name: region_config(settings, region) for region, name in CONFIG_NAMES.items()}
-    found["RESULTS_BACKEND"] = RegionCache(Region.QUERY_RESULTS)
-    found["FLASK_APP_MUTATOR"] = mutator(own.get("FLASK_APP_MUTATOR"))
-    found["CELERY_CONFIG"] = celery_config(settings, own.get("CELERY_CONFIG", _stock("CELERY_CONFIG")))
-    # Without the first, two users of an impersonating database share one entry; without the second, whoever may read
-    # all datasets sees the performance dashboards, though no rows on them.
-    found["FEATURE_FLAGS"] = {"CACHE_IMPERSONATION": True, "DASHBOARD_RBAC": True, **own.get("FEATURE_FLAGS", {})}
+    config: dict[str, Any] = {name: region_config(settings, region) for region, name in CONFIG_NAMES.items()}
+    config["RESULTS_BACKEND"] = RegionCache(Region.QUERY_RESULTS)
+    config["FLASK_APP_MUTATOR"] = mutator(own.get("FLASK_APP_MUTATOR"))
+    config["CELERY_CONFIG"] = celery_config(settings, own.get("CELERY_CONFIG", _stock("CELERY_CONFIG")))
+    # Without the first, two users of an impersonating database share one entry. Without the second, a user who may read
+    # all datasets sees the performance dashboards, though no rows in them.
+    config["FEATURE_FLAGS"] = {"CACHE_IMPERSONATION": True, "DASHBOARD_RBAC": True, **own.get("FEATURE_FLAGS", {})}
     if settings.database_url and "SQLALCHEMY_DATABASE_URI" not in own:
-        found["SQLALCHEMY_DATABASE_URI"] = settings.database_url
-    return found
+        config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
+    return config
 
 
 def _stock(name: str) -> Any:
-    """Superset's own value: its config module is half loaded while it imports ours, and this is above that line."""
+    """Superset's own value of a name, which stands in its config module above the line that imports ours."""
     return getattr(sys.modules.get("superset.config"), name, None)
 
 
 def _importer() -> Mapping[str, Any]:
     """The names of the config that star-imports this module, and of the configs that import that one in turn.
 
-    A config named by `SUPERSET_CONFIG_PATH` is never in `sys.modules`, so the frames are the only way to it.
+    A config named by `SUPERSET_CONFIG_PATH` is never in `sys.modules`, so only the stack leads to it.
     """
     configs: list[MutableMapping[str, Any]] = []
     frame: FrameType | None = sys._getframe()

@@ -65,6 +65,10 @@ class ChangeError(SupersetExtError):
     """What is said to have changed is not known, or could not be told to the caches."""
 
 
+class UnknownDatabase(SupersetExtError):
+    """Superset has no database of this name or id."""
+
+
 class WatchError(SupersetExtError):
     """A table cannot be watched, or its watch cannot be removed."""
 

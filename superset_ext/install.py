@@ -14,9 +14,9 @@ from superset_ext.cache import dependencies as depends
 from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.region import RegionCache
 from superset_ext.core.log_database import LogDatabase, log_url
-from superset_ext.freshness import listeners as sources
 from superset_ext.freshness.change import EXTENSION as FRESHNESS
 from superset_ext.freshness.change import Freshness
+from superset_ext.freshness.listeners import install as listeners
 from superset_ext.freshness.log import InvalidationLog
 from superset_ext.freshness.relations.datasources import Following
 from superset_ext.host import permissions, seams
@@ -92,7 +92,8 @@ def _freshness(
 ) -> None:
     """Whoever may say that something changed, and what answers are then dropped."""
     following = Following(settings.views_seconds)
-    freshness = Freshness(lambda: chart_region(app), following.ancestors, log, following.forget)
+    note = log.note if log else None
+    freshness = Freshness(lambda: chart_region(app), following.ancestors, note, following.forget)
     app.extensions[FRESHNESS] = freshness
     depends.follow = following.follow
     if database is not None:
@@ -100,7 +101,7 @@ def _freshness(
         shared.install()
         if recorder is not None:
             recorder.beside.append(shared.retry)
-    sources.install(app, settings.sources, freshness, database)
+    listeners.install(app, settings.sources, freshness, database)
     charts = regions(app).get(Region.CHART_DATA)
     if isinstance(charts, ChartCache):
         charts.refresh = Refresher().take
@@ -122,9 +123,8 @@ def _add_commands(app: Any) -> None:
 
 def _add_api() -> None:
     from superset_ext.host.services import appbuilder
-    from superset_ext.web.api import PerformanceApi
-    from superset_ext.web.monitoring import MonitoringApi
+    from superset_ext.web.api import RESOURCES
 
     permissions.reserve_for_admin()
-    appbuilder.add_api(PerformanceApi)
-    appbuilder.add_api(MonitoringApi)
+    for resource in RESOURCES:
+        appbuilder.add_api(resource)

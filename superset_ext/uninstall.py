@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from superset_ext.cli.watch import take_away
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.schema import SCHEMA_SECONDS
 from superset_ext.errors import SupersetExtError
+from superset_ext.freshness.watch.watches import remove_watches
 from superset_ext.host import permissions, worker_report
 from superset_ext.host.regions import regions
 from superset_ext.monitor.dashboards import installation as dashboards
@@ -64,7 +64,7 @@ def uninstall(app: Any, package: Package) -> Iterator[Step]:
 def _remove_watches(database: LogDatabase) -> Iterator[Step]:
     for row in database.rows(_WATCHED):
         try:
-            _, names = take_away(str(row["database_id"]), ())
+            _, names, _ = remove_watches(str(row["database_id"]))
         except SupersetExtError as error:
             left = f"Watches of database {row['database_id']} are left: {error}. Run sql/watch/uninstall.sql there."
             yield Step(left, removed=False)

@@ -91,7 +91,7 @@ def run(database: LogDatabase, minutes: float, states: str = "", state: str = "d
     for ordinal, letter in enumerate(states, 1):
         write(
             database,
-            "INSERT INTO superset_ext.cache_warm_item (run_id, ordinal, action, who, state)"
+            "INSERT INTO superset_ext.cache_warm_item (run_id, ordinal, action, identity, state)"
             " VALUES (%(id)s, %(ordinal)s, 'replay', 'user:1', %(state)s)",
             id=run_id, ordinal=ordinal, state={"w": "warmed", "f": "failed"}[letter],
         )  # fmt: skip

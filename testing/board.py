@@ -33,9 +33,9 @@ def install(client: Client, name: str = "board") -> int:
 
 def remove(client: Client, dashboard_id: int) -> None:
     """Delete a dashboard that `install` made, with its charts and virtual datasets."""
-    found = client.get(f"/api/v1/dashboard/{dashboard_id}")
-    found.raise_for_status()
-    _clear(client, found.json()["result"]["slug"])
+    answer = client.get(f"/api/v1/dashboard/{dashboard_id}")
+    answer.raise_for_status()
+    _clear(client, answer.json()["result"]["slug"])
 
 
 def bundle(name: str = "board") -> bytes:
@@ -51,8 +51,8 @@ def _clear(client: Client, name: str) -> None:
     """Delete what is there of a bundle, but for what is Superset's own: the database and its tables."""
     for kind in ("dashboard", "chart", "dataset"):
         for uuid in _uuids(name, f"{kind}s"):
-            if (found := _find(client, kind, uuid)) is not None:
-                client.http.delete(f"{client.base}/api/v1/{kind}/{found}", timeout=120).raise_for_status()
+            if (number := _find(client, kind, uuid)) is not None:
+                client.http.delete(f"{client.base}/api/v1/{kind}/{number}", timeout=120).raise_for_status()
 
 
 def _uuids(name: str, folder: str) -> list[str]:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 import requests
 
 from superset_ext.embedded.ports import LOOPBACK
+from testing.programs import program
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 300.0
@@ -47,10 +47,12 @@ def process(
 
 
 @contextmanager
-def web(config: Path, env: Mapping[str, str], *, threads: int = 8, workers: int = 1) -> Iterator[str]:
-    """A gunicorn with Superset configured by the file `config`; yields its URL."""
+def web(
+    config: Path, env: Mapping[str, str], *, threads: int = 8, workers: int = 1, real: bool = False
+) -> Iterator[str]:
+    """A gunicorn with Superset configured by the file `config`; yields its URL. For `real` see `programs.program`."""
     command = [
-        sys.executable, "-m", "gunicorn", "-w", str(workers), "-k", "gthread", "--threads", str(threads),
+        program("gunicorn", real=real), "-w", str(workers), "-k", "gthread", "--threads", str(threads),
         "--timeout", "120", "--graceful-timeout", "3", "-b", f"{LOOPBACK}:0", "superset.app:create_app()",
     ]  # fmt: skip
     full = {**env, "SUPERSET_CONFIG_PATH": str(config), "PYTHONPATH": str(ROOT)}
@@ -61,7 +63,7 @@ def web(config: Path, env: Mapping[str, str], *, threads: int = 8, workers: int 
 
 def _await_health(server: subprocess.Popen[bytes], log: Path) -> str:
     """The URL that the server says it listens at, once it is answered there."""
-    deadline, said = time.monotonic() + START_SECONDS, re.compile(rf"Listening at: (http://\S+) \({server.pid}\)")
+    deadline, said = time.monotonic() + START_SECONDS, re.compile(r"Listening at: (http://\S+) \(")
     while not (url := said.search(log.read_text())) or not _healthy(url[1]):
         if server.poll() is not None or time.monotonic() > deadline:
             raise AssertionError(f"the web server did not start:\n{log.read_text()[-3000:]}")
@@ -77,11 +79,17 @@ def _healthy(url: str) -> bool:
 
 @contextmanager
 def worker(
-    config: Path, env: Mapping[str, str], log: Path, queues: str | None = None, name: str = "celery"
+    config: Path,
+    env: Mapping[str, str],
+    log: Path,
+    queues: str | None = None,
+    name: str = "celery",
+    *,
+    real: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A Celery worker with two children, ready to take tasks of some queues, by default of those in its config."""
     command = [
-        sys.executable, "-m", "celery", "--app=superset.tasks.celery_app:app", "worker", "--pool=prefork", "-c", "2",
+        program("celery", real=real), "--app=superset.tasks.celery_app:app", "worker", "--pool=prefork", "-c", "2",
         "-O", "fair", "--loglevel", "info", "--hostname", f"{name}@%h", *(("-Q", queues) if queues else ()),
     ]  # fmt: skip
     full = {**env, "SUPERSET_CONFIG_PATH": str(config), "PYTHONPATH": str(ROOT)}

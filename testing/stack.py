@@ -14,8 +14,8 @@ from threading import Condition, Thread
 
 import psutil
 
-from superset_ext.embedded.environment import ADMIN, ROOT, Stack
 from superset_ext.embedded.ports import free_port
+from superset_ext.embedded.stack import ADMIN, ROOT, Stack
 from superset_ext.embedded.state import StateDir
 
 COMMAND = (sys.executable, "-m", "superset_ext.embedded")
@@ -142,7 +142,7 @@ class RunningStack:
         ports = state.running().get("ports")
         assert ports, f"no stack runs on {state_dir}; start one with: make up STATE_DIR={state_dir}"
         stack = Stack.at(state, ports)
-        names = stack.names
+        names = stack.exported
         return cls(
             stack.url, ADMIN, stack.password, names["DATABASE_URL"], names["EXAMPLES_URL"], names["REDIS_URL"],
             stack.environment | PATIENT, state.path, up,

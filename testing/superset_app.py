@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from testing.programs import program
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 300
@@ -53,8 +54,9 @@ def run(script: str, metadata: str, source: str, directory: Path, settings: str 
     config.write_text(_CONFIG + settings)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SUPERSET", "FLASK"))}
     own = {"SUPERSET_CONFIG_PATH": str(config), "METADATA": metadata, "SOURCE": source, "PYTHONPATH": str(ROOT)}
+    command = [program("python"), "-c", _START + script]
     done = subprocess.run(
-        [sys.executable, "-c", _START + script], cwd=ROOT, env={**kept, **own, **env}, capture_output=True, text=True,
+        command, cwd=ROOT, env={**kept, **own, **env}, capture_output=True, text=True,
         timeout=SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,10 +12,16 @@ import pytest
 import redis
 
 from superset_ext.core import log_database as db
+from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
+from testing.databases import Databases, postgres_in
+from testing.in_process import InProcess, start, stop
 from testing.log import PATIENCE
+from testing.programs import forked
 from testing.stack import READY, RunningStack, Up
+
+SHARED = {"superset_stack": "stack", "in_process": "in_process"}  # what one process has, and the group of its tests
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,18 +34,52 @@ def time_for_the_log() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def forked_programs() -> Iterator[None]:
+    """Superset's programs are forks of one that has imported it, once a test asks for one."""
+    with forked():
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """A PostgreSQL server; tests take a database of their own with `database_url`."""
-    server = Postgres(tmp_path_factory.mktemp("postgres") / "data").start()
-    yield server
-    server.stop()
+    """A PostgreSQL server; tests take a database of their own with the next four."""
+    with postgres_in(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: Postgres) -> Databases:
+    """New databases of the session's server."""
+    return Databases(postgres)
 
 
 @pytest.fixture
-def database_url(postgres: Postgres) -> str:
+def database_url(databases: Databases) -> Iterator[str]:
     """A new, empty database."""
-    return postgres.create_database(f"t_{uuid.uuid4().hex[:12]}")
+    with databases.empty() as url:
+        yield url
+
+
+@pytest.fixture
+def log_url(databases: Databases) -> Iterator[str]:
+    """A new database with the schema of the log."""
+    with databases.log() as url:
+        yield url
+
+
+@pytest.fixture
+def views_url(databases: Databases) -> Iterator[str]:
+    """A new database with the schema of the log and its views."""
+    with databases.views() as url:
+        yield url
+
+
+@pytest.fixture
+def database(log_url: str) -> Iterator[LogDatabase]:
+    """The log database of `log_url`."""
+    with closing(LogDatabase(log_url)) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -92,13 +131,35 @@ def superset_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
         up.end()
 
 
+@pytest.fixture(scope="session")
+def in_process(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
+    """A Superset of this process, asleep; tests take `superset_app`."""
+    folder = tmp_path_factory.mktemp("in_process")
+    args = ["--maxmemory", "64mb", "--maxmemory-policy", "volatile-lru"]
+    server = Valkey(folder / "valkey", args=args).start()
+    made = start(postgres.create_database("in_process"), server.url, folder)
+    yield made
+    stop(made)
+    server.stop()
+
+
+@pytest.fixture
+def superset_app(in_process: InProcess) -> Iterator[InProcess]:
+    """A Superset of this process, awake."""
+    with in_process.awake():
+        yield in_process
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests are spread over several processes, one has the stack, and each file is run by one. Without a
-    Chromium, browser tests are skipped, saying so; in CI that is an error."""
+    """Where tests are spread over several processes, one has the stack, one the app, and each file is run by one.
+
+    Without a Chromium, browser tests are skipped, saying so; in CI that is an error.
+    """
     for item in items:
-        shared = "superset_stack" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("stack" if shared else item.path.name))
+        used = getattr(item, "fixturenames", ())
+        shared = next((group for name, group in SHARED.items() if name in used), item.path.name)
+        item.add_marker(pytest.mark.xdist_group(shared))
     if any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
         return
     if os.environ.get("CI") == "true" and any(item.get_closest_marker("browser") for item in items):

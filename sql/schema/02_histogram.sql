@@ -5,13 +5,27 @@
 -- up to 0.01 ms, bucket 239 all above 61 hours. A quantile read from it is within 5 % of the
 -- exact one (within 0.01 ms in bucket 0). The scheme is that of DDSketch (Masson, Rim, Lee: "DDSketch: a
 -- fast and fully-mergeable quantile sketch with relative-error guarantees", VLDB 2019).
--- superset_ext/monitor/histogram.py fills the buckets; a test holds the two together.
+-- superset_ext/monitor/log/histogram.py fills the buckets; a test compares the two.
 
 CREATE OR REPLACE FUNCTION superset_ext.histogram_value(bucket bigint) RETURNS double precision
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$ SELECT CASE WHEN bucket <= 0 THEN 0.01::float8 ELSE 0.01::float8 * 0.95 * power(1.05::float8 / 0.95, bucket) END $$;
 
-COMMENT ON FUNCTION superset_ext.histogram_value(bigint) IS 'The latency, in milliseconds, that stands for a bucket: within 5 % of all that it holds.';
+COMMENT ON FUNCTION superset_ext.histogram_value(bigint) IS 'The latency, in milliseconds, that stands for a bucket: within 5 % of all latencies in it.';
+
+CREATE OR REPLACE FUNCTION superset_ext.histogram_of(ms double precision) RETURNS bigint[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+    SELECT ARRAY[
+        CASE
+            WHEN NOT (ms > 0.01 AND ms < 'Infinity') THEN CASE WHEN ms = 'Infinity' THEN 239 ELSE 0 END
+            ELSE least(ceil(ln(ms / 0.01) / ln(1.05::float8 / 0.95)), 239)
+        END::bigint,
+        1
+    ]
+$$;
+
+COMMENT ON FUNCTION superset_ext.histogram_of(double precision) IS 'The histogram of one time in milliseconds.';
 
 CREATE OR REPLACE FUNCTION superset_ext.histogram_quantile(hist bigint[], q double precision) RETURNS double precision
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
@@ -39,18 +53,65 @@ $$;
 
 COMMENT ON FUNCTION superset_ext.histogram_quantile(bigint[], double precision) IS 'The q-quantile (0 to 1) of a histogram in milliseconds, within 5 % of the exact one; NULL of an empty one.';
 
--- The state of the aggregate has one element a bucket, so that a row is added without sorting.
+CREATE OR REPLACE FUNCTION superset_ext.histogram_total(hist bigint[]) RETURNS double precision
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+DECLARE
+    total double precision := 0;
+BEGIN
+    FOR i IN 1 .. coalesce(cardinality(hist), 0) BY 2 LOOP
+        total := total + superset_ext.histogram_value(hist[i]) * hist[i + 1];
+    END LOOP;
+    RETURN total;
+END
+$$;
+
+COMMENT ON FUNCTION superset_ext.histogram_total(bigint[]) IS 'The sum of the times in a histogram, in milliseconds, within 5 %.';
+
+-- The aggregate is made for many groups of few rows. Its state is the first row's histogram as it is, an even number of
+-- elements. From the second row on it is the counts of all 240 buckets, then the first and the last bucket in use, and
+-- one more element, so that the number is odd.
 CREATE OR REPLACE FUNCTION superset_ext.histogram_add(state bigint[], hist bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
+DECLARE
+    first_row bigint[];
+    size int := cardinality(hist);
 BEGIN
-    IF state IS NULL THEN
-        state := array_fill(0::bigint, ARRAY[240]);
+    IF coalesce(size, 0) = 0 THEN
+        RETURN state;
+    ELSIF state IS NULL THEN
+        RETURN hist;
+    ELSIF cardinality(state) % 2 = 0 THEN
+        first_row := state;
+        state := array_fill(0::bigint, ARRAY[243]);
+        state[241] := 240;
+        state := superset_ext.histogram_add(state, first_row);
     END IF;
-    FOR i IN 1 .. COALESCE(array_length(hist, 1), 0) BY 2 LOOP
+    FOR i IN 1 .. size BY 2 LOOP
         state[hist[i] + 1] := state[hist[i] + 1] + hist[i + 1];
     END LOOP;
+    state[241] := least(state[241], hist[1] + 1);
+    state[242] := greatest(state[242], hist[size - 1] + 1);
     RETURN state;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION superset_ext.histogram_pairs(state bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+DECLARE
+    pairs bigint[];
+BEGIN
+    IF state IS NULL OR cardinality(state) % 2 = 0 THEN
+        RETURN state;
+    END IF;
+    FOR i IN state[241] .. state[242] LOOP
+        IF state[i] > 0 THEN
+            pairs := pairs || (i - 1)::bigint || state[i];
+        END IF;
+    END LOOP;
+    RETURN pairs;
 END
 $$;
 
@@ -58,18 +119,9 @@ CREATE OR REPLACE FUNCTION superset_ext.histogram_combine(a bigint[], b bigint[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT CASE
-        WHEN a IS NULL THEN b
-        WHEN b IS NULL THEN a
-        ELSE (SELECT array_agg(x + y ORDER BY i) FROM unnest(a, b) WITH ORDINALITY AS t (x, y, i))
+        WHEN a IS NULL OR cardinality(a) % 2 = 0 THEN superset_ext.histogram_add(b, a)
+        ELSE superset_ext.histogram_add(a, superset_ext.histogram_pairs(b))
     END
-$$;
-
-CREATE OR REPLACE FUNCTION superset_ext.histogram_pairs(state bigint[]) RETURNS bigint[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT array_agg(CASE part WHEN 1 THEN bucket - 1 ELSE n END ORDER BY bucket, part)
-    FROM unnest(state) WITH ORDINALITY AS t (n, bucket) CROSS JOIN generate_series(1, 2) AS part
-    WHERE n > 0
 $$;
 
 CREATE OR REPLACE AGGREGATE superset_ext.histogram_merge(bigint[]) (
@@ -80,4 +132,10 @@ CREATE OR REPLACE AGGREGATE superset_ext.histogram_merge(bigint[]) (
     PARALLEL = SAFE
 );
 
-COMMENT ON AGGREGATE superset_ext.histogram_merge(bigint[]) IS 'The sum of histograms, itself a histogram; NULLs count as empty.';
+COMMENT ON AGGREGATE superset_ext.histogram_merge(bigint[]) IS 'The sum of histograms, itself a histogram; NULL counts as empty.';
+
+CREATE OR REPLACE FUNCTION superset_ext.histogram_sum(a bigint[], b bigint[]) RETURNS bigint[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT superset_ext.histogram_pairs(superset_ext.histogram_add(superset_ext.histogram_add(NULL, a), b)) $$;
+
+COMMENT ON FUNCTION superset_ext.histogram_sum(bigint[], bigint[]) IS 'The sum of two histograms; NULL counts as empty.';

@@ -3,7 +3,7 @@
 -- A day is a UTC day and its bounds are written as such, so that nothing depends on the time zone of a
 -- server or a session, or on daylight saving time. There is no default partition on purpose: rows in it
 -- would keep the partition of their day from ever being made, and each new one would lock and scan it.
--- Whoever writes makes the missing day first.
+-- A writer makes the missing day first.
 
 CREATE OR REPLACE FUNCTION superset_ext.utc_today() RETURNS date
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -19,12 +19,12 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('superset_ext.partitions', 0));
-    -- Another session may have made it meanwhile. A query of the catalog sees that; to_regclass may still
-    -- answer from what this session has cached.
+    -- Another session may have made it meanwhile. A query of the catalog sees that; to_regclass may answer from
+    -- this session's cache.
     IF EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'superset_ext' AND tablename = child) THEN
         RETURN false;
     END IF;
-    -- Made and then attached: unlike CREATE TABLE … PARTITION OF this lets reads and writes of the table go on.
+    -- Unlike CREATE TABLE … PARTITION OF, this does not block reads and writes of the parent.
     EXECUTE format(
         'CREATE TABLE superset_ext.%I (LIKE superset_ext.%I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS)',
         child, parent
@@ -37,7 +37,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION superset_ext.create_day_partition(text, date) IS 'Makes the partition of a UTC day; false where it is there already.';
+COMMENT ON FUNCTION superset_ext.create_day_partition(text, date) IS 'Makes the partition of a UTC day; false where it exists.';
 
 CREATE OR REPLACE FUNCTION superset_ext.drop_day_partitions(parent text, before date) RETURNS SETOF text
 LANGUAGE plpgsql

@@ -9,12 +9,7 @@ SELECT
     c.hour, c.cache_type, superset_ext.object_label(c.dashboard_id, dashboard.name) AS dashboard,
     why.reason, sum(why.misses)::bigint AS misses
 FROM superset_ext.cache_hourly AS c
-CROSS JOIN LATERAL (VALUES
-    ('cold', c.miss_cold), ('expired', c.miss_expired), ('invalidated', c.miss_invalidated),
-    ('evicted', c.miss_evicted), ('forced', c.miss_forced), ('disabled', c.miss_disabled),
-    ('rejected', c.miss_rejected), ('unknown_format', c.miss_unknown_format), ('bad_signature', c.miss_bad_signature),
-    ('error', c.miss_error)
-) AS why (reason, misses)
+CROSS JOIN LATERAL superset_ext.miss_reasons(c) AS why
 LEFT JOIN superset_ext.object_name AS dashboard
         ON dashboard.kind = 'dashboard' AND dashboard.id = c.dashboard_id
 WHERE c.channel <> 'warm' AND why.misses > 0

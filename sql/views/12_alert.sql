@@ -5,7 +5,7 @@ DROP MATERIALIZED VIEW IF EXISTS superset_ext.perf_alert;
 CREATE MATERIALIZED VIEW superset_ext.perf_alert AS
 SELECT
     alert.id, rule.name, rule.severity, alert.subject, alert.fired_at, alert.resolved_at, alert.value,
-    rule.threshold_value AS threshold, alert.said, alert.confidence
+    rule.threshold_value AS threshold, alert.message, alert.confidence
 FROM superset_ext.performance_alert AS alert
 JOIN superset_ext.performance_alert_rule AS rule ON rule.id = alert.rule_id
 WHERE alert.fired_at >= now() - interval '30 days' OR alert.resolved_at IS NULL;
@@ -21,5 +21,5 @@ COMMENT ON COLUMN superset_ext.perf_alert.fired_at IS 'When it began.';
 COMMENT ON COLUMN superset_ext.perf_alert.resolved_at IS 'When it ended; NULL while it lasts.';
 COMMENT ON COLUMN superset_ext.perf_alert.value IS 'The metric when it began.';
 COMMENT ON COLUMN superset_ext.perf_alert.threshold IS 'What it was compared with.';
-COMMENT ON COLUMN superset_ext.perf_alert.said IS 'The line that people were told.';
+COMMENT ON COLUMN superset_ext.perf_alert.message IS 'What people are told, in one line.';
 COMMENT ON COLUMN superset_ext.perf_alert.confidence IS '0 to 1, of an anomaly; NULL for a threshold.';

@@ -1,7 +1,7 @@
 -- Putting triggers on a table and its parts, and taking them away.
 
 -- A watch's sequence holds its epoch. Even: the first commit of each session in this epoch notifies. Odd: a listener has
--- heard of a change, and tells of the table all the time; nobody notifies. See superset_ext/freshness/listener.py.
+-- heard of a change, and tells of the table all the time; nobody notifies. See superset_ext/freshness/watch/epochs.py.
 
 CREATE OR REPLACE FUNCTION superset_ext_watch.body(watch superset_ext_watch.watched) RETURNS text
 LANGUAGE sql IMMUTABLE

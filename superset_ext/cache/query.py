@@ -17,6 +17,7 @@ from typing import Any
 
 from superset_ext.cache.lease import Lease
 from superset_ext.cache.tags import ANY, object_tag, tables_tag
+from superset_ext.core.signals import tell
 from superset_ext.events import WARM, Answer, Asked, Miss, Outcome, Scope, Stored, asked, outcome
 from superset_ext.settings import Region
 
@@ -89,7 +90,7 @@ class Query:
         """Send the outcomes that were kept, as far as the scope is counted."""
         for event in self.gets.values():
             if self.scope.counted and (self.scope.count_misses or event.result is None):
-                outcome.send(event.region, event=event)
+                tell(outcome, event.region, event)
 
     def asked(self) -> Asked:
         """The whole query, for warming, which asks it again."""
@@ -135,7 +136,7 @@ def running(scope: Scope, source: Any = None, layers: Iterable[int] = ()) -> Ite
         query.release()
         query.close()
         if outer is None and query.gets and not scope.own:
-            asked.send(scope.channel, event=query.asked())
+            tell(asked, scope.channel, query.asked())
 
 
 def remember(region: str, key: str, read: Read) -> None:
@@ -168,15 +169,15 @@ def report(key: str, event: Outcome) -> None:
     """Send the outcome of a get or a set: of a query's chart reads at its end, of all else at once."""
     query = _query.get()
     if query is None:
-        outcome.send(event.region, event=event)
+        tell(outcome, event.region, event)
         return
     event = replace(event, scope=query.scope)
     if event.region != Region.CHART_DATA:
-        outcome.send(event.region, event=event)
+        tell(outcome, event.region, event)
     elif isinstance(event.result, Stored):
         query.reject(key)
         query.sets[key] = event
         # What warming waits for is nobody's response time.
-        outcome.send(event.region, event=event if query.scope.channel != WARM else replace(event, ms=0.0))
+        tell(outcome, event.region, event if query.scope.channel != WARM else replace(event, ms=0.0))
     else:
         query.keep(key, event)

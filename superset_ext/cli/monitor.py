@@ -14,12 +14,12 @@ from flask.cli import with_appcontext
 
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import SupersetExtError
+from superset_ext.host.names import object_names
 from superset_ext.monitor.advice.recommend import Recommendation
 from superset_ext.monitor.advice.recommend import recommend as advise
 from superset_ext.monitor.alerts import notify
 from superset_ext.monitor.alerts import rules as alert_rules
 from superset_ext.monitor.alerts.evaluate import recent
-from superset_ext.monitor.rollup.names import names
 from superset_ext.monitor.rollup.views import Refreshed, apply_views
 from superset_ext.monitor.rollup.views import refresh as refresh_views
 from superset_ext.package import EXTENSION, Package
@@ -35,7 +35,7 @@ def refresh(as_json: bool) -> None:
     package = _package()
     database = _log(package)
     _clear(lambda: apply_views(database))
-    done: Sequence[Refreshed] = _clear(lambda: refresh_views(database, package.settings.slow_query_ms, names))
+    done: Sequence[Refreshed] = _clear(lambda: refresh_views(database, package.settings.slow_query_ms, object_names))
     if as_json:
         click.echo(json.dumps([asdict(each) for each in done]))
     else:
@@ -100,7 +100,7 @@ def _rule(rule: dict[str, Any]) -> str:
 
 def _alert(alert: dict[str, Any]) -> str:
     end = f"until {alert['resolved_at']:%m-%d %H:%M}" if alert["resolved_at"] else "still lasts"
-    return f"{alert['fired_at']:%Y-%m-%d %H:%M} {end:<17} {alert['severity']:<8} {alert['said']}"
+    return f"{alert['fired_at']:%Y-%m-%d %H:%M} {end:<17} {alert['severity']:<8} {alert['message']}"
 
 
 @alerts.command()

@@ -17,8 +17,8 @@ from superset_ext.cli import monitor as monitoring
 from superset_ext.cli import warm as warming
 from superset_ext.cli import watch as watching
 from superset_ext.errors import SupersetExtError
-from superset_ext.freshness.invalidate import invalidate as tell
-from superset_ext.freshness.resolve import Named, TableName
+from superset_ext.freshness.request import invalidate as tell
+from superset_ext.freshness.resolve import Names, TableName
 from superset_ext.monitor.log.retention import maintain
 from superset_ext.monitor.report import status as region_status
 from superset_ext.monitor.rollup.views import apply_views
@@ -139,8 +139,8 @@ def invalidate(keys: tuple[str, ...], operation: Operation, as_json: bool, **nam
     _package()
     if "all" in names["dashboards"]:
         raise click.BadParameter("name dashboards by id, or give --all", param_hint="--dashboards")
-    what = Named(**names)
-    if what == Named(tables=[]) and not keys:
+    what = Names(**names)
+    if what == Names(tables=[]) and not keys:
         raise click.UsageError("nothing is named; name tables, databases, datasets, charts, dashboards, keys, or --all")
     tags, stamped_at, deleted = _clear(lambda: tell(what, keys, "cli", operation, time.time()))
     said = {"tags": tags, "stamped_at": stamped_at, "keys_deleted": deleted}

@@ -21,8 +21,8 @@ from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.rows import all_rows
 from superset_ext.core.schema import SCHEMA, Schema
-from superset_ext.core.sql_folder import sql_folder
-from superset_ext.errors import LogUnavailable, SchemaError
+from superset_ext.core.sql_folder import query_text, sql_folder
+from superset_ext.errors import LogUnavailable
 from superset_ext.settings import PREFIX, Settings
 
 SQL = sql_folder()
@@ -131,10 +131,7 @@ class LogDatabase:
         Raises:
             SchemaError: there is no such file.
         """
-        path = self._sql / "queries" / f"{name}.sql"
-        if not path.is_file():
-            raise SchemaError(f"{path} is missing; mount the package's folder sql beside superset_ext")
-        return path.read_text(encoding="utf-8")
+        return query_text(name, self._sql)
 
     def apply_schema(self) -> list[str]:
         """Apply the schema files that are not applied yet, and return their names; see `Schema.apply`.

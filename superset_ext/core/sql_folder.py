@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from superset_ext.errors import SchemaError
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -14,3 +16,15 @@ def sql_folder(package: Path = _PACKAGE) -> Path:
     """
     inside = package / "sql"
     return inside if inside.is_dir() else package.with_name("sql")
+
+
+def query_text(name: str, folder: Path | None = None) -> str:
+    """The text of `queries/<name>.sql` in the folder `sql`.
+
+    Raises:
+        SchemaError: there is no such file.
+    """
+    path = (folder or sql_folder()) / "queries" / f"{name}.sql"
+    if not path.is_file():
+        raise SchemaError(f"{path} is missing; mount the package's folder sql beside superset_ext")
+    return path.read_text(encoding="utf-8")

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from superset_ext.cache.tags import RULE
-from superset_ext.cli.watch import watches
 from superset_ext.doctor.finding import Finding
-from superset_ext.freshness.probe.schedule import status
+from superset_ext.freshness.probe.status import status
+from superset_ext.freshness.watch.watches import watches
+from superset_ext.host.databases import has_database
 from superset_ext.package import Package
 from superset_ext.settings import PREFIX, Rule
 
@@ -39,14 +40,10 @@ def check_rules(_app: Any, package: Package) -> Iterator[Finding]:
 
 def _missing(rule: Rule) -> str | None:
     """What a rule names and Superset does not have."""
-    from superset.connectors.sqla.models import SqlaTable
-    from superset.extensions import db
-    from superset.models.core import Database
+    from superset_ext.host.models import SqlaTable, db
 
-    if rule.database is not None:
-        known = db.session.query(Database.id).filter(Database.database_name == rule.database)
-        if known.first() is None:
-            return f"there is no database {rule.database!r}"
+    if rule.database is not None and not has_database(rule.database):
+        return f"there is no database {rule.database!r}"
     if isinstance(rule.dataset, int):
         if db.session.query(SqlaTable.id).filter(SqlaTable.id == rule.dataset).first() is None:
             return f"there is no dataset {rule.dataset}"
@@ -56,8 +53,7 @@ def _missing(rule: Rule) -> str | None:
 
 
 def _dataset_names() -> set[str]:
-    from superset.connectors.sqla.models import SqlaTable
-    from superset.extensions import db
+    from superset_ext.host.models import SqlaTable, db
 
     return {str(each.name) for each in db.session.query(SqlaTable)}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from superset_ext.doctor.finding import Finding
 from superset_ext.monitor.alerts.notify import SETTING
-from superset_ext.monitor.dashboards.installation import present_url
+from superset_ext.monitor.dashboards.imported import database_url
 from superset_ext.monitor.dashboards.reader import connects, unreadable
 from superset_ext.monitor.rollup.views import view_files, view_of
 from superset_ext.package import Package
@@ -59,7 +59,7 @@ def check_reader(_app: Any, package: Package) -> Iterator[Finding]:
     if package.database is None or package.database.pending() or not package.settings.dashboards:
         return
     try:
-        url = present_url()
+        url = database_url()
     except ValueError:
         message = "the entry of the performance dashboards' database cannot be decrypted"
         yield Finding("reader", "error", message, "set the SECRET_KEY with which it was written")

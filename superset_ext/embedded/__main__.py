@@ -9,14 +9,16 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from superset_ext.embedded.environment import Stack, exports
+from superset_ext.embedded.down import down
+from superset_ext.embedded.environment import exports
+from superset_ext.embedded.stack import Stack
 from superset_ext.embedded.state import StateDir
-from superset_ext.embedded.up import down, up
+from superset_ext.embedded.up import up
 from superset_ext.errors import StackError, SupersetExtError
 
 
 def main(argv: list[str]) -> int:
-    """Run the command; 1 and one line on standard error where it cannot be done."""
+    """Run the command; returns the exit status, 1 with one line on standard error where it cannot be done."""
     own, words = _split(argv)
     arguments = _parser().parse_args(own)
     state = StateDir(arguments.state_dir)
@@ -26,12 +28,12 @@ def main(argv: list[str]) -> int:
         elif arguments.command == "down":
             print(down(state))
         elif arguments.command == "env":
-            print(exports(_running(state).names))
+            print(exports(_running(state).exported))
         else:
             superset(state, words)
     except SupersetExtError as error:
         return _fail(str(error))
-    except BrokenPipeError:  # whoever read our output has left; the interpreter would fail once more at its exit
+    except BrokenPipeError:  # the reader of our output has left; the interpreter would fail once more at its exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -42,14 +44,14 @@ def main(argv: list[str]) -> int:
 
 
 def superset(state: StateDir, words: list[str]) -> NoReturn:
-    """Become the command `superset` of the stack that runs on a state directory.
+    """Replace this process by the command `superset`, in the environment of the stack that runs on a state directory.
 
     Raises:
-        StackError: none runs on it.
+        StackError: no stack runs on it.
     """
     environment = _running(state).environment
     command = str(Path(sys.executable).with_name("superset"))
-    os.execve(command, [command, *words], environment)  # noqa: S606  (to be that command, with its signals and status)
+    os.execve(command, [command, *words], environment)  # noqa: S606  (its signals and exit status are then those of `superset`)
 
 
 def _running(state: StateDir) -> Stack:
@@ -65,7 +67,7 @@ def _fail(line: str) -> int:
 
 
 def _split(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Our own arguments, and those after `--`, which are for `superset`."""
+    """The arguments before `--`, which are ours, and those after it, which are for `superset`."""
     end = argv.index("--") if "--" in argv else len(argv)
     return argv[:end], argv[end + 1 :]
 
@@ -73,15 +75,20 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m superset_ext.embedded", description=__doc__)
     parser.add_argument("command", choices=["up", "down", "env", "superset"])
-    parser.add_argument("--state-dir", type=Path, default=Path(".state"), help="where the stack keeps its state")
-    parser.add_argument("--port", type=_port, default=8088, help="of the web server, on the loopback interface")
-    parser.add_argument("--no-examples", dest="examples", action="store_false", help="leave the dashboards out")
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        default=Path(".state"),
+        help="folder of data and secrets (.state)",
+    )
+    parser.add_argument("--port", type=_port, default=8088, help="the web server's port on loopback (8088)")
+    parser.add_argument("--no-examples", dest="examples", action="store_false", help="start without the examples")
     return parser
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 1 to 65535")
     return int(text)
 
 

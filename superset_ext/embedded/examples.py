@@ -1,11 +1,10 @@
 """Superset's own `load_examples`, with its rows written by COPY: run it as
 `python -m superset_ext.embedded.examples`, in the environment of a Superset process.
 
-Stock inserts row by row, 500 rows a statement, and takes five minutes. Here only that step is
-another one. The tables are still made by pandas' `to_sql` (so their column types are stock's), and
-datasets, charts and dashboards by Superset's importer, which looks for each table before it loads
-it. That is also why the tables are not loaded beforehand: the importer skips a table only where
-its dataset exists too.
+Stock inserts row by row, 500 rows a statement, and takes five minutes. Only that step is replaced
+here. pandas' `to_sql` still makes the tables, so their column types are stock's, and Superset's
+importer still makes datasets, charts and dashboards. The tables are not loaded beforehand, because
+the importer skips a table only where its dataset exists too.
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ from pyarrow import csv
 
 
 class Failures(logging.Handler):
-    """The warnings of a loader that goes on after a failure, kept so that it can be told from success."""
+    """Keeps the warnings of a loader that goes on after a failure."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.seen: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.seen.append(record.getMessage())
+        self.messages.append(record.getMessage())
 
 
 @contextmanager
 def rows_by_copy() -> Iterator[None]:
-    """Within this, `DataFrame.to_sql` makes the table as ever and fills it through pandas' hook for such methods."""
+    """While this is active, `DataFrame.to_sql` makes the table as before, and fills it by COPY."""
     stock = pd.DataFrame.to_sql
 
     def to_sql(frame: pd.DataFrame, *args: Any, **options: Any) -> int | None:
@@ -54,7 +53,7 @@ def rows_by_copy() -> Iterator[None]:
 
 
 def _copy(frame: pd.DataFrame, connection: Any, table: sql.Identifier, columns: list[str]) -> None:
-    """CSV as both sides read it: a value in quotes, NULL as nothing at all."""
+    """Copy the rows as CSV: values in quotes, NULL as an empty field without quotes."""
     rows = io.BytesIO()
     options = csv.WriteOptions(include_header=False, quoting_style="all_valid")
     csv.write_csv(pa.Table.from_pandas(frame, preserve_index=False), rows, options)
@@ -65,7 +64,7 @@ def _copy(frame: pd.DataFrame, connection: Any, table: sql.Identifier, columns: 
 
 
 def main() -> int:
-    """Load the examples; 1 where one of them failed."""
+    """Load the examples; returns the exit status, 1 where one of them failed."""
     from superset.app import create_app
 
     app, failures = create_app(), Failures()
@@ -74,9 +73,9 @@ def main() -> int:
         from superset.cli.examples import load_examples
 
         load_examples.main(args=[], standalone_mode=False)
-    for line in failures.seen:
+    for line in failures.messages:
         print(line, file=sys.stderr)
-    return 1 if failures.seen else 0
+    return 1 if failures.messages else 0
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@ from typing import Any
 
 from honcho.process import Popen, Process
 
-from superset_ext.embedded.leftovers import sweep
+from superset_ext.embedded.processes import end_group
 
 GUARD = Path(__file__).with_name("guard.py")
 ORPHAN_SECONDS = 3.0
+SERVICES, SERVERS = ("web", "worker", "warmer", "listener"), ("postgres", "valkey")
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,10 @@ class Part:
     """A program of the stack.
 
     Attributes:
-        name: what its lines are marked with.
+        name: the mark of its lines of output.
         command: the program and its arguments.
-        env: its whole environment; holds secrets.
-        stop_signal: what asks it to end in an orderly way.
+        env: its whole environment, which holds secrets.
+        stop_signal: the signal at which it ends in an orderly way.
     """
 
     name: str
@@ -38,16 +39,16 @@ class Part:
 
 
 def guarded(command: list[str], stop_signal: signal.Signals = signal.SIGTERM) -> list[str]:
-    """The command line of a program that ends when this process does, where the system can do that."""
+    """The command line under which a program ends when this process does; on other systems than Linux, unchanged."""
     if sys.platform != "linux":
         return command
     return [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), str(int(stop_signal)), *command]
 
 
-class Running(Process):  # type: ignore[misc]
-    """honcho's process, but its end is seen while orphans of it still hold its output open, and they are ended.
+class PartProcess(Process):  # type: ignore[misc]
+    """honcho's process, but its end is seen at once, also while its orphans still hold its output open.
 
-    Otherwise a killed gunicorn would seem to live, and its workers would keep the port, until the last is gone.
+    Otherwise a killed gunicorn would seem to live until its last worker is gone, and the workers would keep the port.
     """
 
     def __init__(self, part: Part, colour: str) -> None:
@@ -56,7 +57,7 @@ class Running(Process):  # type: ignore[misc]
         self._reader = threading.Thread(target=self._relay, daemon=True)
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
-        """Start, and return when the process has ended; `bury` then sees to what it leaves behind.
+        """Start the process, and return when it has ended; call `clean_up` then.
 
         Raises:
             OSError: it could not be started.
@@ -67,10 +68,10 @@ class Running(Process):  # type: ignore[misc]
         self._reader.start()
         self.returncode = self._child.wait()
 
-    def bury(self) -> None:
-        """End the orphans of a process that has ended, and show its last words."""
+    def clean_up(self) -> None:
+        """End the orphans of a process that has ended, and show the rest of its output."""
         if self._child is not None:
-            sweep(self._child.pid, ORPHAN_SECONDS)
+            end_group(self._child.pid, ORPHAN_SECONDS)
             self._reader.join(ORPHAN_SECONDS)
 
     def _relay(self) -> None:

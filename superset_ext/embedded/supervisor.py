@@ -1,12 +1,12 @@
-"""Keeps the parts of the stack running, shows what they say, and ends them together.
+"""Keeps the parts of the stack running, shows their output, and ends them together.
 
-honcho's process, printer and colours, with a keeper of our own in the place of its manager, which
-ends everything as soon as one process ends. Looked at before that was written:
+It uses honcho's process, printer and colours, and replaces honcho's manager, which ends everything
+as soon as one process ends. The alternatives do not fit:
 
-- circus starts crashed processes again, but it is steered through two ZeroMQ sockets that ask
-  nobody who he is (any local user could start commands), looks for crashes once a second, and cuts
-  lines where a read ended;
-- supervisor shows no output with prefixes, and wants a configuration file and a control socket.
+- circus restarts crashed processes, but it is controlled through two ZeroMQ sockets without
+  authentication (any local user could start commands), looks for crashes once a second, and cuts
+  lines where a read ends;
+- supervisor shows no output with prefixes, and needs a configuration file and a control socket.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from signal import SIGKILL, Signals
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
-from superset_ext.embedded.leftovers import signal_group, wait_until
-from superset_ext.embedded.parts import Part, Running, ending
+from superset_ext.embedded.parts import Part, PartProcess, ending
+from superset_ext.embedded.processes import signal_group, wait_until
 from superset_ext.errors import StackError
 
 NAME = "stack"
@@ -35,7 +35,7 @@ LONGEST_PAUSE = 30.0
 
 
 class Output:
-    """Whatever `sys.stdout` is at the moment: a live display puts itself in its place and steps aside for lines."""
+    """The `sys.stdout` of the moment: a live display replaces it, and makes room for lines."""
 
     def write(self, text: str) -> int:
         return sys.stdout.write(text)
@@ -48,7 +48,7 @@ class Output:
 
 
 class Supervisor:
-    """The parts that run; `changed` is told the numbers of all processes whenever one has started."""
+    """The parts that run; `changed` is called with the numbers of all processes whenever one has started."""
 
     def __init__(self, changed: Callable[[Mapping[str, int]], None]) -> None:
         self._printer = Printer(Output(), width=WIDTH, colour="NO_COLOR" not in os.environ)
@@ -71,18 +71,18 @@ class Supervisor:
         keeper.start()
 
     def _keep(self, part: Part, colour: str) -> None:
-        """Run a part again and again. The thread must outlive its child: a death signal is tied to the thread."""
+        """Run a part again and again. The thread must outlive its child, whose death signal depends on the thread."""
         pause = 0.0
         while not self._stopping.is_set():
-            began, process = time.monotonic(), Running(part, colour)
+            began, process = time.monotonic(), PartProcess(part, colour)
             how = self._run(process)
             pause = 0.0 if time.monotonic() - began > STEADY_SECONDS else min(LONGEST_PAUSE, pause * 2 + 1)
             again = self._again(part.name, how, pause)
-            process.bury()
+            process.clean_up()
             if not again or self._stopping.wait(pause):
                 return
 
-    def _run(self, process: Running) -> str:
+    def _run(self, process: PartProcess) -> str:
         try:
             process.run(events=self)
         except OSError as error:
@@ -96,24 +96,24 @@ class Supervisor:
         if self._stopping.is_set():
             return False
         if not self._steady:
-            self._failure = f"{name} {how} while it was starting; it says why above"
+            self._failure = f"{name} {how} while it was starting; its lines above say why"
             return False
         self.say(f"{name} {how}; starting it again" + (f" in {pause:.0f} s" if pause > 1 else ""))
         return True
 
     @property
     def has_started(self) -> bool:
-        """Whether there was ever anything to stop."""
+        """Whether a part was ever started."""
         return bool(self._keepers)
 
     def put(self, message: Message) -> None:
-        """What honcho's process calls: a line to show, or the number of a process that has started."""
+        """Called by honcho's process with a line to show, or with the number of a process that has started."""
         if message.type == "line":
             return self._show(message)
         with self._lock:
             pid = self._pids[message.name] = message.data["pid"]
             if self._stopping.is_set():
-                signal_group(pid, SIGKILL)  # it slipped in after `stop` had looked
+                signal_group(pid, SIGKILL)  # it started after `stop` had looked
             return self._changed(dict(self._pids))
 
     def say(self, text: str) -> None:
@@ -128,25 +128,29 @@ class Supervisor:
             self.lost_output.set()
 
     def check(self) -> None:
-        """See that nothing has failed so far.
+        """Check that no part has failed.
 
         Raises:
-            StackError: a part has ended before the stack was `settled`.
+            StackError: a part ended before the stack was `settled`.
         """
         if self._failure:
             raise StackError(self._failure)
 
     def settled(self) -> None:
-        """From now on, what ends is started again."""
+        """From now on, start a part again when it ends.
+
+        Raises:
+            StackError: a part has ended already.
+        """
         self.check()
         self._steady = True
 
     def hurry(self) -> None:
-        """Do not wait for orderly ends any longer."""
+        """Stop waiting for orderly ends."""
         self._hurry.set()
 
     def stop(self, *names: str) -> None:
-        """End these parts together and wait for them: asked first, made to after the grace period."""
+        """End these parts together and wait for them: by their own signals, and after the grace period by SIGKILL."""
         self._stopping.set()
         keepers = [self._keepers[name] for name in names if name in self._keepers]
         self._signal(names)
@@ -160,7 +164,7 @@ class Supervisor:
             wait_until(done, GRACE_SECONDS)
 
     def _signal(self, names: tuple[str, ...], number: Signals | None = None) -> None:
-        """To the leader, who tells its own; SIGKILL to all of a group, since nobody can pass that on."""
+        """Signal the leaders of groups, who tell the rest; SIGKILL goes to all, since nobody can pass it on."""
         with self._lock:
             targets = [(self._parts[name], self._pids[name]) for name in names if name in self._pids]
         for part, pid in targets:

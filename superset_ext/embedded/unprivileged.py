@@ -1,9 +1,9 @@
-"""How root runs a server that refuses to be root, without an account or a folder opened to others.
+"""How root runs a server that refuses to run as root, without a new account or a folder opened to others.
 
-PostgreSQL looks at the number of its user, and `initdb` wants a name for it, so it becomes `nobody`,
-whom every system knows. Root of one user namespace can be somebody else in another, and still owns
-its files. Where namespaces are forbidden (Docker's default profile), it becomes the real `nobody`,
-who owns the data and may pass through folders that are closed to others, nothing more.
+PostgreSQL checks the number of its user, and `initdb` needs a name for it, so they run as `nobody`, which every system
+has. In a user namespace, root appears as `nobody` and still owns its files. Where namespaces are forbidden (Docker's
+default profile), the server runs as the real `nobody`, which owns the data and may pass through folders that are
+closed to others, nothing more.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from superset_ext.errors import StackError
 
 
 def prefix(folder: Path) -> Sequence[str]:
-    """What to put before a command that works in `folder`, which it must own; nothing for an ordinary user.
+    """The words to put before a command that must own `folder`; none for an ordinary user.
 
-    The number of the process stays the command's own, and so does the signal that it gets when its starter dies.
+    The command keeps the number of its process, and the signal that it gets when its starter dies.
 
     Raises:
-        StackError: this system offers no way.
+        StackError: neither way works on this system.
     """
     if os.geteuid() != 0:
         return ()
@@ -57,7 +57,7 @@ def _works(way: Sequence[str]) -> bool:
 
 
 def _give(folder: Path, owner: int) -> None:
-    """Also data that the other way has made: the same state directory may be used in and outside of a container."""
+    """Make `owner` the owner, also of data that the other way made: containers and their host may share a directory."""
     if folder.exists() and folder.stat().st_uid != owner:
-        for path in (*folder.rglob("*"), folder):  # the folder last: it tells whether this was finished
+        for path in (*folder.rglob("*"), folder):  # the folder last: its owner tells whether this was finished
             os.chown(path, owner, -1, follow_symlinks=False)

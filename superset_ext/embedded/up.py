@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from functools import partial
 from types import FrameType
 
-from superset_ext.embedded import leftovers
-from superset_ext.embedded.environment import ADMIN, Stack, base_environment
-from superset_ext.embedded.initialise import ENTRYPOINT, initialise
-from superset_ext.embedded.parts import Part
-from superset_ext.embedded.ports import LOOPBACK, is_free
+from superset_ext.embedded.down import end_leftovers
+from superset_ext.embedded.environment import base_environment
+from superset_ext.embedded.initialise import initialise
+from superset_ext.embedded.parts import SERVERS, SERVICES, Part
+from superset_ext.embedded.ports import is_free
+from superset_ext.embedded.processes import note
 from superset_ext.embedded.progress import step
+from superset_ext.embedded.readiness import wait_for, web_answers, worker_answers
+from superset_ext.embedded.stack import ADMIN, ENTRYPOINT, Stack
 from superset_ext.embedded.state import StateDir
 from superset_ext.embedded.supervisor import Supervisor
 from superset_ext.errors import StackError
 from superset_ext.settings import load
 
-START_SECONDS = 180.0
-SERVICES, SERVERS = ("web", "worker", "warmer", "listener"), ("postgres", "valkey")
-WORKERS = {"worker": "celery@", "warmer": "warm@"}
+ROLES = {"web": "web", "worker": "worker-beat", "warmer": "warmer", "listener": "listener"}  # of entrypoint.sh
+NODES = {"worker": "celery@", "warmer": "warm@"}  # how the names of Celery's nodes begin
 
 
 class Stopped(BaseException):
@@ -49,7 +49,7 @@ def up(state: StateDir, port: int, examples: bool) -> None:
 
 
 def _run(stack: Stack, examples: bool) -> None:
-    supervisor = Supervisor(lambda pids: stack.state.note(_note(stack, pids)))
+    supervisor = Supervisor(lambda pids: stack.state.note(_running(stack, pids)))
     try:
         with _signals_raise():
             _boot(stack, supervisor, examples)
@@ -66,29 +66,26 @@ def _run(stack: Stack, examples: bool) -> None:
 
 
 def _boot(stack: Stack, supervisor: Supervisor, examples: bool) -> None:
-    start_servers(stack, supervisor)
+    _start_servers(stack, supervisor)
     initialise(stack, examples)
     supervisor.check()
     with step("Starting Superset"):
-        for part in services(stack):
-            supervisor.start(part)
-        _wait(supervisor, "web", lambda: web_answers(stack.port))
-        for name, node in WORKERS.items():
-            _wait(supervisor, name, lambda node=node: worker_answers(stack.valkey.url, node))  # type: ignore[misc]
-        supervisor.start(listener(stack))  # which nobody waits for, and whose start would slow the others' down
+        for name in ("web", *NODES):
+            supervisor.start(_service(stack, name))
+        wait_for("web", partial(web_answers, stack.port), supervisor.check)
+        for name, node in NODES.items():
+            wait_for(name, partial(worker_answers, stack.valkey.url, node), supervisor.check)
+        # Nobody waits for it, and its start would slow the others' down.
+        supervisor.start(_service(stack, "listener"))
     supervisor.settled()
 
 
-def start_servers(stack: Stack, supervisor: Supervisor) -> None:
-    """Start PostgreSQL and Valkey, and wait until both answer.
-
-    Raises:
-        StackError: one does not start.
-    """
+def _start_servers(stack: Stack, supervisor: Supervisor) -> None:
+    """Start PostgreSQL and Valkey, and wait until both answer."""
     if not stack.state.has_data:
         with step("Making the database server's files"):
             stack.postgres.initialise()
-    stack.postgres.initialise()  # sees to the version of files that are there
+    stack.postgres.initialise()  # checks the version of files that are there
     own = base_environment()
     supervisor.start(Part("postgres", stack.postgres.command(), own, signal.SIGINT))  # its fast shutdown
     supervisor.start(Part("valkey", stack.valkey.command(), own))
@@ -96,53 +93,22 @@ def start_servers(stack: Stack, supervisor: Supervisor) -> None:
     stack.valkey.wait()
 
 
-def services(stack: Stack) -> list[Part]:
-    """Web and workers, by the very script that containers run."""
-    roles = {"web": "web", "worker": "worker-beat", "warmer": "warmer"}
-    return [Part(name, [str(ENTRYPOINT), role], stack.environment) for name, role in roles.items()]
+def _service(stack: Stack, name: str) -> Part:
+    """One of Superset's processes, started by the script that containers run too."""
+    return Part(name, [str(ENTRYPOINT), ROLES[name]], stack.environment)
 
 
-def listener(stack: Stack) -> Part:
-    """What hears of changes at their commit."""
-    return Part("listener", [str(ENTRYPOINT), "listener"], stack.environment)
-
-
-def web_answers(port: int) -> bool:
-    """Whether the web server says that it is healthy."""
-    server = HTTPConnection(LOOPBACK, port, timeout=START_SECONDS)  # it is queued while gunicorn boots
-    try:
-        server.request("GET", "/health")
-        return server.getresponse().status == HTTPStatus.OK
-    except (OSError, HTTPException):
-        return False
-    finally:
-        server.close()
-
-
-def worker_answers(url: str, node: str) -> bool:
-    """Whether a worker whose name begins with `node` answers a ping through the broker at `url`, within a second."""
-    from celery import Celery
-
-    with Celery(broker=f"{url}/0") as app:
-        return any(name.startswith(node) for answer in app.control.ping(timeout=1.0) for name in answer)
-
-
-def _wait(supervisor: Supervisor, name: str, answers: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not answers():
-        supervisor.check()
-        if time.monotonic() > deadline:
-            raise StackError(f"{name} has not answered for {START_SECONDS:.0f} s; it may say why above")
-        time.sleep(0.1)
-
-
-def _note(stack: Stack, pids: Mapping[str, int]) -> dict[str, object]:
-    parts = {name: leftovers.note(pid) for name, pid in pids.items()}
-    return {"supervisor": leftovers.note(os.getpid()), "ports": stack.ports, "parts": parts}
+def _running(stack: Stack, pids: Mapping[str, int]) -> dict[str, object]:
+    """The note of what runs, for the commands `down`, `env` and `superset`."""
+    return {
+        "supervisor": note(os.getpid()),
+        "ports": stack.ports,
+        "parts": {name: note(pid) for name, pid in pids.items()},
+    }
 
 
 def _stop(stack: Stack, supervisor: Supervisor) -> None:
-    """The services first: what they have counted is still to be written to the servers."""
+    """Stop the services first: they still write to the servers what they have counted."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: supervisor.hurry())
     supervisor.stop(*SERVICES)
@@ -165,31 +131,3 @@ def _signals_raise() -> Iterator[None]:
     finally:
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
-
-
-def end_leftovers(state: StateDir) -> list[str]:
-    """End what a killed stack left running; returns the names of those parts."""
-    noted = state.running().get("parts", {})
-    alive = [name for name, process in noted.items() if leftovers.is_alive(process)]
-    for name in sorted(alive, key=lambda name: name in SERVERS):
-        leftovers.sweep(noted[name]["pid"], START_SECONDS / 6)
-    state.note(None)
-    return alive
-
-
-def down(state: StateDir) -> str:
-    """Stop the stack of a state directory, or what is left of one; returns what was done, in a line.
-
-    Raises:
-        StackError: it does not end.
-    """
-    supervisor = state.running().get("supervisor")
-    if state.is_locked() and supervisor and leftovers.is_alive(supervisor):
-        os.kill(supervisor["pid"], signal.SIGTERM)
-        if not leftovers.wait_until(lambda: not state.is_locked(), START_SECONDS):
-            raise StackError(f"the stack (process {supervisor['pid']}) does not end; see what it says where it runs")
-        return f"The stack of {state.path} is stopped."
-    ended = end_leftovers(state) if state.path.is_dir() else []
-    if ended:
-        return f"Ended what a killed stack had left running on {state.path}: {', '.join(ended)}."
-    return f"Nothing runs on {state.path}."

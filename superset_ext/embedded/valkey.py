@@ -24,7 +24,7 @@ def binary() -> Path:
 
 
 class Valkey:
-    """A server with its files in `directory`; `port` 0 takes a free one at start.
+    """A server with its files in `directory`; with `port` 0 it takes a free one at its start.
 
     `args` are the server's own options, as in `["--maxmemory", "64mb"]`.
     """
@@ -38,7 +38,7 @@ class Valkey:
 
     @property
     def pid(self) -> int:
-        """The server's process."""
+        """The number of the server's process."""
         if self._process is None:
             raise StackError("Valkey is not running; call start() first")
         return self._process.pid
@@ -70,10 +70,10 @@ class Valkey:
         return [str(binary()), str(config), *defaults, *self.args]
 
     def start(self) -> Valkey:
-        """Start, and wait until the server answers.
+        """Start the server, and wait until it answers.
 
         Raises:
-            StackError: the server ended, or did not answer in time.
+            StackError: it ended, or did not answer within half a minute.
         """
         command = self.command()
         with (self.directory / "valkey.log").open("ab") as out:
@@ -82,7 +82,7 @@ class Valkey:
         return self
 
     def wait(self) -> None:
-        """Wait until the server answers; one that wants a password, or is still loading, does."""
+        """Wait until the server answers a PING."""
         client = redis.Redis(host=LOOPBACK, port=self.port, password=self.password, socket_timeout=1)
         deadline = time.monotonic() + START_SECONDS
         while True:

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes .venv of the repository from one of its lock files, requirements.txt where none is named, and does nothing
-# while that file stays the same. PYTHON names a Python 3.11 that is not on the path.
+# Makes the repository's .venv from one of its lock files (requirements.txt by default). It does nothing while that
+# file stays the same. PYTHON names a Python 3.11 that is not on the path.
 set -eu
 cd "$(dirname "$0")/../.."
 lock=${1:-requirements.txt}
-UV="uv==0.13.8" # resolves nothing here; it downloads and unpacks in parallel, 15 s where pip takes two minutes
+UV="uv==0.13.8" # the lock leaves nothing to resolve; uv downloads in parallel: 15 s where pip takes two minutes
 
 fail() {
   echo "superset_ext: $1" >&2
@@ -32,7 +32,7 @@ make_venv() {
 install_lock() {
   echo "Installing what $lock names into .venv …"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check "$UV"
-  # Where only pip knows of the index or the proxy, uv fails and pip does it.
+  # Where only pip is configured for the index or the proxy, uv fails and pip does it.
   .venv/bin/uv pip install --quiet --python .venv/bin/python -r "$lock" ||
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$lock" ||
     fail "the packages could not be installed, see above; check the network and the disk, then run the same again"
@@ -45,7 +45,7 @@ fi
 if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
   make_venv
 fi
-rm -f .venv/*.installed # whichever is installed last is what counts
+rm -f .venv/*.installed # only the lock that was installed last counts
 install_lock
 echo "$now" >".venv/$lock.installed"
 if [ "$lock" = requirements-dev.txt ]; then # it holds all of the other one, at the same versions

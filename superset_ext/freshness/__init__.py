@@ -1,1 +1,1 @@
-"""Freshness: what changed, whoever says so, is told to the caches with one verb."""
+"""Freshness: what changed, and who reports it; one verb, `change.changed`, tells the caches."""

@@ -1,7 +1,7 @@
-"""One verb: `changed`. Whoever knows that data, or what is shown of it, is not what it was calls it.
+"""One verb, `changed`: call it when data changed, or when what is shown of the data changed.
 
-It stamps the tags of what changed (see `cache.stamps`), in one round trip whose cost does not depend on how
-many entries there are. Once it has returned, no read that begins later gets anything older.
+It stamps the tags of what changed (see `cache.stamps`) in one round trip, whose cost does not depend on how many
+entries there are. Once it has returned, no read that begins later gets older data.
 """
 
 from __future__ import annotations
@@ -10,20 +10,18 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Literal, Protocol
 
+from superset_ext import events
 from superset_ext.cache.dependencies import for_operations
 from superset_ext.cache.tags import ALL, ANY, object_tag, table_tag, tables_tag
-from superset_ext.events import changed as told
+from superset_ext.core.signals import attempt, tell
 from superset_ext.settings import Operation
 from superset_ext.sqltables.table import Table
 
-if TYPE_CHECKING:
-    from superset_ext.freshness.log import InvalidationLog
-
 EXTENSION = "superset_ext_freshness"
 Source = Literal["webhook", "cli", "superset", "sqllab", "postgresql", "probe"]
-_SECONDS_KEPT = 3600.0  # a change said to be older than that has no useful delay
+_LONGEST_DELAY = 3600.0  # seconds; a change that is reported later than that has no useful delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +42,17 @@ class SourceTable:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What changed, in as far as somebody knows.
+    """What changed, as far as it is known.
 
     Attributes:
-        source: who says so.
-        operation: what was done; rules may ignore some.
+        source: who reports it.
+        operation: what was done; a rule may ignore some operations.
         tables: source tables whose data or definition changed.
-        databases: ids of databases of which anything may have changed.
+        databases: ids of databases in which anything may have changed.
         datasets, charts, dashboards, layers: ids of Superset's own objects; a layer holds annotations.
-        everything: drop all.
-        at: when it happened, seconds since 1970; `None` where that is not known.
-        user_id: Superset's id of whoever did it, `None` where nobody did.
+        everything: whether all entries are dropped.
+        at: when it happened, in seconds since 1970, or `None` if that is not known.
+        user_id: Superset's id of the user who did it, or `None` if no user did.
     """
 
     source: Source
@@ -75,26 +73,26 @@ class Change:
         return not self.everything and not any(named)
 
     def as_json(self) -> str:
-        """As `from_json` reads it."""
+        """The change as text, for `from_json`."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Change:
-        """A change that was written by `as_json`."""
-        said = json.loads(text)
-        tables = [SourceTable(each["database_id"], Table(**each["table"])) for each in said.pop("tables")]
-        return cls(**said, tables=tables)
+        """The change that `as_json` has written."""
+        values = json.loads(text)
+        tables = [SourceTable(table["database_id"], Table(**table["table"])) for table in values.pop("tables")]
+        return cls(**values, tables=tables)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A change that the caches know of.
+class StampedChange:
+    """A change whose tags are stamped.
 
     Attributes:
-        change: what was said.
-        tags: what was stamped, without the variants of single operations.
+        change: what changed.
+        tags: the tags that were stamped, without their variants for one operation.
         stamped_at: when, by the clock of Redis, in seconds since 1970.
-        seconds: from the change until then, `None` where the time of the change is not known.
+        seconds: from the change to its stamp, or `None` if the time of the change is not known.
     """
 
     change: Change
@@ -107,56 +105,56 @@ class Stamps(Protocol):
     """Where stamps are written: the region of chart_data."""
 
     def stamp(self, tags: Collection[str]) -> float:
-        """See `RegionCache.stamp`."""
+        """Stamp the tags; the time of the stamp in seconds since 1970, by the clock of Redis."""
         ...
 
 
-Ancestors = Callable[[int, frozenset[Table]], "Collection[Table] | None"]
+Ancestors = Callable[[int, frozenset[Table]], Collection[Table] | None]
 
 
 @dataclass(frozen=True)
 class Freshness:
-    """What `changed` works with, of one app.
+    """What `changed` needs in one app.
 
     Attributes:
-        stamps: the region of chart_data.
-        ancestors: of a database's tables, those that they are parts of, and themselves with their schema; `None`
-            where the source does not say.
-        log: where changes are written down, `None` where they are not.
-        forget: what is remembered of a database's views goes, since one of them may have been defined anew.
+        stamps: returns the region of chart_data.
+        ancestors: returns these tables of a database with their schemas, and the tables that they are parts of; `None`
+            if the source does not tell.
+        note: writes a change to the log, or `None` if changes are not logged.
+        forget: discards what is remembered about the views of a database, because one may have a new definition.
     """
 
     stamps: Callable[[], Stamps]
     ancestors: Ancestors
-    log: InvalidationLog | None
+    note: Callable[[StampedChange], None] | None
     forget: Callable[[int], None] = lambda _database_id: None
 
-    def changed(self, change: Change, logged: bool = True) -> Told:
-        """See the function of this name."""
+    def changed(self, change: Change, logged: bool = True) -> StampedChange:
+        """See the function of this name. All that may fail happens before the stamp."""
         if change.operation == "schema_change":
-            for database_id in {*change.databases, *(each.database_id for each in change.tables)}:
+            for database_id in {*change.databases, *(table.database_id for table in change.tables)}:
                 self.forget(database_id)
         tags = tuple(sorted(set(self._tags(change))))
-        variants = [each for tag in tags if tag != ALL for each in for_operations(tag, (change.operation,))]
+        variants = [variant for tag in tags if tag != ALL for variant in for_operations(tag, (change.operation,))]
         stamped_at = self.stamps().stamp({*tags, *variants})
-        done = Told(change, tags, stamped_at, _since(change.at, stamped_at))
-        if logged and self.log is not None:
-            self.log.note(done)
-        told.send(change.source, event=done)
-        return done
+        stamped = StampedChange(change, tags, stamped_at, _delay(change.at, stamped_at))
+        if logged and self.note is not None:
+            attempt(self.note, stamped)
+        tell(events.changed, change.source, stamped)
+        return stamped
 
     def _tags(self, change: Change) -> Iterator[str]:
         yield ANY
         if change.everything:
             yield ALL
-        for kind, numbers in _objects(change).items():
-            yield from (object_tag(kind, number) for number in numbers)
-        for database_id in {each.database_id for each in change.tables}:
-            tables = frozenset(each.table for each in change.tables if each.database_id == database_id)
+        for kind, ids in _objects(change).items():
+            yield from (object_tag(kind, number) for number in ids)
+        for database_id in {table.database_id for table in change.tables}:
+            tables = frozenset(table.table for table in change.tables if table.database_id == database_id)
             yield from self._table_tags(database_id, tables, change.source)
 
     def _table_tags(self, database_id: int, tables: frozenset[Table], source: Source) -> Iterator[str]:
-        # PostgreSQL's own triggers say what their table is a part of.
+        # PostgreSQL's own triggers name the tables that theirs is a part of.
         whole = tables if source == "postgresql" else self.ancestors(database_id, tables)
         yield tables_tag(database_id)
         if whole is None or not all(table.schema for table in whole):
@@ -166,14 +164,15 @@ class Freshness:
             yield table_tag(database_id, Table("", table.name))
 
 
-def changed(change: Change, logged: bool = True) -> Told:
-    """Drop all that was read from what changed; needs an app context.
+def changed(change: Change, logged: bool = True) -> StampedChange:
+    """Drop everything that was read from what changed. Needs an app context.
 
     Args:
-        logged: whether it is a change of its own, and not one more word on the last.
+        logged: whether this is a change of its own, and not a repeated stamp of the last one.
 
     Raises:
-        StoreUnavailable: Redis could not be told, and old answers may still be served.
+        StoreUnavailable: Redis could not be told; old answers may still be served. Nothing else fails: whatever
+            follows the stamp can no longer make a change fail.
     """
     from flask import current_app
 
@@ -188,17 +187,8 @@ def _objects(change: Change) -> dict[str, Sequence[int]]:
     }  # fmt: skip
 
 
-def _since(at: float | None, stamped_at: float) -> float | None:
-    if at is None or not 0 <= time.time() - at <= _SECONDS_KEPT:
+def _delay(at: float | None, stamped_at: float) -> float | None:
+    """Seconds from a change to its stamp, or `None` if its time is unknown, in the future or too long ago."""
+    if at is None or not 0 <= time.time() - at <= _LONGEST_DELAY:
         return None
     return max(0.0, stamped_at - at)
-
-
-def as_rows(done: Told) -> dict[str, Any]:
-    """A change as a row of `cache_invalidation_log`."""
-    change = done.change
-    return {
-        "source": change.source, "operation": change.operation, "tables": [str(each) for each in change.tables],
-        "tags": list(done.tags), "requested_by": change.user_id, "stamped_at": done.stamped_at,
-        "seconds": done.seconds,
-    }  # fmt: skip

@@ -1,6 +1,6 @@
-"""The Celery task that tells what waits in the outbox and asks probes, and when beat runs it.
+"""The Celery task that delivers the outbox and asks the probes, and how often beat runs it.
 
-Celery loads this outside an app context, so it imports no Superset; the task runs within one.
+Celery loads this file outside an app context, so it imports no Superset. The task runs within one.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from typing import Any
 from celery import shared_task
 
 from superset_ext.freshness.change import Change, changed
-from superset_ext.freshness.log import tell_again
-from superset_ext.freshness.probe.schedule import Probed, run_due
+from superset_ext.freshness.outbox import deliver
+from superset_ext.freshness.probe.schedule import run_due
+from superset_ext.freshness.probe.subject import Probed
 from superset_ext.package import log_database
 from superset_ext.settings import Settings, current
 
@@ -23,17 +24,17 @@ INSERT INTO superset_ext.heartbeat (name) VALUES (%s) ON CONFLICT (name) DO UPDA
 
 
 def beat_schedule(_settings: Settings) -> dict[str, dict[str, Any]]:
-    """What beat runs for us, to be merged into Celery's `beat_schedule`."""
+    """What beat runs for freshness, for Celery's `beat_schedule`."""
     return {TICK: {"task": TICK, "schedule": SECONDS, "options": {"expires": SECONDS * 2}}}
 
 
 @shared_task(name=TICK, ignore_result=True)  # type: ignore[untyped-decorator]
 def freshness_tick() -> None:
-    """Tell what Redis could not be told before, and ask the sources whose turn it is.
+    """Deliver the outbox, and ask the probes whose turn it is.
 
     Raises:
-        LogUnavailable: the log database does not answer; the next tick does it.
-        StoreUnavailable: Redis cannot be told; the next tick does it.
+        LogUnavailable: the log database does not answer; the next tick tries again.
+        StoreUnavailable: Redis does not answer; the next tick tries again.
     """
     settings = current()
     with log_database() as database:
@@ -41,11 +42,16 @@ def freshness_tick() -> None:
             return
         with database.transaction() as cursor:
             cursor.execute(_BEAT, (TICK,))
-        tell_again(database, changed)
+        deliver(database, changed)
         if "probes" in settings.sources and settings.probes:
-            run_due(database, settings.probes, _stamp)
+            run_due(database, settings.probes, stamp)
 
 
-def _stamp(probed: Probed) -> None:
+def stamp(probed: Probed) -> None:
+    """Stamp what a probe is about.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
     datasets = () if probed.dataset_id is None else (probed.dataset_id,)
     changed(Change("probe", "data_update", tables=tuple(probed.tables), datasets=datasets))

@@ -13,6 +13,7 @@ from superset.models.dashboard import Dashboard
 from superset.models.slice import Slice
 from superset.models.sql_lab import Query
 from superset.tags.models import ObjectType, Tag, TaggedObject
+from superset.utils.core import RowLevelSecurityFilterType
 
 __all__ = [
     "Annotation",
@@ -23,6 +24,7 @@ __all__ = [
     "ObjectType",
     "Query",
     "RowLevelSecurityFilter",
+    "RowLevelSecurityFilterType",
     "Slice",
     "SqlMetric",
     "SqlaTable",

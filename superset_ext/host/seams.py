@@ -30,6 +30,7 @@ from importlib.metadata import version
 from typing import Any
 
 from superset_ext.cache.query import Query, current, running
+from superset_ext.core.signals import tell
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Miss, Outcome, Queried, queried
 from superset_ext.host.scope import is_fetch, layers_of, own_scope, scope_of
@@ -131,7 +132,7 @@ def _report(database: tuple[Any, Any], sql: str, started: float, rows: Any, erro
         engine = (database[1] or "").partition(":")[0].partition("+")[0]
         count = None if rows is None else len(rows)
         event = Queried("chart", database[0], engine, sql, took, time.monotonic(), scope, count, error)
-        queried.send("chart", event=event)
+        tell(queried, "chart", event)
     except Exception as problem:  # noqa: BLE001
         warn("queried", "a query is missing in query_performance_log (%s)", type(problem).__name__)
 

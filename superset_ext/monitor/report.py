@@ -64,12 +64,12 @@ def _answers(database: LogDatabase) -> bool:
 
 
 def statistics(database: LogDatabase) -> list[dict[str, Any]]:
-    """What each cache did in the last day, counted from the log.
+    """What each region did in the last day, as counted in the log: one row a region, with a `miss_` count a reason.
 
     Raises:
         LogUnavailable: see `LogDatabase.transaction`.
     """
-    return database.query("statistics")
+    return [{**row, **row.pop("miss_reasons")} for row in database.query("statistics")]
 
 
 def slow_queries(database: LogDatabase, limit: int, min_duration_ms: float) -> list[dict[str, Any]]:

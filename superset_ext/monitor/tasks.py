@@ -11,12 +11,12 @@ from celery import shared_task
 from celery.schedules import ParseException, crontab
 
 from superset_ext.errors import SettingsError
-from superset_ext.monitor.advice.recommend import timeouts_by_hand
+from superset_ext.host.datasets import manual_timeouts
+from superset_ext.host.names import object_names
 from superset_ext.monitor.advice.tune import tune
 from superset_ext.monitor.alerts import evaluate as alerts
 from superset_ext.monitor.alerts import notify
 from superset_ext.monitor.log.retention import maintain
-from superset_ext.monitor.rollup.names import names
 from superset_ext.monitor.rollup.views import apply_views, refresh
 from superset_ext.monitor.samples.sampling import take
 from superset_ext.package import log_database
@@ -97,7 +97,7 @@ def refresh_tick() -> None:
     with log_database() as database:
         if database is not None:
             apply_views(database, changed=False)
-            refresh(database, current().slow_query_ms, names)
+            refresh(database, current().slow_query_ms, object_names)
 
 
 @shared_task(name=ALERT, ignore_result=True)  # type: ignore[untyped-decorator]
@@ -136,4 +136,4 @@ def tune_timeouts() -> None:
     """
     with log_database() as database:
         if database is not None:
-            tune(database, current(), by_hand=dict(timeouts_by_hand()))
+            tune(database, current(), by_hand=manual_timeouts())

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from superset_ext.errors import SettingsError
 from superset_ext.settings.probes import Probes
-from superset_ext.settings.redis_urls import RedisUrl, with_database
+from superset_ext.settings.redis_urls import RedisUrl, with_certificate_check, with_database
 from superset_ext.settings.regions import Region, RegionSettings
 from superset_ext.settings.rules import Rules
 from superset_ext.settings.schedules import NIGHTLY, Schedules
@@ -233,3 +233,13 @@ class Settings(Record):
         if url is None:
             raise SettingsError(f"no Redis for {name}: set {PREFIX}REDIS_URL")
         return url if region.url else with_database(url, region.db)
+
+    def broker(self) -> str:
+        """The URL of Celery's broker: the one that is set, or database 0 of the Redis of all regions.
+
+        Raises:
+            SettingsError: neither is set.
+        """
+        if self.broker_url is None and self.redis_url is None:
+            raise SettingsError(f"no broker for Celery: set {PREFIX}REDIS_URL or {PREFIX}BROKER_URL")
+        return with_certificate_check(self.broker_url or with_database(self.redis_url or "", 0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator
 
@@ -49,6 +49,15 @@ def with_database(url: str, db: int) -> str:
         service = parts.path.strip("/").split("/")[0] or "mymaster"
         return urlunsplit(parts._replace(path=f"/{service}/{db}"))
     return urlunsplit(parts._replace(path=f"/{db}"))
+
+
+def with_certificate_check(url: str) -> str:
+    """`url` with `ssl_cert_reqs=required` where it is a TLS URL without that option: Celery refuses one."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    if parts.scheme != "rediss" or "ssl_cert_reqs" in query:
+        return url
+    return urlunsplit(parts._replace(query=urlencode({**query, "ssl_cert_reqs": "required"})))
 
 
 def server_and_database(url: str) -> str:

@@ -21,13 +21,13 @@ class Targets(Record):
     charts: tuple[int, ...] = ()
     datasets: tuple[int, ...] = ()
     tags: tuple[str, ...] = ()
-    limit: int = Field(50, ge=1, le=100_000)  # dashboards, charts and queries that each of `targets` picks
-    budget_seconds: float | None = Field(None, gt=0)  # expected seconds of queries
+    limit: int = Field(50, ge=1, le=100_000, description="How many of what is used most each of targets picks")
+    budget_seconds: float | None = Field(None, gt=0, description="Seconds of queries to spend, as expected")
     changed: tuple[str, ...] = ()  # answers that were read from these tags, as in `cache_invalidation_log.tags`
-    concurrency: int | None = Field(None, ge=1, le=64)
-    per_database: int | None = Field(None, ge=1, le=256)
-    batch_size: int | None = Field(None, ge=1, le=1000)
-    timeout: int | None = Field(None, ge=1)  # seconds
+    concurrency: int | None = Field(None, ge=1, le=64, description="Requests at a time")
+    per_database: int | None = Field(None, ge=1, le=256, description="Requests at a time to one source database")
+    batch_size: int | None = Field(None, ge=1, le=1000, description="Items that a worker takes at a time")
+    timeout: int | None = Field(None, ge=1, description="Seconds that one item may take")
 
     def is_empty(self) -> bool:
         """Whether it names nothing to warm."""

@@ -12,17 +12,6 @@ from superset_ext.warm.service import QUEUE, enqueue
 SILENT_SECONDS = 12.0  # without a sign of life, after which a run is stalled
 REPLY_SECONDS = (2.0, 8.0)  # that workers have to answer; the second time for those that are slow
 _LEAST_DEATHS = 3
-_STALLED = """
-SELECT r.run_id::text, r.state,
-    EXISTS (SELECT FROM superset_ext.cache_warm_item i WHERE i.state = 'running' AND i.lease_until > now()) AS busy,
-    EXISTS (SELECT FROM superset_ext.cache_warm_item i WHERE i.run_id = r.run_id
-        AND (i.state = 'queued' AND i.not_before <= now() OR i.state = 'running' AND i.lease_until <= now())) AS due
-FROM superset_ext.cache_warm_run r
-WHERE r.state IN ('queued', 'running') AND r.beat_at <= now() - make_interval(secs => %s)
-    AND NOT EXISTS (SELECT FROM superset_ext.cache_warm_item i WHERE i.state = 'running' AND i.lease_until > now()
-        AND i.run_id = r.run_id)
-ORDER BY r.created_at
-"""
 _TAKEN_ON = """
 UPDATE superset_ext.cache_warm_run SET beat_at = now()
 WHERE run_id = %s AND beat_at < now() - make_interval(secs => %s)
@@ -37,9 +26,10 @@ def recover(celery: Celery, database: LogDatabase, settings: Settings) -> None:
         LogUnavailable: the log database does not answer.
     """
     items.give_up(database, max(_LEAST_DEATHS, settings.warm_attempts))
-    stalled = [run for run in database.rows(_STALLED, (SILENT_SECONDS,)) if not _is_over(database, run)]
+    stalled = database.query("warm_runs_stalled", {"seconds": SILENT_SECONDS})
+    left = [run for run in stalled if not _is_over(database, run)]
     # Where some run is being worked on, its worker is only busy, and comes to the others later.
-    waiting = [run["run_id"] for run in stalled if not run["busy"]]
+    waiting = [run["run_id"] for run in left if not run["busy"]]
     consumed = bool(waiting) and is_consumed(celery)
     for run_id in waiting:
         if not consumed:

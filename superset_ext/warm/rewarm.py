@@ -13,16 +13,6 @@ from superset_ext.warm import service
 
 QUIET_SECONDS = 3  # without another change of the same, so that a load of many statements is warmed once
 LATEST_SECONDS = 60
-# One run for all that changed and has been quiet since, or has waited for long enough.
-_DUE = """
-SELECT array_agg(l.id) AS ids, array_agg(DISTINCT t.tag) AS tags
-FROM superset_ext.cache_invalidation_log l CROSS JOIN LATERAL unnest(l.tags) AS t (tag)
-WHERE l.rewarm_run_id IS NULL AND l.requests_affected > 0 AND t.tag <> %(any)s
-    AND l.created_at > now() - interval '15 minutes'
-    AND (l.created_at < now() - make_interval(secs => %(latest)s) OR NOT EXISTS (
-        SELECT FROM superset_ext.cache_invalidation_log later
-        WHERE later.created_at > now() - make_interval(secs => %(quiet)s) AND later.tags && l.tags))
-"""
 _STARTED = "UPDATE superset_ext.cache_invalidation_log SET rewarm_run_id = %s WHERE id = ANY(%s)"
 _COUNTED = """
 UPDATE superset_ext.cache_invalidation_log l SET rewarmed = e.entries
@@ -42,7 +32,7 @@ def rewarm(celery: Celery, database: LogDatabase, settings: Settings) -> str | N
         cursor.execute(_COUNTED)
     if not settings.rewarm:
         return None
-    (due,) = database.rows(_DUE, {"any": ANY, "latest": LATEST_SECONDS, "quiet": QUIET_SECONDS})
+    (due,) = database.query("changes_to_rewarm", {"any": ANY, "latest": LATEST_SECONDS, "quiet": QUIET_SECONDS})
     tags: Sequence[str] | None = due["tags"]
     if not tags:
         return None

@@ -14,7 +14,7 @@ from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import LogUnavailable
 from superset_ext.events import changed
-from superset_ext.freshness.change import Told
+from superset_ext.freshness.change import StampedChange
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class SharedEntries:
         """Delete what changed from now on."""
         changed.connect(self._on_change, weak=False)
 
-    def _on_change(self, _source: str, event: Told) -> None:
+    def _on_change(self, _source: str, event: StampedChange) -> None:
         charts, dashboards = set(event.change.charts), set(event.change.dashboards)
         if not charts and not dashboards:
             return
@@ -61,6 +61,7 @@ class SharedEntries:
     def _keep(self, charts: set[int], dashboards: set[int]) -> None:
         if len(self._charts) + len(self._dashboards) + len(charts) + len(dashboards) > PENDING:
             self.dropped += len(charts) + len(dashboards)
+            warn("shared dropped", "the entries of %d charts and dashboards stay until they expire", self.dropped)
             return
         self._charts |= charts
         self._dashboards |= dashboards

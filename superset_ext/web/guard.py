@@ -1,8 +1,8 @@
-"""Who may use the routes of `/api/v1/performance`, and what stands around each of them.
+"""Who may use the routes of `/api/v1/performance`.
 
-Superset's users come with a session and its CSRF token, or with a JWT or an API key; a machine may come
-with the token of the settings. Superset asks for a CSRF token before it looks at who is there, so that is
-switched off for these routes, and done here for whoever is known by a cookie.
+People come with a session of Superset and its CSRF token, or with a JWT or an API key. A machine may come with the
+token of the settings. Superset asks for a CSRF token before it looks at who is there. So its check is switched off for
+these routes, and made here for those who are known by a cookie.
 """
 
 from __future__ import annotations
@@ -13,22 +13,18 @@ from functools import wraps
 from typing import Any
 
 from flask import Response, current_app, request
-from flask_appbuilder.api import expose, protect, safe
+from flask_appbuilder.api import protect
 from flask_jwt_extended import verify_jwt_in_request
 from flask_jwt_extended.exceptions import JWTExtendedException
 from flask_wtf.csrf import CSRFError  # type: ignore[import-untyped]
 from jwt import PyJWTError
-from superset.extensions import appbuilder
-from superset.views.base_api import BaseSupersetApi, statsd_metrics
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from superset_ext.core.log_database import LogDatabase
-from superset_ext.errors import LogUnavailable, StoreUnavailable, WarmError
-from superset_ext.package import EXTENSION, Package
-from superset_ext.settings import PREFIX
-from superset_ext.web import schemas
+from superset_ext.host.api import BaseSupersetApi
+from superset_ext.host.services import appbuilder
+from superset_ext.package import package
+from superset_ext.web.request import MAX_BYTES
 
-MAX_BYTES = 64 * 1024
 Method = Callable[..., Response]
 
 
@@ -53,7 +49,7 @@ def guarded(method: Method) -> Method:
 
 
 def _with_csrf(method: Method) -> Method:
-    """Ask for a CSRF token, unless a header says who is there: that no other site can make a browser send."""
+    """Ask for a CSRF token, unless a header says who is there: no other site can make a browser send that header."""
 
     @wraps(method)
     def checked(self: BaseSupersetApi, *args: Any, **kwargs: Any) -> Response:
@@ -63,7 +59,7 @@ def _with_csrf(method: Method) -> Method:
                 csrf.protect()
             except CSRFError as error:
                 return self.response_400(message=error.description)  # type: ignore[no-any-return]
-            except RequestEntityTooLarge:  # it looks into the body too
+            except RequestEntityTooLarge:  # it reads the body too
                 return too_large(self)
         return method(self, *args, **kwargs)
 
@@ -71,6 +67,7 @@ def _with_csrf(method: Method) -> Method:
 
 
 def too_large(api: BaseSupersetApi) -> Response:
+    """The answer to a body over `MAX_BYTES`."""
     return api.response(413, message=f"the body is over {MAX_BYTES} bytes")  # type: ignore[no-any-return]
 
 
@@ -85,60 +82,6 @@ def _is_ours(bearer: str) -> bool:
 
 
 def _is_api_key() -> bool:
-    """Whether it is for `protect` to check, as a key of Superset's own."""
+    """Whether `protect` checks it, as a key of Superset's own."""
     on = current_app.config.get("FAB_API_KEY_ENABLED", False)
     return bool(on) and appbuilder.sm.extract_api_key_from_request() is not None
-
-
-def answered(method: Method) -> Method:
-    """Answer 503 with the reason where a server that is needed is away."""
-
-    @wraps(method)
-    def tried(self: BaseSupersetApi, *args: Any, **kwargs: Any) -> Response:
-        try:
-            return method(self, *args, **kwargs)
-        except (WarmError, LogUnavailable, StoreUnavailable) as error:
-            return self.response(503, message=str(error))  # type: ignore[no-any-return]
-
-    return tried
-
-
-def route(path: str, verb: str) -> Callable[[Method], Method]:
-    """All that stands around a method here."""
-
-    def made(method: Method) -> Method:
-        whole = guarded(safe(statsd_metrics(answered(method))))
-        return expose(path, methods=(verb,))(whole)  # type: ignore[no-any-return]
-
-    return made
-
-
-def package() -> Package:
-    return current_app.extensions[EXTENSION]  # type: ignore[no-any-return]
-
-
-def log() -> LogDatabase:
-    """The log database.
-
-    Raises:
-        LogUnavailable: there is none.
-    """
-    database = package().database
-    if database is None:
-        raise LogUnavailable(f"no log database; set {PREFIX}LOG_DATABASE_URL to a PostgreSQL URL")
-    return database
-
-
-def body() -> bytes:
-    """The body as it came.
-
-    Raises:
-        BadRequest: it is not said to be JSON.
-        RequestEntityTooLarge: it is over `MAX_BYTES`, said or not.
-    """
-    if not request.is_json:
-        raise schemas.BadRequest("the body is not JSON; send it with Content-Type: application/json")
-    whole = request.get_data()
-    if len(whole) > MAX_BYTES:  # Werkzeug cuts a body that does not say how long it is
-        raise RequestEntityTooLarge
-    return whole

@@ -147,13 +147,13 @@ def _errors(visit: Visit, tab: str) -> int:
 
 
 def _asked(answers: list[Response], names: dict[int, str]) -> tuple[Asked, ...]:
-    found = []
+    requests = []
     for answer in answers:
         body = json.loads(answer.request.post_data or "{}")
         chart = names.get(body["form_data"].get("slice_id"))
         results = answer.json().get("result", ())
-        found.append(Asked(chart, answer.status, tuple(body["queries"]), tuple(results)))
-    return tuple(found)
+        requests.append(Asked(chart, answer.status, tuple(body["queries"]), tuple(results)))
+    return tuple(requests)
 
 
 def _hashable(value: Any) -> Any:
@@ -164,6 +164,6 @@ def _contexts(database_url: str, charts: list[int]) -> tuple[str | None, ...]:
     engine = create_engine(database_url)
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT query_context FROM public.slices WHERE id = ANY(:ids)"), {"ids": charts})
-        found = tuple(row[0] for row in rows)
+        contexts = tuple(row[0] for row in rows)
     engine.dispose()
-    return found
+    return contexts

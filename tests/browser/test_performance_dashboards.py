@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.dashboards.bundle import assets
 from superset_ext.monitor.rollup.views import refresh, view_of
 from testing.browser import Answer, Visit, browser
+from testing.programs import program
 from testing.stack import clean_environment
 from testing.warming import until
 
@@ -56,8 +56,9 @@ FROM superset_ext.{table} AS known CROSS JOIN generate_series(1, 12) AS n
 # The range that the time filter begins with; what the rollups have of it; and whose reads they count.
 SHOWN = "created_at >= (superset_ext.utc_today() - 6)::timestamp AT TIME ZONE 'UTC'"
 FOLDED = (
-    f"{SHOWN} AND EXISTS (SELECT FROM superset_ext.rollup_state AS fold"
-    " WHERE fold.name = '{log}' AND written < fold.folded AND NOT written = ANY (fold.open))"
+    f"{SHOWN} AND EXISTS (SELECT FROM superset_ext.rollup_state AS state"
+    " WHERE state.log = '{log}' AND transaction_id < state.next_transaction"
+    " AND NOT transaction_id = ANY (state.open_transactions))"
 )
 OF_PEOPLE = "cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm'"
 LAID_OUT = """() => [...document.querySelectorAll('.dashboard-component-chart-holder')].map(holder => {
@@ -71,7 +72,7 @@ LAID_OUT = """() => [...document.querySelectorAll('.dashboard-component-chart-ho
 def ids(superset_stack: Any) -> dict[str, int]:
     """The dashboards, installed, by slug."""
     done = subprocess.run(
-        [sys.executable, "-c", INSTALL],
+        [program("python"), "-c", INSTALL],
         env=clean_environment() | superset_stack.env,
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
@@ -176,7 +177,7 @@ def test_the_numbers_are_the_logs(
 
 @contextmanager
 def _unchanged(log: LogDatabase) -> Iterator[None]:
-    """Nobody folds the logs within the block, and all views are of the same fold."""
+    """Nobody rolls up the logs within the block, and all views are of the same roll-up."""
     with log.transaction(600) as cursor:
         cursor.execute("SELECT FROM superset_ext.rollup_state FOR UPDATE")
         for made in log.rows("SELECT file FROM superset_ext.view_version WHERE materialized ORDER BY file"):
@@ -272,7 +273,7 @@ def a_year(log: LogDatabase) -> Iterator[None]:
 
     def change(*statements: str) -> None:
         with log.transaction(120) as cursor:
-            for statement in (*statements, "UPDATE superset_ext.view_refresh SET past = NULL"):
+            for statement in (*statements, "UPDATE superset_ext.view_refresh SET past_version = NULL"):
                 cursor.execute(statement)
         assert [step.error for step in refresh(log, 1000) if step.error] == []
 

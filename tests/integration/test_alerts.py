@@ -9,13 +9,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
-from uuid import uuid4
 
-import psycopg2
 import pytest
 
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.embedded.postgres import Postgres
 from superset_ext.errors import LogUnavailable
 from superset_ext.monitor.alerts import evaluate as alerts
 from superset_ext.monitor.alerts import notify
@@ -35,6 +32,7 @@ from testing.alerts import (
     warmed,
     write,
 )  # fmt: skip
+from testing.databases import Databases
 from testing.mailbox import PASSWORD, USER, HookServer, MailServer, serving
 
 Act = Callable[[LogDatabase], None]
@@ -44,23 +42,16 @@ FORTNIGHT = 14 * 24 * 60
 END = 60  # minutes after which all is well
 
 
-@pytest.fixture(scope="module")
-def template(postgres: Postgres) -> str:
-    """A database with the schema, which is copied for each test."""
-    name = f"alerts_{uuid4().hex[:8]}"
-    with closing(LogDatabase(postgres.create_database(name))) as made:
+def _with_days(url: str) -> None:
+    with closing(LogDatabase(url)) as made:
         made.apply_schema()
         make_days(made)
-    return name
 
 
 @pytest.fixture
-def url(postgres: Postgres, template: str) -> str:
-    name = f"t_{uuid4().hex[:12]}"
-    with closing(psycopg2.connect(postgres.url())) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    return postgres.url(name)
+def url(databases: Databases) -> Iterator[str]:
+    with databases.copy("log_with_days", _with_days) as made:
+        yield made
 
 
 @pytest.fixture
@@ -74,7 +65,7 @@ def evaluate(database: LogDatabase, minutes: float = 0) -> list[Event]:
 
 
 def told(events: list[Event]) -> list[tuple[str, str, str]]:
-    return [(event.what, event.name, event.subject) for event in events]
+    return [(event.kind, event.name, event.subject) for event in events]
 
 
 def poor(database: LogDatabase) -> None:
@@ -208,7 +199,7 @@ def test_a_built_in_rule_is_raised_once_and_ends(database: LogDatabase, name: st
     assert evaluate(database, END) == evaluate(database, END + 1) == []
     rows = alerts.recent(database)
     assert [row["resolved_at"] for row in rows] == [at(END)] * len(expected)
-    assert all(row["said"] for row in rows)
+    assert all(row["message"] for row in rows)
 
 
 def test_every_built_in_rule_has_a_case(database: LogDatabase) -> None:
@@ -250,7 +241,7 @@ def test_flapping_around_the_threshold_is_one_alert(database: LogDatabase) -> No
     steps = [told(evaluate(database, minute)) for minute in (1, 21, 41, 61, 81)]
     assert steps == [[("fired", "Low hit ratio of charts", "chart_data")], [], [], [], []]
     requests(database, 100, 760, 240)
-    assert [event.what for event in evaluate(database, 101)] == ["resolved"]
+    assert [event.kind for event in evaluate(database, 101)] == ["resolved"]
     for minute, count in ((120, 0), (140, 1)):
         requests(database, minute, 600, 400)
         assert len(evaluate(database, minute + 1)) == count
@@ -263,9 +254,9 @@ def test_the_worst_is_kept(database: LogDatabase) -> None:
     """Intent: what an alert came to is known after its end."""
     for minute, hits in ((0, 60), (20, 20), (40, 50), (60, 90)):
         requests(database, minute, hits, 100 - hits)
-    [ended] = [event for minute in (1, 21, 41, 61) for event in evaluate(database, minute) if event.what == "resolved"]
+    [ended] = [event for minute in (1, 21, 41, 61) for event in evaluate(database, minute) if event.kind == "resolved"]
     assert ended.worst == 0.2
-    assert ended.said == "Hit ratio of chart_data: 90 % again; it was 20 % at worst, for 60 minutes"
+    assert ended.message == "Hit ratio of chart_data: 90 % again; it was 20 % at worst, for 60 minutes"
     assert alerts.recent(database)[0]["worst"] == 0.2
 
 
@@ -274,8 +265,8 @@ def test_what_is_not_measured_any_more_ends_without_a_claim(database: LogDatabas
     poor(database)
     evaluate(database)
     [ended] = evaluate(database, 60)
-    assert ended.what == "resolved"
-    assert ended.said.startswith("Nothing is known of chart_data any more")
+    assert ended.kind == "resolved"
+    assert ended.message.startswith("Nothing is known of chart_data any more")
 
 
 def test_many_evaluators_raise_one_alert(url: str, database: LogDatabase) -> None:
@@ -309,7 +300,7 @@ def test_that_nobody_asks_any_more_is_unusual(database: LogDatabase) -> None:
     usual(database, -20)
     [event] = evaluate(database)
     assert (event.metric_type, event.subject, event.confidence) == ("anomaly", "requests", pytest.approx(1, abs=0.01))
-    assert event.said.startswith("Requests for charts in five minutes: ")
+    assert event.message.startswith("Requests for charts in five minutes: ")
 
 
 def test_an_open_alert_is_one_whoever_writes(database: LogDatabase) -> None:
@@ -365,8 +356,8 @@ def test_a_rule_of_ones_own_watches_its_subject(database: LogDatabase) -> None:
     assert alert_rules.remove(database, rule_id) == "removed"
     assert rule_id not in {rule["id"] for rule in alert_rules.rules(database)}
     assert alerts.recent(database) == []
-    notices = database.rows("SELECT what, body FROM performance_alert_notice ORDER BY id")
-    assert [row["what"] for row in notices] == ["fired", "resolved"]
+    notices = database.rows("SELECT event, body FROM performance_alert_notice ORDER BY id")
+    assert [row["event"] for row in notices] == ["fired", "resolved"]
     assert notices[1]["body"] == "Database 3 is slow, database:3: closed, since its rule was removed"
     with pytest.raises(AlertError, match=f"no rule {rule_id}"):
         alert_rules.remove(database, rule_id)
@@ -386,7 +377,7 @@ def test_a_built_in_rule_is_switched_off_for_good(database: LogDatabase, how: st
         write(database, "UPDATE superset_ext.performance_alert_rule SET enabled = false WHERE id = %(id)s",
               id=fired.rule_id)  # fmt: skip
     closed = evaluate(database)
-    assert [event.what for event in closed] == (["resolved"] if how == "sql" else [])
+    assert [event.kind for event in closed] == (["resolved"] if how == "sql" else [])
     [row] = alerts.recent(database)
     assert row["resolved_at"] is not None
     assert database.apply_schema() == []
@@ -527,7 +518,7 @@ def test_what_fails_is_told_later_to_those_who_missed_it(
         due(database)
         [before] = database.rows("SELECT now() AS at")
         assert notify.deliver(database, to) == Delivered(waiting=1)
-        [row] = database.rows("SELECT not_before, now() AS at FROM performance_alert_notice WHERE what = 'fired'")
+        [row] = database.rows("SELECT not_before, now() AS at FROM performance_alert_notice WHERE event = 'fired'")
         assert before["at"] <= row["not_before"] - timedelta(seconds=wait) <= row["at"]
     with serving(HookServer(port)) as hook:
         due(database)
@@ -566,7 +557,7 @@ def test_a_hook_that_never_answers_holds_up_no_evaluation(database: LogDatabase,
             hanging = pool.submit(notify.deliver, database, to)
             taken, _ = silent.accept()
             good(database)
-            assert [event.what for event in evaluate(database, END)] == ["resolved"]
+            assert [event.kind for event in evaluate(database, END)] == ["resolved"]
             assert not hanging.done()
             taken.close()
             assert hanging.result(120) == Delivered(waiting=1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +15,7 @@ from superset_ext.embedded.ports import free_port
 from superset_ext.freshness.change import Change, SourceTable
 from superset_ext.sqltables.table import Table
 from testing.charts import Chart, dataset_id
+from testing.programs import program
 from testing.regions import PATIENT
 from testing.serving import Client
 from testing.warming import rows, until
@@ -68,7 +68,7 @@ def dataset(superset_stack: Any) -> Iterator[tuple[Client, int]]:
 
 
 def edited(stack: Any, dataset: int, steps: list[str], **env: str) -> dict[str, tuple[int, list[Any]]]:
-    command = [sys.executable, "-c", EDIT, str(dataset), json.dumps(steps), f"layer {uuid.uuid4().hex[:8]}"]
+    command = [program("python"), "-c", EDIT, str(dataset), json.dumps(steps), f"layer {uuid.uuid4().hex[:8]}"]
     patient = {f"SUPERSET_EXT_{name}": str(value) for name, value in PATIENT.items()}
     done = subprocess.run(
         command, env=os.environ | stack.env | patient | env, capture_output=True, text=True, timeout=600, check=False

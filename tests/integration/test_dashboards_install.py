@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from superset_ext.errors import SupersetExtError
 from superset_ext.monitor.dashboards import reader
 from superset_ext.monitor.dashboards.bundle import ASSETS, Asset, assets
 from superset_ext.monitor.rollup.views import apply_views
+from testing.programs import program
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(600)
@@ -99,6 +101,7 @@ app = create_app()
 from flask_appbuilder import Model
 from superset_ext.package import EXTENSION
 from superset_ext.monitor.dashboards import bundle
+from superset_ext.monitor.dashboards import imported
 from superset_ext.monitor.dashboards import installation as dashboards
 from superset_ext.monitor.dashboards import reader
 from superset_ext.monitor.dashboards import viewers
@@ -123,7 +126,7 @@ def edit(kind, name, **values):
     from superset import db
     with app.app_context():
         (asset,) = [each for each in bundle.assets() if each.kind == kind and each.name == name]
-        model = dashboards._find(asset)
+        model = imported.find(asset)
         for key, value in values.items():
             setattr(model, key, value)
         db.session.commit()
@@ -131,7 +134,7 @@ def edit(kind, name, **values):
 def see(kind, name, field):
     with app.app_context():
         (asset,) = [each for each in bundle.assets() if each.kind == kind and each.name == name]
-        model = dashboards._find(asset)
+        model = imported.find(asset)
         return None if model is None else getattr(model, field)
 
 with app.app_context():
@@ -211,7 +214,7 @@ def seen_by(name):
     opened = client.get("/api/v1/dashboard/cache-performance", headers=headers)
     with app.app_context():
         (asset,) = [each for each in bundle.assets() if each.name == "perf_refresh"]
-        dataset = dashboards._find(asset).id
+        dataset = imported.find(asset).id
     query = {"columns": ["view"], "metrics": [], "row_limit": 100}
     body = {"datasource": {"id": dataset, "type": "table"}, "queries": [query]}
     asked = client.post("/api/v1/chart/data", headers=headers, json=body)
@@ -244,7 +247,7 @@ def story(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.Te
     }  # fmt: skip
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("SUPERSET", "FLASK"))}
     done = subprocess.run(
-        [sys.executable, "-c", STORY], env=kept | own, capture_output=True, text=True, timeout=500, check=False
+        [program("python"), "-c", STORY], env=kept | own, capture_output=True, text=True, timeout=500, check=False
     )
     assert done.returncode == 0, done.stderr[-4000:]
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("SAID ")]
@@ -325,18 +328,16 @@ def test_all_of_it_goes(story: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    apply_views(made)
-    return made
+def database(views_url: str) -> Iterator[LogDatabase]:
+    with closing(LogDatabase(views_url)) as made:
+        yield made
 
 
-def test_the_reader_sees_the_views_and_nothing_else(database: LogDatabase, database_url: str) -> None:
+def test_the_reader_sees_the_views_and_nothing_else(database: LogDatabase, views_url: str) -> None:
     """Intent: neither Superset's users nor our raw log, nor what views are put together from; and it writes nothing."""
     with database.transaction() as cursor:
         cursor.execute("CREATE TABLE public.ab_user (password text)")
-    url = reader.ensure(database, database_url)
+    url = reader.ensure(database, views_url)
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute("SHOW timezone")
         assert cursor.fetchone() == ("UTC",)
@@ -357,9 +358,9 @@ def _views() -> set[Path]:
     return {Path(f"perf_{path.stem[3:]}") for path in (ROOT / "sql/views").glob("[0-9][0-9]_*.sql")}
 
 
-def test_every_dataset_reads_a_view(database: LogDatabase, database_url: str) -> None:
+def test_every_dataset_reads_a_view(database: LogDatabase, views_url: str) -> None:
     """Intent: each dataset's columns are there, and the reader may read them."""
-    url = reader.ensure(database, database_url)
+    url = reader.ensure(database, views_url)
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
         for dataset in of("dataset"):
             config = dataset.config
@@ -371,24 +372,24 @@ def test_every_dataset_reads_a_view(database: LogDatabase, database_url: str) ->
                 cursor.execute(f"SELECT {', '.join(measured)} FROM {source}")
 
 
-def test_a_view_that_was_made_anew_is_granted_anew(database: LogDatabase, database_url: str) -> None:
+def test_a_view_that_was_made_anew_is_granted_anew(database: LogDatabase, views_url: str) -> None:
     """Intent: installing after an upgrade that changed a view mends the rights and keeps the password."""
-    url = reader.ensure(database, database_url)
+    url = reader.ensure(database, views_url)
     with database.transaction() as cursor:
         cursor.execute("DROP VIEW superset_ext.perf_refresh; CREATE VIEW superset_ext.perf_refresh AS SELECT 1 AS n")
-    assert reader.ensure(database, database_url, known=url) == url
+    assert reader.ensure(database, views_url, known=url) == url
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT n FROM superset_ext.perf_refresh")
 
 
-def test_a_log_that_was_moved_is_read_where_it_is(database: LogDatabase, database_url: str) -> None:
+def test_a_log_that_was_moved_is_read_where_it_is(database: LogDatabase, views_url: str) -> None:
     """Intent: the role still reaches the database that the log was in before, and that is no reason to stay there."""
-    url = reader.ensure(database, database_url)
+    url = reader.ensure(database, views_url)
     before = url.rpartition("/")[0] + "/postgres"
     assert reader.connects(before)
     assert reader.unreadable(database, before) == []
-    moved = reader.ensure(database, database_url, known=before)
-    assert moved.rpartition("/")[2] == database_url.rpartition("/")[2]
+    moved = reader.ensure(database, views_url, known=before)
+    assert moved.rpartition("/")[2] == views_url.rpartition("/")[2]
     with database.transaction() as cursor:
         cursor.execute(f"REVOKE SELECT ON superset_ext.perf_chart FROM {reader.role_name(database)}")
     assert reader.unreadable(database, moved) == ["perf_chart"]
@@ -396,17 +397,17 @@ def test_a_log_that_was_moved_is_read_where_it_is(database: LogDatabase, databas
 
 
 def test_where_no_role_may_be_made_one_line_asks_for_a_url(
-    database_url: str, postgres: Postgres, database: LogDatabase
+    views_url: str, postgres: Postgres, database: LogDatabase
 ) -> None:
     """Intent: on a managed server the log's role may make no roles; its administrator's URL is then taken, and the
     rights on our views are given to its role all the same."""
     suffix = uuid.uuid4().hex[:8]
     weak = f"weak_{suffix}"
-    with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
+    with psycopg2.connect(views_url) as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE ROLE {weak} LOGIN PASSWORD 'w'; CREATE ROLE given_{suffix} LOGIN PASSWORD 'g'")
         cursor.execute("DROP SCHEMA superset_ext CASCADE")
-        cursor.execute(f"GRANT CREATE ON DATABASE {database_url.rpartition('/')[2]} TO {weak}")
-    mine = _as(database_url, weak, "w")
+        cursor.execute(f"GRANT CREATE ON DATABASE {views_url.rpartition('/')[2]} TO {weak}")
+    mine = _as(views_url, weak, "w")
     log = LogDatabase(mine)
     log.apply_schema()
     apply_views(log)
@@ -414,12 +415,12 @@ def test_where_no_role_may_be_made_one_line_asks_for_a_url(
         reader.ensure(log, mine)
     assert isinstance(refused.value, SupersetExtError)
     assert "\n" not in str(refused.value)
-    given = _as(database_url, f"given_{suffix}", "g")
+    given = _as(views_url, f"given_{suffix}", "g")
     assert reader.ensure(log, mine, given=given) == given
     with psycopg2.connect(given) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM superset_ext.perf_cache_hour")
     with pytest.raises(reader.ReaderError, match="no role 'nobody'"):
-        reader.ensure(log, mine, given=_as(database_url, "nobody", "n"))
+        reader.ensure(log, mine, given=_as(views_url, "nobody", "n"))
 
 
 def _as(url: str, role: str, password: str) -> str:

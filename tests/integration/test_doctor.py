@@ -21,13 +21,14 @@ from superset_ext.embedded.ports import free_port
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.freshness.tasks import TICK
-from superset_ext.freshness.watch.triggers import LISTENER
+from superset_ext.freshness.watch.watched import LISTENER
 from superset_ext.monitor.dashboards.bundle import assets
 from superset_ext.monitor.rollup.views import apply_views
 from superset_ext.warm.service import QUEUE
+from testing.programs import program
 from testing.serving import Client, worker
 from testing.stack import RunningStack
-from testing.warming import SUPERSET, rows, until
+from testing.warming import rows, until
 
 BOTH = f"celery,{QUEUE}"
 Found = list[tuple[str, str, str]]  # level, check, and what was said with its fix
@@ -36,7 +37,7 @@ Found = list[tuple[str, str, str]]  # level, check, and what was said with its f
 def doctor(stack: RunningStack, **env: str) -> tuple[int, Found]:
     """What it finds, told by JSON; and its exit status."""
     done = subprocess.run(
-        [SUPERSET, "perf", "doctor", "--json"], env={**os.environ, **stack.env, **env},
+        [program("superset"), "perf", "doctor", "--json"], env={**os.environ, **stack.env, **env},
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     start = re.search(r"^\[$", done.stdout, re.MULTILINE)
@@ -65,7 +66,12 @@ def test_a_healthy_stack(superset_stack: RunningStack) -> None:
     checks = {check for _, check, _ in found}
     assert checks >= {"superset", "caches", "servers", "log", "clocks", "workers", "beat", "views", "reader", "alerts"}
     done = subprocess.run(
-        [SUPERSET, "perf", "doctor"], env=superset_stack.env, capture_output=True, text=True, timeout=300, check=False
+        [program("superset"), "perf", "doctor"],
+        env=superset_stack.env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("fine")]
     assert len(lines) == len(found) and done.returncode == 0
@@ -256,7 +262,7 @@ def test_a_watch_that_nobody_listens_to(superset_stack: RunningStack) -> None:
     """Intent: a listener that hangs, and whose connection the source has ended, is no listener."""
 
     def watch(*words: str) -> None:
-        command = [SUPERSET, "perf", "watch", *words, "examples", "public.birth_names"]
+        command = [program("superset"), "perf", "watch", *words, "examples", "public.birth_names"]
         subprocess.run(command, env=superset_stack.env, capture_output=True, timeout=300, check=True)
 
     def listening() -> list[tuple[int]]:
@@ -304,7 +310,7 @@ def _is(process: psutil.Process, word: str, home: str) -> bool:
 def test_a_log_that_cannot_be(superset_stack: RunningStack, tmp_path: Path) -> None:
     """Intent: where the metadata is in SQLite, nothing is logged, and that is said."""
     with configured(tmp_path, f"SQLALCHEMY_DATABASE_URI = 'sqlite:///{tmp_path}/superset.db'") as env:
-        superset = [SUPERSET, "db", "upgrade"]
+        superset = [program("superset"), "db", "upgrade"]
         subprocess.run(superset, env={**superset_stack.env, **env}, capture_output=True, timeout=240, check=True)
         status, found = doctor(superset_stack, **env)
     said = "nothing is logged, since the metadata database is not PostgreSQL; set SUPERSET_EXT_LOG_DATABASE_URL"
@@ -349,7 +355,10 @@ def test_a_reader_that_cannot_read(superset_stack: RunningStack, fault: str, sai
         assert_only(doctor(superset_stack), "error", "reader", f"{said}; run: superset perf dashboards install")
     finally:
         mended = subprocess.run(
-            [SUPERSET, "perf", "dashboards", "install"], env=superset_stack.env, capture_output=True, timeout=300
+            [program("superset"), "perf", "dashboards", "install"],
+            env=superset_stack.env,
+            capture_output=True,
+            timeout=300,
         )
     assert mended.returncode == 0 and wrong(doctor(superset_stack)[1]) == []
 
@@ -379,7 +388,7 @@ def test_addresses_without_apprise(superset_stack: RunningStack, tmp_path: Path)
 @pytest.mark.thorough
 def test_notices_that_do_not_arrive(superset_stack: RunningStack) -> None:
     notice = """
-        INSERT INTO superset_ext.performance_alert_notice (alert_id, what, severity, title, body, done_at, error)
+        INSERT INTO superset_ext.performance_alert_notice (alert_id, event, severity, title, body, done_at, error)
         VALUES (-1, 'fired', 'info', 'a trial', '', now(), 'address 1 refused it')"""
     rows(superset_stack, notice)
     try:

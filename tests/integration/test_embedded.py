@@ -60,19 +60,19 @@ def healthy(url: str) -> bool:
 
 def of_each(up: Up, ask: Callable[[psutil.Process], list[Any]]) -> list[Any]:
     """What the processes of a stack say, without those that have ended meanwhile."""
-    found = []
+    answers = []
     for process in up.tree():
         with suppress(psutil.NoSuchProcess):
-            found += ask(process)
-    return found
+            answers += ask(process)
+    return answers
 
 
 def test_the_ready_line_is_true(stack: RunningStack) -> None:
     """It names the URL, and a user and password that can log in."""
     assert stack.up
-    said = stack.up.wait_for(READY).groupdict()
-    login = {"username": said["user"], "password": said["password"], "provider": "db"}
-    answer = requests.post(f"{said['url']}/api/v1/security/login", json=login, timeout=END_SECONDS)
+    line = stack.up.wait_for(READY).groupdict()
+    login = {"username": line["user"], "password": line["password"], "provider": "db"}
+    answer = requests.post(f"{line['url']}/api/v1/security/login", json=login, timeout=END_SECONDS)
     assert answer.status_code == 200
     assert "access_token" in answer.json()
 
@@ -100,8 +100,8 @@ def test_superset_s_command_is_that_of_the_stack(superset_stack: RunningStack) -
     """Its words, status and output are its own, options of it too."""
     done = embedded("superset", "--state-dir", superset_stack.state_dir, "--", "perf", "status", "--json")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout[done.stdout.index("{\n") :])
-    assert {"chart_data", "metadata"} <= {each["region"] for each in said["regions"]}
+    status = json.loads(done.stdout[done.stdout.index("{\n") :])
+    assert {"chart_data", "metadata"} <= {region["region"] for region in status["regions"]}
     done = embedded("superset", "--state-dir", superset_stack.state_dir, "--", "perf", "no-such-command")
     assert done.returncode == 2 and "No such command 'no-such-command'" in done.stderr
 
@@ -152,6 +152,6 @@ def test_a_killed_web_server_is_restarted(stack: RunningStack) -> None:
 def test_tasks_leave_no_traceback(stack: RunningStack) -> None:
     """Intent: Superset's clean-up after each task runs within an app context, and the tick keeps quiet."""
     assert stack.up
-    said = [line for line in stack.up.lines if "worker" in line or "warmer" in line]
-    assert not [line for line in said if "outside of application context" in line]
-    assert not [line for line in said if "superset_ext.warm_tick[" in line]
+    lines = [line for line in stack.up.lines if "worker" in line or "warmer" in line]
+    assert not [line for line in lines if "outside of application context" in line]
+    assert not [line for line in lines if "superset_ext.warm_tick[" in line]

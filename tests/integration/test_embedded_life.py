@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from superset_ext.embedded.leftovers import note
 from superset_ext.embedded.ports import answers
+from superset_ext.embedded.processes import note
 from superset_ext.embedded.state import StateDir
 from superset_ext.settings import OWN_DASHBOARDS, OWN_DATABASE
 from testing.serving import Client
@@ -35,7 +35,7 @@ def assert_reads_its_own(copy: RunningStack, original: RunningStack) -> None:
     """It has the secrets of the other one, and a database in it is asked at the copy's own server."""
     assert copy.password == original.password
     client = Client(copy.url, copy.user, copy.password)
-    (database,) = [each for each in client.get("/api/v1/database/").json()["result"] if each["uuid"] == OWN_DATABASE]
+    (database,) = [row for row in client.get("/api/v1/database/").json()["result"] if row["uuid"] == OWN_DATABASE]
     assert "superset_ext" in client.get(f"/api/v1/database/{database['id']}/schemas/").json()["result"]
     uri = f"SELECT sqlalchemy_uri FROM dbs WHERE uuid = '{OWN_DATABASE}'"
     port = urlsplit(str(value(copy.env["SUPERSET_EXT_DATABASE_URL"], uri))).port

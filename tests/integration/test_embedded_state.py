@@ -17,10 +17,11 @@ import pytest
 
 from superset_ext.embedded.__main__ import main
 from superset_ext.embedded.addresses import renew_addresses
-from superset_ext.embedded.environment import Stack, exports
-from superset_ext.embedded.leftovers import note
+from superset_ext.embedded.environment import exports
 from superset_ext.embedded.ports import LOOPBACK
 from superset_ext.embedded.postgres import Postgres
+from superset_ext.embedded.processes import note
+from superset_ext.embedded.stack import Stack
 from superset_ext.embedded.state import StateDir
 from superset_ext.errors import StackError
 from testing.stack import embedded

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from superset_ext.embedded import supervisor as module
-from superset_ext.embedded.leftovers import is_alive, note, wait_until
 from superset_ext.embedded.parts import Part, guarded
+from superset_ext.embedded.processes import is_alive, note, wait_until
 from superset_ext.embedded.supervisor import Supervisor
 from superset_ext.errors import StackError
 from testing.stack import left, runs
@@ -71,9 +71,9 @@ def test_a_crash_is_said_in_one_line_and_the_part_restarted(
     second = watched.next("part", 1)
     assert runs(second)
     assert second.pid != first.pid
-    said = [line for line in capsys.readouterr().out.splitlines() if "| part " in line]
-    assert len(said) == 1
-    assert said[0].endswith("stack    | part was killed by SIGKILL; starting it again")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "| part " in line]
+    assert len(lines) == 1
+    assert lines[0].endswith("stack    | part was killed by SIGKILL; starting it again")
 
 
 def test_a_crash_before_the_stack_is_ready_ends_the_start(watched: Watched) -> None:

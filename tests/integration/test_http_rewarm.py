@@ -42,12 +42,12 @@ def test_what_a_change_dropped_is_warm_again(superset_stack: Any) -> None:
         orders.add(5)
         body = {"tables": [{"database": "examples", "schema": "public", "table": orders.orders}]}
         assert orders.admin.post("/api/v1/performance/cache/invalidate", json=body).status_code == 200
-        said = f"SELECT rewarm_run_id, rewarmed, requests_affected FROM {LOG} WHERE %s = ANY(tags)"
+        logged = f"SELECT rewarm_run_id, rewarmed, requests_affected FROM {LOG} WHERE %s = ANY(tags)"
 
         def followed() -> tuple[Any, ...] | None:
             rewarm(celery, database, settings)
-            found = rows(superset_stack, said, (tag,))
-            return found[0] if found and found[0][0] else None
+            changes = rows(superset_stack, logged, (tag,))
+            return changes[0] if changes and changes[0][0] else None
 
         run, _, affected = until(followed)
         ended = f"SELECT 1 FROM {RUNS} WHERE run_id = %s AND state = 'done' AND requested_by = 'rewarm'"
@@ -58,7 +58,7 @@ def test_what_a_change_dropped_is_warm_again(superset_stack: Any) -> None:
 
         def counted() -> bool:  # the worker writes what it stored a few seconds after its run
             rewarm(celery, database, settings)
-            return bool(rows(superset_stack, said, (tag,))[0][1] >= 3)
+            return bool(rows(superset_stack, logged, (tag,))[0][1] >= 3)
 
         until(counted)
 
@@ -76,8 +76,8 @@ def test_unused_answers_do_not_come_back(superset_stack: Any) -> None:
             orders.look(name)
         tag = f"table:{orders.database}:public.{orders.orders}"
         known = "SELECT fingerprint FROM superset_ext.cache_request WHERE %s = ANY(tags)"
-        found = until(lambda: two if len(two := rows(superset_stack, known, (tag,))) == 2 else None)
-        for (name,), needed in zip(found, (1, 5), strict=True):
+        known_requests = until(lambda: two if len(two := rows(superset_stack, known, (tag,))) == 2 else None)
+        for (name,), needed in zip(known_requests, (1, 5), strict=True):
             change = "UPDATE superset_ext.cache_request SET tags = tags || %s WHERE fingerprint = %s"
             rows(superset_stack, change, ([f"usage:{needed}"], name))
         planned = plan(
@@ -87,7 +87,7 @@ def test_unused_answers_do_not_come_back(superset_stack: Any) -> None:
             Resolved(),
             seconds_left=lambda keys: [None] * len(keys),
         )
-        assert [item.fingerprint for item in planned.items] == [found[0][0]]
+        assert [item.fingerprint for item in planned.items] == [known_requests[0][0]]
 
 
 def test_a_deleted_dataset_is_not_asked_for_again(superset_stack: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from testing.charts import Chart, dataset_id
 from testing.serving import Client
-from testing.warming import cool, forget, rows, until, warm
+from testing.warming import cool, forget, rows, until, warm_up, warmed
 
 pytestmark = pytest.mark.timeout(900)
 PASSWORD = "inside-1!"
@@ -66,8 +66,8 @@ def world(superset_stack: Any) -> Iterator[World]:
 
 
 def _roles(admin: Client) -> dict[str, int]:
-    found = admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
-    return {role["name"]: role["id"] for role in found}
+    roles = admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
+    return {role["name"]: role["id"] for role in roles}
 
 
 def _made(admin: Client, path: str, body: dict[str, Any]) -> int:
@@ -94,8 +94,7 @@ def _user(admin: Client, name: str, roles: list[int]) -> Client:
 
 def _warmed(world: World) -> None:
     cool(world.stack)
-    done = warm(world.stack, "--datasets", str(world.dataset), "--wait")
-    assert done.returncode == 0, done.stdout + done.stderr
+    warmed(world.admin, datasets=[world.dataset])
 
 
 def test_three_users_visit_and_all_is_theirs_and_warm(world: World) -> None:
@@ -117,9 +116,7 @@ def test_with_the_rule_changed_no_old_entry_is_served(world: World) -> None:
     """Intent: a new rule leads to new keys at once, and warming again warms those."""
     path = f"/api/v1/rowlevelsecurity/{world.rules['boys']}"
     rule = world.admin.get(path).json()["result"]
-    body = {
-        name: [each["id"] for each in rule[name]] for name in ("tables", "roles")
-    }  # left out, they would be emptied
+    body = {name: [one["id"] for one in rule[name]] for name in ("tables", "roles")}  # left out, they would be emptied
     put = world.admin.http.put(f"{world.admin.base}{path}", json=body | {"clause": "gender IN ('girl')"})
     assert put.status_code == 200, put.text
     results = world.look("boys")
@@ -140,6 +137,6 @@ def test_a_user_who_was_deactivated_is_an_item_s_reason(world: World) -> None:
     put = world.admin.http.put(f"{world.admin.base}/api/v1/security/users/{user[0]}", json=body)
     assert put.status_code == 200, put.text
     cool(world.stack)
-    done = warm(world.stack, "--datasets", str(world.dataset), "--wait")
-    assert done.returncode == 1
-    assert "is deactivated" in done.stdout, done.stdout
+    status = warm_up(world.admin, datasets=[world.dataset])
+    assert (status["state"], status["failed"] > 0) == ("done", True), status
+    assert any("is deactivated" in failure["reason"] for failure in status["failures"]), status

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from testing.freshness import READING, World, world
-from testing.warming import rows, until
+from testing.programs import program
+from testing.warming import perf, rows, until
 
 pytestmark = pytest.mark.timeout(900)
-SUPERSET = str(Path(sys.executable).with_name("superset"))
 # In a process of its own: Superset's app is one a process.
 PROBE = """
 import json, sys
@@ -24,10 +22,10 @@ from superset.app import create_app
 app = create_app()
 with app.app_context():
     from superset_ext.freshness.probe.schedule import probe_now
-    from superset_ext.freshness.tasks import _stamp
+    from superset_ext.freshness.tasks import stamp
     package = app.extensions["superset_ext"]
     for line in sys.stdin:
-        found = probe_now(package.database, package.settings.probes, _stamp)
+        found = probe_now(package.database, package.settings.probes, stamp)
         print("SAID " + json.dumps([[each.state, each.told, each.error] for each in found]), flush=True)
 """
 
@@ -36,13 +34,6 @@ with app.app_context():
 def orders(superset_stack: Any) -> Iterator[World]:
     with world(superset_stack) as made:
         yield made
-
-
-def perf(stack: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command, as an administrator types it."""
-    return subprocess.run(
-        [SUPERSET, "perf", *arguments], env=stack.env, capture_output=True, text=True, timeout=600, check=False
-    )
 
 
 def warmed(orders: World) -> dict[str, Any]:
@@ -89,7 +80,7 @@ def test_a_probe(orders: World) -> None:
     """Intent: the same answer touches nothing, another one drops what was read from the table."""
     probe = {"database": "examples", "table": f"public.{orders.orders}", "method": "count", "timeout": 300}
     probes = json.dumps([probe])
-    command = [sys.executable, "-c", PROBE]
+    command = [program("python"), "-c", PROBE]
     env = os.environ | orders.stack.env | {"SUPERSET_EXT_PROBES": probes}
     with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as asking:
         assert asking.stdin and asking.stdout

@@ -19,10 +19,14 @@ import pytest
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.errors import LogUnavailable, StoreUnavailable, WatchError
 from superset_ext.freshness.change import SourceTable
+from superset_ext.freshness.watch import connection as connecting
 from superset_ext.freshness.watch import listener as listening
-from superset_ext.freshness.watch import triggers as watch
-from superset_ext.freshness.watch.listener import Ear, Listener
-from superset_ext.freshness.watch.triggers import Name
+from superset_ext.freshness.watch import repairs, triggers
+from superset_ext.freshness.watch import session as sessions
+from superset_ext.freshness.watch.listener import DatabaseListener, Listener
+from superset_ext.freshness.watch.schema import take_turn
+from superset_ext.freshness.watch.transaction import transaction
+from superset_ext.freshness.watch.watched import CHANNEL, LISTENER, Name
 
 PATIENCE = 120.0  # seconds; a test that waits longer has failed
 XID = "SELECT pg_current_xact_id_if_assigned()::text::bigint"
@@ -44,8 +48,8 @@ def opened(url: str) -> Any:
 
 
 def add(connection: Any, *tables: str) -> list[Name]:
-    with watch.transaction(connection) as cursor:
-        return watch.add(cursor, tables, two_phase_unused=True)
+    with transaction(connection) as cursor:
+        return triggers.add(cursor, tables, two_phase_unused=True)
 
 
 class Moment(float):
@@ -161,11 +165,11 @@ class Caches:
         assert self.sources is not None
         mark = json.dumps(uuid.uuid4().hex)
         with closing(opened(self.sources.urls[number])) as connection:
-            run(connection, "SELECT pg_notify(%s, %s)", watch.CHANNEL, mark)
+            run(connection, "SELECT pg_notify(%s, %s)", CHANNEL, mark)
         return mark
 
 
-class Observed(listening.Session):
+class Observed(sessions.Session):
     """A session that tells, at the end of each of its turns, whether anything is left to do."""
 
     def __init__(self, connection: Any, database_id: int, wanted: Any, stamp: Any) -> None:
@@ -177,7 +181,7 @@ class Observed(listening.Session):
 
     def turn(self) -> None:
         super().turn()
-        resting = not (self._hot or any(self._owed.values())) and all(self._cooling.values())
+        resting = not (self._epochs.hot or self._owed) and all(self._epochs.cooling.values())
         self._rest = frozenset(self._marks) if resting else None
 
     def _drain(self) -> None:
@@ -193,7 +197,7 @@ class Observed(listening.Session):
 def observed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions tell when they rest, and none is lost because the server took long over a statement."""
     monkeypatch.setattr(listening, "Session", Observed)
-    monkeypatch.setattr(listening, "_SESSION", listening._SESSION.replace("'5s'", f"'{PATIENCE:.0f}s'"))
+    monkeypatch.setattr(connecting, "_SETTINGS", connecting._SETTINGS.replace("'5s'", f"'{PATIENCE:.0f}s'"))
 
 
 @dataclass
@@ -287,7 +291,7 @@ def silent(source: Any, writer: Any, caches: Caches) -> bool:
 
 def backend(connection: Any) -> list[int]:
     return [row[0] for row in run(connection, "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND"
-                                              " datname = current_database()", watch.LISTENER)]  # fmt: skip
+                                              " datname = current_database()", LISTENER)]  # fmt: skip
 
 
 class TestCommits:
@@ -482,10 +486,10 @@ class TestParts:
     ) -> None:
         """Intent: while somebody loads a new table for long, its writers do not wait for us, and it is told and tried
         again and again; afterwards it is watched."""
-        monkeypatch.setattr(listening, "LONGEST_REPAIR_PAUSE", 0.2)
+        monkeypatch.setattr(repairs, "LONGEST_PAUSE", 0.2)
         loader = session()
-        with watch.transaction(session()) as cursor:
-            watch.take_turn(cursor)  # nobody makes triggers before the loader begins
+        with transaction(session()) as cursor:
+            take_turn(cursor)  # nobody makes triggers before the loader begins
             run(source, "DROP TABLE sales")
             run(source, "CREATE TABLE sales (id int, n int)")
             run(loader, "BEGIN; INSERT INTO sales VALUES (1, 1)")
@@ -500,8 +504,8 @@ class TestParts:
 
 
 def _intact(connection: Any) -> bool:
-    with watch.transaction(connection) as cursor:
-        return all(each.intact for each in watch.state(cursor))
+    with transaction(connection) as cursor:
+        return all(each.intact for each in triggers.state(cursor))
 
 
 def until(found: Callable[[], Any]) -> None:
@@ -571,7 +575,7 @@ class TestGaps:
         """Intent: whoever may connect may notify on any channel."""
         (pid,) = backend(source)
         for payload in ("", "{", "null", "[]", "[1, 2, 3, 4]", '["a", 1, "public", "sales"]', '[999, 2, "x", "y"]'):
-            run(source, "SELECT pg_notify(%s, %s)", watch.CHANNEL, payload)
+            run(source, "SELECT pg_notify(%s, %s)", CHANNEL, payload)
         began = time.monotonic()
         write(source)
         caches.after(began)
@@ -580,7 +584,7 @@ class TestGaps:
     def test_a_full_queue(self, source: Any, caches: Caches, monkeypatch: pytest.MonkeyPatch) -> None:
         """Intent: while triggers do not notify, since the queue is full, everything is told at every look."""
         caches.cold()
-        monkeypatch.setattr(listening, "QUEUE_FULL", 0.0)
+        monkeypatch.setattr(sessions, "QUEUE_FULL", 0.0)
         for _ in range(3):
             caches.after(time.monotonic())
             caches.after(time.monotonic(), OTHER)
@@ -588,13 +592,13 @@ class TestGaps:
     def test_a_connection_that_does_not_hear(self, database_url: str, postgres: Postgres, source: Any,
                                              monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
         """Intent: behind a pooler that lends connections by transaction LISTEN seems to work; found at once."""
-        monkeypatch.setattr(listening, "HEARD_SECONDS", 0.3)
+        monkeypatch.setattr(connecting, "HEARD_SECONDS", 0.3)
         with closing(opened(database_url)) as one, closing(opened(postgres.url())) as elsewhere:
-            listening.prepare(one)
+            connecting.prepare(one)
             with pytest.raises(WatchError, match="LISTEN does not get through"):
-                listening.check_that_it_hears(one, elsewhere)
-            monkeypatch.setattr(listening, "HEARD_SECONDS", PATIENCE)
-            listening.check_that_it_hears(one, source)
+                connecting.check_that_it_hears(one, elsewhere)
+            monkeypatch.setattr(connecting, "HEARD_SECONDS", PATIENCE)
+            connecting.check_that_it_hears(one, source)
 
     def test_a_role_that_only_reads(self, source: Any, postgres: Postgres, database_url: str, sources: Sources) -> None:
         """Intent: a role whose sessions are read-only by default, and which may only listen, is enough."""
@@ -657,9 +661,9 @@ class TestWhatIsWatched:
         """Intent: a hot table is removed, and then the last one: nothing comes back, and the connection is closed."""
         write(source)
         for name in (SALES, OTHER):
-            with watch.transaction(source) as cursor:
-                watch.take_turn(cursor)
-                watch.remove(cursor, [name])
+            with transaction(source) as cursor:
+                take_turn(cursor)
+                triggers.remove(cursor, [name])
                 sources.wanted[DATABASE].discard(name)
         until(lambda: not backend(source))
         assert not run(source, "SELECT 1 FROM pg_namespace WHERE nspname = 'superset_ext_watch'")
@@ -671,9 +675,9 @@ class TestWhatIsWatched:
 
     def test_removed_and_added_at_once(self, source: Any, caches: Caches) -> None:
         """Intent: the number of the new watch is that of the old one, and nothing is taken for known."""
-        with watch.transaction(source) as cursor:
-            watch.remove(cursor, [SALES, OTHER])
-            watch.add(cursor, ["sales", "other"])
+        with transaction(source) as cursor:
+            triggers.remove(cursor, [SALES, OTHER])
+            triggers.add(cursor, ["sales", "other"])
         caches.cold()
         began = time.monotonic()
         write(source)
@@ -703,8 +707,8 @@ class TestWhatIsWatched:
 
 def _wanted_intact(connection: Any) -> bool:
     try:
-        with watch.transaction(connection) as cursor:
-            found = {each.name for each in watch.state(cursor) if each.intact}
+        with transaction(connection) as cursor:
+            found = {each.name for each in triggers.state(cursor) if each.intact}
     except WatchError:
         return False
     return {SALES, OTHER} <= found
@@ -811,7 +815,9 @@ def test_every_commit_is_followed_by_a_stamp(source: Any, database_url: str, lis
     assert len(commits) > WRITERS * COMMITS * 0.8
 
 
-def test_an_ear_says_why_it_does_not_listen(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listener_says_why_it_hears_nothing(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Intent: one line that names the database and the reason, and not one every second."""
     from superset_ext.core import warn_once as quiet
 
@@ -826,10 +832,10 @@ def test_an_ear_says_why_it_does_not_listen(caplog: pytest.LogCaptureFixture, mo
         raise WatchError("it is a replica, where nobody writes")
         yield
 
-    ear = Ear(3, dict, connect, Caches())
-    ear.start()
+    listener = DatabaseListener(3, dict, connect, Caches())
+    listener.start()
     assert tried.wait(PATIENCE)
-    ear.stop()
-    ear.join(PATIENCE)
+    listener.stop()
+    listener.join(PATIENCE)
     said = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
     assert len(said) == 1 and "database 3 is not listened to (it is a replica, where nobody writes)" in said[0]

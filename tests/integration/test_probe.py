@@ -40,10 +40,13 @@ from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres, binary
 from superset_ext.errors import LogUnavailable, StoreUnavailable
 from superset_ext.freshness.change import SourceTable
-from superset_ext.freshness.probe import rows as probes_rows
+from superset_ext.freshness.probe import claims as claiming
 from superset_ext.freshness.probe import schedule as probing
-from superset_ext.freshness.probe import threads as probes_threads
-from superset_ext.freshness.probe.schedule import Probe, Probed, Probes, has_data_changed, probe_now, run_due, status
+from superset_ext.freshness.probe import threads as probe_threads
+from superset_ext.freshness.probe.schedule import has_data_changed, probe_now, run_due
+from superset_ext.freshness.probe.status import status
+from superset_ext.freshness.probe.subject import Probed
+from superset_ext.settings import Probe, Probes
 from superset_ext.sqltables.table import Table
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -590,8 +593,8 @@ def test_two_runners_ask_once(app: Any, source: Source, charts: Charts, log_url:
 def test_a_dead_workers_probe_is_asked_by_another(source: Source, charts: Charts) -> None:
     """Intent: a claim ends by itself; until then nobody else asks."""
     probe = source.probe(timeout=10)
-    probes_rows.enrol(charts.database, [probe], T0)
-    assert probes_rows.claim(charts.database, [probe], T0, whenever=False)
+    claiming.enrol(charts.database, [probe], T0)
+    assert claiming.claim(charts.database, [probe], T0, whenever=False)
     assert charts.run(5, probe) == charts.run(39, probe) == []
     assert charts.run(40, probe) == ["changed"]
 
@@ -599,22 +602,22 @@ def test_a_dead_workers_probe_is_asked_by_another(source: Source, charts: Charts
 def test_a_probe_that_another_worker_is_taking_is_passed_by(source: Source, charts: Charts, log_url: str) -> None:
     """Intent: workers do not wait for each other's claims, nor take the same probe one after the other."""
     taken, free = source.probe(), source.probe(method="count")
-    probes_rows.enrol(charts.database, [taken, free], T0)
+    claiming.enrol(charts.database, [taken, free], T0)
     with closing(psycopg2.connect(log_url)) as other, other.cursor() as cursor:
         cursor.execute("SELECT FROM superset_ext.cache_probe WHERE probe = %s FOR UPDATE", (taken.key,))
-        claims = [probes_rows.claim(charts.database, [taken, free], T0, whenever=False) for _ in range(2)]
+        claims = [claiming.claim(charts.database, [taken, free], T0, whenever=False) for _ in range(2)]
     assert [each and each.probe for each in claims] == [free, None]
 
 
 def test_an_answer_that_comes_after_the_claim_is_not_taken(source: Source, charts: Charts) -> None:
     """Intent: a worker that slept does not put an earlier answer over a later one."""
     probe = source.probe()
-    probes_rows.enrol(charts.database, [probe], T0)
-    asleep = probes_rows.claim(charts.database, [probe], T0, whenever=False)
+    claiming.enrol(charts.database, [probe], T0)
+    asleep = claiming.claim(charts.database, [probe], T0, whenever=False)
     assert asleep
     charts.run(60, probe)
     kept = charts.row(probe)
-    probes_rows.finish(
+    claiming.finish(
         charts.database, asleep, T0, answer="old", answered=True, changed=True, error=None, wait=60, probed=None
     )
     assert charts.row(probe) == kept
@@ -622,7 +625,7 @@ def test_an_answer_that_comes_after_the_claim_is_not_taken(source: Source, chart
 
 def test_a_slow_statement_ends_in_time(source: Source, charts: Charts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: PostgreSQL itself ends what takes too long, and says so."""
-    monkeypatch.setattr(probes_threads, "GRACE_SECONDS", PATIENCE)
+    monkeypatch.setattr(probe_threads, "GRACE_SECONDS", PATIENCE)
     probe = source.probe(sql="SELECT pg_sleep(30)", timeout=0.3)
     (outcome,) = charts.outcomes(0, probe)
     assert outcome.state == "failing"
@@ -656,16 +659,16 @@ def test_a_slow_source_keeps_nobody_waiting(
 
     def told(_: Probed) -> None:
         assert endless.wait(PATIENCE)
-        monkeypatch.setattr(probes_threads, "GRACE_SECONDS", 0.0)
+        monkeypatch.setattr(probe_threads, "GRACE_SECONDS", 0.0)
 
-    monkeypatch.setattr(probes_threads, "GRACE_SECONDS", PATIENCE)  # until the quick one has come
+    monkeypatch.setattr(probe_threads, "GRACE_SECONDS", PATIENCE)  # until the quick one has come
     quickly, late = run_due(charts.database, [slow, quick], told, now=T0)
     assert (quickly.probe, quickly.state) == (quick, "changed")
     assert (late.probe, late.state, late.error) == (slow, "failing", "it took longer than 0.4 s")
     assert until(lambda: not asking()), "the interrupted thread ends"
     endless.clear()
-    is_late = probes_threads._Asked.is_late
-    monkeypatch.setattr(probes_threads._Asked, "is_late", lambda each: endless.is_set() and is_late(each))
+    is_late = probe_threads._Asked.is_late
+    monkeypatch.setattr(probe_threads._Asked, "is_late", lambda each: endless.is_set() and is_late(each))
     (again,) = charts.outcomes(120, slow)
     assert again.error == "it took longer than 0.4 s", "and the probe is asked again"
     assert until(lambda: not asking())
@@ -719,8 +722,8 @@ def test_a_run_ends_and_leaves_the_rest_to_the_next(
     """Intent: a worker is not held for ever, and what was not begun keeps its turn."""
     probes = [source.probe(sql=f"SELECT {number}") for number in range(2)]
     claimed: list[Any] = []
-    claim = probes_rows.claim
-    monkeypatch.setattr(probes_rows, "claim", lambda *each: claimed.append(claim(*each)) or claimed[-1])
+    claim = claiming.claim
+    monkeypatch.setattr(claiming, "claim", lambda *each: claimed.append(claim(*each)) or claimed[-1])
     passed = lambda: sum(each is not None for each in claimed) * (probing.SLICE_SECONDS + 1)  # noqa: E731
     monkeypatch.setattr(probing, "time", SimpleNamespace(monotonic=passed))
     assert charts.run(0, *probes) == ["changed"]
@@ -947,8 +950,10 @@ def test_what_superset_does_not_know_is_a_failure_like_any_other(source: Source,
     absent = Probe(database="absent", table="public.t", patience=0)
     unknown = [absent, source.probe(dataset=987654, patience=0), source.probe(dataset="public.no", patience=0)]
     errors = {each.probe: (each.state, each.told, each.error) for each in charts.outcomes(0, *unknown)}
+    state, told, error = errors.pop(absent)
+    assert (state, told) == ("unknown", False)
+    assert error is not None and error.startswith("Superset has no database 'absent'; it has: ")
     assert errors == {
-        absent: ("unknown", False, "Superset has no database 'absent'"),
         unknown[1]: ("unknown", False, f"the database {source.name!r} has no dataset 987654"),
         unknown[2]: ("unknown", False, f"the database {source.name!r} has no dataset 'public.no'"),
     }

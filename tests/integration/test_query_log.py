@@ -30,13 +30,6 @@ COUNT = "SELECT count(*)::int AS n FROM query_performance_log"
 
 
 @pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    return made
-
-
-@pytest.fixture
 def log(database: LogDatabase) -> Iterator[QueryLog]:
     made = QueryLog(database, lambda: None)
     made.start()
@@ -67,7 +60,7 @@ def test_a_row_says_all_that_was_told(log: QueryLog, database: LogDatabase) -> N
         5, 6, 12.5, 7, None,
     )  # fmt: skip
     assert (bad["error"], bad["rows"], bad["chart_id"], bad["channel"]) == ("UndefinedTable", None, None, "celery")
-    assert (good["pid"], good["written"] > 0) == (os.getpid(), True)
+    assert (good["pid"], good["transaction_id"] > 0) == (os.getpid(), True)
 
 
 def test_no_value_reaches_the_log_database(log: QueryLog, database: LogDatabase) -> None:
@@ -323,9 +316,9 @@ def ends(script: str, url: str) -> str:
     return done.stderr
 
 
-def test_each_process_of_a_fork_writes_its_own_queries(database: LogDatabase, database_url: str) -> None:
+def test_each_process_of_a_fork_writes_its_own_queries(database: LogDatabase, log_url: str) -> None:
     """Intent: a child starts empty; neither loses or repeats the other's queries, and the process's end flushes."""
-    assert "missing" not in ends(FORK, database_url)
+    assert "missing" not in ends(FORK, log_url)
     rows = database.rows("SELECT count(*)::int AS n FROM query_performance_log GROUP BY pid ORDER BY 1")
     assert [row["n"] for row in rows] == [7, 10, 100]
 

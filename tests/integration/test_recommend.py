@@ -22,9 +22,8 @@ Row = dict[str, Any]
 
 
 @pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
+def database(log_url: str) -> LogDatabase:
+    made = LogDatabase(log_url)
     with made.transaction() as cursor:
         for table in ("cache_performance_log", "query_performance_log"):
             for ahead in range(-3, 2):
@@ -65,7 +64,7 @@ def registered(database: LogDatabase, tags: list[str] = TAGS, body: str = "{}", 
     )  # fmt: skip
     if keys:
         insert(
-            database, "cache_request_scope", fingerprint="f", scope="s", who="user:1", uses=1, used_at="now",
+            database, "cache_request_scope", fingerprint="f", scope="s", identity="user:1", uses=1, used_at="now",
             cache_keys=[f"k{number}" for number in range(keys)],
         )  # fmt: skip
 
@@ -341,8 +340,8 @@ def test_facts_of_a_running_app(valkey: Any, monkeypatch: pytest.MonkeyPatch) ->
     """Intent: each region's server is asked itself, SQL Lab's included."""
     from superset_ext.monitor.advice import recommend as module
 
-    monkeypatch.setattr(module, "timeouts_by_hand", lambda: [(7, 60.0)])
-    monkeypatch.setattr(module, "_refreshing", lambda: [])
+    monkeypatch.setattr(module, "manual_timeouts", lambda: {7: 60.0})
+    monkeypatch.setattr(module, "auto_refreshes", lambda: [])
     url = f"redis://127.0.0.1:{valkey.port}"
     chart, results = make_region(url), make_region(url, "query_results")  # type: ignore[arg-type]
     app = SimpleNamespace(extensions={"cache": {"a": chart, "b": object()}}, config={"RESULTS_BACKEND": results})

@@ -53,15 +53,8 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder_module, "EXIT_SECONDS", PATIENCE)
 
 
-@pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    return made
-
-
 def test_a_prefork_worker_writes_when_it_stops(
-    database: LogDatabase, database_url: str, valkey: Valkey, tmp_path: Path
+    database: LogDatabase, log_url: str, valkey: Valkey, tmp_path: Path
 ) -> None:
     """Intent: the children of a worker that is told to end write what they counted since the last flush."""
     from celery import Celery
@@ -71,7 +64,7 @@ def test_a_prefork_worker_writes_when_it_stops(
     path = os.pathsep.join((str(tmp_path), str(ROOT)))
     worker = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "counting", "worker", "-P", "prefork", "-c", "2", "-l", "ERROR"],
-        env={**os.environ, "PYTHONPATH": path, "BROKER": broker, "DATABASE": database_url},
+        env={**os.environ, "PYTHONPATH": path, "BROKER": broker, "DATABASE": log_url},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -87,11 +80,11 @@ def test_a_prefork_worker_writes_when_it_stops(
     assert database.rows(TOTALS) == [{"hits": 10, "misses": 0}]
 
 
-def test_counting_does_not_wait_for_a_flush(database: LogDatabase, database_url: str) -> None:
+def test_counting_does_not_wait_for_a_flush(database: LogDatabase, log_url: str) -> None:
     """Intent: while the log's table is locked and a flush hangs on it, requests count on, and nothing is lost."""
     recorder = Recorder(database, load({"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"}))
     recorder.start()
-    blocker = psycopg2.connect(database_url)
+    blocker = psycopg2.connect(log_url)
     blocker.cursor().execute("LOCK TABLE superset_ext.cache_performance_log IN ACCESS EXCLUSIVE MODE")
     outcome.send("chart_data", event=Outcome("chart_data", None, 1.0))
     flushing = threading.Thread(target=recorder.flush)
@@ -106,13 +99,13 @@ def test_counting_does_not_wait_for_a_flush(database: LogDatabase, database_url:
     assert database.rows(TOTALS) == [{"hits": 1, "misses": 100}]
 
 
-def test_one_process_samples_at_a_time(database: LogDatabase, database_url: str) -> None:
+def test_one_process_samples_at_a_time(database: LogDatabase, log_url: str) -> None:
     """Intent: an older count of evictions must not be stored over a newer one; who finds another process at it
     writes its counts without a sample, and does not wait."""
     settings = load({"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"})
     recorder = Recorder(database, settings, lambda: {"chart_data": (1, 1)})
     recorder.start()
-    with closing(psycopg2.connect(database_url)) as other:
+    with closing(psycopg2.connect(log_url)) as other:
         other.cursor().execute("SELECT pg_advisory_xact_lock(hashtextextended('superset_ext.sample', 0))")
         outcome.send("chart_data", event=Outcome("chart_data", None, 1.0))
         assert recorder.flush()

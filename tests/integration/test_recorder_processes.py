@@ -45,13 +45,6 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder_module, "EXIT_SECONDS", PATIENCE)
 
 
-@pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    return made
-
-
 def ends(script: str, url: str, flush_seconds: float = 3600) -> str:
     """Run a script that begins with a started recorder to its end; what it had to say on stderr."""
     done = subprocess.run(
@@ -103,7 +96,7 @@ def test_eight_threads_lose_nothing_while_it_flushes(database: LogDatabase, hast
     assert found == {"hits": 16_000, "misses": 8_000, "bytes": 240_000, "saved": 32_000.0, "several": True}
 
 
-def test_each_process_of_a_fork_writes_its_own_counts(database: LogDatabase, database_url: str) -> None:
+def test_each_process_of_a_fork_writes_its_own_counts(database: LogDatabase, log_url: str) -> None:
     """Intent: a child starts empty and with a thread of its own; neither loses or repeats the other's counts."""
     ends(
         """
@@ -119,12 +112,12 @@ for _ in range(3):
     assert os.wait()[1] == 0
 hit(20)
 """,
-        database_url,
+        log_url,
     )
     assert by_process(database) == [10, 27, 100, 1000]
 
 
-def test_a_fork_in_the_middle_of_counting_and_flushing_hangs_nothing(database: LogDatabase, database_url: str) -> None:
+def test_a_fork_in_the_middle_of_counting_and_flushing_hangs_nothing(database: LogDatabase, log_url: str) -> None:
     """Intent: `fork` copies locks that other threads hold; a child must not wait for threads it does not have."""
     ends(
         """
@@ -146,14 +139,14 @@ done.set()
 for thread in threads:
     thread.join()
 """,
-        database_url,
+        log_url,
         flush_seconds=0.001,
     )
     assert by_process(database)[:25] == [7] * 25
 
 
 @pytest.mark.parametrize("sent", ["worker_process_shutdown", "worker_shutdown"])
-def test_a_celery_process_flushes_when_it_is_told_to_end(database: LogDatabase, database_url: str, sent: str) -> None:
+def test_a_celery_process_flushes_when_it_is_told_to_end(database: LogDatabase, log_url: str, sent: str) -> None:
     """Intent: Celery's prefork children end by `os._exit`, without atexit."""
     ends(
         f"""
@@ -164,14 +157,14 @@ if os.fork() == 0:
     os._exit(0)
 assert os.wait()[1] == 0
 """,
-        database_url,
+        log_url,
     )
     assert by_process(database) == [3]
 
 
-def test_counts_after_the_end_was_told_are_written_too(database: LogDatabase, database_url: str) -> None:
+def test_counts_after_the_end_was_told_are_written_too(database: LogDatabase, log_url: str) -> None:
     """Intent: a task that still runs while its worker shuts down is counted."""
-    ends("hit(2)\nrecorder.finish()\nhit(5)\n", database_url)
+    ends("hit(2)\nrecorder.finish()\nhit(5)\n", log_url)
     assert by_process(database) == [7]
 
 

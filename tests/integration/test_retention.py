@@ -45,10 +45,9 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def database(database_url: str) -> LogDatabase:
+def database(log_url: str) -> LogDatabase:
     """A log on which it stays the day that it was made on."""
-    made = LogDatabase(database_url)
-    made.apply_schema()
+    made = LogDatabase(log_url)
     day = min(partitions(made))[-8:]
     with made.transaction() as cursor:
         cursor.execute(f"CREATE OR REPLACE FUNCTION superset_ext.utc_today() {FIXED.format(day=day)}")
@@ -89,14 +88,14 @@ def test_partitions_are_made_ahead_and_dropped_when_old(database: LogDatabase, d
     assert maintain(database, SETTINGS) == Kept(0, ())
 
 
-def test_many_may_keep_the_log_at_once(database_url: str, database: LogDatabase, day: date) -> None:
+def test_many_may_keep_the_log_at_once(log_url: str, database: LogDatabase, day: date) -> None:
     """Intent: beat, a flush past midnight and a start may all do so in the same second."""
     make(database, day - timedelta(days=99))
     results: list[Kept] = []
     gate = threading.Barrier(6)
 
     def run() -> None:
-        own = LogDatabase(database_url)
+        own = LogDatabase(log_url)
         gate.wait()
         results.append(maintain(own, SETTINGS))
 
@@ -122,12 +121,12 @@ def test_other_tables_are_left_alone(database: LogDatabase) -> None:
 
 
 def test_a_reader_of_an_old_day_only_puts_its_drop_off(
-    database: LogDatabase, database_url: str, day: date, monkeypatch: pytest.MonkeyPatch
+    database: LogDatabase, log_url: str, day: date, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Intent: a dashboard's query is waited for two seconds at most, since others queue behind the drop."""
     old = day - timedelta(days=50)
     make(database, old)
-    reader = psycopg2.connect(database_url)
+    reader = psycopg2.connect(log_url)
     reader.cursor().execute("SELECT COUNT(*) FROM superset_ext.cache_performance_log")
     with monkeypatch.context() as hasty, pytest.raises(LogUnavailable, match="timeout"):
         hasty.setattr(retention, "DROP_SECONDS", DROP_SECONDS)
@@ -139,9 +138,9 @@ def test_a_reader_of_an_old_day_only_puts_its_drop_off(
     assert maintain(database, SETTINGS).dropped == (name(old),)
 
 
-def test_making_a_partition_does_not_wait_for_readers(database: LogDatabase, database_url: str, day: date) -> None:
+def test_making_a_partition_does_not_wait_for_readers(database: LogDatabase, log_url: str, day: date) -> None:
     """Intent: at midnight a long query on the log must not hold up the counts."""
-    reader = psycopg2.connect(database_url)
+    reader = psycopg2.connect(log_url)
     reader.cursor().execute("SELECT COUNT(*) FROM superset_ext.cache_performance_log")
     make(database, day + timedelta(days=9))
     assert name(day + timedelta(days=9)) in partitions(database)
@@ -255,7 +254,7 @@ def test_beat_runs_it_by_the_setting() -> None:
 
 
 def test_the_task_keeps_the_log_of_the_apps_own_database(
-    database: LogDatabase, database_url: str, day: date, monkeypatch: pytest.MonkeyPatch
+    database: LogDatabase, log_url: str, day: date, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Intent: run in an app context, as Superset's worker does, it finds the log by the same rule as install."""
     from flask import Flask
@@ -265,7 +264,7 @@ def test_the_task_keeps_the_log_of_the_apps_own_database(
     monkeypatch.setattr(tasks, "current", lambda: SETTINGS)
     make(database, day - timedelta(days=60))
     app = Flask("test")
-    app.config["SQLALCHEMY_DATABASE_URI"] = database_url
+    app.config["SQLALCHEMY_DATABASE_URI"] = log_url
     with app.app_context():
         tasks.maintain_log()
     assert partitions(database) == [name(day + timedelta(days=n)) for n in range(4)]

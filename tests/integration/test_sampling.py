@@ -26,13 +26,6 @@ ROWS = "SELECT * FROM cache_sample WHERE at = (SELECT max(at) FROM cache_sample)
 Sample = Callable[..., dict[str, dict[str, Any]]]
 
 
-@pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    return made
-
-
 def settings_of(**knobs: Any) -> Settings:
     environ = {"BROKER_URL": "memory://"} | {name: str(value) for name, value in knobs.items()}
     return load({f"SUPERSET_EXT_{name.upper()}": value for name, value in environ.items()})
@@ -236,15 +229,15 @@ os._exit(0)
 """
 
 
-def test_each_source_says_how_busy_it_is(database: LogDatabase, database_url: str, tmp_path: Path) -> None:
+def test_each_source_says_how_busy_it_is(database: LogDatabase, log_url: str, tmp_path: Path) -> None:
     """Intent: PostgreSQL is asked for its connections and running statements; of another source the log says the mean;
     one that is away, and one that takes a connection and never says a word, cost their own row and not all the time."""
     with closing(socket.create_server(("127.0.0.1", 0))) as mute:
         hangs = f"postgresql+psycopg2://nobody:hush@127.0.0.1:{mute.getsockname()[1]}/none"
-        plain = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-        late = make_url(database_url).update_query_dict({"connect_timeout": "60"})
+        plain = make_url(log_url).set(drivername="postgresql").render_as_string(hide_password=False)
+        late = make_url(log_url).update_query_dict({"connect_timeout": "60"})
         said = superset_app.run(
-            SOURCES, database_url, late.render_as_string(hide_password=False), tmp_path, LOG=database_url, HANGS=hangs,
+            SOURCES, log_url, late.render_as_string(hide_password=False), tmp_path, LOG=log_url, HANGS=hangs,
             PLAIN=plain,
         )  # fmt: skip
     rows = {row["database_id"]: row for row in said["rows"]}

@@ -14,13 +14,6 @@ from superset_ext.monitor.log.histogram import BUCKETS, RELATIVE_ERROR, SMALLEST
 QUANTILES = [0.0, 0.01, 0.25, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0]
 
 
-@pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    return made
-
-
 def histogram(values: list[float]) -> list[int] | None:
     return pairs(Counter(bucket(ms) for ms in values))
 

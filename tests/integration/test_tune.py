@@ -25,12 +25,13 @@ from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.events import Scope
 from superset_ext.freshness.change import Change, Freshness, SourceTable
+from superset_ext.freshness.watch.service import HEARTBEAT
 from superset_ext.monitor.advice import overrides
 from superset_ext.monitor.advice.effect import Window, effect
 from superset_ext.monitor.advice.lifetimes import MIN_REQUESTS, Dataset, Use
 from superset_ext.monitor.advice.overrides import EVERY_SECONDS, Overrides
 from superset_ext.monitor.advice.steps import Step, best, situation
-from superset_ext.monitor.advice.told import LISTENER, PROBE_LATE_SECONDS, told
+from superset_ext.monitor.advice.told import PROBE_LATE_SECONDS, told
 from superset_ext.monitor.advice.tune import asking, begin, tune
 from superset_ext.settings import load
 from superset_ext.sqltables.table import Table
@@ -50,8 +51,8 @@ def _nothing_heard() -> Iterator[None]:
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[LogDatabase]:
-    made = LogDatabase(database_url)
+def database(log_url: str) -> Iterator[LogDatabase]:
+    made = LogDatabase(log_url)
     yield made
     made.close()
 
@@ -214,7 +215,6 @@ def test_what_is_out_of_bounds_is_taken_back(database: LogDatabase) -> None:
 
 def test_who_tells(database: LogDatabase) -> None:
     """Intent: jobs by what they told lately, watches and probes by what is there now; each only while it works."""
-    database.apply_schema()
     now = database.rows("SELECT now() AS now")[0]["now"]
 
     def run(sql: str, *values: Any) -> frozenset[str]:
@@ -235,7 +235,7 @@ def test_who_tells(database: LogDatabase) -> None:
     )
     assert run(watch) == {"table:1:public.or%2eders", "table:1:.or%2eders"}
     silent = "INSERT INTO superset_ext.heartbeat (name, at) VALUES (%s, %s)"
-    assert run(silent, LISTENER, now - timedelta(minutes=2)) == frozenset()
+    assert run(silent, HEARTBEAT, now - timedelta(minutes=2)) == frozenset()
     columns = "probe, name, dataset_id, answered_at, next_at"
     probe = f"INSERT INTO superset_ext.cache_probe ({columns}) VALUES ('p', 'p', 7, %s, %s)"
     assert run(probe, now, now) == {"dataset:7"}
@@ -395,7 +395,6 @@ def _now(client: redis.Redis) -> int:
 
 
 def heard(database: LogDatabase, **values: float) -> Overrides:
-    database.apply_schema()
     now = database.rows("SELECT now() AS now")[0]["now"]
     for setting, value in values.items():
         overrides.write(database.rows, 1, setting, value, now)  # type: ignore[arg-type]

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,9 +15,9 @@ import redis
 
 from superset_ext.embedded.postgres import Postgres, binary
 from superset_ext.embedded.valkey import Valkey
+from testing.programs import program
 from testing.regions import PATIENT
 from testing.serving import ROOT, Client, web
-from testing.warming import SUPERSET
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.thorough]
 STOCK = """
@@ -97,17 +96,17 @@ def test_what_is_left_is_what_was_there(postgres: Postgres, fresh_valkey: object
     account = shlex.split("--username admin --password pw --firstname A --lastname A --email a@b.example")
     for words in (["db", "upgrade"], ["init"], ["fab", "create-admin", *account],
                   ["set-database-uri", "-d", "source", "-u", source]):  # fmt: skip
-        run([SUPERSET, *words], without)
+        run([program("superset"), *words], without)
     before, watched = objects(metadata), objects(source)
 
     for words in (["init"], ["perf", "upgrade"], ["perf", "watch", "add", "source", "public.orders"],
                   ["perf", "refresh"]):  # fmt: skip
-        run([SUPERSET, *words], with_it)
-    run([sys.executable, "-c", CACHED], with_it)
+        run([program("superset"), *words], with_it)
+    run([program("python"), "-c", CACHED], with_it)
     assert len(changed(before, objects(metadata))) > 100
     assert changed(watched, objects(source)) and client.dbsize() > 1
 
-    said = run([SUPERSET, "perf", "uninstall", "--yes"], with_it)
+    said = run([program("superset"), "perf", "uninstall", "--yes"], with_it)
     assert "watches of public.orders" in said and "the schema superset_ext" in said
     assert changed(before, objects(metadata)) == {}
     assert changed(watched, objects(source)) == {}

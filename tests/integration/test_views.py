@@ -22,9 +22,11 @@ from hypothesis import HealthCheck, given, settings
 from sqlalchemy import create_engine
 
 from superset_ext.core import warn_once as quiet
+from superset_ext.core.sql_folder import query_text
 from superset_ext.embedded.postgres import Postgres
-from superset_ext.freshness.relations import views
-from superset_ext.freshness.relations.views import Followed, follow
+from superset_ext.freshness.relations import answers, postgresql, views
+from superset_ext.freshness.relations.postgresql import follow
+from superset_ext.freshness.relations.views import Followed
 from superset_ext.sqltables.reads import read_tables
 from superset_ext.sqltables.table import Table
 from tests.unit.test_sql_tables import NAMES, Query, queries, tables
@@ -203,7 +205,7 @@ def test_ten_thousand_relations_take_no_time(database_url: str) -> None:
         assert found == tables("public.v, public.v7, public.base") | {Table("public", f"t{n}") for n in range(1, 40)}
         asked = {"schemas": [""] * 41, "names": names.split(", "), "parted": False}
         with connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {views.FOLLOW}", asked)
+            cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query_text('postgresql_table_relations')}", asked)
             (((plan,),),) = cursor.fetchall()
             cursor.execute("SELECT pg_relation_size('pg_class') / 8192")
             ((pages,),) = cursor.fetchall()
@@ -420,11 +422,11 @@ def test_what_is_forgotten_meanwhile_is_not_remembered(sources: Sources, url: st
 
 def test_memory_is_bounded(sources: Sources, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: SQL that names ever new tables does not fill a process."""
-    monkeypatch.setattr(views, "_MOST", 5)
+    monkeypatch.setattr(answers, "MOST", 5)
     database, each = sources.add(url), Followed()
     for number in range(10):
         each.tables(database, None, None, tables(f"t{number}"))
-        assert len(each._known) <= 5
+        assert len(each._answers._known) <= 5
     each.tables(database, None, None, tables("t9"))
     assert len(sources.connected) == 10
 
@@ -447,7 +449,7 @@ def test_a_slow_source_is_not_waited_for(
     """Intent: a chart waits three seconds at most, and the limit is that of one transaction."""
     assert "'3000'" in LIMITS
     monkeypatch.setattr(views, "_LIMITS", LIMITS.replace("3000", "200"))
-    monkeypatch.setattr(views, "FOLLOW", "SELECT pg_sleep(60)")
+    monkeypatch.setattr(postgresql, "query_text", lambda _name: "SELECT pg_sleep(60)")
     with caplog.at_level(logging.WARNING):
         assert Followed().tables(sources.add(url), None, None, tables("v1")) is None
     assert "statement timeout" in caplog.text

@@ -47,8 +47,8 @@ def label(kind: str, number: int | None) -> str:
 
 
 @pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    return made(LogDatabase(database_url), DAYS)
+def database(views_url: str) -> LogDatabase:
+    return made(LogDatabase(views_url), DAYS)
 
 
 def spread(seed: int, count: int, row: Callable[..., Row], **fixed: Any) -> list[Row]:
@@ -139,14 +139,14 @@ def each(rows: Iterable[Row], key: Callable[[Row], Any], measures: Callable[[Seq
 HISTOGRAM = ("hit_p95_ms", "miss_p95_ms", "spent_seconds", "p95_ms")
 
 
-def test_views_of_the_caches(database: LogDatabase, database_url: str) -> None:
+def test_views_of_the_caches(database: LogDatabase, views_url: str) -> None:
     """Intent: hours, days, dashboards, charts, datasets and reasons say what the log says, warming's reads aside,
     under the names that Superset has, whatever day a row is of."""
     rows = spread(1, 500, cache_row)
-    write(database_url, rows)
+    write(views_url, rows)
     homes = {1: 7, 2: 8, None: 7}
     asked = [query_row(random.Random(1), ago(hours=1), dataset_id=n, database_id=homes[n]) for n in homes]
-    write(database_url, asked, "query_performance_log")
+    write(views_url, asked, "query_performance_log")
     assert [done.error for done in refresh(database, SLOW_MS, lambda: NAMES)] == [None] * 14
     recent = younger(rows, days=8)
 
@@ -205,10 +205,10 @@ def test_views_of_the_caches(database: LogDatabase, database_url: str) -> None:
     )
 
 
-def test_views_of_the_queries(database: LogDatabase, database_url: str) -> None:
+def test_views_of_the_queries(database: LogDatabase, views_url: str) -> None:
     """Intent: hours and statements say what the log of queries says, warming's queries included."""
     rows = spread(2, 400, query_row)
-    write(database_url, rows, "query_performance_log")
+    write(views_url, rows, "query_performance_log")
     with database.transaction() as cursor:
         cursor.execute(
             "INSERT INTO superset_ext.query_fingerprint (fingerprint, sql) VALUES ('f1', %s)", ("SELECT ?" * 100,)
@@ -256,7 +256,7 @@ def test_views_of_the_queries(database: LogDatabase, database_url: str) -> None:
     )  # fmt: skip
 
 
-def test_slow_queries_are_the_200_that_cost_most_of_a_day(database: LogDatabase, database_url: str) -> None:
+def test_slow_queries_are_the_200_that_cost_most_of_a_day(database: LogDatabase, views_url: str) -> None:
     """Intent: people may write any number of statements; the view stays small, with those that matter."""
     rng, now = random.Random(3), ago()
     rows = [
@@ -264,7 +264,7 @@ def test_slow_queries_are_the_200_that_cost_most_of_a_day(database: LogDatabase,
         for days in (timedelta(days=4), timedelta(days=5))
         for n in rng.sample(range(230), 230)
     ]
-    write(database_url, rows, "query_performance_log")
+    write(views_url, rows, "query_performance_log")
     refresh(database, SLOW_MS)
     found = database.rows("SELECT day, count(*) AS n, min(mean_ms) AS least FROM perf_slow_query GROUP BY day")
     assert [(row["n"], row["least"]) for row in found] == [(200, 31.0)] * 2
@@ -284,7 +284,7 @@ def test_view_of_warming(database: LogDatabase) -> None:
         cursor.execute(insert_run, (str(old), "nightly", "b", ago(days=40), ago(days=40)))
         for ordinal, state in enumerate(["warmed", "warmed", "warmed", "fresh", "failed", "queued"]):
             cursor.execute(
-                "INSERT INTO superset_ext.cache_warm_item (run_id, ordinal, action, who, state)"
+                "INSERT INTO superset_ext.cache_warm_item (run_id, ordinal, action, identity, state)"
                 " VALUES (%s, %s, 'replay', 'user:1', %s)",
                 (str(run), ordinal, state),
             )
@@ -299,7 +299,7 @@ def test_view_of_warming(database: LogDatabase) -> None:
 
 
 @pytest.mark.parametrize("age", [timedelta(hours=2), timedelta(days=6)])
-def test_view_of_invalidations(database: LogDatabase, database_url: str, age: timedelta) -> None:
+def test_view_of_invalidations(database: LogDatabase, views_url: str, age: timedelta) -> None:
     """Intent: before and after are the 15 minutes around the change, of the datasets that read what changed,
     warming and other regions aside."""
     change = (ago() - age).replace(second=30)
@@ -309,7 +309,7 @@ def test_view_of_invalidations(database: LogDatabase, database_url: str, age: ti
         for n in range(-40, 40)
         for _ in range(8)
     ]
-    write(database_url, rows)
+    write(views_url, rows)
     with database.transaction() as cursor:
         for fingerprint, dataset, tag in (("a", 1, "t:1:sales"), ("b", 2, "t:1:sales@data_update"), ("c", 9, "t:1:x")):
             cursor.execute(
@@ -420,7 +420,7 @@ def test_view_of_alerts(database: LogDatabase) -> None:
             ("lasting", ago(days=60), None),
         ):
             cursor.execute(
-                "INSERT INTO superset_ext.performance_alert (rule_id, subject, fired_at, resolved_at, value, said)"
+                "INSERT INTO superset_ext.performance_alert (rule_id, subject, fired_at, resolved_at, value, message)"
                 " VALUES (%s, %s, %s, %s, 0.4, 'low')",
                 (rule, subject, at, ended),
             )
@@ -429,5 +429,5 @@ def test_view_of_alerts(database: LogDatabase) -> None:
     assert sorted(found) == [("chart_data",), ("lasting",)]
     assert found[("chart_data",)] == {
         "id": 1, "name": "Hit ratio", "severity": "warning", "fired_at": fired, "resolved_at": None, "value": 0.4,
-        "threshold": 0.7, "said": "low", "confidence": None,
+        "threshold": 0.7, "message": "low", "confidence": None,
     }  # fmt: skip

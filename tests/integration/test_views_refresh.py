@@ -24,8 +24,8 @@ MATERIALIZED = [name for name in NAMES if name != "perf_refresh"]
 
 
 @pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    return made(LogDatabase(database_url), range(6))
+def database(views_url: str) -> LogDatabase:
+    return made(LogDatabase(views_url), range(6))
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -96,17 +96,17 @@ def test_files_run_in_psql_as_they_stand(database_url: str) -> None:
     subprocess.run([binary("psql"), "-qX", "-v", "ON_ERROR_STOP=1", *files, database_url], check=True)
 
 
-def test_nobody_waits_for_a_fold_or_a_refresh(database: LogDatabase, database_url: str) -> None:
+def test_nobody_waits_for_a_roll_up_or_a_refresh(database: LogDatabase, views_url: str) -> None:
     """Intent: with the locks of a whole cycle held, writers of the log write and readers of the views read; they
     would fail after the time that one may wait for a lock."""
-    some(database_url)
-    cycle = psycopg2.connect(database_url)
+    some(views_url)
+    cycle = psycopg2.connect(views_url)
     cursor = cycle.cursor()
-    cursor.execute("SELECT superset_ext.fold_cache(), superset_ext.fold_query(1)")
+    cursor.execute("SELECT superset_ext.roll_up('cache'), superset_ext.roll_up('query', 1)")
     for view in MATERIALIZED:
         cursor.execute("SELECT superset_ext.refresh_view(%s)", (view,))
     limit = "SET lock_timeout = '30s'"  # the cycle keeps its locks for as long as that
-    other = psycopg2.connect(database_url)
+    other = psycopg2.connect(views_url)
     with other, other.cursor() as reader:
         reader.execute(limit)
         insert(reader, [cache_row(random.Random(2), ago())])
@@ -118,15 +118,15 @@ def test_nobody_waits_for_a_fold_or_a_refresh(database: LogDatabase, database_ur
     cycle.close()
 
 
-def test_eight_writers_and_eight_readers_go_on(database: LogDatabase, database_url: str) -> None:
+def test_eight_writers_and_eight_readers_go_on(database: LogDatabase, views_url: str) -> None:
     """Intent: while cycle follows cycle, no writer and no reader ever meets an error or a wait for a lock, and
     no reader sees a view without rows that it had."""
-    some(database_url, cache_type="chart_data", channel="web")
+    some(views_url, cache_type="chart_data", channel="web")
     refresh(database, SLOW_MS)
     stop, failed, rounds = threading.Event(), [], [0] * 16
 
     def work(number: int, one: Callable[[Any, random.Random], None]) -> None:
-        connection, rng = psycopg2.connect(database_url), random.Random(number)
+        connection, rng = psycopg2.connect(views_url), random.Random(number)
         try:
             connection.cursor().execute("SET lock_timeout = '60s'")
             while not stop.is_set():
@@ -164,12 +164,12 @@ def test_eight_writers_and_eight_readers_go_on(database: LogDatabase, database_u
     assert shown == logged
 
 
-def test_a_view_that_fails_is_noted_and_stops_no_other(database: LogDatabase, database_url: str) -> None:
+def test_a_view_that_fails_is_noted_and_stops_no_other(database: LogDatabase, views_url: str) -> None:
     """Intent: with a table locked by an administrator all other views are refreshed, the dashboard can say which
     one is old, and since when; the next refresh mends it."""
-    holder = psycopg2.connect(database_url)
+    holder = psycopg2.connect(views_url)
     holder.cursor().execute("LOCK TABLE superset_ext.cache_warm_run IN ACCESS EXCLUSIVE MODE")
-    some(database_url)
+    some(views_url)
     as_of = state(database, "perf_warming")["refreshed_at"]
     failed = errors(refresh(database, SLOW_MS))
     assert list(failed) == ["perf_warming"]
@@ -201,8 +201,8 @@ def test_a_view_that_somebody_dropped(database: LogDatabase) -> None:
     assert errors(refresh(database, SLOW_MS)) == {}
 
 
-def test_rollups_and_names_that_fail_are_noted_too(database: LogDatabase, database_url: str) -> None:
-    """Intent: the views then are as of an earlier fold, which must be said; names come from another database,
+def test_rollups_and_names_that_fail_are_noted_too(database: LogDatabase, views_url: str) -> None:
+    """Intent: the views then are as of an earlier roll-up, which must be said; names come from another database,
     whose errors may be any."""
 
     def names() -> list[Any]:
@@ -210,7 +210,7 @@ def test_rollups_and_names_that_fail_are_noted_too(database: LogDatabase, databa
 
     with database.transaction() as cursor:
         cursor.execute("ALTER TABLE superset_ext.cache_hourly RENAME TO away")
-    some(database_url)
+    some(views_url)
     failed = errors(refresh(database, SLOW_MS, names))
     assert sorted(failed) == ["names", "rollups"]
     assert "secret" not in str(database.rows("SELECT error FROM view_refresh"))
@@ -226,17 +226,17 @@ def test_a_database_that_is_away_is_an_error(database_url: str) -> None:
         refresh(LogDatabase("postgresql://127.0.0.1:1/none"), SLOW_MS)
 
 
-def test_a_killed_refresh_leaves_the_view_and_the_next_is_right(database: LogDatabase, database_url: str) -> None:
+def test_a_killed_refresh_leaves_the_view_and_the_next_is_right(database: LogDatabase, views_url: str) -> None:
     """Intent: half-way, after its first part, the backend dies: the view is as it was, whole."""
-    some(database_url, cache_type="chart_data", channel="web")
+    some(views_url, cache_type="chart_data", channel="web")
     with database.transaction() as cursor:  # it is to wait for as long as we may take to kill it
         cursor.execute("SELECT pg_get_functiondef('superset_ext.refresh_view'::regproc)")
         (made,) = cursor.fetchone()
         assert "'lock_timeout', '5s'" in made
         cursor.execute(made.replace("'lock_timeout', '5s'", f"'lock_timeout', '{PATIENCE:.0f}s'"))
-    holder, done = psycopg2.connect(database_url), []
+    holder, done = psycopg2.connect(views_url), []
     holder.cursor().execute("REFRESH MATERIALIZED VIEW superset_ext.perf_chart_past")
-    thread = threading.Thread(target=lambda: done.append(refresh(LogDatabase(database_url), SLOW_MS)))
+    thread = threading.Thread(target=lambda: done.append(refresh(LogDatabase(views_url), SLOW_MS)))
     thread.start()
     waiting = (
         "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%refresh_view%perf_chart%'"
@@ -255,11 +255,11 @@ def test_a_killed_refresh_leaves_the_view_and_the_next_is_right(database: LogDat
     assert found["requests"] == logged["n"]
 
 
-def test_two_refreshes_at_once_are_both_right(database: LogDatabase, database_url: str) -> None:
+def test_two_refreshes_at_once_are_both_right(database: LogDatabase, views_url: str) -> None:
     """Intent: a command while beat is at it waits and works; neither fails."""
-    some(database_url)
+    some(views_url)
     done: list[list[Refreshed]] = []
-    threads = [threading.Thread(target=lambda: done.append(refresh(LogDatabase(database_url), 1.0))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: done.append(refresh(LogDatabase(views_url), 1.0))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -268,7 +268,7 @@ def test_two_refreshes_at_once_are_both_right(database: LogDatabase, database_ur
     assert sorted(each[0].rows or 0 for each in done) == [0, 0, 30]
 
 
-def test_the_past_is_computed_anew_only_when_it_is_another(database: LogDatabase, database_url: str) -> None:
+def test_the_past_is_computed_anew_only_when_it_is_another(database: LogDatabase, views_url: str) -> None:
     """Intent: the cost of a refresh follows what is new; but a row that comes days late, a new name and the turn
     of the day bring the past up to date."""
 
@@ -284,12 +284,12 @@ def test_the_past_is_computed_anew_only_when_it_is_another(database: LogDatabase
 
     def row(days: int) -> None:
         fixed = {"cache_type": "chart_data", "channel": "web", "dashboard_id": 5, "cache_hits": 10}
-        write(database_url, [cache_row(random.Random(1), ago(days=days), **fixed)])
+        write(views_url, [cache_row(random.Random(1), ago(days=days), **fixed)])
 
     row(4)
     refresh(database, SLOW_MS)
     assert old_hits() == {"#5": 10}
-    with database.transaction() as cursor:  # what no fold has done shows whether the past is computed
+    with database.transaction() as cursor:  # what no roll-up has done shows whether the past is computed
         cursor.execute("UPDATE superset_ext.cache_daily SET hits = 11")
     row(0)
     refresh(database, SLOW_MS)
@@ -301,8 +301,8 @@ def test_the_past_is_computed_anew_only_when_it_is_another(database: LogDatabase
     assert old_hits() == {"Sales": 21}
     with database.transaction() as cursor:
         cursor.execute("UPDATE superset_ext.cache_daily SET hits = 5 WHERE day < superset_ext.utc_today() - 1")
-        cursor.execute("UPDATE superset_ext.view_refresh SET past = replace(past, (superset_ext.utc_today())::text,"
-                       " (superset_ext.utc_today() - 1)::text)")  # fmt: skip
+        cursor.execute("UPDATE superset_ext.view_refresh SET past_version = replace(past_version,"
+                       " (superset_ext.utc_today())::text, (superset_ext.utc_today() - 1)::text)")  # fmt: skip
     refresh(database, SLOW_MS)
     assert old_hits() == {"Sales": 5}
 
@@ -319,10 +319,10 @@ def test_names_are_kept_in_step(database: LogDatabase) -> None:
     assert len(database.rows(kept)) == 3
 
 
-def test_a_file_that_changed_is_applied_again_alone(database: LogDatabase, database_url: str, tmp_path: Path) -> None:
+def test_a_file_that_changed_is_applied_again_alone(database: LogDatabase, views_url: str, tmp_path: Path) -> None:
     """Intent: a new version of the package brings its views along, once, however many processes start; the new
     one has its rows at once."""
-    some(database_url, cache_type="chart_data", channel="web")
+    some(views_url, cache_type="chart_data", channel="web")
     refresh(database, SLOW_MS)
     there = count(database, "perf_chart")
     folder = tmp_path / "views"
@@ -332,7 +332,7 @@ def test_a_file_that_changed_is_applied_again_alone(database: LogDatabase, datab
     path.write_text(path.read_text().replace("SELECT\n    day::timestamp", "SELECT\n    1 AS one, day::timestamp", 1))
     done: list[list[str]] = []
     threads = [
-        threading.Thread(target=lambda: done.append(apply_views(LogDatabase(database_url), folder))) for _ in range(4)
+        threading.Thread(target=lambda: done.append(apply_views(LogDatabase(views_url), folder))) for _ in range(4)
     ]
     for thread in threads:
         thread.start()

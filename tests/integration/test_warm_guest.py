@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from testing.charts import Chart, dataset_id
+from testing.programs import program
 from testing.serving import Client
 
 pytestmark = pytest.mark.timeout(240)
@@ -33,7 +33,7 @@ from superset_ext.host.people import Identity
 request = ChartRequest("data", "/api/v1/chart/data", "", body)
 resources = [{"type": "dashboard", "id": uuid}]
 claims = {"user": {"username": "g"}, "resources": resources, "exp": 1}
-guests = [Identity.of_claims({**claims, "rls_rules": each}) for each in rules]
+guests = [Identity.of_claims({**claims, "rls_rules": rule}) for rule in rules]
 stranger = Identity.of_claims({**claims, "resources": [{"type": "dashboard", "id": "0" * 8}], "rls_rules": []})
 for identity in (Identity(admin), *guests, stranger):
     done = replay(app, request, identity, refresh=True)
@@ -51,20 +51,20 @@ def test_guests_are_warmed_with_their_own_rules(superset_stack: Any) -> None:
     admin = Client(superset_stack.url, superset_stack.user, superset_stack.password)
     births = dataset_id(admin, "birth_names")
     chart = next(
-        each
-        for each in admin.get("/api/v1/chart/?q=(page_size:200)").json()["result"]
-        if each["datasource_id"] == births and each["viz_type"] == "pie"
+        chart
+        for chart in admin.get("/api/v1/chart/?q=(page_size:200)").json()["result"]
+        if chart["datasource_id"] == births and chart["viz_type"] == "pie"
     )
     whole = admin.get(f"/api/v1/chart/{chart['id']}").json()["result"]
     dashboard, params = whole["dashboards"][0]["id"], json.loads(whole["params"])
     body = Chart(births, params["groupby"][0], 10, chart["id"], dashboard).body()
     body["queries"][0] |= {"metrics": [params["metric"]], "orderby": []}
     rules = [[{"dataset": births, "clause": f"gender = '{gender}'"}] for gender in ("boy", "girl")]
-    said = asked(superset_stack, body, rules, dashboard)
-    own, boys, girls, stranger = said
-    assert [each["error"] for each in (own, boys, girls)] == [None] * 3
-    assert len({each["keys"][0] for each in (own, boys, girls)}) == 3
-    seen = [{row["gender"] for row in each["rows"]} for each in (own, boys, girls)]
+    results = asked(superset_stack, body, rules, dashboard)
+    own, boys, girls, stranger = results
+    assert [result["error"] for result in (own, boys, girls)] == [None] * 3
+    assert len({result["keys"][0] for result in (own, boys, girls)}) == 3
+    seen = [{row["gender"] for row in result["rows"]} for result in (own, boys, girls)]
     assert seen == [{"boy", "girl"}, {"boy"}, {"girl"}]
     assert stranger["error"] and not stranger["keys"]
 
@@ -73,7 +73,7 @@ def asked(stack: Any, body: dict[str, Any], rules: list[Any], dashboard: int) ->
     environment = os.environ | stack.env | {"SUPERSET_FEATURE_EMBEDDED_SUPERSET": "true"}
     arguments = (json.dumps(body), json.dumps(rules), str(dashboard), "1")
     done = subprocess.run(
-        [sys.executable, "-c", ASK, *arguments],
+        [program("python"), "-c", ASK, *arguments],
         env=environment,
         capture_output=True,
         text=True,

@@ -30,16 +30,9 @@ VALUES (%(name)s, 'data', '/', '', '{}', false, %(replayable)s, %(dashboard)s, %
     %(uses)s, now() - %(age)s, %(hours)s::real[], now() - greatest(%(known)s, %(age)s), now() - %(age)s, %(cost)s)
 """
 SCOPE = """
-INSERT INTO superset_ext.cache_request_scope (fingerprint, scope, cache_keys, who, user_id, guest, uses, used_at)
+INSERT INTO superset_ext.cache_request_scope (fingerprint, scope, cache_keys, identity, user_id, guest, uses, used_at)
 VALUES (%s, %s, %s, %s, %s, %s, 1, now())
 """
-
-
-@pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    return made
 
 
 @pytest.fixture(autouse=True)
@@ -176,8 +169,8 @@ def test_what_lasts_is_left_alone_and_what_goes_too_soon_is_made_anew(database: 
         return lives(lasts=2 * HOUR, goes=HOUR / 2)(keys)
 
     made = planned(database, charts=[1], seconds_left=seconds_left)
-    found = sorted((item.fingerprint, item.identity.user_id, item.action) for item in made.items)
-    assert found == [
+    pairs = sorted((item.fingerprint, item.identity.user_id, item.action) for item in made.items)
+    assert pairs == [
         ("discovered", 1, "replay"), ("goes", 1, "refresh"), ("gone", 1, "replay"), ("half", 1, "refresh"),
         ("partly", 1, "replay"), ("two", 2, "replay"),
     ]  # fmt: skip
@@ -218,12 +211,12 @@ def test_items_say_all_that_a_worker_needs(database: LogDatabase) -> None:
     """Intent: a request is asked once a scope, as who had it last, under its source's limit."""
     know(database, "f", 3, dashboard=None, source=9, cost=250.0, scopes={Identity(4): ("a",), Identity(): ("b",)})
     made = planned(database, charts=[3])
-    found = {item.identity: (item.fingerprint, item.chart_id, item.database_id, item.cost_ms) for item in made.items}
-    assert found == {Identity(4): ("f", 3, 9, 250.0), Identity(): ("f", 3, 9, 250.0)}
+    asked = {item.identity: (item.fingerprint, item.chart_id, item.database_id, item.cost_ms) for item in made.items}
+    assert asked == {Identity(4): ("f", 3, 9, 250.0), Identity(): ("f", 3, 9, 250.0)}
 
 
 def test_a_guest_has_the_registry_s_name(database: LogDatabase) -> None:
-    """Intent: an item's `who` is that of cache_request_scope, as its comment says."""
+    """Intent: an item's `identity` is that of cache_request_scope, as its comment says."""
     guest = Identity.of_claims(
         {"user": {"username": "é"}, "resources": [{"type": "dashboard", "id": "x"}], "rls_rules": []}
     )
@@ -309,8 +302,8 @@ def test_other_roles_that_open_a_dashboard_are_asked_for_too(
     know(database, "b", 2, dashboard=5, hours=coming(1), scopes={Identity(99): ("key-c",)})
     know(database, "outside", 3, hours=coming(0.5))
     made = planned(database, dashboards=[5], charts=[3], seconds_left=lives(a=9 * HOUR))
-    found = sorted((str(item.fingerprint), item.identity.user_id or 0) for item in made.items)
-    assert found == [("a", 12), ("a", 13), ("b", 13), ("b", 21), ("b", 22), ("b", 99), ("outside", 1)]
+    pairs = sorted((str(item.fingerprint), item.identity.user_id or 0) for item in made.items)
+    assert pairs == [("a", 12), ("a", 13), ("b", 13), ("b", 21), ("b", 22), ("b", 99), ("outside", 1)]
     assert names(made)[-1] == "outside" and made.fresh == 1
     [added] = [item for item in made.items if (item.fingerprint, item.identity.user_id) == ("a", 13)]
     assert (added.action, added.dashboard_id, added.chart_id, added.database_id) == ("replay", 5, 1, 9)

@@ -30,13 +30,6 @@ NOBODYS = Ids()
 
 
 @pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    return made
-
-
-@pytest.fixture
 def registry(database: LogDatabase) -> Registry:
     return Registry(database, SETTINGS)
 
@@ -80,7 +73,7 @@ def one(database: LogDatabase, table: str = "cache_request") -> dict[str, Any]:
 
 def scopes(database: LogDatabase) -> list[tuple[Any, ...]]:
     rows = database.rows(
-        "SELECT who, cache_keys, round(uses::numeric, 3)::float AS uses FROM cache_request_scope ORDER BY 1, 2"
+        "SELECT identity, cache_keys, round(uses::numeric, 3)::float AS uses FROM cache_request_scope ORDER BY 1, 2"
     )
     return [tuple(row.values()) for row in rows]
 
@@ -89,8 +82,8 @@ def test_a_request_is_written_whole(registry: Registry, database: LogDatabase) -
     """Intent: what is needed to ask again is all there, and a request asked in two ways is one row."""
     first = ChartRequest("explore", "/superset/explore_json/", "a=1", '{"slice_id": 3, "x": 1}', True)
     again = ChartRequest("explore", "/superset/explore_json/", "a=1&force=true", '{"x": 1, "slice_id": 3}', True)
-    for each in (first, again):
-        registry.note(Use(each, ANN, (answer("k1"), answer("k2")), Ids(5, 3, 7, 9), time.time()))
+    for request in (first, again):
+        registry.note(Use(request, ANN, (answer("k1"), answer("k2")), Ids(5, 3, 7, 9), time.time()))
     registry.flush()
     row = one(database)
     assert row["fingerprint"] == first.fingerprint()
@@ -174,8 +167,8 @@ def test_who_moves_to_other_keys_leaves_nothing_behind(database: LogDatabase) ->
     tables.write(database, SETTINGS, [use(ANN, "old"), use(BOB, "other")])
     tables.write(database, SETTINGS, [use(ANN, "new"), use(ANN, "old", chart=2)])
     tables.write(database, SETTINGS, [use(ANN, "newer")])
-    found = database.rows("SELECT who, cache_keys FROM cache_request_scope ORDER BY cache_keys")
-    assert [tuple(row.values()) for row in found] == [
+    rows = database.rows("SELECT identity, cache_keys FROM cache_request_scope ORDER BY cache_keys")
+    assert [tuple(row.values()) for row in rows] == [
         ("user:1", ["newer"]), ("user:1", ["old"]), ("user:2", ["other"]),
     ]  # fmt: skip
 
@@ -206,7 +199,7 @@ def test_guests_are_kept_by_their_claims(database: LogDatabase) -> None:
     tables.write(
         database, SETTINGS, [use(guest, "k"), use(Identity.of_claims({**token, "exp": 9}), "k"), use(Identity(), "l")]
     )
-    rows = database.rows("SELECT who, user_id, guest FROM cache_request_scope ORDER BY cache_keys")
+    rows = database.rows("SELECT identity, user_id, guest FROM cache_request_scope ORDER BY cache_keys")
     claims = {name: token[name] for name in ("user", "resources", "rls_rules")}
     assert [tuple(row.values()) for row in rows] == [(guest.name, None, claims), ("anonymous", None, None)]
 
@@ -314,7 +307,7 @@ def test_a_nul_costs_only_its_own_request(registry: Registry, database: LogDatab
     assert 1 in {row["chart_id"] for row in database.rows("SELECT * FROM cache_request")}
 
 
-def _write(url: str, seed: int, rounds: int, charts: int, begin: Any, said: Any) -> None:
+def _write(url: str, seed: int, rounds: int, charts: int, begin: Any, errors: Any) -> None:
     """Of a process of its own: overlapping uses, in an order of its own, by a user of its own and one of all."""
     import random
 
@@ -329,27 +322,27 @@ def _write(url: str, seed: int, rounds: int, charts: int, begin: Any, said: Any)
                 for who in (ANN, Identity(seed))
             ]
             by.shuffle(uses)
-            for each in uses:
-                registry.note(each)
+            for one in uses:
+                registry.note(one)
             registry.flush()
     except Exception as error:  # noqa: BLE001  (the test is told)
-        said.put(repr(error))
+        errors.put(repr(error))
     else:
-        said.put("")
+        errors.put("")
 
 
-def test_processes_that_write_at_once_count_exactly(database_url: str, database: LogDatabase) -> None:
+def test_processes_that_write_at_once_count_exactly(log_url: str, database: LogDatabase) -> None:
     """Intent: no use is lost and no process waits for another for ever, whatever they write in whatever order."""
     processes, rounds, charts = 4, 6, 60
     context = multiprocessing.get_context("spawn")
-    begin, said = context.Barrier(processes), context.Queue()
+    begin, failures = context.Barrier(processes), context.Queue()
     workers = [
-        context.Process(target=_write, args=(database_url, 10 + seed, rounds, charts, begin, said))
+        context.Process(target=_write, args=(log_url, 10 + seed, rounds, charts, begin, failures))
         for seed in range(processes)
     ]
     for worker in workers:
         worker.start()
-    errors = [said.get(timeout=PATIENCE) for _ in workers]
+    errors = [failures.get(timeout=PATIENCE) for _ in workers]
     for worker in workers:
         worker.join(PATIENCE)
     assert errors == [""] * processes
@@ -358,9 +351,9 @@ def test_processes_that_write_at_once_count_exactly(database_url: str, database:
     assert len(rows) == charts
     assert all(row["uses"] == pytest.approx(wanted, abs=0.1) for row in rows)
     assert all(sum(row["hours"]) == pytest.approx(wanted, abs=0.1) for row in rows)
-    by_scope = database.rows("SELECT who, count(*) AS n, min(uses) AS low, max(uses) AS high FROM cache_request_scope"
-                             " GROUP BY who ORDER BY who")  # fmt: skip
-    assert [(row["who"], row["n"]) for row in by_scope] == [
+    by_scope = database.rows("SELECT identity, count(*) AS n, min(uses) AS low, max(uses) AS high"
+                             " FROM cache_request_scope GROUP BY identity ORDER BY identity")  # fmt: skip
+    assert [(row["identity"], row["n"]) for row in by_scope] == [
         ("user:1", charts), *((f"user:{10 + seed}", charts) for seed in range(processes)),
     ]  # fmt: skip
     for row, uses in zip(by_scope, (processes * rounds, *[rounds] * processes), strict=True):
@@ -502,8 +495,8 @@ def test_a_schedule_that_nobody_reads_is_told_so(database: LogDatabase) -> None:
     worth.count_reads(database, [use(ANN, "c")])
     assert worth.settle(database) == []
     change(database, "UPDATE superset_ext.cache_warm_entry SET expires_at = now() - interval '1 s'")
-    [told] = worth.settle(database)
-    assert (str(told["run_id"]), told["schedule"], told["entries"]) == (idle, "nightly", 2)
+    [unread] = worth.settle(database)
+    assert (str(unread["run_id"]), unread["schedule"], unread["entries"]) == (idle, "nightly", 2)
     reasons = {run: runs.status(database, run)["reason"] for run in (idle, read, by_hand)}
     assert reasons.pop(idle) == "warmed for nobody: none of its 2 entries was read before it went"
     assert set(reasons.values()) == {None}

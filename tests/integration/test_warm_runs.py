@@ -34,13 +34,6 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(items, "LEASE_SECONDS", 3600)
 
 
-@pytest.fixture
-def database(database_url: str) -> LogDatabase:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    return made
-
-
 def targets(**named: Any) -> Targets:
     return Targets.model_validate(named)
 
@@ -101,19 +94,19 @@ def test_two_beats_make_one_run(database: LogDatabase) -> None:
     assert runs.create(database, named, "beat", "nightly", DUE.replace(day=3))[1]
 
 
-def test_many_who_ask_at_once_get_one_run(database_url: str, database: LogDatabase) -> None:
+def test_many_who_ask_at_once_get_one_run(log_url: str, database: LogDatabase) -> None:
     """Intent: it is the database that decides, not who looked first."""
     begin = threading.Barrier(8)
 
     def ask(_: int) -> tuple[str, bool]:
-        each = LogDatabase(database_url)
+        own = LogDatabase(log_url)
         begin.wait(PATIENCE)
-        return runs.create(each, targets(charts=(1,)), "api")
+        return runs.create(own, targets(charts=(1,)), "api")
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(ask, range(8)))
-    assert len({run_id for run_id, _ in found}) == 1
-    assert [new for _, new in found].count(True) == 1
+        answers = list(pool.map(ask, range(8)))
+    assert len({run_id for run_id, _ in answers}) == 1
+    assert [new for _, new in answers].count(True) == 1
 
 
 def test_there_is_no_run_by_another_name(database: LogDatabase) -> None:
@@ -129,11 +122,11 @@ def test_items_are_taken_in_order(database: LogDatabase) -> None:
     made = [item(fingerprint=f"f{n}", dashboard_id=n, chart_id=n + 1) for n in range(5)]
     run = started(database, made)
     taken = items.claim(database, run, lease(), 3, 9) + items.claim(database, run, lease(), 9, 9)
-    assert [each.ordinal for each in taken] == [1, 2, 3, 4, 5]
-    assert [(each.fingerprint, each.dashboard_id, each.chart_id, each.cost_ms, each.identity) for each in taken] == [
-        (each.fingerprint, each.dashboard_id, each.chart_id, each.cost_ms, each.identity) for each in made
+    assert [one.ordinal for one in taken] == [1, 2, 3, 4, 5]
+    assert [(one.fingerprint, one.dashboard_id, one.chart_id, one.cost_ms, one.identity) for one in taken] == [
+        (one.fingerprint, one.dashboard_id, one.chart_id, one.cost_ms, one.identity) for one in made
     ]
-    assert {each.attempts for each in taken} == {1}
+    assert {one.attempts for one in taken} == {1}
     assert items.claim(database, run, lease(), 9, 9) == []
 
 
@@ -143,20 +136,20 @@ def test_a_source_database_has_its_limit_over_all_runs(database: LogDatabase) ->
     one = started(database, [item(7), item(7), item(7), item(8), item(None)], charts=(1,))
     two = started(database, [item(7), item(7), item(8), item(8)], charts=(2,))
     mine = lease()
-    assert [each.database_id for each in items.claim(database, one, mine, 9, 2)] == [7, 7, 8, None]
+    assert [taken.database_id for taken in items.claim(database, one, mine, 9, 2)] == [7, 7, 8, None]
     [other] = items.claim(database, two, lease(), 9, 2)
     assert other.database_id == 8
     assert items.claim(database, two, lease(), 9, 2) == []
-    [first, *_] = [each for each in rows(database, one) if each["database_id"] == 7]
+    [first, *_] = [row for row in rows(database, one) if row["database_id"] == 7]
     assert items.finish(database, one, mine, item(7, ordinal=first["ordinal"]), "warmed")
     [freed] = items.claim(database, two, lease(), 9, 2)
     assert freed.database_id == 7
     assert items.claim(database, one, lease(), 9, 2) == []
     change(database, OLD, (mine,))
-    assert [each.database_id for each in items.claim(database, two, lease(), 9, 2)] == [7, 8]
+    assert [taken.database_id for taken in items.claim(database, two, lease(), 9, 2)] == [7, 8]
 
 
-def test_no_item_is_taken_twice_whoever_claims_at_once(database_url: str, database: LogDatabase) -> None:
+def test_no_item_is_taken_twice_whoever_claims_at_once(log_url: str, database: LogDatabase) -> None:
     """Intent: eight workers share a run; each item is asked once, and no source more than its limit at a time."""
     run = started(database, [item(n % 3) for n in range(60)])
     begin = threading.Barrier(8)
@@ -166,10 +159,10 @@ def test_no_item_is_taken_twice_whoever_claims_at_once(database_url: str, databa
     running: Counter[int] = Counter()
 
     def work(_: int) -> None:
-        each, mine = LogDatabase(database_url), lease()
+        own, mine = LogDatabase(log_url), lease()
         begin.wait(PATIENCE)
         while len(taken) < 60:
-            got = items.claim(each, run, mine, 3, 2)
+            got = items.claim(own, run, mine, 3, 2)
             with guard:
                 taken.extend(one.ordinal for one in got)
                 running.update(one.database_id or 0 for one in got)
@@ -177,7 +170,7 @@ def test_no_item_is_taken_twice_whoever_claims_at_once(database_url: str, databa
             for one in got:
                 with guard:  # it counts no more before it is given back, so that nothing is counted twice
                     running[one.database_id or 0] -= 1
-                assert items.finish(each, run, mine, one, "warmed")
+                assert items.finish(own, run, mine, one, "warmed")
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
@@ -244,8 +237,13 @@ def test_finishing_learns_the_source_and_adds_what_follows(database: LogDatabase
     more = [item(fingerprint="a"), item(fingerprint="b")]
     assert items.finish(database, run, mine, page, "warmed", more=more, database_id=5)
     assert items.finish(database, run, mine, known, "warmed", database_id=5)
-    found = [(row["ordinal"], row["fingerprint"], row["database_id"], row["state"]) for row in rows(database, run)]
-    assert found == [(1, None, 5, "warmed"), (2, "f", 3, "warmed"), (3, "a", None, "queued"), (4, "b", None, "queued")]
+    added = [(row["ordinal"], row["fingerprint"], row["database_id"], row["state"]) for row in rows(database, run)]
+    assert added == [
+        (1, None, 5, "warmed"),
+        (2, "f", 3, "warmed"),
+        (3, "a", None, "queued"),
+        (4, "b", None, "queued"),
+    ]
 
 
 def test_a_run_closes_when_nothing_is_open(database: LogDatabase) -> None:
@@ -296,10 +294,10 @@ def test_status_says_where_a_run_is_at(database: LogDatabase) -> None:
     assert (status["total"], status["done"], status["already_fresh"], status["seconds_left"]) == (10, 4, 4, None)
     mine = lease()
     taken = items.claim(database, run, mine, 5, 9)
-    for each, (state, reason) in zip(
+    for one, (state, reason) in zip(
         taken, [("warmed", None), ("failed", "timeout"), ("failed", "timeout"), ("failed", "gone")], strict=False
     ):
-        assert items.finish(database, run, mine, each, state, reason=reason)  # type: ignore[arg-type]
+        assert items.finish(database, run, mine, one, state, reason=reason)  # type: ignore[arg-type]
     status = runs.status(database, run)
     [now] = database.rows("SELECT extract(epoch FROM now() - started_at) AS seconds FROM cache_warm_run")
     names = ("state", "total", "done", "warmed", "already_fresh", "failed", "left_out")
@@ -340,8 +338,8 @@ ODD = ["plain", 'say "x"', "a,b", "two\nlines", "back\\slash", "\\N", "\\.", "ta
 def test_text_of_any_kind_survives_the_way_in(database: LogDatabase, text: str) -> None:
     """Intent: what a guest is called, or a page, breaks no line of the copy and comes back as it was."""
     run = started(database, [item(), Item("replay", ANN, text, text)])
-    [_, found] = rows(database, run)
-    assert (found["page"], found["fingerprint"], found["user_id"]) == (text, text, 1)
+    [_, row] = rows(database, run)
+    assert (row["page"], row["fingerprint"], row["user_id"]) == (text, text, 1)
 
 
 @pytest.mark.parametrize("text", [*ODD, "carriage\rreturn", ""])
@@ -354,7 +352,7 @@ def test_a_guest_survives_the_way_in_and_out(database: LogDatabase, text: str) -
     [first, second] = items.claim(database, run, lease(), 2, 9)
     assert (first.identity, first.identity.name) == (guest, guest.name)
     assert second.identity == Identity()
-    assert [row["who"] for row in rows(database, run)] == [guest.name, "anonymous"]
+    assert [row["identity"] for row in rows(database, run)] == [guest.name, "anonymous"]
 
 
 def test_a_run_of_many_items_is_added_at_once(database: LogDatabase) -> None:
@@ -363,13 +361,13 @@ def test_a_run_of_many_items_is_added_at_once(database: LogDatabase) -> None:
     with database.transaction() as cursor:
         assert items.add(cursor, run, [item()]) == 1
         assert items.add(cursor, run, []) == 0
-    [found] = database.rows("SELECT count(*) AS n, max(ordinal) AS last FROM cache_warm_item")
-    assert found == {"n": 20_001, "last": 20_001}
+    [row] = database.rows("SELECT count(*) AS n, max(ordinal) AS last FROM cache_warm_item")
+    assert row == {"n": 20_001, "last": 20_001}
     assert len(items.claim(database, run, lease(), 10, 2)) == 10
 
 
 def test_a_late_finish_and_a_claim_do_not_block_each_other(
-    database_url: str, database: LogDatabase, monkeypatch: pytest.MonkeyPatch
+    log_url: str, database: LogDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Intent: one of both is first, the other one comes after it."""
     run = started(database, [Item("discover", ANN, page="dashboard:1")])
@@ -380,7 +378,7 @@ def test_a_late_finish_and_a_claim_do_not_block_each_other(
 
     def take() -> None:
         try:
-            items.claim(LogDatabase(database_url), run, lease(), 1, 9)
+            items.claim(LogDatabase(log_url), run, lease(), 1, 9)
         except LogUnavailable as error:
             errors.append(error)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,7 @@ from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import WarmError
 from superset_ext.host.people import Identity
 from superset_ext.settings import Schedule, Settings, Targets, load
-from superset_ext.warm import service
+from superset_ext.warm import recovery, service
 from superset_ext.warm.recovery import recover
 from superset_ext.warm.run import items, runs
 from superset_ext.warm.schedules import next_run, start_due
@@ -23,16 +22,14 @@ EVERY_MINUTE = '[{"name": "often", "cron": "* * * * *", "targets": ["common_quer
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[LogDatabase]:
-    made = LogDatabase(database_url)
-    made.apply_schema()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def celery(fresh_valkey: Any) -> Celery:
     return Celery(broker=f"{fresh_valkey().url}/0")
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that are not there are not waited for as long as in production."""
+    monkeypatch.setattr(recovery, "REPLY_SECONDS", (0.1, 0.2))
 
 
 @pytest.fixture
@@ -77,12 +74,12 @@ def test_a_run_that_nobody_consumes_fails_with_the_fix(
     silence(database, 0)
     recover(celery, database, settings)
     assert (new, runs.status(database, run_id)["state"]) == (True, "queued"), "not before it was silent for a while"
-    silence(database, 13)
+    silence(database, int(recovery.SILENT_SECONDS) + 1)
     recover(celery, database, settings)
-    said = runs.status(database, run_id)
-    assert (said["state"], said["seconds_left"]) == ("failed", 0.0)
+    status = runs.status(database, run_id)
+    assert (status["state"], status["seconds_left"]) == ("failed", 0.0)
     assert (
-        said["reason"] == "no Celery worker consumes the queue superset_ext_warm; start one with -Q superset_ext_warm"
+        status["reason"] == "no Celery worker consumes the queue superset_ext_warm; start one with -Q superset_ext_warm"
     )
 
 
@@ -98,11 +95,11 @@ def test_an_item_under_which_every_worker_died_is_given_up(
             "UPDATE superset_ext.cache_warm_item"
             " SET state = 'running', attempts = 3, lease_until = now() - interval '1 second'"
         )
-    silence(database, 13)
+    silence(database, int(recovery.SILENT_SECONDS) + 1)
     recover(celery, database, settings)
-    said = runs.status(database, run_id)
-    assert (said["state"], said["failed"]) == ("done", 1)
-    assert "its worker died 3 times" in said["failures"][0]["reason"]
+    status = runs.status(database, run_id)
+    assert (status["state"], status["failed"]) == ("done", 1)
+    assert "its worker died 3 times" in status["failures"][0]["reason"]
 
 
 def test_nothing_named_starts_nothing(celery: Celery, database: LogDatabase) -> None:

@@ -22,12 +22,14 @@ from superset_ext.cli.watch import _print
 from superset_ext.core.log_database import SQL
 from superset_ext.embedded.postgres import Postgres, binary
 from superset_ext.errors import WatchError
-from superset_ext.freshness.watch import triggers as watch
-from superset_ext.freshness.watch.triggers import Name
+from superset_ext.freshness.watch import epochs, schema, triggers
+from superset_ext.freshness.watch.transaction import transaction
+from superset_ext.freshness.watch.watched import CHANNEL, LISTENER, Name, Watched, quoted
 from testing.charts import Chart, database_id
+from testing.programs import program
 from testing.serving import Client, process
 from testing.stack import RunningStack
-from testing.warming import PATIENCE, SUPERSET, until
+from testing.warming import PATIENCE, perf, until
 
 SALES = Name("public", "sales")
 _CATALOG = """
@@ -55,23 +57,23 @@ def run(connection: Any, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
 
 
 def add(connection: Any, *tables: str, two_phase_unused: bool = False) -> list[Name]:
-    with watch.transaction(connection) as cursor:
-        return watch.add(cursor, tables, two_phase_unused)
+    with transaction(connection) as cursor:
+        return triggers.add(cursor, tables, two_phase_unused)
 
 
 def remove(connection: Any, *names: Name) -> None:
-    with watch.transaction(connection) as cursor:
-        watch.remove(cursor, names)
+    with transaction(connection) as cursor:
+        triggers.remove(cursor, names)
 
 
-def state(connection: Any) -> dict[Name, watch.Watched]:
-    with watch.transaction(connection) as cursor:
-        return {each.name: each for each in watch.state(cursor)}
+def state(connection: Any) -> dict[Name, Watched]:
+    with transaction(connection) as cursor:
+        return {each.name: each for each in triggers.state(cursor)}
 
 
 def arm(connection: Any, *names: Name) -> None:
-    with watch.transaction(connection) as cursor:
-        watch.arm(cursor, [each.id for each in watch.state(cursor) if not names or each.name in names])
+    with transaction(connection) as cursor:
+        epochs.arm(cursor, [each.id for each in triggers.state(cursor) if not names or each.name in names])
 
 
 def notified(connection: Any, count: int) -> list[str]:
@@ -90,7 +92,7 @@ def notified(connection: Any, count: int) -> list[str]:
 def all_notified(connection: Any) -> list[str]:
     """The payloads of all notifications of commits that came before; a mark is notified as the last one."""
     mark = uuid.uuid4().hex
-    run(connection, "SELECT pg_notify(%s, %s)", watch.CHANNEL, mark)
+    run(connection, "SELECT pg_notify(%s, %s)", CHANNEL, mark)
     found: list[str] = []
     while mark not in found:
         found += notified(connection, 1)
@@ -158,7 +160,7 @@ class TestAdd:
     def test_a_commit_notifies_with_the_name(self, source: Any, second: Any) -> None:
         """Intent: what the listener needs is in the notification, and names no number that a restore would change."""
         assert add(source, "public.sales") == [SALES]
-        run(second, f"LISTEN {watch.CHANNEL}")
+        run(second, f"LISTEN {CHANNEL}")
         arm(source)
         run(source, "UPDATE sales SET n = 2")
         ((number, epoch),) = run(source, "SELECT id, last_value FROM superset_ext_watch.watched, "
@@ -203,12 +205,12 @@ class TestAdd:
     )
     def test_odd_names(self, source: Any, second: Any, name: str) -> None:
         """Intent: no name breaks the SQL that is made of it, and the notification has it letter by letter."""
-        quoted = watch._quoted(name)
-        run(source, f"CREATE SCHEMA {quoted}; CREATE TABLE {quoted}.{quoted} (n int)".replace("%", "%"))
-        assert add(source, f"{quoted}.{quoted}") == [Name(name, name)]
-        run(second, f"LISTEN {watch.CHANNEL}")
+        identifier = quoted(name)
+        run(source, f"CREATE SCHEMA {identifier}; CREATE TABLE {identifier}.{identifier} (n int)".replace("%", "%"))
+        assert add(source, f"{identifier}.{identifier}") == [Name(name, name)]
+        run(second, f"LISTEN {CHANNEL}")
         arm(source)
-        run(source, f"INSERT INTO {quoted}.{quoted} VALUES (1)")
+        run(source, f"INSERT INTO {identifier}.{identifier} VALUES (1)")
         assert json.loads(all_notified(second)[0])[2:] == [name, name]
         remove(source, Name(name, name))
         assert not run(source, "SELECT 1 FROM pg_namespace WHERE nspname = 'superset_ext_watch'")
@@ -322,10 +324,10 @@ class TestRefusals:
             add(source, "sales")
         assert run(source, _CATALOG) == before
         run(second, "ROLLBACK")
-        with watch.transaction(source) as cursor:
-            watch.add(cursor, ["sales"])
+        with transaction(source) as cursor:
+            triggers.add(cursor, ["sales"])
             cursor.execute("SHOW lock_timeout")
-            assert cursor.fetchone() == (f"{watch.PATIENCE:.0f}s",)
+            assert cursor.fetchone() == (f"{schema.PATIENCE:.0f}s",)
         run(second, "BEGIN; UPDATE sales SET n = 3")
         with pytest.raises(WatchError, match="was locked all the time"):
             remove(source, SALES)
@@ -390,13 +392,13 @@ class TestRemove:
     def test_a_table_that_is_gone_is_named_as_before(self, source: Any) -> None:
         """Intent: `watch remove` needs no table to be there to know which one is meant."""
         known = {SALES, Name("Other", "sales"), Name("public", "x")}
-        with watch.transaction(source) as cursor:
-            assert watch.among(cursor, known, '"Other".sales') == Name("Other", "sales")
-            assert watch.among(cursor, known, "X") == Name("public", "x")
+        with transaction(source) as cursor:
+            assert triggers.among(cursor, known, '"Other".sales') == Name("Other", "sales")
+            assert triggers.among(cursor, known, "X") == Name("public", "x")
             with pytest.raises(WatchError, match="sales is watched in several schemas; name one"):
-                watch.among(cursor, known, "sales")
+                triggers.among(cursor, known, "sales")
             with pytest.raises(WatchError, match="y is not watched"):
-                watch.among(cursor, known, "y")
+                triggers.among(cursor, known, "y")
 
     def test_uninstall_runs_in_psql(self, source: Any, database_url: str) -> None:
         before = run(source, _CATALOG)
@@ -418,7 +420,7 @@ class TestByHand:
     """An administrator does what Superset's role may not."""
 
     def test_the_files_run_in_psql_twice(self, source: Any, database_url: str) -> None:
-        files = "".join(path.read_text() for path in watch._FILES)
+        files = "".join(path.read_text() for path in schema.FILES)
         psql(database_url, files + files)
         assert psql(database_url, "SELECT superset_ext_watch.add('public.sales')").strip() == "1"
         assert state(source)[SALES].intact
@@ -436,11 +438,11 @@ class TestByHand:
         run(source, "SELECT superset_ext_watch.allow(%s::regrole)", reader.info.user)
         assert state(reader)[SALES].intact
         assert add(reader, "sales") == [SALES]
-        with watch.transaction(reader) as cursor:
-            watch.arm(cursor, [1])
+        with transaction(reader) as cursor:
+            epochs.arm(cursor, [1])
             ((epoch,),) = run(source, "SELECT last_value FROM superset_ext_watch.epoch_1")
-            watch.mute(cursor, {1: epoch})
-            watch.writers(cursor, [1])
+            epochs.mute(cursor, {1: epoch})
+            epochs.writers(cursor, [1])
         assert run(source, "SELECT last_value FROM superset_ext_watch.epoch_1") == [(epoch + 1,)]
         assert state(source)[SALES].notified_at is not None
         run(source, f"CREATE TABLE other (n int); GRANT TRIGGER ON other TO {reader.info.user}")
@@ -454,7 +456,7 @@ class TestEpochs:
     def test_a_session_notifies_once_in_an_epoch(self, source: Any, second: Any, database_url: str) -> None:
         """Intent: a hundred commits are one notification of each session, until the listener begins anew."""
         add(source, "sales")
-        run(second, f"LISTEN {watch.CHANNEL}")
+        run(second, f"LISTEN {CHANNEL}")
         arm(source)
         for _ in range(100):
             run(source, "UPDATE sales SET n = n + 1")
@@ -467,14 +469,14 @@ class TestEpochs:
 
     def test_nobody_notifies_before_somebody_listens_or_while_muted(self, source: Any, second: Any) -> None:
         """Intent: without a listener a watch costs next to nothing."""
-        run(second, f"LISTEN {watch.CHANNEL}")
+        run(second, f"LISTEN {CHANNEL}")
         add(source, "sales")
         run(source, "UPDATE sales SET n = n + 1")
         assert all_notified(second) == ['"list"']
         arm(source)
         ((epoch,),) = run(source, "SELECT last_value FROM superset_ext_watch.epoch_1")
-        with watch.transaction(source) as cursor:
-            watch.mute(cursor, {1: epoch})
+        with transaction(source) as cursor:
+            epochs.mute(cursor, {1: epoch})
         run(source, "UPDATE sales SET n = n + 1")
         assert all_notified(second) == []
 
@@ -484,14 +486,14 @@ class TestEpochs:
         arm(source)
         ((heard,),) = run(source, "SELECT last_value FROM superset_ext_watch.epoch_1")
         arm(source)
-        with watch.transaction(source) as cursor:
-            watch.mute(cursor, {1: heard})
+        with transaction(source) as cursor:
+            epochs.mute(cursor, {1: heard})
         assert run(source, "SELECT last_value FROM superset_ext_watch.epoch_1") == [(heard + 2,)]
 
     def test_what_is_rolled_back_was_not_notified(self, source: Any, second: Any) -> None:
         """Intent: the session forgets its notification where PostgreSQL does: whole transactions and savepoints."""
         add(source, "sales")
-        run(second, f"LISTEN {watch.CHANNEL}")
+        run(second, f"LISTEN {CHANNEL}")
         arm(source)
         run(source, "BEGIN; UPDATE sales SET n = 5; ROLLBACK")
         assert all_notified(second) == []
@@ -515,7 +517,7 @@ class TestEpochs:
         with connected(database_url) as writer:
             for _ in range(3):
                 add(source, "sales")
-                run(second, f"LISTEN {watch.CHANNEL}")
+                run(second, f"LISTEN {CHANNEL}")
                 all_notified(second)
                 arm(source)
                 run(writer, "UPDATE sales SET n = n + 1")
@@ -527,12 +529,12 @@ class TestEpochs:
         """Intent: readers and lockers of rows are no writers; a writer is one from his first statement on."""
         add(source, "sales")
         run(second, "BEGIN; SELECT * FROM sales; SELECT * FROM sales FOR UPDATE")
-        with watch.transaction(source) as cursor:
-            assert watch.writers(cursor, [1]) == {1: frozenset()}
+        with transaction(source) as cursor:
+            assert epochs.writers(cursor, [1]) == {1: frozenset()}
             run(second, "UPDATE sales SET n = 3")
-            assert len(watch.writers(cursor, [1])[1]) == 1
+            assert len(epochs.writers(cursor, [1])[1]) == 1
             run(second, "COMMIT")
-            assert watch.writers(cursor, [1]) == {1: frozenset()}
+            assert epochs.writers(cursor, [1]) == {1: frozenset()}
 
 
 STATEMENTS = [
@@ -562,7 +564,7 @@ class TestWriters:
                     "CREATE FUNCTION write_it() RETURNS void LANGUAGE sql AS 'UPDATE sales SET n = 8'")  # fmt: skip
         run(source, "INSERT INTO top VALUES (2)")
         add(source, "sales")
-        run(second, f"LISTEN {watch.CHANNEL}")
+        run(second, f"LISTEN {CHANNEL}")
         arm(source)
         if sql == "COPY":
             import io
@@ -582,7 +584,7 @@ class TestWriters:
         if hardened:
             revoke = "REVOKE ALL ON SCHEMA superset_ext_watch FROM PUBLIC;"
             run(source, revoke + "REVOKE ALL ON ALL SEQUENCES IN SCHEMA superset_ext_watch FROM PUBLIC")
-        run(second, f"LISTEN {watch.CHANNEL}")
+        run(second, f"LISTEN {CHANNEL}")
         run(writer, "INSERT INTO sales VALUES (10, 1)")
         arm(source)
         run(writer, "SET search_path = pg_temp; INSERT INTO public.sales VALUES (11, 1)")
@@ -664,7 +666,7 @@ class TestParts:
     def test_a_write_to_any_part_or_whole_is_heard(self, tree: Any, second: Any, watched: str, statement: str) -> None:
         """Intent: only the table that a statement names fires its triggers, so all that may be named have them."""
         add(tree, watched)
-        run(second, f"LISTEN {watch.CHANNEL}")
+        run(second, f"LISTEN {CHANNEL}")
         arm(tree)
         run(tree, statement)
         (said,) = all_notified(second)
@@ -804,10 +806,10 @@ class TestCommand:
             return answer["data"][0]["total"], bool(answer["is_cached"])
 
         perf(superset_stack, "watch", "add", "examples", table)
-        command = [SUPERSET, "perf", "listen"]
+        command = [program("superset"), "perf", "listen"]
         with process(command, superset_stack.env, tmp_path / "log") as listener:
             with connected(superset_stack.examples_url) as source:
-                until(lambda: run(source, _LISTENS, watch.LISTENER))
+                until(lambda: run(source, _LISTENS, LISTENER))
                 until(lambda: rows() == (1, True))
                 run(source, f"UPDATE {table} SET num = 5")
                 began = time.monotonic()
@@ -822,12 +824,6 @@ class TestCommand:
 
 
 _LISTENS = "SELECT 1 FROM pg_stat_activity WHERE application_name = %s"
-
-
-def perf(stack: RunningStack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SUPERSET, "perf", *arguments], env=stack.env, capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 def said(done: subprocess.CompletedProcess[str]) -> Any:

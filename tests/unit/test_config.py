@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from superset_ext.cache.region import RegionCache
-from superset_ext.config import broker_url, celery_config, names
+from superset_ext.config import celery_config, names
 from superset_ext.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,10 +33,10 @@ class Celery:
 
 def test_five_regions_come_as_config_dicts_and_the_sixth_as_an_object() -> None:
     """Intent: each of the six caches is reached through the name that Superset reads."""
-    found = names(SETTINGS, {})
-    regions = {v["SUPERSET_EXT_REGION"] for k, v in found.items() if k.endswith("CACHE_CONFIG")}
+    config = names(SETTINGS, {})
+    regions = {v["SUPERSET_EXT_REGION"] for k, v in config.items() if k.endswith("CACHE_CONFIG")}
     assert regions == {"metadata", "chart_data", "filter_state", "explore_form_data", "thumbnails"}
-    assert isinstance(found["RESULTS_BACKEND"], RegionCache)
+    assert isinstance(config["RESULTS_BACKEND"], RegionCache)
 
 
 def test_nothing_is_brought_without_a_redis() -> None:
@@ -94,17 +94,17 @@ def test_celery_switched_off_stays_off() -> None:
 
 def test_broker_is_database_0_and_tls_says_how_it_checks() -> None:
     """Intent: the broker never shares a database with a region; Celery's Redis backend wants ssl_cert_reqs."""
-    assert broker_url(SETTINGS) == "redis://cache:6379/0"
+    assert SETTINGS.broker() == "redis://cache:6379/0"
     secure = load({"SUPERSET_EXT_REDIS_URL": "rediss://:p@cache:6379"})
-    assert broker_url(secure) == "rediss://:p@cache:6379/0?ssl_cert_reqs=required"
+    assert secure.broker() == "rediss://:p@cache:6379/0?ssl_cert_reqs=required"
 
 
 def test_the_users_choices_stay() -> None:
     """Intent: a metadata database or a feature flag of the user's own wins."""
     own = {"SQLALCHEMY_DATABASE_URI": "postgresql://mine/x", "FEATURE_FLAGS": {"CACHE_IMPERSONATION": False, "A": True}}
-    found = names(SETTINGS, own)
-    assert "SQLALCHEMY_DATABASE_URI" not in found
-    assert found["FEATURE_FLAGS"] == {"CACHE_IMPERSONATION": False, "DASHBOARD_RBAC": True, "A": True}
+    config = names(SETTINGS, own)
+    assert "SQLALCHEMY_DATABASE_URI" not in config
+    assert config["FEATURE_FLAGS"] == {"CACHE_IMPERSONATION": False, "DASHBOARD_RBAC": True, "A": True}
 
 
 def test_metastore_stays_selectable() -> None:

@@ -61,13 +61,13 @@ def environment(service: dict[str, Any]) -> dict[str, str]:
 
 def copied() -> dict[str, Path]:
     """What docker/Dockerfile copies: path in the image → path in the repository."""
-    found = {}
+    files = {}
     for line in re.findall(r"^COPY (.+)$", DOCKERFILE.read_text(), re.M):
         *sources, target = line.split()
         for source in sources:
             place = f"{target}{Path(source).name}" if target.endswith("/") else target
-            found[f"/app/performance/{place.removeprefix('./')}"] = ROOT / source
-    return found
+            files[f"/app/performance/{place.removeprefix('./')}"] = ROOT / source
+    return files
 
 
 def read_by_entry_scripts() -> set[str]:
@@ -189,7 +189,7 @@ def test_variables_are_read_by_something() -> None:
 
 def test_settings_that_the_files_name_exist() -> None:
     """Wherever a SUPERSET_EXT_* name appears in these files and their README, it is a setting."""
-    for path in [COMPOSE, *(each for each in (ROOT / "docker").rglob("*") if each.is_file())]:
+    for path in [COMPOSE, *(file for file in (ROOT / "docker").rglob("*") if file.is_file())]:
         named = set(re.findall(r"SUPERSET_EXT_[A-Z_]+(?![A-Z_*<])", path.read_text()))
         assert named <= settings.variables().keys(), f"{path.name} names {named - settings.variables().keys()}"
 

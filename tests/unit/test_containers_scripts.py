@@ -71,8 +71,8 @@ def recorded(tmp_path: Path) -> Recorded:
 def test_scripts_are_sound() -> None:
     """The shell script parses and shellcheck finds nothing to say."""
     assert run("bash", "-n", ENTRYPOINT).returncode == 0
-    found = run(BIN / "shellcheck", "--norc", ENTRYPOINT)
-    assert found.returncode == 0, found.stdout
+    done = run(BIN / "shellcheck", "--norc", ENTRYPOINT)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["web", "more"], ["--help"]], ids=str)
@@ -260,12 +260,27 @@ def test_valkey_starts_as_the_compose_file_says(tmp_path: Path) -> None:
         with pytest.raises(redis.AuthenticationError), redis.Redis.from_url(f"redis://{address}") as stranger:
             stranger.ping()
         with redis.Redis.from_url(f"redis://:open-sesame@{address}", decode_responses=True) as client:
-            found = client.config_get("maxmemory*") | client.config_get("appendonly")
+            config = client.config_get("maxmemory*") | client.config_get("appendonly")
             pid = client.info("server")["process_id"]
         shown = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=True)
-    assert (found["maxmemory"], found["maxmemory-policy"]) == (str(512 * 1024**2), "volatile-lru")
-    assert found["appendonly"] == "yes"
+    assert (config["maxmemory"], config["maxmemory-policy"]) == (str(512 * 1024**2), "volatile-lru")
+    assert config["appendonly"] == "yes"
     assert "open-sesame" not in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("REDIS_URL", "ftp://x", "SUPERSET_EXT_REDIS_URL has the scheme 'ftp'; use one of redis, "),
+        ("KEY_MEMORY", "9", "no broker for Celery: set SUPERSET_EXT_REDIS_URL or SUPERSET_EXT_BROKER_URL"),
+    ],
+)
+def test_worker_check_names_a_wrong_setting(name: str, value: str, line: str) -> None:
+    """A container that is set up wrongly is unhealthy with one line, not with a traceback."""
+    env = {f"SUPERSET_EXT_{name}": value, "PYTHONPATH": str(ROOT)}
+    done = run(sys.executable, HEALTHCHECK, "worker", **env)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert done.stderr.startswith(f"unhealthy: {line}")
 
 
 def test_worker_check_pings_this_host_s_worker(tmp_path: Path) -> None:

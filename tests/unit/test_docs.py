@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from superset_ext.cli.perf import perf
+from superset_ext.monitor.prometheus import LogCollector
 from superset_ext.settings import variables
-from superset_ext.web.metrics import LogCollector
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

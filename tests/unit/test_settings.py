@@ -42,12 +42,12 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("environ", "says"), WRONG)
-def test_wrong_setting_is_one_line_that_names_the_fix(environ: dict[str, str], says: str) -> None:
+@pytest.mark.parametrize(("environ", "text"), WRONG)
+def test_wrong_setting_is_one_line_that_names_the_fix(environ: dict[str, str], text: str) -> None:
     """Intent: unknown names, wrong types, bad cron lines, bad schemes and shared regions all stop the start."""
     with pytest.raises(SettingsError) as caught:
         load(environ)
-    assert says in str(caught.value)
+    assert text in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -27,7 +27,7 @@ JSON = st.recursive(
 )
 FILTERS = st.lists(
     st.fixed_dictionaries({"col": NAMES, "op": st.sampled_from(["IN", "==", ">"]), "val": JSON}),
-    min_size=2, max_size=4, unique_by=lambda each: json.dumps(each, sort_keys=True),
+    min_size=2, max_size=4, unique_by=lambda value: json.dumps(value, sort_keys=True),
 )  # fmt: skip
 KINDS = st.sampled_from(sorted(PATHS))
 
@@ -60,8 +60,8 @@ def shuffled(value: Any, by: random.Random) -> Any:
     if isinstance(value, dict):
         pairs = list(value.items())
         by.shuffle(pairs)
-        return {name: shuffled(each, by) for name, each in pairs}
-    return [shuffled(each, by) for each in value] if isinstance(value, list) else value
+        return {name: shuffled(part, by) for name, part in pairs}
+    return [shuffled(part, by) for part in value] if isinstance(value, list) else value
 
 
 @FEW
@@ -134,8 +134,8 @@ def test_credentials_in_the_query_string_are_dropped(kept: dict[str, str], name:
     """Intent: the registry holds nothing that somebody could log in with, and loses nothing else."""
     from urllib.parse import parse_qsl, urlencode
 
-    said = safe_args(urlencode([*kept.items(), (name, value), *kept.items()]))
-    assert parse_qsl(said) == [*kept.items(), *kept.items()]
+    safe = safe_args(urlencode([*kept.items(), (name, value), *kept.items()]))
+    assert parse_qsl(safe) == [*kept.items(), *kept.items()]
 
 
 TIMED = {"col": "ds", "op": "TEMPORAL_RANGE"}
@@ -225,10 +225,10 @@ ODD = st.text(max_size=60) | JSON.map(json.dumps) | st.text('[]{}":,01eE-NaInfit
 def test_nothing_that_a_browser_sends_raises(kind: Kind, body: str | None, args: str) -> None:
     """Intent: the fold of what all have asked does not stop at what one has sent."""
     for query in (args, f"form_data={args}", safe_args(args)):
-        each = ChartRequest(kind, PATHS[kind], query, body)
-        assert each.fingerprint() == each.fingerprint()
-        assert each.has_literals() in (True, False)
-        assert isinstance(each.form_data(), dict)
+        request = ChartRequest(kind, PATHS[kind], query, body)
+        assert request.fingerprint() == request.fingerprint()
+        assert request.has_literals() in (True, False)
+        assert isinstance(request.form_data(), dict)
 
 
 @FEW
@@ -240,14 +240,17 @@ def test_fields_of_any_shape_do_not_raise(value: Any) -> None:
     for name in names:
         for body in ({name: value}, {"queries": [{name: value}], "form_data": {name: value}}):
             for kind in PATHS:
-                each = asked(body, kind)
-                assert each.has_literals() in (True, False)
-                assert each.fingerprint() == asked(body, kind).fingerprint()
+                request = asked(body, kind)
+                assert request.has_literals() in (True, False)
+                assert request.fingerprint() == asked(body, kind).fingerprint()
 
 
 @pytest.mark.parametrize("text", ["[" * 3000, '{"a":' * 3000, "[" * 3000 + "]" * 3000], ids=["lists", "keys", "closed"])
 def test_brackets_without_end_do_not_raise(text: str) -> None:
     """Intent: three thousand brackets fit into a request line, and json gives up on them with a RecursionError."""
     assert loaded(text) == {}
-    for each in (ChartRequest("stored", PATHS["stored"], f"x={text}"), ChartRequest("data", PATHS["data"], "", text)):
-        assert each.fingerprint() and each.has_literals() in (True, False)
+    for request in (
+        ChartRequest("stored", PATHS["stored"], f"x={text}"),
+        ChartRequest("data", PATHS["data"], "", text),
+    ):
+        assert request.fingerprint() and request.has_literals() in (True, False)

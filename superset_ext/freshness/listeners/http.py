@@ -1,19 +1,22 @@
-"""Requests to Superset's own API that change what charts show, and say so nowhere else: uploads, and stock's own
-endpoint for invalidation, which deletes from another cache than the one that charts are in.
+"""Requests to Superset's own API that change what charts show: uploads, and stock's endpoint for invalidation.
+
+Neither tells the caches by itself. Stock's endpoint deletes from another cache than the one that has the charts.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, g, request
 
+from superset_ext.core.signals import count_failure
 from superset_ext.errors import StoreUnavailable
-from superset_ext.freshness.change import Change, SourceTable, changed
-from superset_ext.freshness.listeners.orm import Tell
+from superset_ext.freshness.change import Change, Source, SourceTable, changed
+from superset_ext.freshness.listeners.tell import Tell, noticed
+from superset_ext.host.datasets import datasets_in_cachekey_request
 from superset_ext.sqltables.table import Table
 
 
@@ -23,64 +26,48 @@ def install_uploads(app: Flask, tell: Tell) -> None:
     @app.after_request
     def uploaded(response: Response) -> Response:
         if request.endpoint == "DatabaseRestApi.upload" and response.status_code == HTTPStatus.CREATED:
-            tell(upload())
+            change = noticed("superset", uploaded_table)
+            if change is not None:
+                tell(change)
         return response
 
 
-def upload() -> Change:
-    """What the current request, an upload that succeeded, has written."""
+def uploaded_table() -> Change:
+    """What the current request has changed; it is an upload that succeeded."""
     form, database_id = request.form, int((request.view_args or {})["pk"])
     table = Table(form.get("schema") or "", form["table_name"])
     return _by_user("superset", tables=(SourceTable(database_id, table),))
 
 
 def install_cachekey(app: Flask) -> None:
-    """Have `POST /api/v1/cachekey/invalidate` do what it says."""
+    """Make `POST /api/v1/cachekey/invalidate` drop the answers of charts too."""
 
     @app.after_request
     def invalidated(response: Response) -> Response:
         if request.endpoint == "CacheRestApi.invalidate" and response.status_code == HTTPStatus.CREATED:
-            return _told(response, named_datasets)
+            return _answer(response)
         return response
 
 
-def _told(response: Response, named: Callable[[], list[int]]) -> Response:
+def _answer(response: Response) -> Response:
+    """Stock's answer; 503 if old answers may still be served, since dropping them is what was asked."""
     try:
-        datasets = named()
-        if datasets:
+        if datasets := datasets_in_cachekey_request(request.json):
             changed(_by_user("webhook", datasets=tuple(datasets)))
     except StoreUnavailable as error:
-        return Response(f'{{"message": "{error}"}}', HTTPStatus.SERVICE_UNAVAILABLE, mimetype="application/json")
+        return _unavailable(str(error))
+    except Exception as error:  # noqa: BLE001  (Superset's metadata, or a body that its schema lets pass)
+        count_failure("POST /api/v1/cachekey/invalidate", error)
+        return _unavailable("the datasets could not be looked up; nothing was invalidated")
     return response
 
 
-def named_datasets() -> list[int]:
-    """Ids of the datasets that the current request, one to stock's endpoint, names."""
-    from superset.cachekeys.schemas import CacheInvalidationRequestSchema
-
-    said: dict[str, Any] = CacheInvalidationRequestSchema().load(request.json)
-    found = {int(uid.split("__")[0]) for uid in said.get("datasource_uids", []) if uid.split("__")[0].isdigit()}
-    for each in said.get("datasources", []):
-        found |= _datasets(each)
-    return sorted(found)
+def _unavailable(message: str) -> Response:
+    body = json.dumps({"message": message}, ensure_ascii=False)
+    return Response(body, HTTPStatus.SERVICE_UNAVAILABLE, mimetype="application/json")
 
 
-def _datasets(said: dict[str, Any]) -> set[int]:
-    """Datasets by their names; unlike stock's, a script that was written before there were catalogs finds them."""
-    from superset.connectors.sqla.models import SqlaTable
-    from superset.extensions import db
-    from superset.models.core import Database
-
-    query = db.session.query(SqlaTable.id).join(Database, SqlaTable.database_id == Database.id)
-    query = query.filter(Database.database_name == said.get("database_name"))
-    query = query.filter(SqlaTable.table_name == said.get("datasource_name"))
-    for name in ("schema", "catalog"):
-        if said.get(name):
-            query = query.filter(getattr(SqlaTable, name) == said[name])
-    return {row[0] for row in query}
-
-
-def _by_user(source: Any, **named: Any) -> Change:
+def _by_user(source: Source, **named: Any) -> Change:
     user = getattr(g, "user", None)
     user_id = getattr(user, "id", None) if user is not None else None
     return Change(source, "data_update", at=time.time(), user_id=user_id, **named)

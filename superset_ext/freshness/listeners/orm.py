@@ -1,26 +1,29 @@
 """Edits made in Superset: datasets, their columns and metrics, databases, annotations.
 
-They are heard through SQLAlchemy's events and told after the commit; what is rolled back is not told. Rights and
-row-level rules need no listener: Superset reads them on each request, and they are part of the cache key. Charts
-need none either, since another query is another key. SQL that goes past the ORM fires nothing.
+SQLAlchemy's events tell of them. A change is told after its commit, and not at all after a rollback. Rights and
+row-level rules need no hook: Superset reads them on each request, and they are part of the cache key. Charts need none
+either, since another query has another key. SQL that goes past the ORM fires no event.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from superset_ext.core.signals import count_failure
 from superset_ext.freshness.change import Change
+from superset_ext.freshness.listeners.tell import Tell, noticed
 
-Tell = Callable[[Change], None]
 _PENDING = "superset_ext_changes"  # in a session's `info`
-# Attributes of Superset's objects that say nothing about what a chart shows.
+# Attributes of Superset's objects that change nothing in a chart.
 _IDLE = frozenset({"changed_on", "changed_by_fk", "changed_by", "created_on", "created_by", "created_by_fk", "owners"})
+_OWNERS = {"TableColumn": "table_id", "SqlMetric": "table_id", "Annotation": "layer_id"}
 
-_Found = tuple[str, int]  # a kind of object, and its id
+_Edited = tuple[str, int]  # a kind of object, and its id; an id of 0 is not known, and stands for all
+_UNKNOWN: _Edited = ("datasets", 0)
 
 
 def install(tell: Tell) -> None:
@@ -32,34 +35,45 @@ def install(tell: Tell) -> None:
     event.listen(Session, "after_commit", lambda session: _committed(session, tell))
 
 
-def _pending(session: Any) -> set[_Found]:
-    found: set[_Found] = session.info.setdefault(_PENDING, set())
-    return found
-
-
 def _flushed(session: Any, _context: Any) -> None:
-    for thing in (*session.new, *session.deleted):
-        _pending(session).update(_of(thing))
-    for thing in session.dirty:
-        if _is_edited(session, thing):
-            _pending(session).update(_of(thing))
+    try:
+        edited = {edit for thing in (*session.new, *session.deleted) for edit in _edits(thing)}
+        edited |= {edit for thing in session.dirty if _is_edited(session, thing) for edit in _edits(thing)}
+    except Exception as error:  # noqa: BLE001  (a person's edit must not fail because of ours)
+        edited = _unknown(error)
+    if edited:
+        _pending(session).update(edited)
 
 
 def _is_edited(session: Any, thing: Any) -> bool:
     """Whether more changed than who changed it and when."""
     from sqlalchemy import inspect
 
-    if not _of(thing) or not session.is_modified(thing):
+    if not _edits(thing) or not session.is_modified(thing):
         return False
     return any(each.history.has_changes() for each in inspect(thing).attrs if each.key not in _IDLE)
 
 
 def _bulk(context: Any) -> None:
-    """A `query.update()` or `query.delete()`: which rows it met is not said, so all of the kind count as changed."""
-    mapper = getattr(context, "mapper", None)
-    kind = _kinds().get(getattr(mapper, "class_", type(None)))
-    if kind is not None:
-        _pending(context.session).add((kind, 0))
+    """A `query.update()` or `query.delete()`: it does not tell which rows, so all of the kind count as changed."""
+    try:
+        mapper = getattr(context, "mapper", None)
+        kind = _kinds().get(getattr(mapper, "class_", type(None)))
+        edited = {(kind, 0)} if kind is not None else set()
+    except Exception as error:  # noqa: BLE001  (as in _flushed)
+        edited = _unknown(error)
+    if edited:
+        _pending(context.session).update(edited)
+
+
+def _unknown(error: Exception) -> set[_Edited]:
+    count_failure("noticing an edit in Superset", error)
+    return {_UNKNOWN}
+
+
+def _pending(session: Any) -> set[_Edited]:
+    edited: set[_Edited] = session.info.setdefault(_PENDING, set())
+    return edited
 
 
 def _forget(session: Any) -> None:
@@ -67,17 +81,18 @@ def _forget(session: Any) -> None:
 
 
 def _committed(session: Any, tell: Tell) -> None:
-    found = session.info.pop(_PENDING, None)
-    if found:
-        tell(change_of(found))
+    edited = session.info.pop(_PENDING, None)
+    change = noticed("superset", lambda: change_of(edited)) if edited else None
+    if change is not None:
+        tell(change)
 
 
-def change_of(found: Iterable[_Found]) -> Change:
-    """What objects of Superset come to; an id of 0 is one that is not known, and stands for all."""
+def change_of(edited: Iterable[_Edited]) -> Change:
+    """The change that edits of Superset's objects make."""
     by_kind: dict[str, set[int]] = {}
-    for kind, number in found:
+    for kind, number in edited:
         by_kind.setdefault(kind, set()).add(number)
-    everything = any(0 in numbers for numbers in by_kind.values())
+    everything = any(0 in ids for ids in by_kind.values())
     return Change(
         "superset",
         "schema_change" if "columns" in by_kind else "user_action",
@@ -88,21 +103,19 @@ def change_of(found: Iterable[_Found]) -> Change:
     )
 
 
-def _of(thing: Any) -> list[_Found]:
+def _edits(thing: Any) -> list[_Edited]:
+    """The kind and id under which an object counts; none if it changes nothing in a chart."""
     kind = _kinds().get(type(thing))
     if kind is None:
         return []
-    owner = {"TableColumn": "table_id", "SqlMetric": "table_id", "Annotation": "layer_id"}.get(type(thing).__name__)
-    number = getattr(thing, owner or "id", None)
+    number = getattr(thing, _OWNERS.get(type(thing).__name__, "id"), None)
     return [(kind, int(number))] if number else []
 
 
 def _kinds() -> dict[type, str]:
-    from superset.connectors.sqla.models import SqlaTable, SqlMetric, TableColumn
-    from superset.models.annotations import Annotation, AnnotationLayer
-    from superset.models.core import Database
+    from superset_ext.host import models
 
     return {
-        SqlaTable: "datasets", SqlMetric: "datasets", TableColumn: "columns", Database: "databases",
-        AnnotationLayer: "layers", Annotation: "layers",
+        models.SqlaTable: "datasets", models.SqlMetric: "datasets", models.TableColumn: "columns",
+        models.Database: "databases", models.AnnotationLayer: "layers", models.Annotation: "layers",
     }  # fmt: skip

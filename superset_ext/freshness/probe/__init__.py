@@ -1,1 +1,1 @@
-"""Questions to sources on a schedule."""
+"""Probes: questions to sources on a schedule, whose answer changes when the data does."""

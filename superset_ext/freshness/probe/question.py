@@ -1,15 +1,14 @@
-"""What to ask a source: the statement of a probe, which only reads."""
+"""The statement that a probe sends to its source. It only reads."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
 
-from superset_ext.errors import SupersetExtError
-from superset_ext.freshness.change import SourceTable
-from superset_ext.freshness.probe import postgresql as postgresql
+from superset_ext.freshness.probe import postgresql
+from superset_ext.freshness.probe.subject import POSTGRESQL, ProbeFailed, Source
+from superset_ext.host.sql import parsed
 from superset_ext.settings import Probe
 from superset_ext.sqltables.reads import read_tables
 from superset_ext.sqltables.table import Table
@@ -18,101 +17,41 @@ OTHERWISE = "give the probe a column that grows, or sql of its own"
 _TEMPLATE = re.compile(r"{[{%#]")
 
 
-class ProbeFailed(SupersetExtError):
-    """A source cannot be asked, or what it says is no answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Probed:
-    """What a probe is about, as Superset knows it.
-
-    Attributes:
-        name: what people call the probe.
-        database_id: Superset's id of the database.
-        tables: the source table; empty for a dataset that is a query.
-        dataset_id: Superset's dataset, where the probe is of one.
-    """
-
-    name: str
-    database_id: int
-    tables: tuple[SourceTable, ...] = ()
-    dataset_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where the data comes from.
-
-    Attributes:
-        database: Superset's `Database`.
-        catalog, schema: `""` where they are not known.
-        table: its name, or the dataset's.
-        sql: of a dataset that is a query.
-        dataset_id: of a dataset.
-    """
-
-    database: Any
-    catalog: str
-    schema: str
-    table: str
-    sql: str | None = None
-    dataset_id: int | None = None
-
-    def __repr__(self) -> str:
-        """All that makes it another source."""
-        database = self.database
-        return repr((database.id, database.sqlalchemy_uri, self.catalog, self.schema, self.table, self.sql))
-
-    @property
-    def engine(self) -> str:
-        """Superset's name of the kind of database."""
-        return str(self.database.db_engine_spec.engine)
-
-    def probed(self, name: str) -> Probed:
-        """Who is to be told when it changes."""
-        table = SourceTable(self.database.id, Table(self.schema, self.table))
-        return Probed(name, self.database.id, () if self.sql else (table,), self.dataset_id)
-
-
 def question(probe: Probe, source: Source) -> tuple[str, tuple[str, ...]]:
-    """The statement, and its parameters; only that of PostgreSQL's statistics has any.
+    """The statement and its parameters; only that of PostgreSQL's statistics has any.
 
     Raises:
-        ProbeFailed: there is none, or it does more than read.
+        ProbeFailed: there is no statement for this source, or it does more than read.
     """
     if probe.sql is not None:
         return _reading(probe.sql, source.engine), ()
     if probe.column is not None:
         return _from(source, f"max({_quoted(source.database, probe.column)})"), ()
-    if probe.method == "count" or (probe.method == "auto" and source.engine != postgresql.ENGINE):
+    if probe.method == "count" or (probe.method == "auto" and source.engine != POSTGRESQL):
         return _from(source, "count(*)"), ()
-    if source.engine != postgresql.ENGINE:
+    if source.engine != POSTGRESQL:
         raise ProbeFailed(f"{source.engine} has no statistics of changes; {OTHERWISE}")
-    return postgresql.STATISTICS, (json.dumps([postgresql.spellings(*each) for each in _tables(source)]),)
+    return postgresql.statistics(), (json.dumps([postgresql.spellings(*name) for name in _tables(source)]),)
 
 
 def _reading(sql: str, engine: str, whose: str = "its sql") -> str:
-    """A statement, which is checked to be one that only reads.
+    """The SQL, if it is one statement that only reads.
 
     Raises:
-        ProbeFailed: it is something else, or cannot be read.
+        ProbeFailed: it is something else, or cannot be parsed.
     """
-    from superset.exceptions import SupersetParseError
-    from superset.sql.parse import SQLScript
-
-    try:
-        statements = SQLScript(sql, engine).statements
-    except SupersetParseError:
-        raise ProbeFailed(f"{whose} cannot be read; write one SELECT") from None
-    if len(statements) != 1:
-        raise ProbeFailed(f"{whose} has {len(statements)} statements; write one SELECT")
-    if not _only_reads(statements[0]):
+    script = parsed(sql, engine)
+    if script is None:
+        raise ProbeFailed(f"{whose} cannot be read; write one SELECT")
+    if len(script.statements) != 1:
+        raise ProbeFailed(f"{whose} has {len(script.statements)} statements; write one SELECT")
+    if not _only_reads(script.statements[0]):
         raise ProbeFailed(f"{whose} does more than read; write one SELECT")
     return sql
 
 
 def _only_reads(statement: Any) -> bool:
-    """Superset's own word, and what it leaves out: SELECT INTO, and rows that are locked."""
+    """Superset's own judgement, and what it leaves out: SELECT INTO, and rows that are locked."""
     from sqlglot import exp
 
     tree = statement._parsed
@@ -139,20 +78,19 @@ def _quoted(database: Any, name: str) -> str:
 def _virtual(source: Source) -> str:
     sql = str(source.sql).strip().rstrip(";")
     if _TEMPLATE.search(sql):
-        raise ProbeFailed("the dataset's SQL is a template, which is other SQL for each who asks; give the probe sql")
+        raise ProbeFailed("the dataset's SQL is a template, which is other SQL for each user; give the probe sql")
     return _reading(sql, source.engine, "the dataset's SQL")
 
 
 def _tables(source: Source) -> list[tuple[str, str]]:
     """Schema and name of each table that the data comes from, as they are written."""
-    from superset.sql.parse import SQLScript
-
     if source.sql is None:
         return [(source.schema, source.table)]
     sql = _virtual(source)
     tables = read_tables(sql, source.engine)
     if not tables:
         raise ProbeFailed(f"the tables of the dataset's SQL cannot be known; {OTHERWISE}")
-    named = [(each.schema or "", each.table) for each in SQLScript(sql, source.engine).statements[0].tables]
-    written = {Table(*each): each for each in named}
+    script = parsed(sql, source.engine)
+    named = [(table.schema or "", table.table) for table in script.statements[0].tables] if script else []
+    written = {Table(*name): name for name in named}
     return [written.get(table, (table.schema, table.name)) for table in sorted(tables)]

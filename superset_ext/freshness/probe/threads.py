@@ -1,8 +1,8 @@
-"""Asks sources in threads: a few at a time, and one of a database, so that a slow source keeps nobody else waiting.
+"""Asks sources in threads: a few at a time, one of each database, so that a slow source keeps nobody else waiting.
 
-A thread cannot be stopped. One that takes too long is given up: what it finds is thrown away, and until it has
-ended its probe is not asked again in this process, nor its database where that took no connection, so that threads
-do not pile up before a source that hangs.
+A thread cannot be stopped. One that takes too long is given up, and what it finds is discarded. Until it has ended, its
+probe is not asked again in this process; nor is its database, if that took no connection. So threads do not pile up
+before a source that hangs.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from superset_ext.freshness.probe.source import Reply, ask
+from superset_ext.freshness.probe.ask import Reply, ask
 from superset_ext.settings import Probe
 
 AT_A_TIME = 4
-GRACE_SECONDS = 1.0  # for PostgreSQL to say by itself that a statement took too long
+GRACE_SECONDS = 1.0  # in which PostgreSQL itself ends a statement that takes too long
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class _Asked:
         return self.thread is not None and self.thread.is_alive()
 
     def interrupt(self) -> None:
-        """Have the source end the statement, where its driver can."""
+        """Make the source end the statement, if its driver can."""
         if self.reply.interrupt is not None:
             with contextlib.suppress(Exception):
                 self.reply.interrupt()
@@ -43,7 +43,7 @@ class _Asked:
         return time.monotonic() - self.since > self.probe.timeout + GRACE_SECONDS
 
 
-_left: dict[str, _Asked] = {}  # those of this process that were given up, by their probe's key
+_given_up: dict[str, _Asked] = {}  # by this process, by the probe's key
 
 
 class Threads:
@@ -71,7 +71,7 @@ class Threads:
         return {asked.probe.database for asked in self._under_way.values()}
 
     def start(self, probe: Probe) -> Reply | None:
-        """Begin to ask; the reply at once where there is no use in asking, else `take` gives it."""
+        """Begin to ask. The reply if there is no use in asking; otherwise `None`, and `take` returns it later."""
         if reason := _hangs(probe):
             return Reply(error=reason)
         asked = self._under_way[probe.key] = _Asked(probe)
@@ -89,32 +89,32 @@ class Threads:
             self._done.put(asked.probe.key)
 
     def take(self, seconds: float = 0.1) -> list[tuple[Probe, Reply]]:
-        """What has ended or is late by now; waits for it a moment."""
-        found = []
+        """The probes that have ended or are late by now, with their replies. Waits a moment for the first one."""
+        ended = []
         with contextlib.suppress(queue.Empty):
             key = self._done.get(timeout=seconds)
             while True:
                 if asked := self._under_way.pop(key, None):
-                    found.append((asked.probe, asked.reply))
+                    ended.append((asked.probe, asked.reply))
                 key = self._done.get_nowait()
-        return found + [self._give_up(asked) for asked in list(self._under_way.values()) if asked.is_late()]
+        return ended + [self._give_up(asked) for asked in list(self._under_way.values()) if asked.is_late()]
 
     def _give_up(self, asked: _Asked) -> tuple[Probe, Reply]:
         del self._under_way[asked.probe.key]
-        _left[asked.probe.key] = asked
+        _given_up[asked.probe.key] = asked
         asked.interrupt()
         error = f"it took longer than {asked.probe.timeout:g} s{'' if asked.reply.connected else ' to connect'}"
         return asked.probe, replace(asked.reply, answer=None, error=error)
 
 
 def _hangs(probe: Probe) -> str | None:
-    """Why there is no use in asking, where threads that were given up have not come back."""
-    for key in [key for key, asked in _left.items() if not asked.is_alive()]:
-        del _left[key]
-    for asked in _left.values():
+    """Why there is no use in asking: a thread that was given up has not come back. `None` if there is use."""
+    for key in [key for key, asked in _given_up.items() if not asked.is_alive()]:
+        del _given_up[key]
+    for asked in _given_up.values():
         asked.interrupt()  # again: the first time, its statement may not have begun
-    if probe.key in _left:
+    if probe.key in _given_up:
         return f"it was asked before and has not come back, though it took longer than {probe.timeout:g} s"
-    if any(asked.probe.database == probe.database and not asked.reply.connected for asked in _left.values()):
+    if any(asked.probe.database == probe.database and not asked.reply.connected for asked in _given_up.values()):
         return "its database has not answered another probe's connection"
     return None

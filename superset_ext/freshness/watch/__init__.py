@@ -1,1 +1,1 @@
-"""Commits to watched tables of a PostgreSQL source."""
+"""Watched tables of PostgreSQL sources: triggers there, and a listener that hears of commits. Begin with `epochs`."""

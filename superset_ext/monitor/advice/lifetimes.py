@@ -241,4 +241,4 @@ def _count_changes(ask: Ask, made: Sequence[Dataset], now: datetime) -> None:
 def target(dataset: Dataset, limits: Limits) -> float:
     """Seconds that a told dataset's answers had best live."""
     longest = INTERVALS / dataset.change_rate if dataset.change_rate > 0 else limits.tune_max_timeout
-    return float(min(max(round(longest), limits.tune_min_timeout), limits.tune_max_timeout))
+    return float(round(min(max(longest, limits.tune_min_timeout), limits.tune_max_timeout)))

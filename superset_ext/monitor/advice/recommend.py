@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from typing import Any
 
 from superset_ext.cache.region import RegionCache
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.host.dashboards import auto_refreshes, auto_refreshes_force
+from superset_ext.host.datasets import manual_timeouts
 from superset_ext.monitor.advice import charts, regions, schedules, timeouts
 from superset_ext.monitor.advice.look import Facts, Kind, Look, Recommendation
 from superset_ext.settings import Settings
 
-__all__ = ["KINDS", "Facts", "Recommendation", "facts_of", "recommend", "timeouts_by_hand"]
+__all__ = ["KINDS", "Facts", "Recommendation", "facts_of", "recommend"]
 
 _NOW = "SELECT now() AS now"
-_MODE = "DASHBOARD_AUTO_REFRESH_MODE"  # Superset's own; `force` where it is not set
 
 KINDS: tuple[Kind, ...] = (
     regions.policies,
@@ -50,31 +49,5 @@ def facts_of(app: Any) -> Facts:
     """What Superset and the cache servers say; needs the app's context."""
     caches = [*app.extensions.get("cache", {}).values(), app.config.get("RESULTS_BACKEND")]
     servers = {str(each.region): each.server_info() for each in caches if isinstance(each, RegionCache)}
-    return Facts(servers, dict(timeouts_by_hand()), dict(_refreshing()), app.config.get(_MODE, "force") == "force")
-
-
-def timeouts_by_hand() -> Iterator[tuple[int, float]]:
-    """Seconds that people have set in Superset, by dataset, for it or for its database; needs the app's context."""
-    from superset.connectors.sqla.models import SqlaTable
-    from superset.extensions import db
-    from superset.models.core import Database
-
-    found = db.session.query(SqlaTable.id, SqlaTable._cache_timeout, Database.cache_timeout).join(Database)
-    for dataset, own, of_database in found:
-        seconds = own if own is not None else of_database
-        if seconds is not None:
-            yield dataset, float(seconds)
-
-
-def _refreshing() -> Iterator[tuple[int, int]]:
-    """Dashboards that refresh by themselves, and every how many seconds."""
-    from superset.extensions import db
-    from superset.models.dashboard import Dashboard
-
-    for number, metadata in db.session.query(Dashboard.id, Dashboard.json_metadata):
-        try:
-            seconds = int(json.loads(metadata or "{}").get("refresh_frequency") or 0)
-        except (ValueError, TypeError, AttributeError):
-            continue
-        if seconds > 0:
-            yield number, seconds
+    refreshes = {dashboard.dashboard_id: dashboard.seconds for dashboard in auto_refreshes()}
+    return Facts(servers, manual_timeouts(), refreshes, auto_refreshes_force(app))

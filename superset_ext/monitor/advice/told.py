@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from superset_ext.cache.tags import object_tag, table_tag
+from superset_ext.freshness.watch.service import HEARTBEAT
 from superset_ext.sqltables.table import Table
 
 Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
@@ -14,7 +15,6 @@ Ask = Callable[[str, Mapping[str, Any]], list[dict[str, Any]]]
 TOLD_DAYS = 5  # so that what loads on working days is still told after a long weekend
 TOLD_TIMES = 2  # a single one may have been somebody's hand, and not a job that does it every time
 PROBE_LATE_SECONDS = 300.0  # a probe whose turn was that long ago is not asked any more
-LISTENER = "superset perf listen"  # its heartbeat, where it writes one
 LISTENER_SECONDS = 60.0
 
 # Jobs tell by webhook or command. What a watch or a probe has told once says nothing of whether it still is there.
@@ -40,7 +40,7 @@ WHERE answered_at IS NOT NULL AND failed_since IS NULL AND next_at >= %(now)s - 
 def told(ask: Ask, now: datetime) -> frozenset[str]:
     """The tags of all tables and datasets of which somebody says so when their data changes."""
     values = {
-        "now": now, "days": TOLD_DAYS, "times": TOLD_TIMES, "late": PROBE_LATE_SECONDS, "listener": LISTENER,
+        "now": now, "days": TOLD_DAYS, "times": TOLD_TIMES, "late": PROBE_LATE_SECONDS, "listener": HEARTBEAT,
         "silent": LISTENER_SECONDS,
     }  # fmt: skip
     pushed = {str(row["tag"]) for row in ask(_PUSHED, values)}

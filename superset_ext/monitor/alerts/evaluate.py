@@ -27,7 +27,7 @@ SLOW_QUERY_MS = 1000.0
 SECONDS = 30.0  # that measuring one rule may take
 _ALERTS = """
 SELECT a.id, a.rule_id, r.name, r.metric_type, r.severity, a.subject, a.fired_at, a.resolved_at, a.value, a.worst,
-    r.threshold_value, a.confidence, a.said, a.notified_at, a.resolved_notified_at, a.error
+    r.threshold_value, a.confidence, a.message, a.notified_at, a.resolved_notified_at, a.error
 FROM superset_ext.performance_alert a JOIN superset_ext.performance_alert_rule r ON r.id = a.rule_id
 WHERE a.resolved_at IS NULL OR a.fired_at > now() - make_interval(days => %s)
 ORDER BY a.resolved_at IS NOT NULL, a.fired_at DESC LIMIT %s
@@ -98,7 +98,7 @@ def _began(cursor: Any, rule: StoredRule, now: datetime, reading: Reading) -> It
     said = alert_text.began(rule, reading)
     values = {
         "rule": rule.id, "subject": reading.subject, "now": now, "value": reading.value,
-        "confidence": reading.confidence, "said": said,
+        "confidence": reading.confidence, "message": said,
     }  # fmt: skip
     alert_id = alert_events.fire(cursor, values)
     if alert_id is not None:

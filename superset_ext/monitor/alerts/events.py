@@ -16,15 +16,15 @@ SELECT subject FROM superset_ext.performance_alert
 WHERE rule_id = %s AND resolved_at > %s::timestamptz - make_interval(mins => %s)
 """
 _FIRE = """
-INSERT INTO superset_ext.performance_alert (rule_id, subject, fired_at, value, worst, confidence, said)
-VALUES (%(rule)s, %(subject)s, %(now)s, %(value)s, %(value)s, %(confidence)s, %(said)s)
+INSERT INTO superset_ext.performance_alert (rule_id, subject, fired_at, value, worst, confidence, message)
+VALUES (%(rule)s, %(subject)s, %(now)s, %(value)s, %(value)s, %(confidence)s, %(message)s)
 ON CONFLICT (rule_id, subject) WHERE resolved_at IS NULL DO NOTHING RETURNING id
 """
 _WORSE = "UPDATE superset_ext.performance_alert SET worst = %s, confidence = %s WHERE id = %s"
 _RESOLVE = "UPDATE superset_ext.performance_alert SET resolved_at = %s WHERE id = %s AND resolved_at IS NULL"
 _NOTICE = """
-INSERT INTO superset_ext.performance_alert_notice (alert_id, what, severity, title, body)
-VALUES (%(alert)s, %(what)s, %(severity)s, %(title)s, %(body)s)
+INSERT INTO superset_ext.performance_alert_notice (alert_id, event, severity, title, body)
+VALUES (%(alert)s, %(event)s, %(severity)s, %(title)s, %(body)s)
 """
 _CLOSE = """
 UPDATE superset_ext.performance_alert a SET resolved_at = coalesce(%(now)s::timestamptz, clock_timestamp())
@@ -42,11 +42,11 @@ class Event:
         value: the metric now; of one that was closed, when it began.
         worst: the metric at its worst.
         confidence: of an anomaly, 0 to 1.
-        said: the line that people are told.
+        message: what people are told, in one line.
         at: when.
     """
 
-    what: Literal["fired", "resolved"]
+    kind: Literal["fired", "resolved"]
     alert_id: int
     rule_id: int
     name: str
@@ -56,7 +56,7 @@ class Event:
     value: float
     worst: float
     confidence: float | None
-    said: str
+    message: str
     at: datetime
 
 
@@ -102,10 +102,10 @@ def resolve(cursor: Any, alert_id: int, now: datetime) -> bool:
 
 def notice(cursor: Any, event: Event) -> Event:
     """Have people told of an event."""
-    head = event.severity.capitalize() if event.what == "fired" else "Resolved"
+    head = event.severity.capitalize() if event.kind == "fired" else "Resolved"
     values = {
-        "alert": event.alert_id, "what": event.what, "severity": event.severity,
-        "title": f"{head}: {event.name}", "body": event.said,
+        "alert": event.alert_id, "event": event.kind, "severity": event.severity,
+        "title": f"{head}: {event.name}", "body": event.message,
     }  # fmt: skip
     cursor.execute(_NOTICE, values)
     return event

@@ -45,14 +45,15 @@ WHERE id = (
         WHERE earlier.alert_id = n.alert_id AND earlier.id < n.id AND earlier.done_at IS NULL)
     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
-RETURNING id, alert_id, what, severity, title, body, told, attempts,
+RETURNING id, alert_id, event, severity, title, body, delivered_to, attempts,
     created_at < now() - make_interval(days => %s) AS is_last
 """
 _DONE = """
-UPDATE superset_ext.performance_alert_notice SET done_at = now(), told = %(told)s, error = %(error)s WHERE id = %(id)s
+UPDATE superset_ext.performance_alert_notice SET done_at = now(), delivered_to = %(delivered_to)s,
+    error = %(error)s WHERE id = %(id)s
 """
 _AGAIN = """
-UPDATE superset_ext.performance_alert_notice SET told = %(told)s, error = %(error)s,
+UPDATE superset_ext.performance_alert_notice SET delivered_to = %(delivered_to)s, error = %(error)s,
     not_before = now() + make_interval(secs => %(wait)s)
 WHERE id = %(id)s
 """
@@ -98,11 +99,11 @@ class Outbox:
 class _Notice:
     id: int
     alert_id: int
-    what: str
+    event: str
     severity: str
     title: str
     body: str
-    told: list[str]
+    delivered_to: list[str]
     attempts: int
     is_last: bool
 
@@ -145,12 +146,12 @@ def _claimed(database: LogDatabase) -> _Notice | None:
 
 def _told(outbox: Outbox, notice: _Notice) -> tuple[list[str], str | None]:
     """Send a notice to the addresses that do not have it; the hashes of all that have, and the first failure."""
-    told, failed = list(notice.told), []
+    told, failed = list(notice.delivered_to), []
     for number, address in _numbered(outbox):
         hashed = _hash(outbox, address)
         if hashed in told:
             continue
-        error = _sent(outbox, address, notice.title, notice.body, notice.severity, notice.what == "resolved")
+        error = _sent(outbox, address, notice.title, notice.body, notice.severity, notice.event == "resolved")
         if error is None:
             told.append(hashed)
         else:
@@ -160,11 +161,11 @@ def _told(outbox: Outbox, notice: _Notice) -> tuple[list[str], str | None]:
 
 def _settle(database: LogDatabase, notice: _Notice, told: list[str], error: str | None) -> None:
     wait = min(FIRST_WAIT * 2 ** min(notice.attempts - 1, 20), LONGEST_WAIT)
-    values = {"id": notice.id, "alert": notice.alert_id, "told": told, "error": error, "wait": wait}
+    values = {"id": notice.id, "alert": notice.alert_id, "delivered_to": told, "error": error, "wait": wait}
     is_over = error is None or notice.is_last
     with database.transaction() as cursor:
         cursor.execute(_DONE if is_over else _AGAIN, values)
-        cursor.execute(_TOLD[notice.what], values)
+        cursor.execute(_TOLD[notice.event], values)
     if error is not None:
         then = "it is given up" if is_over else f"it is tried again in {wait} s"
         warn("notify", "a notice of an alert could not be sent: %s; %s", error, then)

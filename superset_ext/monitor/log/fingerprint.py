@@ -24,6 +24,8 @@ from sqlglot.dialects.sqlite import SQLite
 from sqlglot.dialects.tsql import TSQL
 from sqlglot.tokens import Token, TokenType
 
+from superset_ext.sqltables.statement import dialect_of
+
 MAX_TEXT = 10_000  # characters of a statement that are kept
 SPLIT_TEXT = 64 * 1024  # characters above which text is not split into tokens, which takes 0.1 s for so many
 _LONG = 2 * 1024  # characters from which lists of values are shortened first
@@ -152,10 +154,7 @@ def _split(sql: str, engine: str) -> str:
 
 def _dialect(engine: str) -> tuple[Dialect | None, bool]:
     """The dialect of an engine, and whether double quotes are only for names in it."""
-    from superset.sql.parse import SQLGLOT_DIALECTS
-
-    found = SQLGLOT_DIALECTS.get(engine)
-    dialect = None if found is None else Dialect.get_or_raise(found)
+    dialect = dialect_of(engine)
     return dialect, dialect is not None and type(dialect) is not Dialect and not isinstance(dialect, _LOOSE)
 
 

@@ -39,8 +39,8 @@ _OLD = "DELETE FROM superset_ext.{table} WHERE {column} < now() - make_interval(
 _OLDER = "DELETE FROM superset_ext.{table} WHERE {column} < superset_ext.utc_today() - make_interval(months => %s)"
 # What these add up to is kept: totals never go down.
 _OLD_DAYS = (
-    "SELECT superset_ext.forget_cache_daily((superset_ext.utc_today() - make_interval(months => %s))::date)",
-    "SELECT superset_ext.forget_query_daily((superset_ext.utc_today() - make_interval(months => %s))::date)",
+    "SELECT superset_ext.forget_days('cache', (superset_ext.utc_today() - make_interval(months => %s))::date)",
+    "SELECT superset_ext.forget_days('query', (superset_ext.utc_today() - make_interval(months => %s))::date)",
 )
 # People may write any number of statements.
 _TOO_MANY = """

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from superset_ext.core.signals import tell
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Channel, Queried, Scope, queried
 
@@ -38,7 +39,8 @@ def uninstall() -> None:
 
 def _flushed(session: Any, _context: Any) -> None:
     from sqlalchemy import inspect
-    from superset.models.sql_lab import Query
+
+    from superset_ext.host.models import Query
 
     for thing in session.dirty:
         if isinstance(thing, Query) and thing.status in _OVER and inspect(thing).attrs.status.history.has_changes():
@@ -61,7 +63,7 @@ def _forgotten(session: Any) -> None:
 def _committed(session: Any) -> None:
     for told in session.info.pop(_PENDING, {}).values():
         try:
-            queried.send("sqllab", event=told)
+            tell(queried, "sqllab", told)
         except Exception as problem:  # noqa: BLE001
             _missing(problem)
 

@@ -14,14 +14,13 @@ from psycopg2 import sql
 from superset_ext.core.log_database import SQL, LogDatabase
 from superset_ext.core.schema import SCHEMA, SCHEMA_SECONDS
 from superset_ext.errors import LogUnavailable, SchemaError
-from superset_ext.monitor.rollup.fold import fold
+from superset_ext.host.names import Name
+from superset_ext.monitor.rollup.logs import roll_up
 
 logger = logging.getLogger(__name__)
 
 VIEWS = SQL / "views"
 REFRESH_SECONDS = 600.0
-# Kind (dashboard, chart, dataset or database), Superset's id, and what Superset calls it.
-Name = tuple[str, int, str]
 # The lock of sql/schema: whoever applies files does so alone.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('superset_ext.schema', 0))"
 # One that somebody dropped is made again too.
@@ -50,7 +49,7 @@ RETURNING materialized
 # A view that was just made has all that is in the rollups.
 _FILLED = """
 INSERT INTO superset_ext.view_refresh (view, refreshed_at) VALUES (%s, now())
-ON CONFLICT (view) DO UPDATE SET refreshed_at = now(), past = NULL, error = NULL, failed_since = NULL
+ON CONFLICT (view) DO UPDATE SET refreshed_at = now(), past_version = NULL, error = NULL, failed_since = NULL
 """
 _REFRESH = "SELECT (superset_ext.refresh_view(%s)).rows"
 _SUCCEEDED = """
@@ -79,8 +78,8 @@ class Refreshed:
     Attributes:
         view: a view of `sql/views`; or `rollups` or `names`, on which they stand.
         seconds: how long it took.
-        rows: rows that the view has; of `rollups` those that were folded, of `names` those that Superset has.
-            `None` where it failed.
+        rows: rows that the view has; of `rollups` the rows of the logs that were rolled up, of `names` the names
+            that Superset has. `None` where it failed.
         error: why it failed, as one line; `None` where it did not.
     """
 
@@ -164,7 +163,7 @@ def refresh(
     Raises:
         LogUnavailable: the database does not answer at all, so that not even that can be noted.
     """
-    done = [_step(database, "rollups", lambda: _folded(database, slow_ms))]
+    done = [_step(database, "rollups", lambda: _rolled_up(database, slow_ms))]
     if names is not None:
         done.append(_step(database, "names", lambda: keep_names(database, names())))
     return done + [_refresh(database, view) for view in _views(database)]
@@ -176,9 +175,9 @@ def _views(database: LogDatabase) -> list[str]:
     return [view_of(Path(row["file"])) for row in rows]
 
 
-def _folded(database: LogDatabase, slow_ms: float) -> int:
-    folded = fold(database, slow_ms)
-    return folded.cache + folded.query
+def _rolled_up(database: LogDatabase, slow_ms: float) -> int:
+    rows = roll_up(database, slow_ms)
+    return rows.cache + rows.query
 
 
 def keep_names(database: LogDatabase, names: Iterable[Name]) -> int:

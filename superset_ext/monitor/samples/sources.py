@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from superset_ext.core.warn_once import warn
-from superset_ext.freshness.probe.postgresql import ENGINE, limit
+from superset_ext.freshness.probe.postgresql import limit
+from superset_ext.freshness.probe.subject import POSTGRESQL
+from superset_ext.host.databases import database_of, detached
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +43,7 @@ class Busy:
 
 def known() -> dict[int, str]:
     """SQLAlchemy's name of the engine of each of Superset's databases, by id; needs an app context."""
-    from superset.extensions import db
-    from superset.models.core import Database
+    from superset_ext.host.models import Database, db
 
     rows = db.session.query(Database.id, Database.sqlalchemy_uri).all()
     return {number: (uri or "").partition(":")[0].partition("+")[0] for number, uri in rows}
@@ -74,21 +75,9 @@ def _ask(app: Any, number: int, found: dict[int, Busy], room: threading.Semaphor
             return
         try:
             with app.app_context():
-                found[number] = _activity(_database(number))
+                found[number] = _activity(detached(database_of(number)))
         except Exception as error:  # noqa: BLE001  (a driver raises what it likes)
             warn(f"sample {number}", "database %d cannot be sampled (%s)", number, type(error).__name__)
-
-
-def _database(number: int) -> Any:
-    """A database without Superset's own connection: a source may take its time, or never answer."""
-    from superset.extensions import db
-    from superset.models.core import Database
-
-    found = db.session.get(Database, number)
-    _ = found.ssh_tunnel  # which is loaded only when asked for
-    db.session.expunge(found)
-    db.session.close()
-    return found
 
 
 def _activity(database: Any) -> Busy:
@@ -111,4 +100,4 @@ def _hasten(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, 
 
 def is_asked(engine: str) -> bool:
     """Whether a source can say how busy it is."""
-    return engine == ENGINE
+    return engine == POSTGRESQL

@@ -1,8 +1,7 @@
 """A chart data request as it came, and what makes two of them the same.
 
-Two requests are one when they differ only in what changes no answer: the order of JSON keys, whether
-fresh data was asked for, and the format of the download. The order of lists stays, since Superset's
-cache key depends on it.
+Two requests are one when they differ only in what changes no answer: the order of JSON keys, whether fresh data was
+asked for, and the format of the download. The order of lists stays, because Superset's cache key depends on it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 
 Kind = Literal["data", "stored", "explore"]
-# Flask's endpoints that answer with chart data, and the paths that a browser asks them by.
+# Flask's endpoints that answer with chart data, and the paths at which a browser finds them.
 ENDPOINTS: Mapping[str, Kind] = {
     "ChartDataRestApi.data": "data",
     "ChartDataRestApi.get_data": "stored",
@@ -28,11 +27,11 @@ _PATHS: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (re.compile(r".*/superset/explore_json(/[^/]+/\d+)?/?"), "explore"),
 )
 _SAME_ANSWER = frozenset({"force", "result_format"})
-# Names of what the page has stored for itself, new at each visit.
-_PAGE_S_OWN = frozenset({"native_filters_key", "permalink_key", "form_data_key"})
+# Parameters under which a page has stored something for itself, new at each visit.
+_OF_THE_PAGE = frozenset({"native_filters_key", "permalink_key", "form_data_key"})
 _CREDENTIALS = re.compile(r"token|passw|secret|csrf|jwt|api_?key|session", re.IGNORECASE)
 _RELATIVE = re.compile(r"no filter|last .*|previous .*|current .*|next .*", re.IGNORECASE)
-_NO_JSON = (ValueError, RecursionError)  # the latter for text that nests deeper than Python follows
+_NOT_JSON = (ValueError, RecursionError)  # the latter for text that nests deeper than Python follows
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
@@ -61,7 +60,7 @@ class ChartRequest:
         return sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def form_data(self) -> dict[str, Any]:
-        """The form data that names chart and dashboard; empty where it has none."""
+        """The form data that name chart and dashboard; empty where it has none."""
         body = loaded(self.body or "")
         if self.kind == "explore":
             return loaded(dict(parse_qsl(self.args)).get("form_data", "")) | body
@@ -69,19 +68,20 @@ class ChartRequest:
         return inner if isinstance(inner, dict) else {}
 
     def queries(self) -> list[dict[str, Any]]:
-        """The query objects of its body; of an old chart the form data are the one query."""
-        body = loaded(self.body or "")
-        found = body.get("queries", []) if self.kind == "data" else [self.form_data()] if self.kind == "explore" else []
-        return [query for query in found if isinstance(query, dict)] if isinstance(found, list) else []
+        """The query objects of its body; the form data of an old chart are its one query."""
+        if self.kind == "explore":
+            return [self.form_data()]
+        queries = loaded(self.body or "").get("queries") if self.kind == "data" else None
+        return [query for query in queries if isinstance(query, dict)] if isinstance(queries, list) else []
 
     def has_literals(self) -> bool:
-        """Whether it holds filter values or conditions; a relative time range is none, for it says nothing."""
+        """Whether it holds filter values or conditions; a relative time range is none, because it says nothing."""
         body = loaded(self.body or "")
         return any(_holds_literals(part) for part in (*self.queries(), self.form_data(), body))
 
 
 def kind_of(path: str) -> Kind | None:
-    """Which kind a path is of, if it is one of chart data."""
+    """The kind of a path, or `None` if it is not one of chart data."""
     return next((kind for pattern, kind in _PATHS if pattern.fullmatch(path)), None)
 
 
@@ -93,54 +93,57 @@ def safe_args(query: str) -> str:
 def loaded(text: str) -> dict[str, Any]:
     """A JSON object; empty where the text is none."""
     try:
-        found = json.loads(text)
-    except _NO_JSON:
+        value = json.loads(text)
+    except _NOT_JSON:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _canonical(text: str) -> str:
     """JSON with its keys in order and without what changes no answer; other text as it is."""
     try:
         return json.dumps(_stripped(json.loads(text)), sort_keys=True, separators=(",", ":"))
-    except _NO_JSON:
+    except _NOT_JSON:
         return text
 
 
 def _stripped(value: Any) -> Any:
-    """Without what changes no answer, of the body, its queries and its form data."""
+    """A body without what changes no answer, in itself, its queries and its form data."""
     if not isinstance(value, dict):
         return value
-    kept = {name: each for name, each in value.items() if name not in _SAME_ANSWER}
-    for name in kept.keys() & {"form_data", "queries", "url_params"}:
-        found = kept[name]
-        if name == "url_params":
-            kept[name] = _without_page(found)
-        else:
-            kept[name] = [_stripped(each) for each in found] if isinstance(found, list) else _stripped(found)
+    kept = {name: part for name, part in value.items() if name not in _SAME_ANSWER}
+    for name in kept.keys() & {"form_data", "queries"}:
+        part = kept[name]
+        kept[name] = [_stripped(query) for query in part] if isinstance(part, list) else _stripped(part)
+    if "url_params" in kept:
+        kept["url_params"] = _without_page(kept["url_params"])
     return kept
 
 
 def _without_page(parameters: Any) -> Any:
     if not isinstance(parameters, dict):
         return parameters
-    return {name: each for name, each in parameters.items() if name not in _PAGE_S_OWN}
+    return {name: value for name, value in parameters.items() if name not in _OF_THE_PAGE}
 
 
 def _holds_literals(part: Mapping[str, Any]) -> bool:
-    extras = part.get("extras")
-    conditions = [extras.get("where"), extras.get("having")] if isinstance(extras, dict) else []
-    plain = [part.get(name) for name in ("where", "having", "since", "until")]
-    plain.append(_without_page(part.get("url_params")))
-    if any(value not in _EMPTY for value in (*conditions, *plain)):
-        return True
     extra = part.get("extra_form_data")
     extra = extra if isinstance(extra, dict) else {}
+    if any(value not in _EMPTY for value in _conditions(part)):
+        return True
     if _is_absolute(part.get("time_range")) or _is_absolute(extra.get("time_range")):
         return True
     lists = [part.get(name) for name in ("filters", "adhoc_filters", "extra_filters")]
     lists += [extra.get("filters"), extra.get("adhoc_filters")]
-    return any(_is_literal(each) for found in lists if isinstance(found, list) for each in found)
+    return any(_is_literal(condition) for filters in lists if isinstance(filters, list) for condition in filters)
+
+
+def _conditions(part: Mapping[str, Any]) -> list[Any]:
+    """What is a condition if there is anything in it."""
+    extras = part.get("extras")
+    inner = [extras.get("where"), extras.get("having")] if isinstance(extras, dict) else []
+    plain = [part.get(name) for name in ("where", "having", "since", "until")]
+    return [*inner, *plain, _without_page(part.get("url_params"))]
 
 
 def _is_literal(condition: Any) -> bool:

@@ -17,19 +17,6 @@ from superset_ext.warm.registry.uses import Use
 
 # Processes write the same keys: one after the other, or two would wait for each other.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('superset_ext.warm_worth', 0))"
-_READ = """
-UPDATE superset_ext.cache_warm_entry e
-SET reads = e.reads + n.reads, first_read_at = coalesce(e.first_read_at, n.first)
-FROM (
-    SELECT w.run_id, w.cache_key, count(*) AS reads, min(to_timestamp(at)) AS first
-    FROM (VALUES %s) AS v (cache_key, times)
-    JOIN superset_ext.cache_warm_entry w ON w.cache_key = v.cache_key AND w.gone_at IS NULL
-    CROSS JOIN unnest(v.times) AS at
-    WHERE to_timestamp(at) >= w.stored_at AND (w.expires_at IS NULL OR to_timestamp(at) <= w.expires_at)
-    GROUP BY w.run_id, w.cache_key
-) n
-WHERE e.run_id = n.run_id AND e.cache_key = n.cache_key
-"""
 _GONE = """
 UPDATE superset_ext.cache_warm_entry e SET gone_at = to_timestamp(v.at)
 FROM (VALUES %s) AS v (cache_key, at)
@@ -50,21 +37,6 @@ ON CONFLICT (run_id, cache_key) DO UPDATE SET
 _EXPIRED = """
 UPDATE superset_ext.cache_warm_entry SET gone_at = expires_at WHERE gone_at IS NULL AND expires_at < now()
 """
-_SETTLE = """
-UPDATE superset_ext.cache_warm_run r SET
-    entries = e.entries, entries_read = e.entries_read, spent_ms = e.spent_ms, saved_ms = e.saved_ms,
-    settled = r.finished_at IS NOT NULL AND e.open = 0
-FROM (
-    SELECT run_id, count(*) AS entries, count(*) FILTER (WHERE reads > 0) AS entries_read,
-        sum(cost_ms) AS spent_ms, coalesce(sum(cost_ms) FILTER (WHERE reads > 0), 0) AS saved_ms,
-        count(*) FILTER (WHERE gone_at IS NULL) AS open
-    FROM superset_ext.cache_warm_entry
-    WHERE run_id IN (SELECT run_id FROM superset_ext.cache_warm_run WHERE NOT settled)
-    GROUP BY run_id
-) e
-WHERE e.run_id = r.run_id AND NOT r.settled
-RETURNING r.run_id, r.schedule, r.entries, r.entries_read, r.settled, r.state
-"""
 _EMPTY = """
 UPDATE superset_ext.cache_warm_run r SET settled = true
 WHERE NOT settled AND finished_at IS NOT NULL
@@ -80,7 +52,7 @@ def count_reads(database: LogDatabase, uses: Sequence[Use]) -> None:
     with database.transaction() as cursor:
         cursor.execute(_LOCK)
         if reads:
-            execute_values(cursor, _READ, sorted(reads.items()))
+            execute_values(cursor, database.statement("warm_entries_read"), sorted(reads.items()))
         if gone:
             execute_values(cursor, _GONE, sorted(gone.items()))
 
@@ -120,7 +92,7 @@ def settle(database: LogDatabase) -> list[dict[str, Any]]:
     with database.transaction() as cursor:
         cursor.execute(_EXPIRED)
         cursor.execute(_EMPTY)
-        cursor.execute(_SETTLE)
+        cursor.execute(database.statement("warm_runs_settled"))
         rows = all_rows(cursor)
         ended = [row for row in rows if row["settled"] and row["state"] == "done"]
         unread = [row for row in ended if row["schedule"] and not row["entries_read"]]

@@ -24,32 +24,11 @@ Action = Literal["replay", "refresh", "discover"]
 State = Literal["queued", "warmed", "fresh", "failed"]
 LEASE_SECONDS = 30
 _COPIED = (
-    "run_id", "ordinal", "action", "fingerprint", "page", "user_id", "guest", "who", "dashboard_id", "chart_id",
+    "run_id", "ordinal", "action", "fingerprint", "page", "user_id", "guest", "identity", "dashboard_id", "chart_id",
     "database_id", "cost_ms",
 )  # fmt: skip
 # One claim at a time, so that the limit of a source database holds over all workers.
 _CLAIM_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('superset_ext.warm', 0))"
-_CLAIM = """
-WITH busy AS (
-    SELECT database_id, count(*) AS n FROM superset_ext.cache_warm_item
-    WHERE state = 'running' AND lease_until > now() GROUP BY database_id
-), open AS (
-    SELECT i.ordinal, row_number() OVER (PARTITION BY i.database_id ORDER BY i.ordinal) + coalesce(b.n, 0) AS place,
-        i.database_id
-    FROM superset_ext.cache_warm_item i LEFT JOIN busy b ON b.database_id = i.database_id
-    WHERE i.run_id = %(run)s
-        AND EXISTS (SELECT FROM superset_ext.cache_warm_run r WHERE r.run_id = i.run_id AND r.state = 'running')
-        AND (i.state = 'queued' AND i.not_before <= now()
-        OR i.state = 'running' AND i.lease_until <= now())
-)
-UPDATE superset_ext.cache_warm_item i SET state = 'running', attempts = attempts + 1, lease = %(lease)s,
-    lease_until = now() + make_interval(secs => %(seconds)s), started_at = now(), reason = NULL
-WHERE i.run_id = %(run)s AND i.ordinal IN (
-    SELECT ordinal FROM open WHERE database_id IS NULL OR place <= %(per_database)s ORDER BY ordinal LIMIT %(n)s
-)
-RETURNING i.ordinal, i.action, i.fingerprint, i.page, i.user_id, i.guest, i.dashboard_id, i.chart_id,
-    i.database_id, i.cost_ms, i.attempts
-"""
 _FINISH = """
 UPDATE superset_ext.cache_warm_item SET state = %(state)s, reason = %(reason)s, took_ms = %(ms)s,
     database_id = coalesce(database_id, %(database)s), lease = NULL, lease_until = NULL,
@@ -121,7 +100,7 @@ def claim(database: LogDatabase, run_id: str, lease: str, count: int, per_databa
     with database.transaction() as cursor:
         cursor.execute(_CLAIM_LOCK)
         cursor.execute(_SIGN_OF_LIFE, values)
-        cursor.execute(_CLAIM, values)
+        cursor.execute(database.statement("warm_items_claimed"), values)
         rows = all_rows(cursor)
     return sorted((_item(row) for row in rows), key=lambda item: item.ordinal)
 
@@ -185,5 +164,5 @@ def give_up(database: LogDatabase, attempts: int) -> None:
 
 def pairs_in(database: LogDatabase, run_id: str) -> set[tuple[str | None, str]]:
     """The fingerprint and the identity's name of each item of a run."""
-    rows = database.rows("SELECT fingerprint, who FROM superset_ext.cache_warm_item WHERE run_id = %s", (run_id,))
-    return {(row["fingerprint"], row["who"]) for row in rows}
+    rows = database.rows("SELECT fingerprint, identity FROM superset_ext.cache_warm_item WHERE run_id = %s", (run_id,))
+    return {(row["fingerprint"], row["identity"]) for row in rows}

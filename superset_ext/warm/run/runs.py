@@ -43,26 +43,6 @@ _FAIL = """
 UPDATE superset_ext.cache_warm_run SET state = 'failed', reason = %s, finished_at = now()
 WHERE run_id = %s AND state IN ('queued', 'running')
 """
-_STATUS = """
-SELECT r.run_id, r.schedule, r.state, r.reason, r.requested_by, r.created_at, r.started_at, r.finished_at, r.options,
-    r.left_out, r.entries, r.entries_read, r.spent_ms, r.saved_ms, r.settled,
-    extract(epoch FROM coalesce(r.finished_at, now()) - coalesce(r.started_at, r.created_at)) AS seconds,
-    r.fresh + count(i.*) AS total,
-    r.fresh + count(i.*) FILTER (WHERE i.state IN ('warmed', 'fresh', 'failed')) AS done,
-    count(i.*) FILTER (WHERE i.state = 'warmed') AS warmed,
-    r.fresh + count(i.*) FILTER (WHERE i.state = 'fresh') AS already_fresh,
-    count(i.*) FILTER (WHERE i.state = 'failed') AS failed,
-    sum(i.cost_ms) FILTER (WHERE i.state IN ('queued', 'running')) AS left_ms,
-    sum(i.cost_ms) FILTER (WHERE i.state IN ('warmed', 'fresh', 'failed')) AS done_ms
-FROM superset_ext.cache_warm_run r LEFT JOIN superset_ext.cache_warm_item i USING (run_id)
-WHERE r.run_id = %(run)s GROUP BY r.run_id
-"""
-_FAILURES = """
-SELECT reason, count(*) AS items,
-    array_agg(DISTINCT dashboard_id) FILTER (WHERE dashboard_id IS NOT NULL) AS dashboards,
-    array_agg(DISTINCT chart_id) FILTER (WHERE chart_id IS NOT NULL) AS charts
-FROM superset_ext.cache_warm_item WHERE run_id = %(run)s AND state = 'failed' GROUP BY reason ORDER BY items DESC
-"""
 
 
 def create(
@@ -145,14 +125,14 @@ def status(database: LogDatabase, run_id: str) -> dict[str, Any]:
     Raises:
         WarmError: there is no such run.
     """
-    rows = database.rows(_STATUS, {"run": run_id})
+    rows = database.query("warm_run_status", {"run": run_id})
     if not rows:
         raise WarmError(f"there is no warming run {run_id}")
     row = rows[0]
     left_ms, done_ms = row.pop("left_ms"), row.pop("done_ms")
     row["run_id"], row["seconds"] = str(row["run_id"]), round(float(row["seconds"]), 1)
     row["seconds_left"] = _seconds_left(row, left_ms, done_ms)
-    row["failures"] = database.rows(_FAILURES, {"run": run_id})
+    row["failures"] = database.query("warm_run_failures", {"run": run_id})
     return row
 
 

@@ -1,0 +1,43 @@
+"""Telling upper rooms by a signal: a receiver can neither answer nor raise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from blinker import Signal
+
+from superset_ext.core.warn_once import warn
+
+failures: Counter[str] = Counter()  # by the name of what failed, since the process began
+
+
+def tell(signal: Signal, sender: Any, event: Any) -> None:
+    """Call each receiver of a signal with `event`, and drop what it returns. See `attempt` for one that fails."""
+    for receiver in signal.receivers_for(sender):
+        attempt(receiver, sender, event=event)
+
+
+def attempt(function: Callable[..., Any], *args: Any, **options: Any) -> None:
+    """Call a function whose failure must not stop the caller: it is counted, and a warning a minute names it."""
+    try:
+        function(*args, **options)
+    except Exception as error:  # noqa: BLE001  (nothing that a receiver raises concerns the sender)
+        count_failure(getattr(function, "__qualname__", type(function).__name__), error)
+
+
+@contextmanager
+def harmless(name: str) -> Iterator[None]:
+    """As `attempt`, for a block of code."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  (as above)
+        count_failure(name, error)
+
+
+def count_failure(name: str, error: Exception) -> None:
+    """Count a failure that stops nobody, and warn of it once a minute."""
+    failures[name] += 1
+    warn(f"failure {name}", "%s failed (%s), %d times so far", name, type(error).__name__, failures[name])

@@ -1,0 +1,61 @@
+"""The stamps that a listener owes: a stamp that fails stays owed until it succeeds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
+
+from superset_ext.core.warn_once import warn
+from superset_ext.errors import StoreUnavailable
+from superset_ext.freshness.change import SourceTable
+from superset_ext.freshness.watch.watched import Name
+from superset_ext.sqltables.table import Table
+
+
+class Stamp(Protocol):
+    """A function that stamps tables; it may raise `StoreUnavailable`, and is called from any thread."""
+
+    def __call__(self, tables: Collection[SourceTable], again: bool) -> None:
+        """
+        Args:
+            tables: of one database: what changed, and what that is a part of.
+            again: whether this repeats the stamp of a change that was stamped before.
+        """
+        ...
+
+
+class OwedStamps:
+    """The tables of one database that are to be stamped.
+
+    Args:
+        database_id: Superset's id of the database.
+        stamp: stamps tables.
+    """
+
+    def __init__(self, database_id: int, stamp: Stamp) -> None:
+        self._database_id = database_id
+        self._stamp = stamp
+        self._names: dict[bool, set[Name]] = {False: set(), True: set()}  # by `again`
+
+    def __bool__(self) -> bool:
+        return any(self._names.values())
+
+    def owe(self, names: Iterable[Name], again: bool = False) -> None:
+        """Stamp these tables soon; `again` as in `Stamp`."""
+        self._names[again].update(names)
+
+    def pay(self, part_of: Mapping[Name, Collection[Name]]) -> None:
+        """Stamp what is owed, and the tables that it is a part of."""
+        self._names[True] -= self._names[False]
+        for again, names in self._names.items():
+            if names:
+                try:
+                    self._stamp(self._tables(names, part_of), again)
+                except StoreUnavailable as error:
+                    warn("watch.stamp", "a change of data could not be stamped, and is tried again: %s", error)
+                    return
+                names.clear()
+
+    def _tables(self, names: Collection[Name], part_of: Mapping[Name, Collection[Name]]) -> list[SourceTable]:
+        whole = {name for changed in names for name in (changed, *part_of.get(changed, ()))}
+        return [SourceTable(self._database_id, Table(*name)) for name in sorted(whole)]

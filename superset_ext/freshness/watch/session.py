@@ -1,0 +1,126 @@
+"""What a listener knows and does while one connection to one database lasts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+import psycopg2
+
+from superset_ext.core.warn_once import warn
+from superset_ext.freshness.watch.epochs import ROUND_SECONDS, Epochs
+from superset_ext.freshness.watch.owed import OwedStamps, Stamp
+from superset_ext.freshness.watch.repairs import Repairs
+from superset_ext.freshness.watch.triggers import state
+from superset_ext.freshness.watch.watched import Name, Watched
+
+LOOK_SECONDS = 2.0  # between two looks at what is watched
+QUEUE_FULL = 0.5  # of the queue of notifications; from here on triggers do not notify
+_QUEUE_IS_FULL = "notifications wait for a session that does not read them (see pg_stat_activity), on the server"
+
+
+class Session:
+    """The watched tables of one database, over one connection. Used by one thread. See `epochs` for the argument.
+
+    Args:
+        connection: a psycopg2 connection that listens; see `connection.prepare`.
+        database_id: Superset's id of the database.
+        wanted: returns the tables to watch there.
+        stamp: stamps tables.
+    """
+
+    def __init__(self, connection: Any, database_id: int, wanted: Callable[[], Collection[Name]], stamp: Stamp) -> None:
+        self._connection = connection
+        self._database_id = database_id
+        self._repairs = Repairs(connection, wanted)
+        self._owed = OwedStamps(database_id, stamp)
+        self._epochs = Epochs()
+        self._tables: dict[int, Watched] = {}  # by the watch's number
+        self._next_look = self._next_round = 0.0  # by the monotonic clock
+
+    def patience(self) -> float:
+        """How many seconds the next turn may wait for a notification."""
+        busy = self._epochs.hot or self._epochs.cooling or self._owed
+        return max(0.0, (self._next_round if busy else self._next_look) - time.monotonic())
+
+    def turn(self) -> None:
+        """Do what is due. Call this after each notification, and when `patience` is over.
+
+        Raises:
+            psycopg2.Error: the connection is lost.
+        """
+        self._drain()
+        with self._connection.cursor() as cursor:
+            try:
+                if time.monotonic() >= self._next_look:
+                    self._look(cursor)
+                if time.monotonic() >= self._next_round:
+                    self._round(cursor)
+                self._owed.pay({watched.name: watched.part_of for watched in self._tables.values()})
+                self._epochs.mute_heard(cursor)
+            except (psycopg2.errors.InvalidSchemaName, psycopg2.errors.UndefinedFunction):
+                self._forget()  # somebody removed the last watch, and the schema with it
+        self._epochs.forget_heard()
+
+    def _forget(self) -> None:
+        self._tables.clear()
+        self._epochs.clear()
+        self._next_look = 0.0
+
+    def _drain(self) -> None:
+        while self._connection.notifies:
+            match _decoded(self._connection.notifies.pop(0).payload):
+                case "list":
+                    self._next_look = 0.0
+                case [int(number), int(epoch), str(schema), str(table)]:
+                    self._hear(number, epoch, Name(schema, table))
+
+    def _hear(self, number: int, epoch: int, name: Name) -> None:
+        self._owed.owe([name])
+        if number not in self._tables:
+            self._next_look = 0.0
+        self._epochs.hear(number, epoch)
+
+    def _look(self, cursor: Any) -> None:
+        """Look at what is watched, whether it has changed its shape, and whether its triggers are there."""
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        watches = state(cursor)
+        if broken := self._repairs.due(watches):
+            self._owed.owe(broken)
+            if self._repairs.make(broken):
+                watches = state(cursor)
+        self._compare({watched.id: watched for watched in watches})
+        cursor.execute("SELECT pg_notification_queue_usage()")
+        if cursor.fetchone()[0] >= QUEUE_FULL:
+            warn("watch.queue", "%s of database %d", _QUEUE_IS_FULL, self._database_id)
+            self._gap(self._tables)
+
+    def _compare(self, tables: dict[int, Watched]) -> None:
+        before, self._tables = self._tables, tables
+        for number in set(before) - set(tables):
+            self._epochs.forget(number)
+        self._gap([number for number in tables if number not in before or tables[number].shape != before[number].shape])
+
+    def _gap(self, numbers: Collection[int]) -> None:
+        """Anything may have happened to these tables unheard."""
+        for number in numbers:
+            self._owed.owe([self._tables[number].name])
+            self._epochs.heat(number, 0)
+            self._next_round = 0.0
+
+    def _round(self, cursor: Any) -> None:
+        """Owe the stamps that are due every `ROUND_SECONDS`. They are paid after this, so after the arming."""
+        self._next_round = time.monotonic() + ROUND_SECONDS
+        for number, again in self._epochs.next_round(cursor):
+            if number in self._tables:
+                self._owed.owe([self._tables[number].name], again)
+
+
+def _decoded(payload: str) -> Any:
+    """What a notification says, or `None` if it is not JSON: anybody who may connect may notify of anything."""
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return None

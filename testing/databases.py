@@ -1,0 +1,99 @@
+"""A PostgreSQL server for tests, and databases on it that are copied from one that has what they need."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.embedded.postgres import Postgres
+from superset_ext.monitor.rollup.views import apply_views
+
+# What is lost when the machine fails is nothing that a test would look for.
+_FORGETFUL = "\nfsync = off\nfull_page_writes = off\nsynchronous_commit = off\nmax_wal_size = 4GB\n"
+
+
+def forgetful(data_dir: Path) -> None:
+    """Let a server whose files are made wait for no disk."""
+    with (data_dir / "postgresql.conf").open("a") as config:
+        config.write(_FORGETFUL)
+
+
+@contextmanager
+def postgres_in(folder: Path) -> Iterator[Postgres]:
+    """A server with its files in a folder, which nobody needs afterwards."""
+    server = Postgres(folder / "data")
+    server.initialise()
+    forgetful(server.data_dir)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class Databases:
+    """New databases on a server: empty ones, and copies of templates, each of which is made when it is first asked."""
+
+    def __init__(self, server: Postgres) -> None:
+        self._server = server
+        self._templates: dict[str, str] = {}
+
+    @contextmanager
+    def empty(self) -> Iterator[str]:
+        """The URL of a new database, which goes with the block."""
+        with self._created("template1") as url:
+            yield url
+
+    @contextmanager
+    def log(self) -> Iterator[str]:
+        """The same, with the schema."""
+        with self.copy("log", _apply_schema) as url:
+            yield url
+
+    @contextmanager
+    def views(self) -> Iterator[str]:
+        """The same, with the schema and the views."""
+        with self.copy("views", _apply_views) as url:
+            yield url
+
+    @contextmanager
+    def copy(self, name: str, fill: Callable[[str], None]) -> Iterator[str]:
+        """The same, with what `fill` puts into the template `name`, whose URL it is given."""
+        if name not in self._templates:
+            template = f"template_{name}_{uuid.uuid4().hex[:8]}"
+            fill(self._server.create_database(template))
+            self._templates[name] = template
+        with self._created(self._templates[name]) as url:
+            yield url
+
+    @contextmanager
+    def _created(self, template: str) -> Iterator[str]:
+        name = f"t_{uuid.uuid4().hex[:12]}"
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield self._server.url(name)
+        finally:
+            self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def _run(self, statement: str) -> None:
+        with closing(psycopg2.connect(self._server.url(), connect_timeout=60)) as connection:
+            connection.autocommit = True
+            cursor: Any = connection.cursor()
+            cursor.execute(statement)
+
+
+def _apply_schema(url: str) -> None:
+    with closing(LogDatabase(url)) as database:
+        database.apply_schema()
+
+
+def _apply_views(url: str) -> None:
+    with closing(LogDatabase(url)) as database:
+        database.apply_schema()
+        apply_views(database)

@@ -1,0 +1,241 @@
+"""The OpenAPI document of the REST API, against its routes and against what they really answer."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import jsonschema
+import pytest
+
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.embedded.ports import free_port
+from superset_ext.freshness.change import EXTENSION as FRESHNESS
+from superset_ext.package import EXTENSION
+from superset_ext.settings import Targets
+from testing import alerts
+from testing.in_process import ADMIN, PASSWORD, InProcess
+from testing.regions import make_region
+
+# What Superset's own resources are described with.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:apispec")
+BASE = "/api/v1/performance"
+READS = ("status", "health", "cache/statistics", "dashboard", "slow-queries", "alerts", "recommendations", "metrics")
+RUN = str(uuid.UUID(int=7))
+RULE = {"name": "a rule of the test", "metric_type": "hit_ratio", "comparison_operator": "<", "threshold_value": 0.1}
+GAMMA = ("gamma", "the password of gamma")
+HUGE = {"keys": ["x" * 70_000]}
+Route = tuple[str, str]  # its verb, and its path in the document
+_RUN = """
+INSERT INTO superset_ext.cache_warm_run (run_id, options, options_hash, requested_by, state, started_at, finished_at)
+VALUES (%s, '{"charts": [1]}', 'a hash', 'api', 'done', now(), now())
+"""
+_ITEM = """
+INSERT INTO superset_ext.cache_warm_item (run_id, ordinal, action, identity, dashboard_id, state, reason)
+VALUES (%s, 1, 'replay', 'user 1', 3, 'failed', 'the query failed')
+"""
+_ALERT = """
+INSERT INTO superset_ext.performance_alert (rule_id, value, worst)
+SELECT min(id), 0.1, 0.05 FROM superset_ext.performance_alert_rule
+"""
+
+
+@pytest.fixture(scope="module")
+def world(in_process: InProcess) -> Iterator[InProcess]:
+    """An app whose log has something of each kind."""
+    database = in_process.package.log()
+    alerts.make_days(database)
+    alerts.requests(database, -1, 30, 10)
+    alerts.queries(database, -1, 5, 9_000.0, database=1)
+    in_process.rows(_RUN, (RUN,))
+    in_process.rows(_ITEM, (RUN,))
+    in_process.rows(_ALERT)
+    with in_process.awake():
+        assert in_process.perf("refresh").exit_code == 0
+        yield in_process
+    for table in ("cache_warm_run", "performance_alert", "cache_performance_log", "query_performance_log"):
+        in_process.rows(f"DELETE FROM superset_ext.{table}")
+
+
+@pytest.fixture(scope="module")
+def document(world: InProcess) -> dict[str, Any]:
+    """Superset's document."""
+    answer = world.client().get("/api/v1/_openapi")
+    assert answer.status_code == 200
+    whole: dict[str, Any] = answer.json
+    return whole
+
+
+def described(document: dict[str, Any]) -> dict[Route, dict[str, Any]]:
+    """The operations of the API."""
+    return {
+        (verb.upper(), path): operation
+        for path, verbs in document["paths"].items()
+        if path.startswith(BASE)
+        for verb, operation in verbs.items()
+    }
+
+
+def served(app: Any) -> dict[Route, set[str]]:
+    """The routes that Flask has, with the names of the parameters in their paths."""
+    return {
+        (verb, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)): set(rule.arguments)
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith(BASE)
+        for verb in rule.methods - {"HEAD", "OPTIONS"}
+    }
+
+
+def test_each_route_is_described(world: InProcess, document: dict[str, Any]) -> None:
+    """Intent: all routes are in the document and no other, with their parameters, a summary and the right to call."""
+    routes, operations = served(world.app), described(document)
+    assert set(operations) == set(routes) and len(routes) == 14
+    for route, operation in operations.items():
+        assert operation["summary"] and operation["tags"] == ["Performance"] and operation["security"], route
+        path = [each for each in operation.get("parameters", ()) if each["in"] == "path"]
+        assert {each["name"] for each in path} == routes[route] and all(each["required"] for each in path), route
+        for parameter in operation.get("parameters", ()):
+            assert parameter["schema"]["type"] in ("integer", "number", "string"), route
+    query = operations["GET", f"{BASE}/slow-queries"]["parameters"]
+    assert {each["name"]: each["schema"]["default"] for each in query} == {"limit": 50, "min_duration_ms": 0}
+
+
+def test_each_body_is_described(document: dict[str, Any]) -> None:
+    """Intent: a body has each field that its route takes; GET and DELETE have none."""
+    bodies = {
+        route: schema(document, operation["requestBody"]["content"]["application/json"]["schema"])["properties"]
+        for route, operation in described(document).items()
+        if "requestBody" in operation
+    }
+    rule = {*RULE, "subject", "clear_value", "window_minutes", "min_occurrences", "severity", "cooldown_minutes"}
+    assert {route: set(properties) for route, properties in bodies.items()} == {
+        # What a change has dropped is warmed by the package itself.
+        ("POST", f"{BASE}/cache/warm-up"): set(Targets.model_fields) - {"changed"},
+        ("POST", f"{BASE}/cache/invalidate"): {
+            "tables", "databases", "datasets", "charts", "dashboards", "keys", "all", "operation", "changed_at",
+        },
+        ("POST", f"{BASE}/alerts"): rule | {"enabled"},
+        ("PUT", f"{BASE}/alerts/{{number}}"): rule | {"enabled"},
+    }  # fmt: skip
+    tables = bodies["POST", f"{BASE}/cache/invalidate"]["tables"]["items"]
+    assert set(schema(document, tables)["properties"]) == {"database", "table", "schema"}
+
+
+def schema(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """What a reference stands for."""
+    for name in node.get("$ref", "#").removeprefix("#").strip("/").split("/"):
+        node = document[name] if name in document else node.get(name, node) if name else node
+    return node
+
+
+def strict(node: Any) -> Any:
+    """A schema of OpenAPI 3.0 as JSON Schema, in which an object has no field that is not described."""
+    if isinstance(node, list):
+        return [strict(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    made = {name: strict(value) for name, value in node.items() if name not in ("nullable", "description")}
+    if isinstance(made.get("properties"), dict):
+        made |= {"additionalProperties": False, "required": sorted(made["properties"])}
+    return {"anyOf": [made, {"type": "null"}]} if node.get("nullable") is True else made
+
+
+def test_answers_are_as_described(world: InProcess, document: dict[str, Any]) -> None:
+    """Intent: each status that is described is one that is answered, with an answer of its model, field by field."""
+    components = strict(document["components"]["schemas"])
+    shown: set[tuple[str, str, int]] = set()
+    for verb, path, response in answers(world):
+        operation = described(document)[verb, path]
+        assert str(response.status_code) in operation["responses"], (verb, path, response.status_code, response.text)
+        content = operation["responses"][str(response.status_code)]["content"]
+        if "application/json" in content:
+            model = strict(content["application/json"]["schema"]) | {"components": {"schemas": components}}
+            jsonschema.validate(response.json, model)
+        else:
+            assert response.content_type.startswith("text/plain")
+        shown.add((verb, path, response.status_code))
+    whole = {(*route, int(code)) for route, each in described(document).items() for code in each["responses"]}
+    assert whole - shown == set()
+
+
+def answers(world: InProcess) -> Iterator[tuple[str, str, Any]]:
+    """An answer of each kind that a route has: verb, path in the document, response."""
+    admin, anonymous = world.client(), world.app.test_client()
+    add_gamma(world)
+    gamma = world.client(*GAMMA)
+
+    def ask(client: Any, verb: str, path: str, body: Any = None, /, **names: Any) -> tuple[str, str, Any]:
+        url = BASE + path.format(**names)
+        return verb, f"{BASE}{path.partition('?')[0]}", client.open(url, method=verb, json=body)
+
+    reads = (
+        "status",
+        "health",
+        "cache/statistics",
+        "dashboard",
+        "slow-queries",
+        "alerts",
+        "recommendations",
+        "metrics",
+    )
+    bodies: dict[tuple[str, str], Any] = {("GET", f"/{name}"): None for name in reads}
+    bodies |= {
+        ("GET", "/cache/warm-up/{run_id}"): None, ("POST", "/cache/warm-up"): {"charts": [1]},
+        ("POST", "/cache/invalidate"): {"all": True}, ("POST", "/alerts"): RULE,
+        ("PUT", "/alerts/{number}"): {"enabled": False}, ("DELETE", "/alerts/{number}"): None,
+    }  # fmt: skip
+    number = 0
+    for (verb, path), body in bodies.items():
+        told = ask(admin, verb, path, body, run_id=RUN, number=number)
+        number = told[2].json["id"] if (verb, path) == ("POST", "/alerts") else number
+        yield told
+    for client in (anonymous, gamma):
+        yield from (ask(client, verb, path, body, run_id=RUN, number=1) for (verb, path), body in bodies.items())
+    for (verb, path), body in bodies.items():
+        if body is not None:
+            yield from (ask(admin, verb, path, bad, number=1) for bad in ({"no": "such field"}, HUGE))
+    yield ask(admin, "GET", "/slow-queries?limit=0")
+    yield ask(admin, "GET", "/cache/warm-up/{run_id}", run_id=uuid.UUID(int=8))
+    yield ask(admin, "DELETE", "/alerts/{number}", number=2**40)
+    yield ask(session(world), "DELETE", "/alerts/{number}", number=1)
+    with without_servers(world):
+        yield from (ask(admin, verb, path, body, run_id=RUN, number=1) for (verb, path), body in bodies.items())
+
+
+def session(world: InProcess) -> Any:
+    """A client that is known by its cookie, and sends no CSRF token."""
+    client = world.client()
+    token = client.get("/api/v1/security/csrf_token/").json["result"]
+    client.post("/login/", data={"username": ADMIN, "password": PASSWORD, "csrf_token": token})
+    del client.environ_base["HTTP_AUTHORIZATION"]
+    return client
+
+
+@contextmanager
+def without_servers(world: InProcess) -> Iterator[None]:
+    """Neither the log database nor the server of the stamps is there."""
+    dead = make_region(f"redis://127.0.0.1:{free_port()}")
+    database = LogDatabase(f"postgresql://u:p@127.0.0.1:{free_port()}/none")
+    away = {
+        EXTENSION: replace(world.package, database=database),
+        FRESHNESS: replace(world.app.extensions[FRESHNESS], stamps=lambda: dead),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, extension in away.items():
+            patch.setitem(world.app.extensions, name, extension)
+        yield
+
+
+def add_gamma(world: InProcess) -> None:
+    """A user who may do nothing here."""
+    from superset.extensions import security_manager
+
+    name, password = GAMMA
+    with world.app.app_context():
+        if security_manager.find_user(name) is None:
+            role = security_manager.find_role("Gamma")
+            security_manager.add_user(name, "G", "G", "gamma@example.org", role, password)

@@ -1,0 +1,112 @@
+"""A lower room tells upper ones; what they do with it can neither answer nor fail. Nor can a hook in Superset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from superset_ext import events
+from superset_ext.core.signals import failures, tell
+from superset_ext.errors import StoreUnavailable
+from superset_ext.freshness.change import Change, Freshness
+from superset_ext.freshness.listeners import orm, sqllab
+from superset_ext.freshness.listeners.tell import Tell, telling
+
+EVERYTHING = Change("cli", "data_update", everything=True)
+
+
+class Stamps:
+    """A Redis that takes every stamp."""
+
+    def stamp(self, tags: Any) -> float:
+        return 12.0
+
+
+def broken(*_args: Any, **_options: Any) -> Any:
+    raise StoreUnavailable("Redis does not answer")
+
+
+@pytest.fixture
+def received() -> Iterator[list[Any]]:
+    """The changes that a second receiver gets, after one that always fails."""
+    events_received: list[Any] = []
+
+    def receive(sender: Any, event: Any) -> None:
+        events_received.append(event)
+
+    with events.changed.connected_to(broken), events.changed.connected_to(receive):
+        yield events_received
+
+
+@pytest.fixture
+def changes() -> list[Change]:
+    """What hooks in Superset have told."""
+    return []
+
+
+@pytest.fixture
+def hook(changes: list[Change]) -> Tell:
+    return changes.append
+
+
+def test_a_receiver_that_fails_stops_nobody(received: list[Any]) -> None:
+    """Intent: the sender goes on, the other receivers are told, and the failure is counted."""
+    before = sum(failures.values())
+    tell(events.changed, "cli", "what changed")
+    assert received == ["what changed"]
+    assert sum(failures.values()) == before + 1
+
+
+@pytest.mark.parametrize("note", [None, broken], ids=["the log takes it", "the log fails"])
+def test_a_change_that_is_stamped_has_succeeded(received: list[Any], note: Any) -> None:
+    """Intent: neither rewarming that cannot reach Redis nor the log makes `changed` fail after it has stamped."""
+    freshness = Freshness(Stamps, lambda _database, tables: tables, note)
+    stamped = freshness.changed(EVERYTHING)
+    assert stamped.stamped_at == 12.0
+    assert received == [stamped]
+
+
+def test_a_change_that_is_not_stamped_has_failed(received: list[Any]) -> None:
+    """Intent: whoever says what changed hears that old answers may still be served, and nobody else is told."""
+    stamps = SimpleNamespace(stamp=broken)
+    with pytest.raises(StoreUnavailable):
+        Freshness(lambda: stamps, lambda _database, tables: tables, None).changed(EVERYTHING)
+    assert received == []
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), RuntimeError("a mistake of ours")])
+def test_no_change_made_in_superset_fails_for_our_sake(error: Exception) -> None:
+    """Intent: an edit is committed already when its change is told; with neither Redis nor outbox it goes on."""
+
+    def fail() -> Any:
+        raise error
+
+    telling(Freshness(fail, lambda _database, tables: tables, None), None)(EVERYTHING)
+
+
+def test_an_edit_that_cannot_be_worked_out_changes_everything(
+    monkeypatch: pytest.MonkeyPatch, hook: Tell, changes: list[Change]
+) -> None:
+    """Intent: a hook that fails costs no person their edit, and leaves nothing old behind."""
+    monkeypatch.setattr(orm, "_kinds", broken)
+    session = SimpleNamespace(new=[object()], deleted=[], dirty=[], info={})
+    orm._flushed(session, None)
+    orm._committed(session, hook)
+    assert [change.everything for change in changes] == [True]
+    orm._bulk(SimpleNamespace(session=session, mapper=None))
+    orm._committed(session, hook)
+    assert [change.everything for change in changes] == [True, True]
+
+
+def test_a_query_that_cannot_be_worked_out_changes_everything(
+    monkeypatch: pytest.MonkeyPatch, hook: Tell, changes: list[Change]
+) -> None:
+    """Intent: the same for a query of SQL Lab, whose result the person is waiting for."""
+    monkeypatch.setattr(sqllab, "_change", broken)
+    session = SimpleNamespace(dirty=[object()], info={})
+    sqllab._flushed(session, None)
+    sqllab._committed(session, hook)
+    assert [change.everything for change in changes] == [True]
