@@ -193,9 +193,10 @@ class ChartCache(RegionCache):
         if lookup.coalesced:
             lease.release(filled=True)
             return lookup
+        unanswered = _missed(lookup, miss, miss.verdict)
         self._flights.begin(lease)
         query.leases[key] = lease
-        return _missed(lookup, miss, miss.verdict)
+        return unanswered
 
     def _lifetime(self, value: Any, passed_ms: int | None) -> Lifetime:
         return self._lives(value, passed_ms, queries.current())
