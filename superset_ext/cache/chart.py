@@ -163,7 +163,7 @@ class ChartCache(RegionCache):
         if self.refresh is not None and self.refresh(lease):
             return replace(first, stale=True)
         query.leases[key] = lease
-        return replace(again, verdict=Miss.EXPIRED)
+        return _missed(again, first, Miss.EXPIRED)
 
     def _awaited(self, key: str, miss: Lookup, query: Query) -> Lookup:
         """Wait for another reader's answer, or be the one who has the lease."""
@@ -193,9 +193,10 @@ class ChartCache(RegionCache):
         if lookup.coalesced:
             lease.release(filled=True)
             return lookup
+        unanswered = _missed(lookup, miss, miss.verdict)
         self._flights.begin(lease)
         query.leases[key] = lease
-        return Lookup(replace(lookup.reading, data=miss.reading.data), miss.verdict)
+        return unanswered
 
     def _lifetime(self, value: Any, passed_ms: int | None) -> Lifetime:
         return self._lives(value, passed_ms, queries.current())
@@ -249,6 +250,11 @@ def _is_old(lookup: Lookup) -> bool:
 def _without_grace(lookup: Lookup) -> Lookup:
     """The lookup where an old entry has expired."""
     return replace(lookup, verdict=Miss.EXPIRED) if _is_old(lookup) else lookup
+
+
+def _missed(last: Lookup, first: Lookup, why: Miss | tuple[Envelope, Any]) -> Lookup:
+    """A miss whose query is as of the last reading; what it cost to read are the bytes of the first."""
+    return Lookup(replace(last.reading, data=first.reading.data), why)
 
 
 def _newest(reading: Reading) -> int:

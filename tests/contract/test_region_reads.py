@@ -302,8 +302,8 @@ class TestCounts:
     """What is reported, and what it costs."""
 
     def test_a_read_is_one_round_trip(self, fresh_valkey: Callable[..., Valkey]) -> None:
-        """Intent: the server reads from its sockets once for a get, for ten of them, and for a set; a chart's miss
-        asks once more, for the lease, and a chart's hit does not.
+        """Intent: the server reads from its sockets once for a get, for ten of them, and for a set. A chart's miss
+        asks once more, for the lease, which goes back with the answer: a whole miss is three, a hit is one.
         """
         server = fresh_valkey()  # which nobody else reads from
         cache, client = make_region(server.url), client_of(server.url)
@@ -326,6 +326,8 @@ class TestCounts:
         with running(Scope(dataset_id=7)):
             assert trips(lambda: cache.get("l")) == 1
             assert trips(lambda: cache.get("cold")) == 2
+            assert trips(lambda: cache.set("cold", CHART)) == 1
+        assert not client.keys("chart_~l:*")  # nor is there anything to give back later
         with running(Scope(forced=True)):
             assert trips(lambda: cache.get("k")) == 2
 

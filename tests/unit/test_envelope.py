@@ -17,7 +17,7 @@ import pytest
 
 from superset_ext.cache import envelope
 from superset_ext.cache.codec import values as codec
-from superset_ext.cache.envelope import Envelope, pack, unpack
+from superset_ext.cache.envelope import Envelope, pack, signature, unpack
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.errors import BadSignature, CodecError, EnvelopeError, SettingsError
 from testing.same import assert_same
@@ -49,7 +49,13 @@ def signed(header: dict[str, Any], payload: bytes, version: int = 2, key: bytes 
     block = msgpack.packb(header)
     head = b"SXC" + bytes([version]) + struct.pack(">HH", len(block), 0) + os.urandom(16)
     judged = struct.pack(">Q8sQ", 5, b"run", 9)
-    return head + ring.sign(struct.pack(">I", len(key)) + key, head, judged, block, payload) + judged + block + payload
+    return (
+        head
+        + signature(ring.keys[0], struct.pack(">I", len(key)) + key, head, judged, block, payload)
+        + judged
+        + block
+        + payload
+    )
 
 
 HEADER = {"cost": 0.0, "codec": codec.PICKLED, "comp": "none", "raw": 5, "run": "", "at": 0}

@@ -1,0 +1,54 @@
+"""How far a reader of the code has to go to follow a cached read, and a miss."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from superset_ext.cache.chart import ChartCache
+from superset_ext.cache.query import running
+from superset_ext.embedded.valkey import Valkey
+from superset_ext.events import Scope
+from testing.regions import chart_region
+from testing.walk import Walk, walk
+
+SOURCE = SimpleNamespace(database=SimpleNamespace(db_engine_spec=SimpleNamespace(engine="postgresql")))
+CHART = {
+    "df": pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}),
+    "query": "SELECT a, sum(b) FROM public.t GROUP BY a",
+    "dttm": "2026",
+}
+
+
+@pytest.fixture
+def cache(valkey: Valkey) -> ChartCache:
+    """A region that has connected, and has taken a lease before."""
+    cache = chart_region(valkey.url)
+    ask(cache, "warm")
+    ask(cache, "warm")
+    return cache
+
+
+def ask(cache: ChartCache, key: str) -> None:
+    """What Superset does: get, and where there is nothing run the query and set."""
+    with running(Scope(dataset_id=1, database_id=1), SOURCE):
+        if cache.get(key) is None:
+            cache.set(key, CHART)
+
+
+def length(steps: Walk) -> tuple[int, int]:
+    return len(steps.files), steps.returns
+
+
+def test_a_cached_read_is_a_short_walk(cache: ChartCache) -> None:
+    """Intent: it passes through no more files than it did, and comes back to them no more often."""
+    files, returns = length(walk(lambda: ask(cache, "warm")))
+    assert (files <= 19, returns <= 29) == (True, True), (files, returns)
+
+
+def test_a_miss_is_a_walk_that_one_can_follow(cache: ChartCache) -> None:
+    """Intent: from the read over the lease to what is stored, fewer than 20 files and 60 returns."""
+    files, returns = length(walk(lambda: ask(cache, "cold")))
+    assert (files < 20, returns < 60) == (True, True), (files, returns)
