@@ -54,7 +54,7 @@ def run(script: str, metadata: str, source: str, directory: Path, settings: str 
     config.write_text(_CONFIG + settings)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SUPERSET", "FLASK"))}
     own = {"SUPERSET_CONFIG_PATH": str(config), "METADATA": metadata, "SOURCE": source, "PYTHONPATH": str(ROOT)}
-    command = [program("python"), "-c", _START + script]
+    command = [program("python", real="PYTHONHASHSEED" in env), "-c", _START + script]
     done = subprocess.run(
         command, cwd=ROOT, env={**kept, **own, **env}, capture_output=True, text=True,
         timeout=SECONDS, check=False,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from superset_ext import events
-from superset_ext.core.signals import failures, tell
+from superset_ext.core.signals import failures, harmless, tell
 from superset_ext.errors import StoreUnavailable
 from superset_ext.freshness.change import Change, Freshness
 from superset_ext.freshness.listeners import orm, sqllab
@@ -50,6 +50,13 @@ def changes() -> list[Change]:
 @pytest.fixture
 def hook(changes: list[Change]) -> Tell:
     return changes.append
+
+
+def test_a_block_that_fails_stops_nobody() -> None:
+    """Intent: a hook in Superset is such a block; what it raises is counted under its name, and ends there."""
+    with harmless("a hook"):
+        broken()
+    assert failures["a hook"] == 1
 
 
 def test_a_receiver_that_fails_stops_nobody(received: list[Any]) -> None:
