@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
@@ -20,6 +21,10 @@ from testing.in_process import InProcess, start, stop
 from testing.log import PATIENCE
 from testing.programs import forked
 from testing.stack import READY, RunningStack, Up
+
+# A machine that stalls is no failure of what is tested.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 # What one process has, and the group of its tests. A second app would disturb the first one, and the process of the
 # largest group is not given the other tests that make an app.
