@@ -114,10 +114,12 @@ def _texts(datasource: Any) -> Iterable[str]:
 
 def _sql(datasource: Any, query_obj: Mapping[str, Any]) -> str:
     bounded = {name: _BOUNDS[name] if name in _BOUNDS and value else value for name, value in query_obj.items()}
+    own = ""
     if bounded.get("series_limit") and not datasource.db_engine_spec.allows_joins:
-        bounded["series_limit"] = None  # its groups would be a query of their own, sent now
+        # The groups would be a query of their own, sent now; what chooses them is then not in the SQL.
+        bounded["series_limit"], own = None, identity()
     extended = datasource.get_query_str_extended(bounded)
-    return _bare(datasource.database, ";".join((*extended.prequeries, extended.sql)))
+    return _bare(datasource.database, ";".join((*extended.prequeries, extended.sql))) + own
 
 
 def _bare(database: Any, sql: str) -> str:
