@@ -35,9 +35,9 @@ SELECT md5(n::text), 'data', '/api/v1/chart/data', '', repeat('x', 3000), false,
     ARRAY(SELECT (CASE WHEN random() < 0.2 THEN random() * 5 + 0 * n ELSE 0 END)::real FROM generate_series(1, 168)),
     now() - interval '40 days', now(), random() * 3000
 FROM generate_series(1, {ROWS}) AS n;
-INSERT INTO superset_ext.cache_request_scope (fingerprint, scope, cache_keys, identity, user_id, uses, used_at)
+INSERT INTO superset_ext.cache_access_scope (fingerprint, access_scope, cache_keys, identity, user_id, uses, used_at)
 SELECT md5(n::text), md5('s' || n), ARRAY[md5('k' || n)], 'user:1', 1, 1, now() FROM generate_series(1, {ROWS}) AS n;
-ANALYZE superset_ext.cache_request; ANALYZE superset_ext.cache_request_scope;
+ANALYZE superset_ext.cache_request; ANALYZE superset_ext.cache_access_scope;
 """
 CASES: dict[str, dict[str, Any]] = {
     "common_queries, the default 50": {"targets": ["common_queries"]},

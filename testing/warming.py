@@ -60,7 +60,10 @@ def cool(stack: Any) -> None:
 def forget(stack: Any) -> None:
     """As if nobody had ever opened anything."""
     cool(stack)
-    rows(stack, "TRUNCATE superset_ext.cache_request, superset_ext.cache_request_scope, superset_ext.cache_discovery")
+    rows(
+        stack,
+        "TRUNCATE superset_ext.cache_request, superset_ext.cache_access_scope, superset_ext.cache_discovery",
+    )
 
 
 def rows(stack: Any, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

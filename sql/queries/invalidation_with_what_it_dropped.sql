@@ -4,5 +4,5 @@ INSERT INTO superset_ext.cache_invalidation_log (
     source, operation, tables, tags, requested_by, stamped_at, seconds, requests_affected, entries_affected)
 SELECT %(source)s, %(operation)s, %(tables)s, %(tags)s, %(requested_by)s, to_timestamp(%(stamped_at)s), %(seconds)s,
     count(DISTINCT r.fingerprint), sum(cardinality(s.cache_keys))
-FROM superset_ext.cache_request r JOIN superset_ext.cache_request_scope s USING (fingerprint)
+FROM superset_ext.cache_request r JOIN superset_ext.cache_access_scope s USING (fingerprint)
 WHERE r.tags && %(read)s::text[]

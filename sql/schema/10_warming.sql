@@ -50,29 +50,29 @@ COMMENT ON COLUMN superset_ext.cache_request.last_seen IS 'When it was last aske
 COMMENT ON COLUMN superset_ext.cache_request.cost_ms IS 'Milliseconds that its answer costs to compute: a mean in which the last one counts for a third.';
 COMMENT ON COLUMN superset_ext.cache_request.tags IS 'What its answers were read from, as in cache_invalidation_log.tags: which of them a change drops.';
 
-CREATE TABLE IF NOT EXISTS superset_ext.cache_request_scope (
+CREATE TABLE IF NOT EXISTS superset_ext.cache_access_scope (
     fingerprint text NOT NULL REFERENCES superset_ext.cache_request ON DELETE CASCADE,
-    scope text NOT NULL,
+    access_scope text NOT NULL,
     cache_keys text[] NOT NULL,
     identity text NOT NULL,
     user_id integer,
     guest jsonb,
     uses double precision NOT NULL,
     used_at timestamptz NOT NULL,
-    PRIMARY KEY (fingerprint, scope)
+    PRIMARY KEY (fingerprint, access_scope)
 );
 
-CREATE INDEX IF NOT EXISTS cache_request_scope_identity ON superset_ext.cache_request_scope (fingerprint, identity);
+CREATE INDEX IF NOT EXISTS cache_access_scope_identity ON superset_ext.cache_access_scope (fingerprint, identity);
 
-COMMENT ON TABLE superset_ext.cache_request_scope IS 'The access scopes of a request: the cache keys that it leads to under somebody''s rights. Each has one row, with the user or guest who had it last.';
-COMMENT ON COLUMN superset_ext.cache_request_scope.fingerprint IS 'The request.';
-COMMENT ON COLUMN superset_ext.cache_request_scope.identity IS 'user:<id>, guest:<hash of the claims> or anonymous.';
-COMMENT ON COLUMN superset_ext.cache_request_scope.user_id IS 'Superset''s user.';
-COMMENT ON COLUMN superset_ext.cache_request_scope.guest IS 'Claims of a guest: user, resources and rules; never a token.';
-COMMENT ON COLUMN superset_ext.cache_request_scope.scope IS 'Hash of the cache keys; of a discovered request that was not asked yet, the identity.';
-COMMENT ON COLUMN superset_ext.cache_request_scope.cache_keys IS 'The cache keys; empty where they are not known yet.';
-COMMENT ON COLUMN superset_ext.cache_request_scope.uses IS 'Decayed count of uses in this scope, as of used_at.';
-COMMENT ON COLUMN superset_ext.cache_request_scope.used_at IS 'When it was last used.';
+COMMENT ON TABLE superset_ext.cache_access_scope IS 'The access scopes of a request: the cache keys that it leads to under somebody''s rights. Each has one row, with the user or guest who had it last.';
+COMMENT ON COLUMN superset_ext.cache_access_scope.fingerprint IS 'The request.';
+COMMENT ON COLUMN superset_ext.cache_access_scope.identity IS 'user:<id>, guest:<hash of the claims> or anonymous.';
+COMMENT ON COLUMN superset_ext.cache_access_scope.user_id IS 'Superset''s user.';
+COMMENT ON COLUMN superset_ext.cache_access_scope.guest IS 'Claims of a guest: user, resources and rules; never a token.';
+COMMENT ON COLUMN superset_ext.cache_access_scope.access_scope IS 'Hash of the cache keys; of a discovered request that was not asked yet, the identity.';
+COMMENT ON COLUMN superset_ext.cache_access_scope.cache_keys IS 'The cache keys; empty where they are not known yet.';
+COMMENT ON COLUMN superset_ext.cache_access_scope.uses IS 'Decayed count of uses in this access scope, as of used_at.';
+COMMENT ON COLUMN superset_ext.cache_access_scope.used_at IS 'When it was last used.';
 
 CREATE TABLE IF NOT EXISTS superset_ext.cache_discovery (
     page text PRIMARY KEY,
@@ -187,7 +187,7 @@ COMMENT ON COLUMN superset_ext.cache_warm_item.ordinal IS 'Its place in the run.
 COMMENT ON COLUMN superset_ext.cache_warm_item.action IS 'replay: ask, which stores an entry where there is none; refresh: ask again, since the entry would expire too soon; discover: open the page.';
 COMMENT ON COLUMN superset_ext.cache_warm_item.fingerprint IS 'The request, of cache_request.';
 COMMENT ON COLUMN superset_ext.cache_warm_item.page IS 'The page to discover: dashboard:<id> or chart:<id>.';
-COMMENT ON COLUMN superset_ext.cache_warm_item.identity IS 'The user or guest as whom it is asked; see cache_request_scope.';
+COMMENT ON COLUMN superset_ext.cache_warm_item.identity IS 'The user or guest as whom it is asked; see cache_access_scope.';
 COMMENT ON COLUMN superset_ext.cache_warm_item.user_id IS 'Superset''s user.';
 COMMENT ON COLUMN superset_ext.cache_warm_item.guest IS 'Claims of a guest.';
 COMMENT ON COLUMN superset_ext.cache_warm_item.dashboard_id IS 'Superset''s dashboard.';

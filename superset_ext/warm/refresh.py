@@ -33,6 +33,12 @@ class _Work:
     lease: Lease
 
 
+def _work(lease: Lease) -> _Work | None:
+    """The current request, if it can be asked again."""
+    request = chart_request() if has_request_context() and not is_warming() else None
+    return _Work(this_app(), request, current_identity(), lease) if request else None
+
+
 class Refresher:
     """The threads of this process that refresh."""
 
@@ -46,13 +52,12 @@ class Refresher:
 
     def take(self, lease: Lease) -> bool:
         """Refresh the entry of a lease, if the current request can be asked again, and return whether that will be."""
-        if not has_request_context() or is_warming():
+        try:
+            work = _work(lease)
+        except Exception as error:  # noqa: BLE001  (somebody waits for an answer, which they then compute)
+            warn("refresh", "an old answer is not refreshed in the background (%s)", type(error).__name__)
             return False
-        request = chart_request()
-        if request is None:
-            return False
-        work = _Work(this_app(), request, current_identity(), lease)
-        if not self._room.acquire(blocking=False):
+        if work is None or not self._room.acquire(blocking=False):
             return False
         try:
             self._threads.submit(self._run, work)

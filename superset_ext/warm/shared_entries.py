@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 PENDING = 10_000  # charts and dashboards that wait for the log database; any more are dropped and counted
 _KEYS = """
 SELECT DISTINCT unnest(s.cache_keys) AS key
-FROM superset_ext.cache_request r JOIN superset_ext.cache_request_scope s USING (fingerprint)
+FROM superset_ext.cache_request r JOIN superset_ext.cache_access_scope s USING (fingerprint)
 WHERE r.chart_id = ANY(%(charts)s) OR r.dashboard_id = ANY(%(dashboards)s)
 """
 

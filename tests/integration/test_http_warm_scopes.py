@@ -102,7 +102,7 @@ def test_three_users_visit_and_all_is_theirs_and_warm(world: World) -> None:
     for name in ("boys", "girls", "all"):
         assert not any(result["is_cached"] for result in world.look(name))
     scopes = (
-        "SELECT count(*) FROM superset_ext.cache_request_scope s JOIN superset_ext.cache_request USING (fingerprint)"
+        "SELECT count(*) FROM superset_ext.cache_access_scope s JOIN superset_ext.cache_request USING (fingerprint)"
     )
     until(lambda: rows(world.stack, f"{scopes} WHERE body LIKE %s", (f'%"row_limit": {world.marker}%',))[0][0] == 9)
     _warmed(world)

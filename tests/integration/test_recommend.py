@@ -64,7 +64,7 @@ def registered(database: LogDatabase, tags: list[str] = TAGS, body: str = "{}", 
     )  # fmt: skip
     if keys:
         insert(
-            database, "cache_request_scope", fingerprint="f", scope="s", identity="user:1", uses=1, used_at="now",
+            database, "cache_access_scope", fingerprint="f", access_scope="s", identity="user:1", uses=1, used_at="now",
             cache_keys=[f"k{number}" for number in range(keys)],
         )  # fmt: skip
 

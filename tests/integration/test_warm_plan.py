@@ -30,7 +30,8 @@ VALUES (%(name)s, 'data', '/', '', '{}', false, %(replayable)s, %(dashboard)s, %
     %(uses)s, now() - %(age)s, %(hours)s::real[], now() - greatest(%(known)s, %(age)s), now() - %(age)s, %(cost)s)
 """
 SCOPE = """
-INSERT INTO superset_ext.cache_request_scope (fingerprint, scope, cache_keys, identity, user_id, guest, uses, used_at)
+INSERT INTO superset_ext.cache_access_scope
+    (fingerprint, access_scope, cache_keys, identity, user_id, guest, uses, used_at)
 VALUES (%s, %s, %s, %s, %s, %s, 1, now())
 """
 
@@ -216,7 +217,7 @@ def test_items_say_all_that_a_worker_needs(database: LogDatabase) -> None:
 
 
 def test_a_guest_has_the_registry_s_name(database: LogDatabase) -> None:
-    """Intent: an item's `identity` is that of cache_request_scope, as its comment says."""
+    """Intent: an item's `identity` is that of cache_access_scope, as its comment says."""
     guest = Identity.of_claims(
         {"user": {"username": "é"}, "resources": [{"type": "dashboard", "id": "x"}], "rls_rules": []}
     )

@@ -73,7 +73,7 @@ def one(database: LogDatabase, table: str = "cache_request") -> dict[str, Any]:
 
 def scopes(database: LogDatabase) -> list[tuple[Any, ...]]:
     rows = database.rows(
-        "SELECT identity, cache_keys, round(uses::numeric, 3)::float AS uses FROM cache_request_scope ORDER BY 1, 2"
+        "SELECT identity, cache_keys, round(uses::numeric, 3)::float AS uses FROM cache_access_scope ORDER BY 1, 2"
     )
     return [tuple(row.values()) for row in rows]
 
@@ -112,7 +112,7 @@ def test_half_of_the_uses_is_gone_after_a_week(database: LogDatabase) -> None:
     """Intent: what was used long ago does not stand before what is used now."""
     tables.write(database, SETTINGS, [use() for _ in range(8)])
     change(database, "UPDATE superset_ext.cache_request SET used_at = used_at - interval '7 days'")
-    change(database, "UPDATE superset_ext.cache_request_scope SET used_at = used_at - interval '14 days'")
+    change(database, "UPDATE superset_ext.cache_access_scope SET used_at = used_at - interval '14 days'")
     tables.write(database, SETTINGS, [use()])
     assert one(database)["uses"] == pytest.approx(8 / 2 + 1, abs=0.001)
     [(_, _, uses)] = scopes(database)
@@ -167,7 +167,7 @@ def test_who_moves_to_other_keys_leaves_nothing_behind(database: LogDatabase) ->
     tables.write(database, SETTINGS, [use(ANN, "old"), use(BOB, "other")])
     tables.write(database, SETTINGS, [use(ANN, "new"), use(ANN, "old", chart=2)])
     tables.write(database, SETTINGS, [use(ANN, "newer")])
-    rows = database.rows("SELECT identity, cache_keys FROM cache_request_scope ORDER BY cache_keys")
+    rows = database.rows("SELECT identity, cache_keys FROM cache_access_scope ORDER BY cache_keys")
     assert [tuple(row.values()) for row in rows] == [
         ("user:1", ["newer"]), ("user:1", ["old"]), ("user:2", ["other"]),
     ]  # fmt: skip
@@ -199,7 +199,7 @@ def test_guests_are_kept_by_their_claims(database: LogDatabase) -> None:
     tables.write(
         database, SETTINGS, [use(guest, "k"), use(Identity.of_claims({**token, "exp": 9}), "k"), use(Identity(), "l")]
     )
-    rows = database.rows("SELECT identity, user_id, guest FROM cache_request_scope ORDER BY cache_keys")
+    rows = database.rows("SELECT identity, user_id, guest FROM cache_access_scope ORDER BY cache_keys")
     claims = {name: token[name] for name in ("user", "resources", "rls_rules")}
     assert [tuple(row.values()) for row in rows] == [(guest.name, None, claims), ("anonymous", None, None)]
 
@@ -352,7 +352,7 @@ def test_processes_that_write_at_once_count_exactly(log_url: str, database: LogD
     assert all(row["uses"] == pytest.approx(wanted, abs=0.1) for row in rows)
     assert all(sum(row["hours"]) == pytest.approx(wanted, abs=0.1) for row in rows)
     by_scope = database.rows("SELECT identity, count(*) AS n, min(uses) AS low, max(uses) AS high"
-                             " FROM cache_request_scope GROUP BY identity ORDER BY identity")  # fmt: skip
+                             " FROM cache_access_scope GROUP BY identity ORDER BY identity")  # fmt: skip
     assert [(row["identity"], row["n"]) for row in by_scope] == [
         ("user:1", charts), *((f"user:{10 + seed}", charts) for seed in range(processes)),
     ]  # fmt: skip

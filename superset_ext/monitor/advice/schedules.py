@@ -26,7 +26,7 @@ _REGULAR = f"""{ASKED}, misses AS (
     FROM asked WHERE cache_type = 'chart_data' AND dashboard_id <> 0 AND channel <> 'warm' GROUP BY 1, 2
 ), keys AS (
     SELECT r.dashboard_id, count(DISTINCT key) AS keys, avg(r.cost_ms) / 1000 AS key_seconds
-    FROM superset_ext.cache_request r JOIN superset_ext.cache_request_scope s USING (fingerprint)
+    FROM superset_ext.cache_request r JOIN superset_ext.cache_access_scope s USING (fingerprint)
     CROSS JOIN unnest(s.cache_keys) AS key GROUP BY 1
 )
 SELECT dashboard_id, extract(isodow FROM hour)::int AS day, extract(hour FROM hour)::int AS hour,

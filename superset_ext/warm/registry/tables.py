@@ -42,20 +42,20 @@ ON CONFLICT (fingerprint) DO UPDATE SET
 """  # noqa: S608  (only constants)
 # An identity that is led to other keys now, because a rule or the dataset changed, leaves its old access scope.
 _MOVED = """
-DELETE FROM superset_ext.cache_request_scope s USING (VALUES %s) AS v (fingerprint, identity, scope)
-WHERE s.fingerprint = v.fingerprint AND s.identity = v.identity AND s.scope <> v.scope
+DELETE FROM superset_ext.cache_access_scope s USING (VALUES %s) AS v (fingerprint, identity, access_scope)
+WHERE s.fingerprint = v.fingerprint AND s.identity = v.identity AND s.access_scope <> v.access_scope
 """
 _SCOPES = f"""
-INSERT INTO superset_ext.cache_request_scope AS r
-    (fingerprint, scope, cache_keys, identity, user_id, guest, uses, used_at) VALUES %s
-ON CONFLICT (fingerprint, scope) DO UPDATE SET
+INSERT INTO superset_ext.cache_access_scope AS r
+    (fingerprint, access_scope, cache_keys, identity, user_id, guest, uses, used_at) VALUES %s
+ON CONFLICT (fingerprint, access_scope) DO UPDATE SET
     uses = r.uses * {_HALVED.format(days=USES_HALF_DAYS)} + excluded.uses,
     used_at = greatest(r.used_at, excluded.used_at),
     identity = excluded.identity, user_id = excluded.user_id, guest = excluded.guest
 """  # noqa: S608  (only constants)
 # Once the keys of an identity are known, its row from the time before goes.
 _KNOWN = """
-DELETE FROM superset_ext.cache_request_scope s USING superset_ext.cache_request_scope k
+DELETE FROM superset_ext.cache_access_scope s USING superset_ext.cache_access_scope k
 WHERE s.fingerprint = ANY(%s) AND s.cache_keys = '{}' AND k.fingerprint = s.fingerprint AND k.identity = s.identity
     AND k.cache_keys <> '{}'
 """

@@ -28,7 +28,7 @@ _SELECT = """
 SELECT r.fingerprint, r.dashboard_id, r.chart_id, r.database_id, r.cost_ms,
     CASE WHEN cardinality(r.hours) = 0 THEN 0 ELSE round(({rates}) * {aged} / {weeks} * 1e4) / 1e4 END AS rate,
     s.user_id, s.guest::text, s.cache_keys, r.dataset_id, extract(epoch FROM s.used_at)::float8
-FROM superset_ext.cache_request r JOIN superset_ext.cache_request_scope s USING (fingerprint)
+FROM superset_ext.cache_request r JOIN superset_ext.cache_access_scope s USING (fingerprint)
 WHERE r.replayable AND ({where})
 ORDER BY rate DESC, coalesce(r.cost_ms, {unknown}) DESC, r.fingerprint
 """
