@@ -9,6 +9,7 @@ Superset, which imports this module from inside `superset.config`. Without
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import ChainMap
 from collections.abc import Callable, Mapping, MutableMapping
@@ -19,6 +20,8 @@ from superset_ext import settings as _settings
 from superset_ext.errors import SettingsError
 from superset_ext.settings import CONFIG_NAMES, Region, Settings
 
+# Two users of an impersonating database would share one entry. No flag that changes what people may do stands here.
+FLAGS = {"CACHE_IMPERSONATION": True}
 _Read = Callable[[str, Any], Any]
 
 
@@ -125,12 +128,15 @@ def names(settings: Settings, own: Mapping[str, Any]) -> dict[str, Any]:
     config["RESULTS_BACKEND"] = RegionCache(Region.QUERY_RESULTS)
     config["FLASK_APP_MUTATOR"] = mutator(own.get("FLASK_APP_MUTATOR"))
     config["CELERY_CONFIG"] = celery_config(settings, own.get("CELERY_CONFIG", _stock("CELERY_CONFIG")))
-    # Without the first, two users of an impersonating database share one entry. Without the second, a user who may read
-    # all datasets sees the performance dashboards, though no rows in them.
-    config["FEATURE_FLAGS"] = {"CACHE_IMPERSONATION": True, "DASHBOARD_RBAC": True, **own.get("FEATURE_FLAGS", {})}
+    config["FEATURE_FLAGS"] = {**_flags(os.environ), **own.get("FEATURE_FLAGS", {})}
     if settings.database_url and "SQLALCHEMY_DATABASE_URI" not in own:
         config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     return config
+
+
+def _flags(environ: Mapping[str, str]) -> dict[str, bool]:
+    """Our defaults, without those that the environment sets: Superset would have these over its own."""
+    return {name: value for name, value in FLAGS.items() if f"SUPERSET_FEATURE_{name}" not in environ}
 
 
 def _stock(name: str) -> Any:

@@ -33,6 +33,7 @@ from superset_ext.cache.query import Query, current, running
 from superset_ext.core.signals import tell
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Miss, Outcome, Queried, queried
+from superset_ext.host import reserved
 from superset_ext.host.scope import is_fetch, layers_of, own_scope, scope_of
 from superset_ext.host.sharing import annotation_keys, dataset_keys
 from superset_ext.settings import Region
@@ -51,8 +52,8 @@ def apply() -> list[str]:
 
 
 def _apply(module: str, owner: str, name: str, parameters: tuple[str, ...], wrapper: Wrapper) -> str | None:
-    label = f"{module}.{owner}.{name}"
-    target = getattr(import_module(module), owner, None)
+    label = ".".join(filter(None, (module, owner, name)))
+    target = getattr(import_module(module), owner, None) if owner else import_module(module)
     function = getattr(target, name, None)
     if function is None:
         return f"{label} is gone"
@@ -149,6 +150,13 @@ def _attributes(target: Any, **values: Any) -> Iterator[None]:
             setattr(target, name, value)
 
 
+_MANAGER = "superset.security.manager"
+_FILTER = ("self", "query", "value")
+_ACCESS = (
+    "self", "dashboard", "chart", "database", "datasource", "query", "query_context", "table", "viz", "sql", "catalog",
+    "schema", "template_params",
+)  # fmt: skip
+
 SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
     (
         "superset.common.query_context_processor",
@@ -168,4 +176,13 @@ SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
     ("superset.connectors.sqla.models", "SqlaTable", "get_extra_cache_keys", ("self", "query_obj"), dataset_keys),
     ("superset.models.sql_lab", "Query", "get_extra_cache_keys", ("self", "query_obj"), dataset_keys),
     ("superset.models.core", "Database", "get_df", ("self", "sql", "catalog", "schema", "mutator"), _source),
+    (_MANAGER, "SupersetSecurityManager", "can_access_database", ("self", "database"), reserved.right),
+    (_MANAGER, "SupersetSecurityManager", "can_access_catalog", ("self", "database", "catalog"), reserved.right),
+    (_MANAGER, "SupersetSecurityManager", "can_access_schema", ("self", "datasource"), reserved.right),
+    (_MANAGER, "SupersetSecurityManager", "raise_for_access", _ACCESS, reserved.access),
+    ("superset.databases.filters", "DatabaseFilter", "apply", _FILTER, reserved.listed),
+    ("superset.views.base", "DatasourceFilter", "apply", _FILTER, reserved.listed),
+    ("superset.charts.filters", "ChartFilter", "apply", _FILTER, reserved.listed),
+    ("superset.views.chart.filters", "SliceFilter", "apply", _FILTER, reserved.listed),
+    ("superset.dashboards.filters", "", "get_dataset_access_filters", ("base_model", "args"), reserved.reached),
 )

@@ -37,6 +37,7 @@ _BOUNDS = {
     "inner_from_dttm": datetime(2001, 1, 1),
     "inner_to_dttm": datetime(2001, 1, 2),
 }
+_VALIDITY = ("iat", "exp", "nbf", "jti")  # claims by which two tokens of one guest differ
 _charts: ContextVar[tuple[int, ...]] = ContextVar("superset_ext_annotation_charts", default=())
 
 
@@ -65,12 +66,16 @@ def annotation_keys(stock: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def identity() -> str:
-    """The current user as text: the id of an account, a digest of a guest's claims, or `anonymous`."""
+    """The current user as text: the id of an account, a digest of a guest's claims, or `anonymous`.
+
+    A new token of the same guest is the same guest.
+    """
     from superset_ext.host.services import get_user_id, security_manager
 
     guest = security_manager.get_current_guest_user_if_guest()
     if guest is not None:
-        return "guest " + _digest(json.dumps(guest.guest_token, sort_keys=True, default=str))
+        claims = {name: value for name, value in guest.guest_token.items() if name not in _VALIDITY}
+        return "guest " + _digest(json.dumps(claims, sort_keys=True, default=str))
     number = get_user_id()
     return "anonymous" if number is None else f"user {number}"
 
