@@ -15,6 +15,7 @@ CHECKS: Sequence[Check] = (
     caches.check_kinds,
     caches.check_prefixes,
     caches.check_servers,
+    caches.check_stamps,
     log.check_log,
     log.check_clocks,
     workers.check_workers,
