@@ -7,6 +7,7 @@ walk has been in before: the fewer there are, the less a reader has to keep in m
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,11 @@ class Walk:
         return list(dict.fromkeys(self.steps))
 
     @property
+    def stops(self) -> int:
+        """Files and returns together."""
+        return len(self.steps)
+
+    @property
     def returns(self) -> int:
         """How often the walk comes back to a file."""
         return len(self.steps) - len(self.files)
@@ -47,12 +53,23 @@ class Walk:
             self.steps.append(file)
 
 
-def walk(call: Callable[[], Any]) -> Walk:
-    """Make a call, and return its walk."""
-    made = Walk()
+def walk(call: Callable[[], Any], thread: str | None = None) -> Walk:
+    """Make a call, and return its walk.
+
+    Args:
+        thread: the name of threads that the call starts and that the walk follows, after its own.
+    """
+    made, followed = Walk(), Walk()
+
+    def step(frame: FrameType, event: str, argument: Any) -> None:
+        if threading.current_thread().name == thread:
+            followed._step(frame, event, argument)
+
     sys.setprofile(made._step)
+    threading.setprofile(step)
     try:
         call()
     finally:
         sys.setprofile(None)
-    return made
+        threading.setprofile(None)
+    return Walk(made.steps + followed.steps)

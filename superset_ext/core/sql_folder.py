@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from superset_ext.errors import SchemaError
@@ -18,8 +19,9 @@ def sql_folder(package: Path = _PACKAGE) -> Path:
     return inside if inside.is_dir() else package.with_name("sql")
 
 
+@cache
 def query_text(name: str, folder: Path | None = None) -> str:
-    """The text of `queries/<name>.sql` in the folder `sql`.
+    """The text of `queries/<name>.sql` in the folder `sql`, read once a process.
 
     Raises:
         SchemaError: there is no such file.

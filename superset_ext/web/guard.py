@@ -1,8 +1,8 @@
 """Who may use the routes of `/api/v1/performance`.
 
 People come with a session of Superset and its CSRF token, or with a JWT or an API key. A machine may come with the
-token of the settings. Superset asks for a CSRF token before it looks at who is there. So its check is switched off for
-these routes, and made here for those who are known by a cookie.
+token of the settings, to the routes that take it. Superset asks for a CSRF token before it looks at who is there. So
+its check is switched off for these routes, and made here for those who are known by a cookie.
 """
 
 from __future__ import annotations
@@ -28,15 +28,18 @@ from superset_ext.web.request import MAX_BYTES
 Method = Callable[..., Response]
 
 
-def guarded(method: Method) -> Method:
-    """Let in whoever has the settings' token, or the permission; a method of an API."""
+def guarded(method: Method, takes_token: bool) -> Method:
+    """Let in whoever has the permission, and where `takes_token` whoever has the settings' token; a method of an API.
+
+    A token that is not taken is no JWT either, and gets a 401.
+    """
     for_users = protect(allow_browser_login=True)(_with_csrf(method))
 
     @wraps(for_users)
     def admitted(self: BaseSupersetApi, *args: Any, **kwargs: Any) -> Response:
         request.max_content_length = MAX_BYTES + 1
         bearer = _bearer()
-        if bearer is not None and _is_ours(bearer):
+        if takes_token and bearer is not None and _is_ours(bearer):
             return method(self, *args, **kwargs)
         try:
             if bearer is not None and not _is_api_key():

@@ -83,7 +83,7 @@ class InvalidationApi(Resource):
 
     @route(
         "/cache/invalidate", "POST", body=InvalidationRequest, answer=Invalidated,
-        errors={503: "Redis could not be told, and old answers may still be served"},
+        errors={503: "Redis could not be told, and old answers may still be served"}, takes_token=True,
     )  # fmt: skip
     def invalidate(self, body: InvalidationRequest) -> dict[str, Any] | Response:
         """Say what changed, so that nothing older is served.

@@ -12,7 +12,7 @@ from superset_ext.web.resource import Resource, route
 class MetricsApi(Resource):
     """What Prometheus scrapes."""
 
-    @route("/metrics", "GET", answer=None)
+    @route("/metrics", "GET", answer=None, takes_token=True)
     def metrics(self) -> Response:
         """The caches, queries, views and alerts in Prometheus' own format."""
         text, content_type = exposition(package().log())

@@ -46,6 +46,7 @@ class Route:
         body: model of the request's body.
         query: model of the request's query string.
         errors: further statuses, each with a description or with the model of its answer.
+        takes_token: whether `SUPERSET_EXT_API_TOKEN` opens it.
     """
 
     path: str
@@ -55,6 +56,7 @@ class Route:
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     errors: Mapping[int, str | type[Answer]] = field(default_factory=dict)
+    takes_token: bool = False
 
     def operation(self, method: Callable[..., Any]) -> dict[str, Any]:
         """The operation; its texts are the docstring of the method that serves the route."""

@@ -38,12 +38,13 @@ def route(
     body: type[BaseModel] | None = None,
     query: type[BaseModel] | None = None,
     errors: Mapping[int, str | type[Answer]] | None = None,
+    takes_token: bool = False,
 ) -> Callable[[Method], Method]:
     """Make a method a route; see `Route` for the arguments. It gets `body` and `query` as its models."""
-    described = Route(path, verb, answer, code, body, query, errors or {})
+    described = Route(path, verb, answer, code, body, query, errors or {}, takes_token)
 
     def decorate(method: Method) -> Method:
-        served: Any = guarded(safe(statsd_metrics(_answering(method, described))))
+        served: Any = guarded(safe(statsd_metrics(_answering(method, described))), takes_token)
         served.route, served.operation = described, described.operation(method)
         return expose(path, methods=(verb,))(served)  # type: ignore[no-any-return]
 

@@ -111,7 +111,7 @@ class WarmUpStatus(Answer):
 class WarmUpApi(Resource):
     """Warming runs."""
 
-    @route("/cache/warm-up", "POST", body=WarmUpRequest, answer=WarmUpStarted, code=202, errors=_AWAY)
+    @route("/cache/warm-up", "POST", body=WarmUpRequest, answer=WarmUpStarted, code=202, errors=_AWAY, takes_token=True)
     def warm_up(self, body: WarmUpRequest) -> dict[str, Any]:
         """Start a warming run.
 
@@ -125,6 +125,7 @@ class WarmUpApi(Resource):
         "GET",
         answer=WarmUpStatus,
         errors={404: "There is no such run", **_AWAY},
+        takes_token=True,
     )
     def warm_up_status(self, run_id: UUID) -> dict[str, Any] | Response:
         """How far a warming run is."""

@@ -68,6 +68,7 @@ def test_rules_of_alerts(superset_app: InProcess) -> None:
 
 
 def test_nobody_is_named_for_alerts(superset_app: InProcess) -> None:
+    """Intent: a trial without an address is one line with the setting that names one."""
     result = superset_app.perf("alerts", "try")
     assert (result.exit_code, result.stderr) == (1, "Error: nobody is named; set SUPERSET_EXT_ALERT_URLS\n")
 

@@ -45,6 +45,7 @@ def closed(tmp_path: Path) -> Path:
 
 
 def test_in_a_namespace_the_data_stay_root_s(tmp_path: Path) -> None:
+    """Intent: where namespaces are allowed, PostgreSQL runs for root and the files stay root's."""
     if not unprivileged._works(unprivileged._namespace()):
         pytest.skip("namespaces are forbidden here")
     data = closed(tmp_path)
@@ -54,6 +55,7 @@ def test_in_a_namespace_the_data_stay_root_s(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("forbidden")
 def test_without_namespaces_the_data_are_nobody_s_and_closed(tmp_path: Path) -> None:
+    """Intent: where they are not, it runs as nobody, and no other user reads the files."""
     data = closed(tmp_path)
     assert answers(data)
     assert data.stat().st_uid == unprivileged._nobody().pw_uid
@@ -61,6 +63,7 @@ def test_without_namespaces_the_data_are_nobody_s_and_closed(tmp_path: Path) -> 
 
 
 def test_data_made_one_way_are_used_the_other_way(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Intent: a machine that forbids namespaces later still starts on the same files."""
     data = closed(tmp_path)
     assert answers(data)
     request.getfixturevalue("forbidden")
@@ -68,6 +71,7 @@ def test_data_made_one_way_are_used_the_other_way(tmp_path: Path, request: pytes
 
 
 def test_where_there_is_no_way_the_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: without either tool, one error names the ordinary user to start it as."""
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(StackError, match="ordinary user"):
         unprivileged.prefix(tmp_path)

@@ -78,6 +78,7 @@ def test_what_is_said(admin: Client, superset_stack: Any) -> None:
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=1001", "min_duration_ms=-1", "min_duration_ms=nan"])
 def test_slow_queries_refuse(admin: Client, query: str) -> None:
+    """Intent: a wrong argument is a 400 that names it."""
     answer = admin.get(f"{BASE}/slow-queries?{query}")
     assert answer.status_code == 400 and repr(query.partition("=")[0]) in answer.json()["message"]
 

@@ -358,6 +358,7 @@ class TestCommits:
         assert not [each for each in caches.told if each[0] > began and each[1] == "7:public.sales"]
 
     def test_a_savepoint_that_is_kept_is_told(self, source: Any, caches: Caches) -> None:
+        """Intent: a write within a released savepoint counts, after one that was rolled back."""
         began = time.monotonic()
         write(source, "BEGIN; SAVEPOINT a; UPDATE sales SET n = 5; ROLLBACK TO a; SAVEPOINT b;"
                       " UPDATE sales SET n = 6; RELEASE b; COMMIT")  # fmt: skip
@@ -365,6 +366,7 @@ class TestCommits:
 
     @pytest.mark.parametrize("sql", ["TRUNCATE sales", "DELETE FROM sales", "INSERT INTO sales VALUES (0, 0)"])
     def test_other_statements(self, source: Any, caches: Caches, sql: str) -> None:
+        """Intent: every kind of statement that changes rows is told."""
         began = time.monotonic()
         write(source, sql)
         caches.after(began)
@@ -383,6 +385,7 @@ class TestCommits:
     def test_who_only_reads_or_locks_is_not_waited_for(
         self, source: Any, session: Callable[[], Any], caches: Caches
     ) -> None:
+        """Intent: a long transaction that has not written stamps nothing when it ends."""
         reader = session()
         run(reader, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM sales; SELECT * FROM sales FOR UPDATE")
         began = time.monotonic()
@@ -445,11 +448,13 @@ class TestParts:
         return source
 
     def test_a_write_to_a_part_is_told_of_the_whole(self, tree: Any, caches: Caches) -> None:
+        """Intent: who reads the partitioned table depends on each of its parts."""
         began = time.monotonic()
         write(tree, "INSERT INTO p1 VALUES (1)")
         caches.after(began, Name("public", "p"))
 
     def test_a_part_that_is_watched_is_told_with_its_whole(self, tree: Any, caches: Caches) -> None:
+        """Intent: watching a part alone tells of it, and of the table it is a part of."""
         began = time.monotonic()
         add(tree, "p1")
         caches.after(began, Name("public", "p1"))
@@ -637,6 +642,7 @@ class TestWhatIsWatched:
         caches.after(began, newer)
 
     def test_a_new_database_needs_no_restart(self, sources: Sources, caches: Caches, postgres: Postgres) -> None:
+        """Intent: a running listener takes up a source that is added, and leaves one that is taken out."""
         sources.urls[8] = postgres.create_database("second_source")
         with closing(opened(sources.urls[8])) as source:
             run(source, "CREATE TABLE IF NOT EXISTS sales (n int)")
@@ -695,6 +701,7 @@ class TestWhatIsWatched:
         caches.after(began)
 
     def test_a_dropped_sequence_is_mended_and_heard(self, source: Any, caches: Caches) -> None:
+        """Intent: an epoch that somebody drops is made again, and commits are heard after it."""
         began = time.monotonic()
         run(source, "DROP SEQUENCE superset_ext_watch.epoch_1 CASCADE")
         caches.after(began)

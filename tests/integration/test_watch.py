@@ -224,6 +224,7 @@ class TestAdd:
             add(source, "public.Big")
 
     def test_what_is_no_name_is_said(self, source: Any) -> None:
+        """Intent: a name that SQL cannot read is an error, and nothing is watched."""
         with pytest.raises(WatchError, match="not a valid identifier"):
             add(source, "a b")
 
@@ -310,6 +311,7 @@ class TestRefusals:
         assert run(source, _CATALOG) == before
 
     def test_a_closed_schema_is_named(self, source: Any, role: Callable[..., Any]) -> None:
+        """Intent: the error is the GRANT that is missing, on the schema."""
         run(source, "CREATE SCHEMA closed; CREATE TABLE closed.t (n int)")
         unprivileged = role("TRIGGER ON closed.t")
         run(source, f'GRANT CREATE ON DATABASE "{unprivileged.info.dbname}" TO {unprivileged.info.user}')
@@ -384,6 +386,7 @@ class TestRemove:
         assert run(source, _CATALOG) == before
 
     def test_what_is_not_watched_is_no_error(self, source: Any) -> None:
+        """Intent: removing twice, or what never was watched, leaves the others alone."""
         remove(source, SALES)
         add(source, "sales")
         remove(source, Name("public", "other"))
@@ -401,6 +404,7 @@ class TestRemove:
                 triggers.among(cursor, known, "y")
 
     def test_uninstall_runs_in_psql(self, source: Any, database_url: str) -> None:
+        """Intent: the file alone leaves the source's catalog as it was."""
         before = run(source, _CATALOG)
         add(source, "sales")
         psql(database_url, (SQL / "watch" / "uninstall.sql").read_text())
@@ -420,6 +424,7 @@ class TestByHand:
     """An administrator does what Superset's role may not."""
 
     def test_the_files_run_in_psql_twice(self, source: Any, database_url: str) -> None:
+        """Intent: an administrator may install by psql, again too, with the same result as ours."""
         files = "".join(path.read_text() for path in schema.FILES)
         psql(database_url, files + files)
         assert psql(database_url, "SELECT superset_ext_watch.add('public.sales')").strip() == "1"
@@ -689,6 +694,7 @@ class TestParts:
         assert state(tree)[Name("public", "p")].intact
 
     def test_rights_on_all_parts_are_asked_for_at_once(self, tree: Any, role: Callable[..., Any]) -> None:
+        """Intent: the error is one GRANT for the table and all its parts, not one part after the other."""
         unprivileged = role("TRIGGER ON p1")
         run(tree, f'GRANT CREATE ON DATABASE "{unprivileged.info.dbname}" TO {unprivileged.info.user}')
         with pytest.raises(WatchError, match=r"GRANT TRIGGER ON public\.p, public\.p2, public\.p21 TO r_"):
@@ -758,6 +764,7 @@ class TestCommand:
         ],
     )
     def test_an_error_is_one_line(self, superset_stack: RunningStack, arguments: list[str], line: str) -> None:
+        """Intent: a wrong name ends the command with one line, and with what to write instead."""
         done = perf(superset_stack, "watch", *arguments)
         assert done.returncode != 0
         assert re.search(line, done.stderr.strip().splitlines()[-1])

@@ -122,9 +122,10 @@ def long(column: Any) -> pd.Series:
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_columns(name: str) -> None:
-    """Short, in its compact form, and with no row at all."""
-    short = pd.DataFrame({"c": COLUMNS[name]}, copy=False)
-    for frame in (short, pd.DataFrame({"c": long(COLUMNS[name])}), short.iloc[:0], short.iloc[:1], short.iloc[::-1]):
+    """Short, in its compact form, two of them in one block, and with no row at all."""
+    short, many = pd.DataFrame({"c": COLUMNS[name]}, copy=False), long(COLUMNS[name])
+    compact = (pd.DataFrame({"c": many}), pd.DataFrame({"c": many, "d": many}))
+    for frame in (short, *compact, short.iloc[:0], short.iloc[:1], short.iloc[::-1]):
         assert_same(again(frame), frame)
 
 

@@ -66,7 +66,9 @@ def _blocks(parts: Parts, rows: int) -> list[Any]:
     arrays = [column_of(column) for column in columns]
     if not isinstance(arrays[0], np.ndarray):
         return [make_block(array, placement=[place], ndim=2) for array, place in zip(arrays, places, strict=True)]
-    return [_block(arrays[0].reshape(1, rows) if len(arrays) == 1 else np.stack(arrays), places)]
+    # Without its dtype `stack` makes an array in the machine's byte order.
+    together = arrays[0].reshape(1, rows) if len(arrays) == 1 else np.stack(arrays, dtype=arrays[0].dtype)
+    return [_block(together, places)]
 
 
 def _block(table: Array, places: list[int]) -> Any:

@@ -29,6 +29,7 @@ from superset_ext.warm.run.replay import Replayed, replay
 
 SLICE_SECONDS = 60.0
 IDLE_SECONDS = 3.0
+_LOOK_SECONDS = 0.25  # between two looks at what else may start, while nothing ends
 _RENEW_SECONDS = items.LEASE_SECONDS / 4
 _BACK_OFF_SECONDS = 5.0
 _REQUEST = "SELECT kind, path, args, body, is_form FROM superset_ext.cache_request WHERE fingerprint = %s"
@@ -160,7 +161,7 @@ class Worker:
     def _take_in(self) -> None:
         """Write what has ended and is still awaited; where nothing has, wait for it a moment."""
         try:
-            result = self._results.get(timeout=0.25)
+            result = self._results.get(timeout=_LOOK_SECONDS)
         except queue.Empty:
             return
         while True:
