@@ -13,13 +13,14 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from superset_ext.core.signals import harmless
+from superset_ext.core.until_commit import UntilCommit
 from superset_ext.freshness.change import Change, SourceTable
 from superset_ext.freshness.listeners.tell import Tell, noticed
 from superset_ext.settings import Operation
 from superset_ext.sqltables.table import Table
 from superset_ext.sqltables.writes import Written, written_tables
 
-_PENDING = "superset_ext_queries"  # in a session's `info`
 # A query that failed or was stopped may have run some of its statements.
 _OVER = frozenset({"success", "failed", "stopped", "timed_out"})
 _TEMPLATE = ("{{", "{%")
@@ -27,16 +28,17 @@ _TEMPLATE = ("{{", "{%")
 
 def install(tell: Tell) -> None:
     """Listen from now on."""
-    event.listen(Session, "after_flush", _flushed)
-    event.listen(Session, "after_rollback", lambda session: session.info.pop(_PENDING, None))
-    event.listen(Session, "after_commit", lambda session: _committed(session, tell))
+    ended = UntilCommit[Change]("superset_ext_queries", lambda changes: _committed(changes, tell))
+    ended.listen()
+    event.listen(Session, "after_flush", lambda session, _context: _flushed(session, ended))
 
 
-def _flushed(session: Any, _context: Any) -> None:
-    for thing in session.dirty:
-        change = noticed("sqllab", partial(_change, thing))
-        if change is not None:
-            session.info.setdefault(_PENDING, []).append(change)
+def _flushed(session: Any, ended: UntilCommit[Change]) -> None:
+    with harmless("noticing the end of a query in SQL Lab"):
+        for thing in session.dirty:
+            change = noticed("sqllab", partial(_change, thing))
+            if change is not None:
+                ended.add(session, change)
 
 
 def _change(thing: Any) -> Change | None:
@@ -49,8 +51,8 @@ def _change(thing: Any) -> Change | None:
     return change_of(thing) if inspect(thing).attrs.status.history.has_changes() else None
 
 
-def _committed(session: Any, tell: Tell) -> None:
-    for change in session.info.pop(_PENDING, ()):
+def _committed(changes: list[Change], tell: Tell) -> None:
+    for change in changes:
         tell(change)
 
 
