@@ -9,31 +9,43 @@ from urllib.parse import urlsplit
 
 from superset_ext.cache.redis.place import safe_url
 from superset_ext.cache.redis.server_info import ServerInfo
+from superset_ext.configuration.caches import CONFIGS, keeps
+from superset_ext.configuration.notes import notes
 from superset_ext.doctor.finding import Finding
 from superset_ext.host.regions import regions
 from superset_ext.package import Package
-from superset_ext.settings import CONFIG_NAMES, PREFIX, Region, Settings
+from superset_ext.settings import PREFIX, Region, Settings
 
 _NOTHING = ("null", "nullcache", "flask_caching.backends.nullcache", "flask_caching.backends.nullcache.nullcache")
 _IMPORT = "end superset_config.py with: from superset_ext.config import *"
 
 
-def check_kinds(app: Any, _package: Package) -> Iterator[Finding]:
+def check_kinds(app: Any, package: Package) -> Iterator[Finding]:
     """Each of Superset's caches is one of ours, or its own where that is asked for."""
     ours = regions(app)
-    for region, name in {**CONFIG_NAMES, Region.QUERY_RESULTS: "RESULTS_BACKEND"}.items():
+    for region, name in CONFIGS.items():
         if str(region) not in ours:
-            yield _other(name, app.config.get(name))
+            yield _other(package.settings, region, name, app.config.get(name))
     yield Finding("caches", "fine", f"{len(ours)} of {len(Region)} caches are the package's")
 
 
-def _other(name: str, config: Any) -> Finding:
+def _other(settings: Settings, region: Region, name: str, config: Any) -> Finding:
     kind = str(config.get("CACHE_TYPE", "")) if isinstance(config, Mapping) else type(config).__name__
     if config is None or kind.lower() in ("", *_NOTHING):
         return Finding("caches", "error", f"{name} is Null: nothing is cached", _IMPORT)
-    if kind == "SupersetMetastoreCache":
+    if kind in ("SupersetMetastoreCache", "superset.extensions.metastore_cache.SupersetMetastoreCache"):
         return Finding("caches", "fine", f"{name} is Superset's own in the metadata database")
-    return Finding("caches", "warning", f"{name} is {kind}, which is neither counted nor invalidated", _IMPORT)
+    message = f"{name} is {kind}, which is neither counted nor invalidated"
+    if keeps(settings, region, config):
+        fix = f"it is kept as the config names it; {PREFIX}{region.upper()}_BACKEND=redis makes it the package's"
+        return Finding("caches", "fine", message, fix)
+    return Finding("caches", "warning", message, _IMPORT)
+
+
+def check_config(app: Any, _package: Package) -> Iterator[Finding]:
+    """What the config says of caches and does not hold is known."""
+    for note in notes(app.config):
+        yield Finding("config", "fine" if note.startswith("replaced") else "warning", note)
 
 
 def check_prefixes(app: Any, package: Package) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from superset_ext.package import Package
 CHECKS: Sequence[Check] = (
     superset.check_version,
     caches.check_kinds,
+    caches.check_config,
     caches.check_prefixes,
     caches.check_servers,
     log.check_log,
