@@ -42,27 +42,30 @@ class UntilCommit(Generic[Item]):
 
     def add(self, session: Any, item: Item) -> None:
         """Keep something that happened in the transaction or savepoint that the session is in."""
-        kept = session.info.setdefault(self._name, [])
-        kept.append((_innermost(session), item))
+        self._kept(session).append((_innermost(session), item))
+
+    def _kept(self, session: Any) -> list[tuple[Any, Item]]:
+        kept: list[tuple[Any, Item]] = session.info.setdefault(self._name, [])
+        return kept
 
     def _committed(self, session: Any) -> None:
         with harmless(f"committing {self._name}"):
-            if not (kept := session.info.pop(self._name, None)):
+            if not (kept := self._kept(session)):
                 return
             ended = _innermost(session)
             if ended.nested:
                 around = _around(ended)
-                session.info[self._name] = [(around if place is ended else place, item) for place, item in kept]
-            elif items := [item for place, item in kept if place is ended]:
+                kept[:] = [(around if place is ended else place, item) for place, item in kept]
+                return
+            items = [item for place, item in kept if place is ended]
+            kept.clear()
+            if items:
                 self._call(items)
 
     def _rolled_back(self, session: Any) -> None:
         with harmless(f"rolling back {self._name}"):
-            if not (kept := session.info.pop(self._name, None)):
-                return
-            ended = _innermost(session)
-            if ended.nested:
-                session.info[self._name] = [(place, item) for place, item in kept if place is not ended]
+            kept, ended = self._kept(session), _innermost(session)
+            kept[:] = [(place, item) for place, item in kept if ended.nested and place is not ended]
 
 
 def _innermost(session: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Query, Session
 
-from superset_ext.core.signals import count_failure
+from superset_ext.core.signals import count_failure, harmless
 from superset_ext.core.until_commit import UntilCommit
 from superset_ext.freshness.change import Change
 from superset_ext.freshness.listeners.bulk import UNKNOWN, look_up, rows_of
@@ -49,8 +49,9 @@ def _add(edits: UntilCommit[_Edited], session: Any, work_out: Callable[[], set[_
     except Exception as error:  # noqa: BLE001  (a person's edit must not fail because of ours)
         count_failure("noticing an edit in Superset", error)
         edited = {("datasets", UNKNOWN)}
-    for edit in edited:
-        edits.add(session, edit)
+    with harmless("keeping an edit in Superset"):
+        for edit in edited:
+            edits.add(session, edit)
 
 
 def _flushed(session: Any) -> set[_Edited]:
@@ -66,9 +67,8 @@ def _changed(session: Any, thing: Any) -> list[_Edited]:
     if not edits or not session.is_modified(thing):
         return []
     changed = {attribute.key for attribute in inspect(thing).attrs if attribute.history.has_changes()}
-    if edits[0][0] == "datasets" and changed <= _IDLE:
-        return [("saved", edits[0][1])] if "changed_on" in changed else []
-    return edits if changed - _IDLE else []
+    saved = [("saved", edits[0][1])] if edits[0][0] == "datasets" and "changed_on" in changed else []
+    return saved + (edits if changed - _IDLE else [])
 
 
 def _bulk(bulk: Any) -> set[_Edited]:
