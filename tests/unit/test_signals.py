@@ -152,7 +152,7 @@ def test_a_query_that_cannot_be_worked_out_changes_everything(
     monkeypatch: pytest.MonkeyPatch, hook: Tell, changes: list[Change], session: Session
 ) -> None:
     """Intent: the same for a query of SQL Lab, whose result the person is waiting for."""
-    monkeypatch.setattr(sqllab, "_change", broken)
+    monkeypatch.setattr(sqllab, "_changes", broken)
     with listening(lambda: sqllab.install(hook)):
         _edited(session)
     assert [change.everything for change in changes] == [True]
@@ -168,7 +168,7 @@ def test_whatever_of_a_hook_fails_the_edit_does_not(
     """Intent: wherever in a hook something is raised, the commit stands, and the session can go on."""
     kinds = {Thing: "datasets"}
     monkeypatch.setattr(orm, "_kinds", lambda: kinds)
-    monkeypatch.setattr(sqllab, "_change", lambda _thing: EVERYTHING)
+    monkeypatch.setattr(sqllab, "_changes", lambda _thing: [EVERYTHING])
     monkeypatch.setattr(UntilCommit, name if name == "add" else "_kept", broken)
     with listening(lambda: install(broken)):
         save(session)

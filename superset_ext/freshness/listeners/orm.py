@@ -88,8 +88,7 @@ def _model(bulk: Any) -> type:
 
 
 def _committed(edited: Iterable[_Edited], tell: Tell) -> None:
-    change = noticed("superset", lambda: change_of(edited))
-    if change is not None:
+    for change in noticed("superset", lambda: (change_of(edited),)):
         tell(change)
 
 
