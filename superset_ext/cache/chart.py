@@ -26,7 +26,7 @@ from superset_ext.cache.lease import Busy, Lease
 from superset_ext.cache.query import Query, Read
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.single_flight import SingleFlight
-from superset_ext.cache.stamps import fresh, stamp
+from superset_ext.cache.stamps import Health, fresh, health, repair, stamp
 from superset_ext.cache.store import Reading
 from superset_ext.cache.tags import USAGE
 from superset_ext.errors import StoreUnavailable
@@ -88,6 +88,14 @@ class ChartCache(RegionCache):
         """
         return stamp(self._store, tags) / 1e6
 
+    def stamps_health(self) -> Health:
+        """What lies in Redis in the place of stamps.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        return health(self._store)
+
     def delete_like(self, pattern: str) -> int:
         """Delete the entries whose keys match a pattern with `*` and `?`, and return how many those were.
 
@@ -112,6 +120,9 @@ class ChartCache(RegionCache):
             lookups = [Lookup(self._store.clock(), Miss.FORCED)] * len(keys)
         else:
             lookups = super()._look_up(keys)
+            outdated = [lookup.reading for lookup in lookups if lookup.verdict is Miss.INVALIDATED]
+            if outdated and repair(self._store, outdated):
+                lookups = super()._look_up(keys)
         if query is None or len(keys) > 1:
             return [_without_grace(lookup) for lookup in lookups]
         return [self._shared(keys[0], lookups[0], query)]
@@ -151,8 +162,8 @@ class ChartCache(RegionCache):
     def _in_grace(self, key: str, first: Lookup, query: Query) -> Lookup:
         """Give what is old, and have it refreshed unless that is under way; where nobody can, run the query."""
         name = self._store.name(key)
-        lease = self._flights.lease(name, first.reading.time_us)
-        busy, reading = self._flights.ask(lease, since_us=0)
+        lease = self._flights.lease(name, first.reading)
+        busy, reading = self._flights.ask(lease)
         if busy is not None:
             return replace(first, stale=True)
         again = Lookup(reading, self._judge(name, reading))
@@ -168,7 +179,7 @@ class ChartCache(RegionCache):
     def _awaited(self, key: str, miss: Lookup, query: Query) -> Lookup:
         """Wait for another reader's answer, or be the one who has the lease."""
         name, end = self._store.name(key), time.monotonic() + self._settings.wait_seconds
-        lease = self._flights.lease(name, miss.reading.time_us)
+        lease = self._flights.lease(name, miss.reading)
         with self._flights.waiting(lease) as wake:
             while True:
                 busy, lookup = self._asked(lease, miss, query.scope.forced)
@@ -182,7 +193,8 @@ class ChartCache(RegionCache):
     def _asked(self, lease: Lease, miss: Lookup, forced: bool) -> tuple[Busy | None, Lookup]:
         """Ask for the lease; the entry is taken if it answers what was asked when the read began."""
         began_us = miss.reading.time_us
-        busy, reading = self._flights.ask(lease, began_us - SAME_CLICK_US if forced else _newest(miss.reading))
+        since = (began_us - SAME_CLICK_US, 0) if forced else (0, _newest(miss.reading))
+        busy, reading = self._flights.ask(lease, *since)
         lookup = Lookup(reading, self._judge(lease.name, reading))
         answer = _without_grace(lookup).verdict
         usable = not isinstance(answer, Miss) and (not forced or _is_of_the_click(answer[0], began_us))
@@ -232,13 +244,13 @@ def region_of(region: Region | str, settings: Settings | None = None) -> RegionC
 def _outdated(envelope: Envelope, reading: Reading) -> Miss | None:
     """Why a signed entry does not say what the data is now.
 
-    A server that started anew may have lost stamps, so what was stored in an earlier run counts as
-    evicted; an entry from the future was stored before the server's clock was set back.
+    A server that started anew may have lost stamps, and in a new era they are lost, so what was stored before counts
+    as evicted. An entry from the future was stored before the server's clock was set back: its timeout is wrong.
     """
     if envelope.run_id != reading.run_id:
         return Miss.EVICTED
     known = len(reading.stamps) == len(envelope.tags) and envelope.as_of_us <= reading.time_us
-    return None if known and fresh(envelope.as_of_us, reading.stamps) else Miss.INVALIDATED
+    return None if known and fresh(envelope.last_stamp, reading.stamps) else Miss.INVALIDATED
 
 
 def _is_old(lookup: Lookup) -> bool:
@@ -258,8 +270,8 @@ def _missed(last: Lookup, first: Lookup, why: Miss | tuple[Envelope, Any]) -> Lo
 
 
 def _newest(reading: Reading) -> int:
-    """When a read must have begun that leads to anything that this reader may use: after every stamp it has seen."""
-    return max((stamp + 1 for stamp in reading.stamps if stamp is not None), default=0)
+    """The stamp that a read must have known that leads to anything that this reader may use."""
+    return max((stamp for stamp in reading.stamps if stamp is not None), default=0)
 
 
 def _is_of_the_click(envelope: Envelope, began_us: int) -> bool:

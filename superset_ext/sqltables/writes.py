@@ -11,6 +11,7 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.tsql import TSQL
 
+from superset_ext.sqltables.parser_log import silent_parser
 from superset_ext.sqltables.reads import CHANGING, QUERIES, Walk, parts_of
 from superset_ext.sqltables.statement import NAME, PART, Statement, dialect_of, settled, statements, words_of
 from superset_ext.sqltables.table import Table, Unknown, table_of
@@ -90,6 +91,7 @@ class Written:
         )
 
 
+@silent_parser()
 def written_tables(sql: str, engine: str) -> Written | None:
     """The tables that SQL writes, `None` where something else may have been written too.
 
