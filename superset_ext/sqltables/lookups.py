@@ -36,18 +36,16 @@ _BEYOND = re.compile(
     rf"\b(?:{_REMOTE})[\"`\]]?\s*\(|\b(?:system|raw)[\"`]?\s*\.\s*[\"`]?(?:query|raw_query|execute)[\"`]?\s*\("
     r"|\bquery\s*\(\s*['\"]catalog['\"]|\battach\b|\w@\w", re.IGNORECASE,
 )  # fmt: skip
-_READING = (exp.NextValueFor,)
+FUNCTIONS = (exp.Anonymous, exp.NextValueFor)  # what `check` has to see
 
 
 def check(node: exp.Expression) -> None:
-    """Refuse a function that reads what it does not name as a table.
+    """Refuse one of `FUNCTIONS` that reads what it does not name as a table.
 
     Raises:
         Unknown: it is one.
     """
-    if isinstance(node, exp.Anonymous) and _READS.fullmatch(node.name):
-        raise Unknown(node.name)
-    if isinstance(node, _READING):
+    if not isinstance(node, exp.Anonymous) or _READS.fullmatch(node.name):
         raise Unknown(node.key)
 
 

@@ -239,7 +239,8 @@ def _check(node: exp.Expression, dialect: Dialect) -> None:
     Raises:
         Unknown: it may.
     """
-    lookups.check(node)
+    if isinstance(node, lookups.FUNCTIONS):
+        lookups.check(node)
     if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Func) and node.this.name.lower() not in _SYSTEM:
         raise Unknown(node.sql())  # a function of a schema is somebody's own
     if isinstance(node, (exp.From, exp.Join, exp.Lateral, exp.TableFromRows)):

@@ -80,6 +80,7 @@ def test_a_join_over_two_databases_depends_on_both(asking: Asking, meta: int) ->
 
 def test_answers_of_the_meta_database_are_each_users_own(asking: Asking, meta: int) -> None:
     """Intent: it checks rights inside of the query; nobody gets another's answer, nor an own one after the right."""
+    from superset.exceptions import SupersetSecurityException
     from superset.extensions import db, security_manager
     from superset.models.core import Database
 
@@ -98,7 +99,7 @@ def test_answers_of_the_meta_database_are_each_users_own(asking: Asking, meta: i
         role = security_manager.find_role(name)
         role.permissions = [right for right in role.permissions if f"(id:{meta})" in right.view_menu.name]
         db.session.commit()
-    with pytest.raises(AssertionError, match="access"):
+    with pytest.raises(SupersetSecurityException):
         asking.answer(body, name)
     assert asking.answer(body, ADMIN)["is_cached"]
 
