@@ -13,8 +13,10 @@ from superset_ext.package import Package
 CHECKS: Sequence[Check] = (
     superset.check_version,
     caches.check_kinds,
+    caches.check_config,
     caches.check_prefixes,
     caches.check_servers,
+    caches.check_stamps,
     log.check_log,
     log.check_clocks,
     workers.check_workers,
