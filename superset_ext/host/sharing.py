@@ -25,6 +25,8 @@ from datetime import datetime
 from functools import wraps
 from typing import Any
 
+from superset_ext.host.windows import refused
+
 JINJA = re.compile(r"\{[{%#]")
 SUBQUERY = re.compile(r"\bselect\b", re.IGNORECASE)
 # The time of day in a literal: a relative range such as "now" is resolved anew for each request.
@@ -84,7 +86,8 @@ def _sql_key(datasource: Any, query_obj: Mapping[str, Any]) -> list[str]:
     """A digest of the SQL that would run for this user, where it may depend on more than the key has."""
     try:
         if datasource.database.backend == "superset":
-            return [identity()]  # it checks the table rights of whoever asks, inside of the query
+            # It checks the table rights of whoever asks, inside of the query; rights may be revoked.
+            return [identity(), *refused(_sql(datasource, query_obj))]
         if not _may_depend(datasource, query_obj):
             return []
         sql, moving = _stable(_sql(datasource, query_obj))
