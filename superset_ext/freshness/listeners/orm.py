@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from superset_ext.core.signals import count_failure
+from superset_ext.core.signals import count_failure, unfailing
 from superset_ext.freshness.change import Change
 from superset_ext.freshness.listeners.tell import Tell, noticed
 
@@ -32,9 +32,15 @@ def install(tell: Tell) -> None:
     event.listen(Session, "after_bulk_update", _bulk)
     event.listen(Session, "after_bulk_delete", _bulk)
     event.listen(Session, "after_rollback", _forget)
-    event.listen(Session, "after_commit", lambda session: _committed(session, tell))
+
+    @unfailing("telling of an edit in Superset")
+    def committed(session: Any) -> None:
+        _committed(session, tell)
+
+    event.listen(Session, "after_commit", committed)
 
 
+@unfailing("noticing an edit in Superset")
 def _flushed(session: Any, _context: Any) -> None:
     try:
         edited = {edit for thing in (*session.new, *session.deleted) for edit in _edits(thing)}
@@ -55,6 +61,7 @@ def _is_edited(session: Any, thing: Any) -> bool:
     return any(attribute.history.has_changes() for attribute in attributes)
 
 
+@unfailing("noticing an edit of many rows in Superset")
 def _bulk(context: Any) -> None:
     """A `query.update()` or `query.delete()`: it does not tell which rows, so all of the kind count as changed."""
     try:
@@ -77,6 +84,7 @@ def _pending(session: Any) -> set[_Edited]:
     return edited
 
 
+@unfailing("forgetting what was rolled back")
 def _forget(session: Any) -> None:
     session.info.pop(_PENDING, None)
 

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from superset_ext.core.signals import unfailing
 from superset_ext.freshness.change import Change, SourceTable
 from superset_ext.freshness.listeners.tell import Tell, noticed
 from superset_ext.settings import Operation
@@ -28,10 +29,21 @@ _TEMPLATE = ("{{", "{%")
 def install(tell: Tell) -> None:
     """Listen from now on."""
     event.listen(Session, "after_flush", _flushed)
-    event.listen(Session, "after_rollback", lambda session: session.info.pop(_PENDING, None))
-    event.listen(Session, "after_commit", lambda session: _committed(session, tell))
+    event.listen(Session, "after_rollback", _forget)
+
+    @unfailing("telling of a write in SQL Lab")
+    def committed(session: Any) -> None:
+        _committed(session, tell)
+
+    event.listen(Session, "after_commit", committed)
 
 
+@unfailing("forgetting what was rolled back")
+def _forget(session: Any) -> None:
+    session.info.pop(_PENDING, None)
+
+
+@unfailing("noticing a write in SQL Lab")
 def _flushed(session: Any, _context: Any) -> None:
     for thing in session.dirty:
         change = noticed("sqllab", partial(_change, thing))

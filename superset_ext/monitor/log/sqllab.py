@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import event, inspect
 from sqlalchemy.orm import Session
 
-from superset_ext.core.signals import harmless, tell
+from superset_ext.core.signals import tell, unfailing
 from superset_ext.events import Channel, Queried, Scope, queried
 
 _PENDING = "superset_ext_sqllab_ended"
@@ -37,14 +37,14 @@ def uninstall() -> None:
     event.remove(Session, "after_commit", _committed)
 
 
+@unfailing("logging a query of SQL Lab")
 def _flushed(session: Any, _context: Any) -> None:
-    with harmless("logging a query of SQL Lab"):
-        from superset_ext.host.models import Query
+    from superset_ext.host.models import Query
 
-        for model in session.dirty:
-            if isinstance(model, Query) and _has_ended(model):
-                # Of a query whose end was set twice before the commit, the last one counts.
-                session.info.setdefault(_PENDING, {})[model.id] = ended(model)
+    for model in session.dirty:
+        if isinstance(model, Query) and _has_ended(model):
+            # Of a query whose end was set twice before the commit, the last one counts.
+            session.info.setdefault(_PENDING, {})[model.id] = ended(model)
 
 
 def _has_ended(query: Any) -> bool:
@@ -53,10 +53,12 @@ def _has_ended(query: Any) -> bool:
     return is_over and query.executed_sql is not None and query.end_time is not None
 
 
+@unfailing("forgetting what was rolled back")
 def _rolled_back(session: Any) -> None:
     session.info.pop(_PENDING, None)
 
 
+@unfailing("logging a query of SQL Lab")
 def _committed(session: Any) -> None:
     for query in session.info.pop(_PENDING, {}).values():
         tell(queried, "sqllab", query)
