@@ -33,12 +33,14 @@ class Read:
     Attributes:
         as_of_us: Redis server time in microseconds when the read began, 0 where Redis did not say.
         started: `time.perf_counter()` when the read began, in seconds.
-        run_id: of the server that said the time: the clock of another server or run says nothing; empty if unknown.
+        run_id: of the server that said the time, and the era of its stamps; empty if unknown.
+        last_stamp: the last stamp that the region had given when the read began.
     """
 
     as_of_us: int
     started: float
     run_id: str = ""
+    last_stamp: int = 0
 
 
 @dataclass(slots=True)

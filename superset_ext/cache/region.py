@@ -228,7 +228,7 @@ class RegionCache(BaseCache):
         reading, took = lookup.reading, (time.perf_counter() - started) * 1000 / of
         size = len(reading.data or b"")
         if isinstance(lookup.verdict, Miss):
-            queries.remember(self.region, key, Read(reading.time_us, started, reading.run_id))
+            queries.remember(self.region, key, Read(reading.time_us, started, reading.run_id, reading.last_stamp))
             queries.report(key, Outcome(self.region, lookup.verdict, took, size))
             return None
         envelope, value = lookup.verdict
@@ -286,7 +286,7 @@ class RegionCache(BaseCache):
         verdict = self._judge(name, reading)
         absent = isinstance(verdict, Miss)
         number: int = delta if isinstance(verdict, Miss) else verdict[1] + delta
-        read = Read(reading.time_us, time.perf_counter(), reading.run_id)
+        read = Read(reading.time_us, time.perf_counter(), reading.run_id, reading.last_stamp)
         lives = self._lifetime(number, self._policy.ttl_ms(None) or 0)
         data = self._entries.pack(name, number, read, lives)
         stored = self._store.swap(name, reading.data, data, lives.ttl_ms if absent else None)

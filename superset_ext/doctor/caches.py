@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.redis.place import safe_url
 from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.configuration.caches import CONFIGS, keeps
 from superset_ext.configuration.notes import notes
 from superset_ext.doctor.finding import Finding
-from superset_ext.host.regions import regions
+from superset_ext.errors import StoreUnavailable
+from superset_ext.host.regions import chart_region, regions
 from superset_ext.package import Package
 from superset_ext.settings import PREFIX, Region, Settings
 
@@ -101,8 +103,8 @@ def _policy(server: str, info: ServerInfo) -> Finding:
         return Finding("servers", "fine", f"{server}: {info.policy}, {limit}")
     fix = "set maxmemory-policy volatile-lru on that server"
     if info.policy.startswith("allkeys-"):
-        message = f"{server} evicts by {info.policy}, so the marks of changes may go, and old answers come back"
-        return Finding("servers", "error", message, fix)
+        message = f"{server} evicts by {info.policy}: when the marks of changes go, every chart is asked anew"
+        return Finding("servers", "warning", message, fix)
     if not info.maxmemory:
         return Finding("servers", "warning", f"{server} has no maxmemory", f"set maxmemory, and {fix}")
     return Finding("servers", "warning", f"{server} is {info.policy}: when it is full, it takes nothing new", fix)
@@ -112,3 +114,22 @@ def _room(server: str, info: ServerInfo) -> Iterator[Finding]:
     if info.maxmemory and info.used_memory > 0.9 * info.maxmemory:
         message = f"{server} uses {info.used_memory / info.maxmemory:.0%} of its memory"
         yield Finding("servers", "warning", message, "raise maxmemory, or shorten timeouts")
+
+
+def check_stamps(app: Any, _package: Package) -> Iterator[Finding]:
+    """What lies in the place of the marks of changes is one."""
+    cache = chart_region(app)
+    if not isinstance(cache, ChartCache):
+        return
+    try:
+        health = cache.stamps_health()
+    except StoreUnavailable:  # which the check of the servers says
+        return
+    fix = "find out who else writes to the database of chart_data; the next change or read replaces each"
+    if health.bad:
+        yield Finding("stamps", "error", f"{health.bad} marks of changes are none, so what depends on them misses", fix)
+    if health.replaced:
+        message = f"{health.replaced} marks of changes were none in the last 7 days, and were replaced"
+        yield Finding("stamps", "warning", message, fix)
+    if not health.bad and not health.replaced:
+        yield Finding("stamps", "fine", f"{health.stamps} marks of changes, all of them good")

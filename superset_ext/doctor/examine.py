@@ -16,6 +16,7 @@ CHECKS: Sequence[Check] = (
     caches.check_config,
     caches.check_prefixes,
     caches.check_servers,
+    caches.check_stamps,
     log.check_log,
     log.check_clocks,
     workers.check_workers,

@@ -21,4 +21,9 @@ def check_browser(_app: Any, package: Package) -> Iterator[Finding]:
         yield Finding("browser", "fine", "a Chromium starts here, so pages that nobody has opened can be warmed")
         return
     message, _, fix = reason.partition("; ")
-    yield Finding("browser", "warning", f"pages that nobody has opened cannot be opened: {message}", fix)
+    yield Finding(
+        "browser",
+        "warning",
+        f"pages that nobody has opened are warmed from what their charts have saved alone: {message}",
+        fix,
+    )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from superset_ext.embedded.stack import ROOT
 
 SECONDS = 120.0
-_MISSING = "Pages that nobody has opened cannot be opened for warming:"
+_MISSING = "Without a browser, pages that nobody has opened are warmed from what their charts have saved:"
 
 
 def browser_line(environment: Mapping[str, str]) -> str | None:

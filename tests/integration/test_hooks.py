@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 import redis
 from flask_caching.backends import FileSystemCache, MemcachedCache, NullCache, RedisCache, SimpleCache
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Query, Session
 
 from superset_ext.core.signals import failures
 from testing.asking import Asking
 from testing.in_process import InProcess
 
 pytestmark = pytest.mark.timeout(300)
-EVENTS = ("after_flush", "after_bulk_update", "after_bulk_delete", "after_rollback", "after_commit")
+EVENTS: dict[Any, tuple[str, ...]] = {
+    Session: ("after_flush", "after_bulk_update", "after_bulk_delete", "after_rollback", "after_commit"),
+    Query: ("before_compile_update", "before_compile_delete"),
+}
 
 
 class Memory:
@@ -90,8 +93,8 @@ def hooks(app: Any) -> dict[str, Any]:
     flask = (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs)
     functions = [function for by_blueprint in flask for listed in by_blueprint.values() for function in listed]
     functions += app.teardown_appcontext_funcs
-    for name in EVENTS:
-        functions += list(getattr(Session.dispatch, name)._clslevel[Session])
+    for kind, names in EVENTS.items():
+        functions += [hook for name in names for hook in getattr(kind.dispatch, name)._clslevel[kind]]
     ours = [function for function in functions if str(function.__module__).startswith("superset_ext.")]
     return {f"{function.__module__}.{function.__qualname__}": function for function in ours}
 
@@ -114,10 +117,10 @@ def broken(superset_app: InProcess) -> Iterator[set[str]]:
     made = hooks(superset_app.app)
     before = {name: hook.__wrapped__ for name, hook in made.items()}
     for hook in made.values():
-        hook.__wrapped__ = boom
+        getattr(hook, "__func__", hook).__wrapped__ = boom
     yield set(made)
     for name, hook in made.items():
-        hook.__wrapped__ = before[name]
+        getattr(hook, "__func__", hook).__wrapped__ = before[name]
 
 
 def test_hooks_that_raise_change_no_answer(asking: Asking, superset_app: InProcess, broken: set[str]) -> None:
