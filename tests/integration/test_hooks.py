@@ -88,22 +88,22 @@ def test_a_cache_of_ones_own_for_charts_fails_no_edit(
     assert "not by this package" in said.output
 
 
-def hooks(app: Any) -> dict[str, Any]:
+def hooks(app: Any) -> list[Any]:
     """All functions of ours that Flask and SQLAlchemy call while a person waits."""
     flask = (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs)
     functions = [function for by_blueprint in flask for listed in by_blueprint.values() for function in listed]
     functions += app.teardown_appcontext_funcs
     for kind, names in EVENTS.items():
         functions += [hook for name in names for hook in getattr(kind.dispatch, name)._clslevel[kind]]
-    ours = [function for function in functions if str(function.__module__).startswith("superset_ext.")]
-    return {f"{function.__module__}.{function.__qualname__}": function for function in ours}
+    return [function for function in functions if str(function.__module__).startswith("superset_ext.")]
 
 
 def test_every_hook_is_guarded(superset_app: InProcess) -> None:
     """Intent: a hook that somebody adds is guarded as well."""
     made = hooks(superset_app.app)
     assert len(made) >= 12
-    assert [name for name, hook in made.items() if not hasattr(hook, "__wrapped__")] == []
+    unguarded = [f"{hook.__module__}.{hook.__qualname__}" for hook in made if not hasattr(hook, "__wrapped__")]
+    assert unguarded == []
 
 
 def boom(*_: Any, **__: Any) -> None:
@@ -112,18 +112,18 @@ def boom(*_: Any, **__: Any) -> None:
 
 
 @pytest.fixture
-def broken(superset_app: InProcess) -> Iterator[set[str]]:
+def broken(superset_app: InProcess) -> Iterator[int]:
     """All hooks raise; how many there are."""
-    made = hooks(superset_app.app)
-    before = {name: hook.__wrapped__ for name, hook in made.items()}
-    for hook in made.values():
-        getattr(hook, "__func__", hook).__wrapped__ = boom
-    yield set(made)
-    for name, hook in made.items():
-        getattr(hook, "__func__", hook).__wrapped__ = before[name]
+    made = [getattr(hook, "__func__", hook) for hook in hooks(superset_app.app)]
+    before = [hook.__wrapped__ for hook in made]
+    for hook in made:
+        hook.__wrapped__ = boom
+    yield len(made)
+    for hook, wrapped in reversed([*zip(made, before, strict=True)]):
+        hook.__wrapped__ = wrapped
 
 
-def test_hooks_that_raise_change_no_answer(asking: Asking, superset_app: InProcess, broken: set[str]) -> None:
+def test_hooks_that_raise_change_no_answer(asking: Asking, superset_app: InProcess, broken: int) -> None:
     """Intent: a chart, an edit, a bulk edit and an invalidation answer as they do; each failure is counted."""
     assert broken
     before = failures.copy()
