@@ -251,6 +251,18 @@ def test_eviction_policies(database: LogDatabase) -> None:
     assert "every chart is asked anew" in said["region:chart_data"]
 
 
+def test_a_server_is_one_finding(database: LogDatabase) -> None:
+    """Intent: regions that share a server share what is wrong with it; a region of another server has its own."""
+    environ = {"SUPERSET_EXT_REDIS_URL": "redis://one", "SUPERSET_EXT_THUMBNAILS_URL": "redis://two/6"}
+    wrong = ServerInfo(90 * MEBI, 100 * MEBI, "noeviction", 0)
+    facts = Facts(dict.fromkeys(("chart_data", "metadata", "thumbnails"), wrong))
+    said = [each.found for each in found(database, "eviction_policy", facts=facts, settings=load(environ))]
+    assert len(said) == 2 and any("the server of chart_data and metadata" in each for each in said)
+    for region in ("chart_data", "metadata"):
+        asked(database, hits=100, miss_evicted=100, evictions=5000, memory_usage=100 * MEBI, cache_type=region)
+    only(database, "region_too_small", facts=facts, settings=load(environ))
+
+
 def test_forced_dashboards(database: LogDatabase) -> None:
     """Intent: a dashboard that refreshes by itself round the caches is found by its requests, others are left alone."""
     asked(database, hits=50, miss_forced=50)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.monitor.advice.look import ASKED, COST, Look, Recommendation, brings
@@ -29,9 +31,9 @@ _Row = Mapping[str, Any]
 
 
 def too_small(look: Look) -> list[Recommendation]:
-    """Regions whose server throws out, or does not take, what people come back for."""
+    """Servers that throw out, or do not take, what people come back for; each with its region that costs most."""
     asked = look.ask(_REGIONS)
-    found = []
+    found: dict[str, Recommendation] = {}
     for row in asked.rows:
         lost = row["miss_evicted"] + row["sets_memory"]
         pressed = row["evictions_of_servers"] or row["sets_memory"]
@@ -39,8 +41,19 @@ def too_small(look: Look) -> list[Recommendation]:
             said = f"{row['miss_evicted']} of {row['requests']} requests found their answer thrown out, and "
             said += f"{row['sets_memory']} answers were not stored, because the server's memory is full"
             seconds = lost * row["seconds_an_answer"] / look.days
-            found.append(_of(row, asked.sql, "region_too_small", said, _room(look, row), seconds, brings(seconds)))
-    return found
+            one = _of(row, asked.sql, "region_too_small", said, _room(look, row), seconds, brings(seconds))
+            server = _server(look, row["region"])
+            if server not in found or found[server].seconds < seconds:
+                found[server] = one
+    return list(found.values())
+
+
+def _server(look: Look, region: str) -> str:
+    """Which server a region's is, as the settings name it; the region's own name where they name none."""
+    settings = look.settings
+    if settings.redis_url is None and not settings.region(region).url:
+        return region
+    return urlsplit(settings.region_url(region)).netloc.rpartition("@")[2]
 
 
 def _room(look: Look, row: _Row) -> str:
@@ -104,22 +117,32 @@ def policies(look: Look) -> list[Recommendation]:
     wrong = {
         name: info for name, info in look.facts.servers.items() if info and not info.policy.startswith("volatile-")
     }
-    return [_policy(look, known.get(name, {}), name, info, asked.sql) for name, info in sorted(wrong.items())]
+    servers: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(wrong):
+        servers[_server(look, name)].append(name)
+    return [
+        _policy(look, [known.get(name, {}) for name in names], names, wrong[names[0]], asked.sql)
+        for names in servers.values()
+    ]
 
 
-def _policy(look: Look, row: _Row, region: str, info: ServerInfo, sql: str) -> Recommendation:
+def _policy(look: Look, rows: list[_Row], regions: list[str], info: ServerInfo, sql: str) -> Recommendation:
     evicts = info.policy.startswith("allkeys-")
     why = (
         "may throw out the marks of changes, after which every chart is asked anew"
         if evicts
         else "takes nothing new when full"
     )
-    numbers = {"policy": info.policy, "maxmemory": info.maxmemory, "used_memory": info.used_memory, **row}
-    seconds = row.get("sets_memory", 0) * row.get("seconds_an_answer", 0.0) / look.days
+    numbers = {
+        "policy": info.policy, "maxmemory": info.maxmemory, "used_memory": info.used_memory, "regions": regions,
+        "sets_memory": sum(row.get("sets_memory", 0) for row in rows),
+    }  # fmt: skip
+    seconds = sum(row.get("sets_memory", 0) * row.get("seconds_an_answer", 0.0) for row in rows) / look.days
     what = "charts that are not all asked anew at once" if evicts else brings(seconds)
-    said = f"the server of {region} evicts by {info.policy or 'an unknown policy'}: it {why}"
+    said = f"the server of {' and '.join(regions)} evicts by {info.policy or 'an unknown policy'}: it {why}"
     fix = "maxmemory-policy volatile-lru in the server's configuration"
-    return Recommendation("eviction_policy", f"region:{region}", region, said, numbers, sql, fix, seconds, what)
+    first = regions[0]
+    return Recommendation("eviction_policy", f"region:{first}", first, said, numbers, sql, fix, seconds, what)
 
 
 def _of(row: _Row, sql: str, kind: str, said: str, fix: str, seconds: float, what: str) -> Recommendation:
