@@ -13,7 +13,7 @@ import pytest
 from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.advice.recommend import Facts, Recommendation, facts_of, recommend
-from superset_ext.settings import Settings, load
+from superset_ext.settings import Region, Settings, load
 from testing.regions import make_region
 
 TAGS = ["all", "dataset:7", "table:1:public.orders"]
@@ -251,16 +251,20 @@ def test_eviction_policies(database: LogDatabase) -> None:
     assert "every chart is asked anew" in said["region:chart_data"]
 
 
-def test_a_server_is_one_finding(database: LogDatabase) -> None:
-    """Intent: regions that share a server share what is wrong with it; a region of another server has its own."""
-    environ = {"SUPERSET_EXT_REDIS_URL": "redis://one", "SUPERSET_EXT_THUMBNAILS_URL": "redis://two/6"}
-    wrong = ServerInfo(90 * MEBI, 100 * MEBI, "noeviction", 0)
-    facts = Facts(dict.fromkeys(("chart_data", "metadata", "thumbnails"), wrong))
-    said = [each.found for each in found(database, "eviction_policy", facts=facts, settings=load(environ))]
-    assert len(said) == 2 and any("the server of chart_data and metadata" in each for each in said)
-    for region in ("chart_data", "metadata"):
-        asked(database, hits=100, miss_evicted=100, evictions=5000, memory_usage=100 * MEBI, cache_type=region)
-    only(database, "region_too_small", facts=facts, settings=load(environ))
+def test_a_server_of_several_regions_is_found_once(database: LogDatabase) -> None:
+    """Intent: what is wrong with a server is one finding, and names all of its regions; a region that is elsewhere is a
+    finding of its own."""
+    info = ServerInfo(90 * MEBI, 100 * MEBI, "noeviction", 1)
+    one, other = "redis://one:6379", "redis://other:6379"
+    settings = load({"SUPERSET_EXT_REDIS_URL": one, "SUPERSET_EXT_THUMBNAILS_URL": other})
+    facts = Facts({str(region): info for region in Region})
+    for region in ("chart_data", "metadata", "thumbnails"):
+        asked(database, hits=100, miss_evicted=50, sets_memory=50, cache_type=region)
+    findings = recommend(None, database, settings, facts)
+    for kind in ("eviction_policy", "region_too_small"):
+        of_kind = {each.subject: each for each in findings if each.kind == kind}
+        assert set(of_kind) == {"server:one:6379", "region:thumbnails"}, kind
+        assert {"chart_data", "metadata"} <= set(of_kind["server:one:6379"].as_dict()["evidence"]["numbers"]["regions"])
 
 
 def test_forced_dashboards(database: LogDatabase) -> None:
