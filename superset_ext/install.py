@@ -23,6 +23,7 @@ from superset_ext.freshness.relations.datasources import Following
 from superset_ext.host import permissions, seams
 from superset_ext.host import task_context as postrun
 from superset_ext.host.regions import chart_region, regions
+from superset_ext.host.windows import Windows
 from superset_ext.monitor.advice.overrides import Overrides
 from superset_ext.monitor.log import queries
 from superset_ext.monitor.log.recorder import Recorder
@@ -101,6 +102,7 @@ def _freshness(
     freshness = Freshness(lambda: chart_region(app), following.ancestors, note, following.forget)
     app.extensions[FRESHNESS] = freshness
     depends.follow = following.follow
+    depends.look_through = Windows(settings.catalogs, following.follow).tags
     if database is not None:
         shared = SharedEntries(database, lambda: chart_region(app))
         shared.install()
