@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 import pytest
 import redis
+from flask import Flask
 
+from superset_ext.cache import sent
 from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.entries import Lifetime
 from superset_ext.cache.envelope import TAGS_AT, unpack
@@ -207,11 +209,32 @@ class TestStamps:
         with running(Scope(forced=True)):
             assert cache.get("k") == 1
 
-    def test_stored_without_a_read(self, cache: ChartCache, client: redis.Redis) -> None:
-        """Intent: nobody knows as of when, so any stamp makes it stale, however old."""
-        cache.set("unread", 1)
+    def test_stored_without_a_read_is_as_of_the_set(self, cache: ChartCache) -> None:
+        """Intent: third parties set without a get; what changed before concerns them not, what changes after does."""
+        stamp(cache, "any")
+        assert cache.set("unread", 1)
         assert why(cache, "unread") is None
         stamp(cache, "any")
+        assert why(cache, "unread") is Miss.INVALIDATED
+        assert cache.add("unread", 2)
+        assert cache.get("unread") == 2
+
+    def test_stored_without_a_read_is_as_of_its_sql(self, cache: ChartCache) -> None:
+        """Intent: what changed while the rows were on their way makes them old, whoever stores them."""
+        with Flask(__name__).app_context():
+            sent.note("SELECT 1")
+            stamp(cache, "any")
+            assert cache.set("unread", 1)
+            assert why(cache, "unread") is Miss.INVALIDATED
+            sent.note("SELECT 2")
+            assert cache.set("unread", 2)
+            assert why(cache, "unread") is None
+
+    def test_stored_without_a_read_within_a_query_is_as_of_its_begin(self, cache: ChartCache) -> None:
+        """Intent: where a seam has stepped aside, a forced query sets without a get; its SQL ran before that."""
+        with running(Scope()):
+            stamp(cache, "any")
+            cache.set("unread", 1)
         assert why(cache, "unread") is Miss.INVALIDATED
 
     @pytest.mark.parametrize(
