@@ -10,7 +10,9 @@ Superset's dataset editor saves columns and metrics by bulk inserts and updates,
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import event
@@ -100,8 +102,9 @@ def _model(bulk: Any) -> type:
 
 
 def _committed(edited: Iterable[_Edited], tell: Tell) -> None:
+    committed = time.time()
     for change in noticed("superset", lambda: (change_of(edited),)):
-        tell(change)
+        tell(replace(change, at=committed))
 
 
 def change_of(edited: Iterable[_Edited]) -> Change:
