@@ -23,6 +23,7 @@ from superset_ext.errors import StoreUnavailable
 Command = tuple[Any, ...]
 Addressed = tuple[bytes, Command]  # a command, and the key whose server it goes to
 _SUBSCRIBE_SECONDS = 5.0
+_STOOD_STILL = 0.1  # seconds by which a deadline is passed that no wait can pass, and that are then given once more
 _INFO_EVERY = 5.0  # seconds; a full server is noticed this late at worst
 # Refusals that concern the server as a whole, not the one command.
 _FATAL = (
@@ -40,6 +41,8 @@ _FIXES: tuple[tuple[type[Exception], str], ...] = (
     (TimeoutError, "check its load, and the timeouts SUPERSET_EXT_*_TIMEOUT_MS"),
     (PoolExhausted, "raise the region's POOL_SIZE"),
 )
+
+_NO_SUCH_DATABASE = "DB index is out of range"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,10 @@ class Node:
         try:
             return self._once(commands, deadline)
         except redis_errors.TimeoutError:
-            if not self._retry or time.monotonic() >= deadline:
+            late = time.monotonic() - deadline
+            if late > _STOOD_STILL:  # longer than any wait: this process did not run, which says nothing of the server
+                return self._once(commands, time.monotonic() + _STOOD_STILL)
+            if not self._retry or late >= 0:
                 raise
             return self._once(commands, deadline)
 
@@ -141,6 +147,10 @@ class Node:
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         fix = next((fix for kind, fix in _FIXES if isinstance(error, kind)), "check that it runs and can be reached")
+        if _NO_SUCH_DATABASE in str(error):
+            fix = (
+                "give all regions one that it has, by its number in the URL: SUPERSET_EXT_REDIS_URL=redis://host:6379/0"
+            )
         return StoreUnavailable(f"{self.circuit.endpoint} failed ({str(error).rstrip('.')}); {fix}")
 
     def probe(self) -> None:
