@@ -58,7 +58,6 @@ _NO_NAMES = words_of("DELETE UPDATE INSERT MERGE TRUNCATE DROP ALTER CREATE EXEC
 
 # What may end temporary tables, so that their names mean other tables.
 _ENDS = words_of("ROLLBACK ABORT COMMIT END DISCARD")
-_DROPPED_AT_COMMIT = re.compile(r"\bON COMMIT DROP\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +135,8 @@ class _Script:
         self.moved |= statement.moves
         if self.moved or statement.first in _ENDS:
             self._temporary.clear()
-        if (made := _TEMPORARY.fullmatch(statement.words)) and not _DROPPED_AT_COMMIT.search(statement.words):
-            self._temporary |= set() if self.moved else {statement.name(made[1])}
+        if not self.moved and (made := _TEMPORARY.fullmatch(statement.words)):
+            self._temporary.add(statement.name(made[1]))
         others = written.tables - self._temporary
         is_ambiguous = bool(others) and written.schema_change and self._is_other(statement, others)
         rows, shape = written.rows - self._temporary, written.schema_change and bool(others)
