@@ -12,12 +12,14 @@ as long as it lives.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.warn_once import warn
 from superset_ext.freshness.relations.answers import MISSING, Answers, Key
+from superset_ext.freshness.relations.effects import written_with
 from superset_ext.freshness.relations.postgresql import Relations, ask
 from superset_ext.sqltables.table import Table
 
@@ -77,6 +79,26 @@ class Followed:
             relations = _at_source(database, "", None, tables, parted=True)
             return _Tables().union(*(relations.ancestors(table) for table in tables))
         except Exception as error:  # noqa: BLE001  (a driver, a tunnel or OAuth raises what it likes)
+            _warn(database, error)
+            return None
+
+    def written(self, database: Database, tables: Collection[Table], functions: Collection[str]) -> _Tables | None:
+        """The tables that changed if rows of these were written: with a view, what is behind it, and so on.
+
+        Args:
+            database: of the tables.
+            tables: an unknown schema stands for the database's default one.
+            functions: names of functions that may have been called.
+
+        Returns:
+            `None` if it may be any table.
+        """
+        if database.db_engine_spec.engine != ENGINE:
+            return self.changed(database, tables)
+        try:
+            with _connected(database, "", None) as connection:
+                return written_with(connection, tables, functions)
+        except Exception as error:  # noqa: BLE001  (as in `changed`)
             _warn(database, error)
             return None
 
@@ -146,11 +168,17 @@ def _at_source(
     database: Database, schema: str, catalog: str | None, tables: Collection[Table], parted: bool = False
 ) -> Relations:
     """What the source tells, on the search path that Superset gives its queries."""
+    with _connected(database, schema, catalog) as connection:
+        return ask(connection, tables, parted)
+
+
+@contextmanager
+def _connected(database: Database, schema: str, catalog: str | None) -> Iterator[Any]:
     with database.get_raw_connection(catalog=catalog, schema=schema or None) as connection:
         cursor = connection.cursor()
         cursor.execute(_LIMITS)
         cursor.close()
-        return ask(connection, tables, parted)
+        yield connection
 
 
 def _default_schema(database: Database, catalog: str | None) -> str | None:
