@@ -167,6 +167,6 @@ def _break(cache: ChartCache, broken: str | None) -> None:
         outdated = vars(charts)["_outdated"]
 
         def timely(envelope: Any, found: Any) -> Any:
-            return outdated(replace(envelope, last_stamp=envelope.as_of_us), found)
+            return outdated(replace(envelope, last_stamp=envelope.as_of_us, as_of_us=0), found)
 
         vars(charts)["_outdated"] = timely

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from superset_ext.cache import bulk, rules, tuned, usage
+from superset_ext.cache import bulk, click, rules, tuned, usage
 from superset_ext.cache import query as queries
 from superset_ext.cache.dependencies import Depends, depends
 from superset_ext.cache.entries import Lifetime, Lookup
@@ -114,8 +114,9 @@ class ChartCache(RegionCache):
         return [None if ms is None else ms / 1000 for ms in left]
 
     def _look_up(self, keys: Sequence[str]) -> list[Lookup]:
-        query = queries.current()
+        query, waited_us = queries.current(), 0
         if query is not None and query.scope.forced:
+            waited_us = click.waited_us()
             # The time alone: what the query of a forced read will find is as of now.
             lookups = [Lookup(self._store.clock(), Miss.FORCED)] * len(keys)
         else:
@@ -125,7 +126,7 @@ class ChartCache(RegionCache):
                 lookups = super()._look_up(keys)
         if query is None or len(keys) > 1:
             return [_without_grace(lookup) for lookup in lookups]
-        return [self._shared(keys[0], lookups[0], query)]
+        return [self._shared(keys[0], lookups[0], query, waited_us)]
 
     def _judge(self, name: str, reading: Reading) -> Miss | tuple[Envelope, Any]:
         verdict = self._entries.judge(name, reading)
@@ -146,7 +147,7 @@ class ChartCache(RegionCache):
                     usage.count_read(self._store, self._store.name(key), envelope)
         return super()._answer(key, lookup, started, of)
 
-    def _shared(self, key: str, first: Lookup, query: Query) -> Lookup:
+    def _shared(self, key: str, first: Lookup, query: Query, waited_us: int) -> Lookup:
         """What a read comes to whose first reading is `first`, with other readers taken into account."""
         old, miss = _is_old(first), _without_grace(first)
         # A probe never runs the query, and a query does not wait for itself.
@@ -155,7 +156,7 @@ class ChartCache(RegionCache):
         try:
             if old and not query.scope.refreshing:
                 return self._in_grace(key, first, query)
-            return self._awaited(key, miss, query) if self._settings.wait_seconds else miss
+            return self._awaited(key, miss, query, waited_us) if self._settings.wait_seconds else miss
         except StoreUnavailable:
             return replace(first, stale=True) if old else miss
 
@@ -176,13 +177,14 @@ class ChartCache(RegionCache):
         query.leases[key] = lease
         return _missed(again, first, Miss.EXPIRED)
 
-    def _awaited(self, key: str, miss: Lookup, query: Query) -> Lookup:
+    def _awaited(self, key: str, miss: Lookup, query: Query, waited_us: int) -> Lookup:
         """Wait for another reader's answer, or be the one who has the lease."""
         name, end = self._store.name(key), time.monotonic() + self._settings.wait_seconds
         lease = self._flights.lease(name, miss.reading)
+        asked_us = miss.reading.time_us - waited_us if query.scope.forced else None
         with self._flights.waiting(lease) as wake:
             while True:
-                busy, lookup = self._asked(lease, miss, query.scope.forced)
+                busy, lookup = self._asked(lease, miss, asked_us)
                 if busy is None:
                     return self._owned(key, lease, lookup, miss, query)
                 left = end - time.monotonic()
@@ -190,14 +192,13 @@ class ChartCache(RegionCache):
                     return lookup if lookup.coalesced else miss
                 self._flights.wait(wake, min(left, busy.seconds + _MARGIN))
 
-    def _asked(self, lease: Lease, miss: Lookup, forced: bool) -> tuple[Busy | None, Lookup]:
-        """Ask for the lease; the entry is taken if it answers what was asked when the read began."""
-        began_us = miss.reading.time_us
-        since = (began_us - SAME_CLICK_US, 0) if forced else (0, _newest(miss.reading))
+    def _asked(self, lease: Lease, miss: Lookup, asked_us: int | None) -> tuple[Busy | None, Lookup]:
+        """Ask for the lease; the entry is taken if it answers what was asked: of a forced read, at `asked_us`."""
+        since = (0, _newest(miss.reading)) if asked_us is None else (asked_us - SAME_CLICK_US, 0)
         busy, reading = self._flights.ask(lease, *since)
         lookup = Lookup(reading, self._judge(lease.name, reading))
         answer = _without_grace(lookup).verdict
-        usable = not isinstance(answer, Miss) and (not forced or _is_of_the_click(answer[0], began_us))
+        usable = not isinstance(answer, Miss) and (asked_us is None or _is_of_the_click(answer[0], asked_us))
         return busy, replace(lookup, coalesced=usable)
 
     def _owned(self, key: str, lease: Lease, lookup: Lookup, miss: Lookup, query: Query) -> Lookup:
@@ -274,9 +275,9 @@ def _newest(reading: Reading) -> int:
     return max((stamp for stamp in reading.stamps if stamp is not None), default=0)
 
 
-def _is_of_the_click(envelope: Envelope, began_us: int) -> bool:
+def _is_of_the_click(envelope: Envelope, asked_us: int) -> bool:
     """Whether an entry is what a forced read would find: its query was under way, and no older than a click."""
-    return envelope.as_of_us >= began_us - SAME_CLICK_US and envelope.stored_at_us >= began_us
+    return envelope.as_of_us >= asked_us - SAME_CLICK_US and envelope.stored_at_us >= asked_us
 
 
 def _ruled(settings: Settings, found: Depends, passed_ms: int) -> Lifetime:

@@ -32,7 +32,7 @@ Shift = Callable[[int], None]
 PICK = st.integers(0, 1000)
 VERBS = [
     *["begin"] * 80, *["query"] * 40, *["fill"] * 40, *["write"] * 8, *["change"] * 8, *["end"] * 4, *["evict"] * 4,
-    "lose", "lose", "shift", "shift", "cut_off", "kill",
+    "lose", "shift", "shift", "shift", "cut_off", "kill",
 ]  # fmt: skip
 
 
@@ -230,7 +230,7 @@ class Machine(RuleBasedStateMachine):
         elif verb == "lose":
             self.lose(("key", "key", "one", "all")[what % 4])
         elif verb == "shift":
-            self.shift((0, 0, 1, 2, 5, 3600)[what % 6])
+            self.shift((0, 0, 0, 2, 5, 5, 10, 10, 20, 3600)[what % 10])
         elif verb == "cut_off":
             self.cut_off("normal" if what % 2 else "pubsub")
         else:
