@@ -23,6 +23,7 @@ from superset_ext.freshness.relations.datasources import Following
 from superset_ext.host import permissions, seams
 from superset_ext.host import task_context as postrun
 from superset_ext.host.regions import chart_region, regions
+from superset_ext.host.same_source import same_source
 from superset_ext.monitor.advice.overrides import Overrides
 from superset_ext.monitor.log import queries
 from superset_ext.monitor.log.recorder import Recorder
@@ -98,7 +99,9 @@ def _freshness(
     """Whoever may say that something changed, and what answers are then dropped."""
     following = Following(settings.views_seconds)
     note = log.note if log else None
-    freshness = Freshness(lambda: chart_region(app), following.ancestors, note, following.forget)
+    freshness = Freshness(
+        lambda: chart_region(app), following.ancestors, note, following.forget, following.written, same_source
+    )
     app.extensions[FRESHNESS] = freshness
     depends.follow = following.follow
     if database is not None:

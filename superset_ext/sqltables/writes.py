@@ -56,6 +56,7 @@ _RUNS = words_of("SELECT WITH INSERT UPDATE DELETE MERGE REPLACE CREATE VALUES T
 _NO_NAMES = words_of("DELETE UPDATE INSERT MERGE TRUNCATE DROP ALTER CREATE EXEC EXECUTE LOW_PRIORITY QUICK IGNORE TOP")
 
 
+_READS = words_of("SELECT WITH VALUES TABLE FROM ( EXPLAIN SHOW SET DESCRIBE DESC")
 # What may end temporary tables, so that their names mean other tables.
 _ENDS = words_of("ROLLBACK ABORT COMMIT END DISCARD")
 
@@ -71,6 +72,7 @@ class Written:
         calls: names that may be those of functions that it calls, in lower case.
         is_ambiguous: whether a name without schema may have meant several tables, one after the other, on a search
             path with several schemas.
+        is_kept: whether it does more than to read, so that what a function has written is committed.
     """
 
     tables: frozenset[Table]
@@ -78,6 +80,7 @@ class Written:
     rows: frozenset[Table] = field(default=frozenset(), compare=False)
     calls: frozenset[str] = field(default=frozenset(), compare=False)
     is_ambiguous: bool = field(default=False, compare=False)
+    is_kept: bool = field(default=False, compare=False)
 
     def __or__(self, other: Written) -> Written:
         """What two pieces write together."""
@@ -87,6 +90,7 @@ class Written:
             self.rows | other.rows,
             self.calls | other.calls,
             self.is_ambiguous or other.is_ambiguous,
+            self.is_kept or other.is_kept,
         )
 
 
@@ -129,6 +133,7 @@ class _Script:
         self.written = Written(frozenset(), False)
         self.moved = False
         self._temporary: set[Table] = set()
+        self._made: set[Table] = set()
 
     def add(self, statement: Statement, written: Written) -> None:
         """Add the next statement."""
@@ -140,15 +145,33 @@ class _Script:
         others = written.tables - self._temporary
         is_ambiguous = bool(others) and written.schema_change and self._is_other(statement, others)
         rows, shape = written.rows - self._temporary, written.schema_change and bool(others)
-        self.written |= Written(others, shape, rows, statement.calls, is_ambiguous)
+        is_kept = bool(written.tables) or statement.first not in _READS
+        self._refuse_lost_effects(statement, written)
+        self.written |= Written(others, shape, rows, statement.calls, is_ambiguous, is_kept)
         if statement.first in ("DROP", "ALTER"):
             self._temporary -= written.tables
+
+    def _refuse_lost_effects(self, statement: Statement, written: Written) -> None:
+        """Refuse a table that is dropped or made anew after its rows were written.
+
+        Raises:
+            Unknown: what its triggers, its rules or its view did then can no longer be asked.
+        """
+        rows = self.written.rows - self._made
+        if written.schema_change and any(_may_be_one(table, row) for table in written.tables for row in rows):
+            raise Unknown(statement.first)
+        if statement.first == "CREATE":
+            self._made |= written.tables
 
     def _is_other(self, statement: Statement, tables: frozenset[Table]) -> bool:
         """Whether one of the names means another table after this statement than before."""
         before = {table.name for table in self.written.tables if not table.schema}
         is_bare = any(not table.schema for table in tables)
         return (is_bare and statement.first != "CREATE") or any(table.name in before for table in tables)
+
+
+def _may_be_one(table: Table, other: Table) -> bool:
+    return table.name == other.name and (table.schema == other.schema or not (table.schema and other.schema))
 
 
 def _of_kusto(sql: str) -> Written:

@@ -13,9 +13,12 @@ from superset_ext.sqltables.table import Table
 
 ANY_SCHEMA = "*"  # of a name without one: which search path a trigger has is not known
 _TEXTS = re.compile(r"--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|'(?:[^']|'')*'", re.DOTALL)
-_NO_WRITES = re.compile(r"\b(?:FOR(?:\s+NO\s+KEY)?|DO|ON|OF|OR|BEFORE|AFTER)\s+(?:UPDATE|DELETE|INSERT|NOTHING)\b", re.IGNORECASE)
+_NO_WRITES = re.compile(
+    r"\b(?:FOR(?:\s+NO\s+KEY)?|DO|ON|OF|OR|BEFORE|AFTER)\s+(?:UPDATE|DELETE|INSERT|NOTHING)\b", re.IGNORECASE
+)
 _UNREADABLE = re.compile(
-    r"\b(?:EXECUTE|PERFORM|CALL|COPY|DO|CREATE|DROP|ALTER|REFRESH|IMPORT|SET_CONFIG|SEARCH_PATH|LOAD|CLUSTER)\b", re.IGNORECASE
+    r"\b(?:EXECUTE|PERFORM|CALL|COPY|DO|CREATE|DROP|ALTER|REFRESH|IMPORT|SET_CONFIG|SEARCH_PATH|LOAD|CLUSTER)\b",
+    re.IGNORECASE,
 )
 _PART = r'(?:"[^"]+"|[^\W\d][\w$]*)'
 _WRITES = re.compile(

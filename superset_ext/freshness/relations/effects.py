@@ -1,7 +1,7 @@
 """What a write to some tables of a PostgreSQL writes beside them: through views, rules, foreign keys and triggers.
 
-Whoever runs DML names one table. The catalog knows what the server does then. Where it does not know, because a function
-may write anything, that is an error, and the caller takes everything in the database for changed.
+Whoever runs DML names one table. The catalog knows what the server does then. Where it does not know, because a
+function may write anything, that is an error, and the caller takes everything in the database for changed.
 """
 
 from __future__ import annotations
