@@ -12,6 +12,7 @@ this module has no `__all__`, so that Python asks `__getattr__` for it at each s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ from superset_ext.configuration.importer import importer, stock
 from superset_ext.errors import SettingsError
 from superset_ext.settings import Settings
 
+# Two users of an impersonating database would share one entry. No flag that changes what people may do stands here.
+FLAGS = {"CACHE_IMPERSONATION": True}
 _names: dict[str, Any] = {}  # of the star import that is under way
 
 
@@ -32,13 +35,16 @@ def names(settings: Settings, own: Mapping[str, Any]) -> dict[str, Any]:
     config = own_caches(settings, own)
     config["FLASK_APP_MUTATOR"] = mutator(own.get("FLASK_APP_MUTATOR"))
     config["CELERY_CONFIG"] = celery_config(settings, own.get("CELERY_CONFIG", stock("CELERY_CONFIG")))
-    # Without the first, two users of an impersonating database share one entry. Without the second, a user who may read
-    # all datasets sees the performance dashboards, though no rows in them.
-    config["FEATURE_FLAGS"] = {"CACHE_IMPERSONATION": True, "DASHBOARD_RBAC": True, **own.get("FEATURE_FLAGS", {})}
+    config["FEATURE_FLAGS"] = {**_flags(os.environ), **own.get("FEATURE_FLAGS", {})}
     if settings.database_url and "SQLALCHEMY_DATABASE_URI" not in own:
         config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     config[REPLACED] = replaced(settings, own)
     return config
+
+
+def _flags(environ: Mapping[str, str]) -> dict[str, bool]:
+    """Our defaults, without those that the environment sets: Superset would have these over its own."""
+    return {name: value for name, value in FLAGS.items() if f"SUPERSET_FEATURE_{name}" not in environ}
 
 
 def mutator(own: Callable[[Any], None] | None) -> Callable[[Any], None]:

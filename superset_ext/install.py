@@ -24,6 +24,7 @@ from superset_ext.host import permissions, seams
 from superset_ext.host import task_context as postrun
 from superset_ext.host.regions import chart_region, regions
 from superset_ext.host.same_source import same_source
+from superset_ext.host.windows import Windows
 from superset_ext.monitor.advice.overrides import Overrides
 from superset_ext.monitor.log import queries
 from superset_ext.monitor.log.recorder import Recorder
@@ -104,6 +105,7 @@ def _freshness(
     )
     app.extensions[FRESHNESS] = freshness
     depends.follow = following.follow
+    depends.look_through = Windows(settings.catalogs, following.follow).tags
     if database is not None:
         shared = SharedEntries(database, lambda: chart_region(app))
         shared.install()

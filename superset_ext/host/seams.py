@@ -36,6 +36,7 @@ from superset_ext.cache.sent import Sent, note, sending
 from superset_ext.core.signals import tell
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Miss, Outcome, Queried, queried
+from superset_ext.host import reserved
 from superset_ext.host.scope import id_of, is_fetch, own_scope, scope_of, shown_by
 from superset_ext.host.sharing import annotation_keys, dataset_keys
 from superset_ext.host.sql import parsed
@@ -222,6 +223,13 @@ def _attributes(target: Any, **values: Any) -> Iterator[None]:
             setattr(target, name, value)
 
 
+_MANAGER = "superset.security.manager"
+_FILTER = ("self", "query", "value")
+_ACCESS = (
+    "self", "dashboard", "chart", "database", "datasource", "query", "query_context", "table", "viz", "sql", "catalog",
+    "schema", "template_params",
+)  # fmt: skip
+
 SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
     (
         "superset.common.query_context_processor",
@@ -270,4 +278,13 @@ SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
         _dataset_macro,
     ),
     ("superset.jinja_context", "", "metric_macro", ("env", "context", "metric_key", "dataset_id"), _metric_macro),
+    (_MANAGER, "SupersetSecurityManager", "can_access_database", ("self", "database"), reserved.right),
+    (_MANAGER, "SupersetSecurityManager", "can_access_catalog", ("self", "database", "catalog"), reserved.right),
+    (_MANAGER, "SupersetSecurityManager", "can_access_schema", ("self", "datasource"), reserved.right),
+    (_MANAGER, "SupersetSecurityManager", "raise_for_access", _ACCESS, reserved.access),
+    ("superset.databases.filters", "DatabaseFilter", "apply", _FILTER, reserved.listed),
+    ("superset.views.base", "DatasourceFilter", "apply", _FILTER, reserved.listed),
+    ("superset.charts.filters", "ChartFilter", "apply", _FILTER, reserved.listed),
+    ("superset.views.chart.filters", "SliceFilter", "apply", _FILTER, reserved.listed),
+    ("superset.dashboards.filters", "", "get_dataset_access_filters", ("base_model", "args"), reserved.reached),
 )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, cast, get_args
 from pydantic import Field, PrivateAttr
 
 from superset_ext.errors import SettingsError
+from superset_ext.settings.catalogs import Catalogs
 from superset_ext.settings.probes import Probes
 from superset_ext.settings.redis_urls import RedisUrl, with_certificate_check, with_database
 from superset_ext.settings.regions import Region, RegionSettings
@@ -116,6 +117,10 @@ class Settings(Record):
     sources: Sources = Field(
         cast(Any, ",".join(SOURCES)),
         description="What may report changes, separated by commas; a single comma switches all of them off.",
+    )
+    catalogs: Catalogs = Field(
+        cast(Any, "[]"),
+        description="Which of Superset's databases lies behind a catalog of another, a JSON list; see «Freshness».",
     )
     views_seconds: float = Field(
         10, ge=0, description="Seconds for which a process remembers which tables a view of a PostgreSQL source reads."
