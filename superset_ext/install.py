@@ -98,7 +98,7 @@ def _freshness(
     log: InvalidationLog | None,
 ) -> None:
     """Whoever may say that something changed, and what answers are then dropped."""
-    following = Following(settings.views_seconds)
+    following = Following(settings.views_seconds, lambda: _views(app))
     note = log.note if log else None
     freshness = Freshness(
         lambda: chart_region(app), following.ancestors, note, following.forget, following.written, same_source
@@ -115,6 +115,11 @@ def _freshness(
     charts = regions(app).get(Region.CHART_DATA)
     if isinstance(charts, ChartCache):
         charts.refresh = Refresher().take
+
+
+def _views(app: Any) -> tuple[str, int] | None:
+    charts = regions(app).get(Region.CHART_DATA)
+    return charts.views() if isinstance(charts, ChartCache) else None
 
 
 def samples(app: Any) -> Mapping[str, tuple[int, int]]:

@@ -43,6 +43,9 @@ class Read:
     last_stamp: int = 0
 
 
+Views = tuple[str, int]
+
+
 @dataclass(slots=True)
 class Query:
     """One chart query under way.
@@ -58,6 +61,7 @@ class Query:
         gets: the outcome of the last get of each key.
         sets: the outcome of the last set of each key.
         sent: what it has sent to sources, itself and not its parts.
+        views: the run of Redis and the stamp of `VIEWS` when its read began, `None` where they are not known.
     """
 
     scope: Scope
@@ -70,6 +74,7 @@ class Query:
     gets: dict[str, Outcome] = field(default_factory=dict)
     sets: dict[str, Outcome] = field(default_factory=dict)
     sent: list[Sent] = field(default_factory=list)
+    views: Views | None = None
 
     def lease(self, key: str) -> Lease | None:
         """The lease of a key that this query, or one that it is a part of, has."""

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from superset_ext import events
 from superset_ext.cache.dependencies import for_operations
-from superset_ext.cache.tags import ALL, ANY, object_tag, table_tag, tables_tag
+from superset_ext.cache.tags import ALL, ANY, VIEWS, object_tag, table_tag, tables_tag
 from superset_ext.core.signals import attempt, tell
 from superset_ext.settings import Operation
 from superset_ext.sqltables.table import Table
@@ -79,6 +79,12 @@ class Change:
     def operations(self) -> set[Operation]:
         """What was done, for rules that ignore some operations. What a person edits in Superset is an action too."""
         return {self.operation, "user_action"} if self.source == "superset" else {self.operation}
+
+    def may_redefine(self) -> bool:
+        """Whether a view may have another definition. Who reports a view by its name may say no more than that."""
+        named_by_hand = self.source in ("webhook", "cli") and bool(self.tables)
+        anything = self.everything or bool(self.databases)
+        return self.operation == "schema_change" or named_by_hand or (anything and self.source != "superset")
 
     def as_json(self) -> str:
         """The change as text, for `from_json`."""
@@ -154,9 +160,10 @@ class Freshness:
         if change.operation == "schema_change":
             for database_id in {*change.databases, *(table.database_id for table in change.tables)}:
                 self.forget(database_id)
-        tags = tuple(sorted(set(self._tags(change))))
+        stamped_tags = set(self._tags(change))
+        tags = tuple(sorted(stamped_tags - {VIEWS}))
         variants = [variant for tag in tags if tag != ALL for variant in for_operations(tag, change.operations())]
-        stamped_at = self.stamps().stamp({*tags, *variants})
+        stamped_at = self.stamps().stamp({*stamped_tags, *variants})
         stamped = StampedChange(change, tags, stamped_at, _delay(change.at, stamped_at))
         if logged and self.note is not None:
             attempt(self.note, stamped)
@@ -167,6 +174,8 @@ class Freshness:
         yield ANY
         if change.everything:
             yield ALL
+        if change.may_redefine():
+            yield VIEWS
         for kind, ids in _objects(change).items():
             yield from (object_tag(kind, number) for number in ids)
         if change.source != "superset":  # an edit there is one of Superset's object, and not of the source
@@ -182,6 +191,8 @@ class Freshness:
             for named in (change.tables, change.functions)
         )
         whole = self._whole(database_id, tables, functions, change)
+        if whole is None:
+            yield VIEWS  # what may have written anything may have defined anything
         for sibling in {database_id, *self.siblings(database_id)}:
             yield from _table_tags(sibling, tables, whole)
 

@@ -16,7 +16,6 @@ from testing.edited import Sources, asked, editing, heard, run
 from testing.in_process import InProcess
 
 SHAPES = """
-CREATE SCHEMA postgres;
 CREATE TABLE base (owner text, v int PRIMARY KEY);
 CREATE TABLE child (owner text, v int REFERENCES base ON DELETE CASCADE ON UPDATE CASCADE);
 CREATE TABLE other (owner text, v int);
@@ -30,6 +29,7 @@ CREATE FUNCTION writes() RETURNS int LANGUAGE plpgsql AS 'BEGIN UPDATE other SET
 INSERT INTO base SELECT 'b', n FROM generate_series(1, 5) n;
 INSERT INTO child SELECT 'c', n FROM generate_series(1, 5) n;
 INSERT INTO other VALUES ('o', 1); INSERT INTO quiet VALUES ('q', 1);
+CREATE SCHEMA postgres;  -- which is the first on the search path from now on
 """
 NAMES = ("base", "child", "other", "quiet")
 KNOWN = [
@@ -57,10 +57,12 @@ UNKNOWN = [
 class World:
     """A source with charts on its tables, and SQL Lab."""
 
+    app: Any
     client: Any
     url: str
     database: int
     datasets: dict[str, int]
+    sources: Sources
 
     def lab(self, sql: str, schema: str | None = None) -> None:
         body = {"database_id": self.database, "sql": sql, "schema": schema, "client_id": uuid.uuid4().hex[:11],
@@ -78,33 +80,18 @@ class World:
 
 
 @pytest.fixture
-def world(superset_app: InProcess, database_url: str) -> Iterator[World]:
-    run(database_url, SHAPES)
-    sources = Sources()
-    with superset_app.app.app_context(), templates(superset_app):
-        database = sources.database("written", database_url)
-        datasets = {name: sources.dataset(database, name) for name in NAMES}
-        yield World(editing(superset_app), database_url, database, datasets)
-        sources.remove()
-
-
-def templates(superset_app: InProcess) -> Any:
-    """Jinja in SQL Lab, within the block."""
-    patch = pytest.MonkeyPatch.context()
-    made = patch.__enter__()
-    flags = superset_app.app.config["FEATURE_FLAGS"]
+def world(superset_app: InProcess, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     from superset import feature_flag_manager
 
-    made.setitem(feature_flag_manager._feature_flags, "ENABLE_TEMPLATE_PROCESSING", True)
-    made.setitem(flags, "ENABLE_TEMPLATE_PROCESSING", True)
-
-    class Undone:
-        def __enter__(self) -> None: ...
-
-        def __exit__(self, *error: object) -> None:
-            patch.__exit__(None, None, None)
-
-    return Undone()
+    monkeypatch.setitem(feature_flag_manager._feature_flags, "ENABLE_TEMPLATE_PROCESSING", True)
+    run(database_url, SHAPES)
+    sources = Sources()
+    with superset_app.app.app_context():
+        database = sources.database("written", database_url)
+        datasets = {name: sources.dataset(database, name) for name in NAMES}
+    yield World(superset_app.app, editing(superset_app), database_url, database, datasets, sources)
+    with superset_app.app.app_context():
+        sources.remove()
 
 
 @pytest.mark.parametrize("sql", KNOWN + UNKNOWN)
@@ -119,38 +106,40 @@ def test_no_chart_is_older_than_what_was_written(world: World, sql: str) -> None
 
 def test_a_new_table_takes_a_name_over(world: World) -> None:
     """Intent: a dataset on a search path shows the table that its name means now."""
-    sources = Sources()
-    dataset = sources.dataset(world.database, "bare", "SELECT owner, v FROM other", schema=None)
-    try:
-        asked(world.client, dataset)
-        assert asked(world.client, dataset) == ([("o", 1)], True)
-        world.lab("CREATE TABLE postgres.other AS SELECT 'shadow' AS owner, 9 AS v")
-        assert asked(world.client, dataset)[0] == [("shadow", 9)]
-    finally:
-        sources.remove()
+    with world.app.app_context():
+        dataset = world.sources.dataset(world.database, "bare", "SELECT owner, v FROM other", schema=None)
+    asked(world.client, dataset)
+    assert asked(world.client, dataset) == ([("o", 1)], True)
+    world.lab("CREATE TABLE postgres.other AS SELECT 'shadow' AS owner, 9 AS v")
+    assert asked(world.client, dataset)[0] == [("shadow", 9)]
 
 
 def test_two_databases_over_one_source(world: World) -> None:
-    """Intent: a change told of the one concerns the other; that of another catalog does not."""
-    sources = Sources()
-    twin = sources.database("twin", world.url.replace("127.0.0.1", "localhost"))
-    dataset = sources.dataset(twin, "other")
-    try:
+    """Intent: a change told of the one concerns the other; an edit of the one in Superset does not."""
+    with world.app.app_context():
+        twin = world.sources.database("twin", world.url.replace("127.0.0.1", "localhost"))
+        dataset = world.sources.dataset(twin, "other")
         assert same_source(world.database) == {world.database, twin}
-        asked(world.client, dataset)
-        assert asked(world.client, dataset)[1]
-        world.lab("UPDATE other SET v = 5", "public")
-        assert asked(world.client, dataset) == ([("o", 5)], False)
-        run(world.url, "UPDATE other SET v = 6")
-        changed(Change("webhook", "data_update", tables=(SourceTable(twin, Table("public", "other")),)))
-        assert asked(world.client, world.datasets["other"]) == ([("o", 6)], False)
-        changed(Change("webhook", "data_update", databases=(world.database,)))
-        assert not asked(world.client, dataset)[1]
-        with heard() as changes:
-            editing_name = world.client.put(f"/api/v1/database/{twin}", json={"cache_timeout": 77})
-        assert editing_name.status_code == 200 and [list(change.databases) for change in changes] == [[twin]]
-    finally:
-        sources.remove()
+    asked(world.client, dataset)
+    assert asked(world.client, dataset)[1]
+    world.lab("UPDATE other SET v = 5", "public")
+    assert asked(world.client, dataset) == ([("o", 5)], False)
+    asked(world.client, world.datasets["other"])
+    run(world.url, "UPDATE other SET v = 6")
+    tell(world, tables=(SourceTable(twin, Table("public", "other")),))
+    assert asked(world.client, world.datasets["other"]) == ([("o", 6)], False)
+    asked(world.client, dataset)
+    tell(world, databases=(world.database,))
+    assert not asked(world.client, dataset)[1]
+    with heard() as changes:
+        edited = world.client.put(f"/api/v1/database/{twin}", json={"cache_timeout": 77})
+    assert edited.status_code == 200 and [list(change.databases) for change in changes] == [[twin]]
+    assert asked(world.client, world.datasets["other"])[1]
+
+
+def tell(world: World, **named: Any) -> None:
+    with world.app.app_context():
+        changed(Change("webhook", "data_update", **named))
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+from superset_ext.cache import query as queries
 from superset_ext.core.signals import count_failure
+from superset_ext.freshness.relations.answers import AsOf, Known
 from superset_ext.freshness.relations.views import Followed
 from superset_ext.host.databases import database_in_own_session
 from superset_ext.sqltables.table import Table
@@ -16,10 +19,16 @@ class Following:
 
     Args:
         seconds: how long an answer is remembered.
+        latest: asks Redis for the stamp of views; a query that has read it on its way does without.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, latest: AsOf) -> None:
         self._followed = Followed(seconds)
+        self._latest = latest
+
+    def _as_of(self) -> Known | None:
+        query = queries.current()
+        return self._latest() if query is None or query.views is None else query.views
 
     def follow(self, source: Any, tables: frozenset[Table]) -> frozenset[Table] | None:
         """Everything that a datasource's SQL depends on if it names `tables`; `None` if the source does not tell.
@@ -27,7 +36,8 @@ class Following:
         Without a schema of its own it is on a search path, where a table that is made later may take a name over. It
         then depends on the bare name too, which is stamped with every table that has it.
         """
-        followed = self._followed.tables(source.database, source.schema, getattr(source, "catalog", None), tables)
+        place = (source.database, source.schema, getattr(source, "catalog", None))
+        followed = self._followed.tables(*place, tables, cache(self._as_of))
         if followed is None or source.schema:
             return followed
         return followed | {table for table in tables if not table.schema}
