@@ -33,9 +33,9 @@ from typing import Any
 
 from superset_ext.cache.query import Query, current, note_opened, running
 from superset_ext.cache.sent import Sent, note, sending
-from superset_ext.core.signals import tell
+from superset_ext.core.signals import count_failure, tell
 from superset_ext.core.warn_once import warn
-from superset_ext.events import Miss, Outcome, Queried, queried
+from superset_ext.events import Miss, Outcome, Queried, Scope, queried
 from superset_ext.host import reserved
 from superset_ext.host.scope import id_of, is_fetch, own_scope, scope_of, shown_by
 from superset_ext.host.sharing import annotation_keys, dataset_keys
@@ -80,7 +80,7 @@ def _query_context(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def get_df_payload(self: Any, query_obj: Any, force_cached: bool | None = False) -> Any:
         context = self._query_context
-        scope = scope_of(context, context.form_data, bool(context.force), bool(force_cached))
+        scope = _scope(context, context.form_data, bool(context.force), bool(force_cached))
         shown = shown_by(getattr(query_obj, "annotation_layers", None))
         with running(scope, context.datasource, shown) as query, _attributes(context, force=False):
             return _counted(query, lambda: stock(self, query_obj, bool(force_cached) and not is_fetch()))
@@ -91,13 +91,22 @@ def _query_context(stock: Callable[..., Any]) -> Callable[..., Any]:
 def _viz(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def get_df_payload(self: Any, query_obj: Any = None, **kwargs: Any) -> Any:
-        scope = scope_of(self, self.form_data, bool(self.force), bool(self.force_cached))
+        scope = _scope(self, self.form_data, bool(self.force), bool(self.force_cached))
         cached = bool(self.force_cached) and not is_fetch()
         shown = shown_by(self.form_data.get("annotation_layers"))
         with running(scope, self.datasource, shown) as query, _attributes(self, force=False, _force_cached=cached):
             return _counted(query, lambda: stock(self, query_obj, **kwargs))
 
     return get_df_payload
+
+
+def _scope(holder: Any, form_data: Any, forced: bool, force_cached: bool) -> Scope:
+    """The scope of a chart query; one that cannot be made out costs the answer its row in the log, nothing else."""
+    try:
+        return scope_of(holder, form_data, forced, force_cached)
+    except Exception as error:  # noqa: BLE001  (somebody waits for the answer)
+        count_failure("making out the scope of a query", error)
+        return Scope(forced=forced, counted=False)
 
 
 def _counted(query: Query, run: Callable[[], Any]) -> Any:

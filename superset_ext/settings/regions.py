@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import Field
 
+from superset_ext.compat import StrEnum
 from superset_ext.settings.redis_urls import RedisUrl
 from superset_ext.settings.values import Record
 

@@ -33,7 +33,9 @@ def stamping(app: Any) -> Stamp:
 
     def stamp(tables: Collection[SourceTable], again: bool) -> None:
         with app.app_context():
-            changed(Change("postgresql", "data_update", tables=tuple(tables)), logged=not again)
+            for unheard in (False, True):
+                if part := tuple(table for table in tables if table.unheard is unheard):
+                    changed(Change("postgresql", "data_update", tables=part, precaution=unheard), logged=not again)
 
     return stamp
 

@@ -97,7 +97,7 @@ class Session:
         self._next_look = self._looked + LOOK_SECONDS
         watches = state(cursor)
         if broken := self._repairs.due(watches):
-            self._owed.owe(broken)
+            self._owed.owe(broken, unheard=True)
             if self._repairs.make(broken):
                 watches = state(cursor)
         self._compare({watched.id: watched for watched in watches})
@@ -110,12 +110,14 @@ class Session:
         before, self._tables = self._tables, tables
         for number in set(before) - set(tables):
             self._epochs.forget(number)
-        self._gap([number for number in tables if number not in before or tables[number].shape != before[number].shape])
+        self._gap([number for number in tables if number not in before])
+        reshaped = [number for number in tables if number in before and tables[number].shape != before[number].shape]
+        self._gap(reshaped, unheard=False)
 
-    def _gap(self, numbers: Collection[int]) -> None:
+    def _gap(self, numbers: Collection[int], unheard: bool = True) -> None:
         """Anything may have happened to these tables unheard."""
         for number in numbers:
-            self._owed.owe([self._tables[number].name])
+            self._owed.owe([self._tables[number].name], unheard=unheard)
             self._epochs.heat(number, 0)
             self._next_round = 0.0
 
