@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 from superset_ext import events
-from superset_ext.cache.dependencies import for_operations
+from superset_ext.cache.dependencies import variants
 from superset_ext.cache.tags import ALL, ANY, VIEWS, object_tag, table_tag, tables_tag
 from superset_ext.core.signals import attempt, tell
 from superset_ext.settings import Operation
@@ -166,8 +166,7 @@ class Freshness:
                 self.forget(database_id)
         stamped_tags = set(self._tags(change))
         tags = tuple(sorted(stamped_tags - {VIEWS}))
-        variants = [variant for tag in tags if tag != ALL for variant in for_operations(tag, change.operations())]
-        stamped_at = self.stamps().stamp({*stamped_tags, *variants})
+        stamped_at = self.stamps().stamp(stamped_tags | variants(tags, change.operations()))
         stamped = StampedChange(change, tags, stamped_at, _delay(change.at, stamped_at))
         if logged and self.note is not None:
             attempt(self.note, stamped)

@@ -77,10 +77,10 @@ def body(dataset: int, limit: int) -> str:
 
 def test_a_change_is_a_short_walk(source: int) -> None:
     """Intent: from the verb to its stamps, the log and what hears of it."""
-    change = Change("cli", "data_update", tables=[SourceTable(source, Table("walked", "public"))])
+    change = Change("cli", "data_update", tables=[SourceTable(source, Table("public", "walked"))])
     changed(change)
     steps = walk(lambda: changed(change))
-    assert steps.stops <= CHANGED, steps.steps
+    assert steps.stops <= CHANGED, "\n".join(steps.steps)
 
 
 def test_an_outcome_is_a_short_walk(superset_app: InProcess, dataset: int) -> None:

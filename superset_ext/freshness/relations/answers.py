@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 MOST = 10_000  # answers; beyond that all are forgotten, which costs a few questions
 MISSING: Final = object()
 Key = tuple[Any, ...]  # begins with the id of a database
 Known = tuple[str, int]  # the run of Redis, and the stamp
-AsOf = Callable[[], "Known | None"]  # returns the stamp by now, `None` where Redis does not say
 
 
 class Answers:
@@ -30,12 +29,15 @@ class Answers:
         self._known: dict[Key, tuple[float, Known | None, Any]] = {}
         self._forgotten: dict[int, int] = defaultdict(int)
 
-    def get(self, key: Key, as_of: AsOf) -> Any:
-        """An answer, or `MISSING`. While Redis is away nothing is stored, so that an old answer does no harm."""
+    def get(self, key: Key, now: Known | None) -> Any:
+        """An answer, or `MISSING`.
+
+        Args:
+            now: the stamp by now, `None` where Redis does not say: nothing is stored then, so an old answer does no harm.
+        """
         until, known, value = self._known.get(key, (0.0, None, None))
         if time.monotonic() >= until:
             return MISSING
-        now = as_of()
         return value if now is None or now == known else MISSING
 
     def age(self, database_id: int) -> int:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from superset_ext.cache import query as queries
 from superset_ext.core.signals import count_failure
-from superset_ext.freshness.relations.answers import AsOf, Known
+from superset_ext.freshness.relations.answers import Known
 from superset_ext.freshness.relations.views import Followed
 from superset_ext.host.databases import database_in_own_session
 from superset_ext.sqltables.table import Table
@@ -22,13 +21,9 @@ class Following:
         latest: asks Redis for the stamp of views; a query that has read it on its way does without.
     """
 
-    def __init__(self, seconds: float, latest: AsOf) -> None:
+    def __init__(self, seconds: float, latest: Callable[[], Known | None]) -> None:
         self._followed = Followed(seconds)
         self._latest = latest
-
-    def _as_of(self) -> Known | None:
-        query = queries.current()
-        return self._latest() if query is None or query.views is None else query.views
 
     def follow(self, source: Any, tables: frozenset[Table]) -> frozenset[Table] | None:
         """Everything that a datasource's SQL depends on if it names `tables`; `None` if the source does not tell.
@@ -37,7 +32,9 @@ class Following:
         then depends on the bare name too, which is stamped with every table that has it.
         """
         place = (source.database, source.schema, getattr(source, "catalog", None))
-        followed = self._followed.tables(*place, tables, cache(self._as_of))
+        query = queries.current()
+        now = self._latest() if query is None or query.views is None else query.views
+        followed = self._followed.tables(*place, tables, now)
         if followed is None or source.schema:
             return followed
         return followed | {table for table in tables if not table.schema}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.warn_once import warn
-from superset_ext.freshness.relations.answers import MISSING, Answers, AsOf, Key
+from superset_ext.freshness.relations.answers import MISSING, Answers, Key, Known
 from superset_ext.freshness.relations.effects import written_with
 from superset_ext.freshness.relations.postgresql import Relations, ask
 from superset_ext.sqltables.table import Table
@@ -52,7 +52,7 @@ class Followed:
         schema: str | None,
         catalog: str | None,
         tables: Collection[Table],
-        as_of: AsOf = lambda: None,
+        now: Known | None = None,
     ) -> _Tables | None:
         """Everything that SQL which reads these tables depends on, or `None` if that cannot be known.
 
@@ -60,12 +60,12 @@ class Followed:
             database: on which the SQL runs.
             schema, catalog: where names without them are looked up, or `None` for the database's own.
             tables: as they are written in the SQL.
-            as_of: see `AsOf`.
+            now: see `Answers.get`.
         """
         try:
             if database.db_engine_spec.engine != ENGINE:
-                return self._named(database, schema or "", catalog, tables, as_of)
-            return self._followed(database, schema or "", catalog, tables, as_of)
+                return self._named(database, schema or "", catalog, tables, now)
+            return self._followed(database, schema or "", catalog, tables, now)
         except Exception as error:  # noqa: BLE001  (Superset raises what it likes over a database that is not well set)
             _warn(database, error)
             return None
@@ -81,7 +81,7 @@ class Followed:
         """
         try:
             if database.db_engine_spec.engine != ENGINE:
-                return self._named(database, "", None, tables, lambda: None)
+                return self._named(database, "", None, tables, None)
             relations = _at_source(database, "", None, tables, parted=True)
             return _Tables().union(*(relations.ancestors(table) for table in tables))
         except Exception as error:  # noqa: BLE001  (a driver, a tunnel or OAuth raises what it likes)
@@ -113,36 +113,36 @@ class Followed:
         self._answers.forget(database_id)
 
     def _followed(
-        self, database: Database, schema: str, catalog: str | None, tables: Collection[Table], as_of: AsOf
+        self, database: Database, schema: str, catalog: str | None, tables: Collection[Table], now: Known | None
     ) -> _Tables | None:
         """Everything that the tables depend on, as remembered or as the source tells."""
         place = (*_place(database, catalog), schema)
-        known = {table: self._answers.get((*place, table), as_of) for table in tables}
+        known = {table: self._answers.get((*place, table), now) for table in tables}
         if new := [table for table, depends in known.items() if depends is MISSING]:
-            age, stamp = self._answers.age(database.id), as_of()
+            age = self._answers.age(database.id)
             asked = _asked(database, schema, catalog, new)
-            self._answers.put(database.id, age, stamp, {(*place, table): depends for table, depends in asked.items()})
+            self._answers.put(database.id, age, now, {(*place, table): depends for table, depends in asked.items()})
             known |= asked
         return None if None in known.values() else _Tables().union(*known.values())
 
     def _named(
-        self, database: Database, schema: str, catalog: str | None, tables: Collection[Table], as_of: AsOf
+        self, database: Database, schema: str, catalog: str | None, tables: Collection[Table], now: Known | None
     ) -> _Tables | None:
         """The tables, each with a schema if the database has schemas."""
         if not schema and not all(table.schema for table in tables):
-            default = self._default_schema(database, catalog, as_of)
+            default = self._default_schema(database, catalog, now)
             if default is None:
                 return None
             schema = default
         return _Tables(Table(table.schema or schema, table.name) for table in tables)
 
-    def _default_schema(self, database: Database, catalog: str | None, as_of: AsOf) -> str | None:
+    def _default_schema(self, database: Database, catalog: str | None, now: Known | None) -> str | None:
         key = _place(database, catalog)
-        schema: Any = self._answers.get(key, as_of)
+        schema: Any = self._answers.get(key, now)
         if schema is MISSING:
-            age, stamp = self._answers.age(database.id), as_of()
+            age = self._answers.age(database.id)
             schema = _default_schema(database, catalog)
-            self._answers.put(database.id, age, stamp, {key: schema})
+            self._answers.put(database.id, age, now, {key: schema})
         return None if schema is None else str(schema)
 
 
