@@ -33,7 +33,7 @@ class Answers:
         """An answer, or `MISSING`.
 
         Args:
-            now: the stamp by now, `None` where Redis does not say: nothing is stored then, so an old answer does no harm.
+            now: the stamp by now; `None` where Redis does not say, and then nothing is stored either.
         """
         until, known, value = self._known.get(key, (0.0, None, None))
         if time.monotonic() >= until:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from superset_ext.core.warn_once import warn
@@ -22,6 +22,13 @@ class Stamp(Protocol):
             again: whether this repeats the stamp of a change that was stamped before.
         """
         ...
+
+
+Beat = Callable[[int, Collection[Name]], None]  # the id of a database, and the tables there whose changes are heard
+
+
+def unsaid(_database_id: int, _names: Collection[Name]) -> None:
+    """A beat that nobody wants to hear."""
 
 
 class OwedStamps:
