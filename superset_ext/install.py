@@ -13,6 +13,7 @@ from typing import Any
 from superset_ext.cache import dependencies as depends
 from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.region import RegionCache
+from superset_ext.configuration.notes import notes
 from superset_ext.core.log_database import LogDatabase, log_url
 from superset_ext.freshness.change import EXTENSION as FRESHNESS
 from superset_ext.freshness.change import Freshness
@@ -36,10 +37,14 @@ logger = logging.getLogger(__name__)
 
 
 def install(app: Any) -> Package | None:
-    """Install the package into a Superset app; `None` where no Redis is set, and Superset runs as stock."""
+    """Install the package into a Superset app, once; `None` where no Redis is set, and Superset runs as stock."""
     settings = current()
     if settings.redis_url is None:
         return None
+    if installed := app.extensions.get(EXTENSION):  # a config's mutator may call the one of the config that it imports
+        return installed  # type: ignore[no-any-return]
+    for line in notes(app.config):
+        logger.warning("superset_ext: %s", line)
     postrun.install()
     left_alone = tuple(seams.apply())
     for reason in left_alone:

@@ -1,7 +1,7 @@
 """What a value that is to be stored was read from: its tags, and the rule that its lifetime follows.
 
-The tables come from the SQL that really ran. What they are made of in turn (views, partitions) only the source knows:
-`follow` is set by what can ask it.
+The tables come from the SQL that was really sent (see `cache.sent`), and from what Superset has stored where nothing
+noted that. What they are made of in turn (views, partitions) only the source knows: `follow` is set by what can ask it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from superset_ext.settings import Operation, Rule, Settings
 from superset_ext.sqltables.reads import read_tables
 from superset_ext.sqltables.table import Table
 
+_Read = tuple[int, "Collection[Table] | None"]  # a database's id, and the tables of it that were read
 Follow = Callable[[Any, frozenset[Table]], "Collection[Table] | None"]
 follow: Follow | None = None  # a datasource and the tables that its SQL names to all that they depend on
 
@@ -41,10 +42,11 @@ def depends(value: Any, query: Query | None, settings: Settings) -> Depends:
         return _carried({ANY}, None)
     rule, tags = None, {ANY}
     if isinstance(sql, str) and sql and query.scope.database_id is not None:
-        tables = _tables(sql, query.source)
-        rule = matching(settings.rules, _subject(query, tables, sql)) if settings.rules else None
-        tags = table_tags(query.scope.database_id, tables)
-    tags |= scope_tags(query.scope)
+        texts = [(sent, sent.sql if sent.known else "") for sent in query.sent] or [(query.source, sql)]
+        read = [_read(*text, query.scope.database_id) for text in texts]
+        rule = matching(settings.rules, _subject(query, _together(read), sql)) if settings.rules else None
+        tags = set().union(*(table_tags(database_id, tables) for database_id, tables in read))
+    tags |= scope_tags(query.scope) | query.opened
     tags |= {tag for tag in query.tags if not tag.startswith((USAGE, RULE))}
     query.tags |= tags
     return _carried(tags, rule)
@@ -55,10 +57,23 @@ def for_operations(tag: str, operations: Collection[Operation]) -> tuple[str, ..
     return (tag,) if "@" in tag else tuple(f"{tag}@{operation}" for operation in operations)
 
 
-def _tables(sql: str, source: Any) -> Collection[Table] | None:
-    engine = getattr(getattr(getattr(source, "database", None), "db_engine_spec", None), "engine", None)
+def _read(source: Any, sql: str, database_id: int) -> _Read:
+    """What a text reads that was sent where `source` asks: a datasource, or a `Sent`."""
+    database = getattr(source, "database", None)
+    engine = getattr(getattr(database, "db_engine_spec", None), "engine", None)
     named = read_tables(sql, engine) if engine else None
-    return named if named is None or follow is None else follow(source, named)
+    place = getattr(database, "id", None) or database_id
+    return place, named if named is None or follow is None else follow(source, named)
+
+
+def _together(read: Collection[_Read]) -> Collection[Table] | None:
+    """All tables of several texts, `None` where those of one cannot be known."""
+    tables: set[Table] = set()
+    for _, some in read:
+        if some is None:
+            return None
+        tables.update(some)
+    return tables
 
 
 def _subject(query: Query, tables: Collection[Table] | None, sql: str) -> Subject:

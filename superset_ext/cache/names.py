@@ -2,7 +2,8 @@
 
     PREFIX KEY                    an entry
     AREA seen                     sorted set: until when each entry was to live
-    AREA s:TAG                    a stamp: the server's time in microseconds, of chart_data only
+    AREA stamps                   hash: the era and the last stamp under `~`, and each tag's stamp, of chart_data only
+    AREA bad                      how many bad stamps were found lately, of chart_data only
     AREA l:ENTRY                  a lease, of chart_data only
     AREA u:ENTRY-ID               reads of an entry that goes unless it is read often, of chart_data only
     AREA done                     the channel on which the end of each lease is published
@@ -24,7 +25,7 @@ class Names:
         prefix: all its keys, except for the area in a cluster.
         area: all that are no entries.
         seen: the sorted set.
-        stamps: stamps; empty where entries have no tags.
+        stamps: the hash of stamps; empty where entries have no tags.
         leases: leases.
         reads: counts of reads.
         channel: the channel.
@@ -44,5 +45,5 @@ class Names:
         area = f"{{{prefix}~}}" if clustered else f"{prefix}~"
         own = area.encode()
         return cls(
-            prefix, area, own + b"seen", own + b"s:" if stamped else b"", own + b"l:", own + b"u:", own + b"done"
+            prefix, area, own + b"seen", own + b"stamps" if stamped else b"", own + b"l:", own + b"u:", own + b"done"
         )

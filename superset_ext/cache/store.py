@@ -15,6 +15,7 @@ Everything here that asks Redis raises `StoreUnavailable` where Redis does not a
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,8 +36,9 @@ from superset_ext.errors import StoreUnavailable
 
 FILLED, FAILED = b"1", b"0"  # how the end of a lease is published, after the entry's digest
 _FOR_EVER = 2**53 - 1  # the deadline, in ms, of what has none: the largest integer that a score holds exactly
-_DIGITS = 18  # more make no time in microseconds, and thousands no number that Python reads
+_DIGITS = 16  # of a stamp, until the year 2286
 _KEEP = -1
+_TOLERATED_US = 1_000_000  # by which what is known of the server's time may be behind
 _ID = slice(8, 24)
 _NONE = b"-"
 
@@ -50,7 +52,8 @@ class Reading:
         time_us: the server's time before the bytes were read, in microseconds.
         stamps: of the entry's tags in their order, `None` for a tag without one.
         deadline_ms: when the absent entry was to expire, in ms of the server's time; `None` if not remembered.
-        run_id: of the server that holds the stamps.
+        run_id: of the server that holds the stamps, and their era; empty where there is none.
+        last_stamp: the last stamp that the region had given.
     """
 
     data: bytes | None
@@ -58,6 +61,12 @@ class Reading:
     stamps: tuple[int | None, ...]
     deadline_ms: int | None
     run_id: str
+    last_stamp: int = 0
+
+    def bad_tags(self) -> list[bytes]:
+        """The entry's tags whose stamps are none, or were never given."""
+        pairs = zip(tags_of(self.data or b""), self.stamps, strict=False)
+        return [tag for tag, stamp in pairs if stamp is not None and stamp > self.last_stamp]
 
 
 class Store:
@@ -87,7 +96,7 @@ class Store:
         return time.time_ns() // 1000 + self._skew_us
 
     def last_run_id(self) -> str:
-        """The run id of the server that holds the stamps, as last heard; asked if it never was."""
+        """The run id of the server that holds the stamps, and their era, as last heard; asked if it never was."""
         return self._run_id or self.clock().run_id
 
     def deadline(self) -> float:
@@ -99,9 +108,11 @@ class Store:
         return self.topology.ask(commands, time.monotonic() + self._total, weigh)
 
     def clock(self) -> Reading:
-        """The server's time and run id, and nothing else."""
+        """The server's time, run id, era and last stamp, and nothing else."""
+        if self.names.stamps:
+            return self.judgeable([b""], [None])[0]
         answer = self.ask([(self.names.seen, ("TIME",))])
-        return self._reading([*whole(answer.replies[0]), _NONE], None, answer.run_id)
+        return self._reading([*whole(answer.replies[0]), _NONE, _NONE, _NONE], None, answer.run_id)
 
     def read(self, *names: str) -> list[Reading]:
         """All that is known of some keys."""
@@ -150,10 +161,11 @@ class Store:
         return True if whole(reply) else None
 
     def _fill(self, key: bytes, data: bytes, ttl_ms: int, lease: Lease | None) -> Command:
+        latest = (self.now_us() + _TOLERATED_US).to_bytes(8, "big")
         if lease is None:
-            return ("EVALSHA", FILL, 1, key, data, ttl_ms)
-        ends = (lease.digest + FILLED, lease.digest + FAILED)
-        return ("EVALSHA", FILL, 2, key, self.names.leases + key, data, ttl_ms, lease.token, self.names.channel, *ends)
+            return ("EVALSHA", FILL, 1, key, data, ttl_ms, latest)
+        ends = (lease.token, self.names.channel, lease.digest + FILLED, lease.digest + FAILED)
+        return ("EVALSHA", FILL, 2, key, self.names.leases + key, data, ttl_ms, latest, *ends)
 
     def swap(self, name: str, seen: bytes | None, data: bytes, ttl_ms: int | None) -> bool:
         """Store an entry if the one there is still `seen`; `ttl_ms` `None` keeps the old one's timeout.
@@ -195,29 +207,35 @@ class Store:
     def judgeable(self, keys: Sequence[bytes], entries: Sequence[bytes | None]) -> list[Reading]:
         """Readings of entries whose bytes are known: the time and the stamps are read after them."""
         commands: list[Addressed] = []
+        seen, stamps = self.names.seen, self.names.stamps
         for key, data in zip(keys, entries, strict=True):
-            tags = tags_of(data) if data and self.names.stamps else []
-            stamps = [self.names.stamps + tag for tag in tags]
-            command = ("EVALSHA", STAMPS, 1 + len(stamps), self.names.seen, *stamps, digest_of(key))
-            commands.append((self.names.seen, command))
+            tags = tags_of(data) if data and stamps else []
+            area = (2, seen, stamps) if stamps else (1, seen)
+            commands.append((seen, ("EVALSHA", STAMPS, *area, digest_of(key), os.urandom(8).hex(), *tags)))
         answer = self.ask(commands)
         pairs = zip(answer.replies, entries, strict=True)
         return [self._reading(_words(head), data, answer.run_id) for head, data in pairs]
 
     def _reads(self, key: bytes) -> list[Addressed]:
-        head: Command = ("EVALSHA", READ, 2, key, self.names.seen, self.names.stamps, digest_of(key))
-        return [(key, head), (key, ("GET", key))]
+        seen, stamps = self.names.seen, self.names.stamps
+        names = (3, key, seen, stamps) if stamps else (2, key, seen)
+        return [(key, ("EVALSHA", READ, *names, digest_of(key))), (key, ("GET", key))]
 
     def _readings(self, keys: Sequence[bytes], replies: Sequence[Any], run_id: str) -> list[Reading]:
         heads = replies[::2]
         readings = [self._reading(_words(head), data, run_id) for head, data in zip(heads, replies[1::2], strict=True)]
-        return [self._matched(*half) for half in zip(keys, heads, readings, strict=True)]
+        again = [place for place, reading in enumerate(readings) if self._is_doubtful(heads[place], reading)]
+        if again:
+            judged = self.judgeable([keys[place] for place in again], [readings[place].data for place in again])
+            for place, reading in zip(again, judged, strict=True):
+                readings[place] = reading
+        return readings
 
-    def _matched(self, key: bytes, head: bytes, reading: Reading) -> Reading:
-        """The reading as it is, or, where the entry was replaced between its two halves, judged anew."""
-        if reading.data is None or not self.names.stamps or head.startswith(reading.data[_ID]):
-            return reading
-        return self.judgeable([key], [reading.data])[0]
+    def _is_doubtful(self, head: bytes, reading: Reading) -> bool:
+        """Whether no era had begun yet, or the entry was replaced between the two halves of its reading."""
+        if not self.names.stamps:
+            return False
+        return not reading.run_id or not (reading.data is None or head.startswith(reading.data[_ID]))
 
     def _read_in_two(self, keys: Sequence[bytes]) -> list[Reading]:
         replies = self.ask([(key, ("GET", key)) for key in keys]).replies
@@ -225,9 +243,13 @@ class Store:
 
     def _reading(self, words: Sequence[bytes], data: Any, run_id: str) -> Reading:
         time_us = int(words[0]) * 1_000_000 + int(words[1])
-        self._skew_us, self._run_id = time_us - time.time_ns() // 1000, run_id
         deadline = None if words[2] == _NONE else int(max(0.0, min(float(words[2]), _FOR_EVER)))
-        return Reading(entry_of(data), time_us, tuple(map(_stamp, words[3:])), deadline, run_id)
+        last_stamp = 0
+        if self.names.stamps:
+            last_stamp = _stamp(words[4]) or 0
+            run_id = f"{run_id} {words[3].decode()}" if 0 < last_stamp < _FOR_EVER else ""
+        self._skew_us, self._run_id = time_us - time.time_ns() // 1000, run_id
+        return Reading(entry_of(data), time_us, tuple(map(_stamp, words[5:])), deadline, run_id, last_stamp)
 
     def _remember(self, keys: Sequence[bytes], ttl_ms: int) -> list[Addressed]:
         if not self._key_memory:
@@ -262,7 +284,7 @@ def _words(head: Any) -> list[bytes]:
 
 
 def _stamp(word: bytes) -> int | None:
-    """A stamp's time; one that is no time counts as later than any entry, and so makes every entry stale."""
+    """A stamp; one that is none counts as later than any entry, and so makes every entry stale."""
     if word == _NONE:
         return None
-    return int(word) if word.isdigit() and len(word) < _DIGITS else _FOR_EVER
+    return int(word) if len(word) == _DIGITS and word.isdigit() else _FOR_EVER

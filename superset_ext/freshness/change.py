@@ -72,6 +72,10 @@ class Change:
         named = (self.tables, self.databases, self.datasets, self.charts, self.dashboards, self.layers)
         return not self.everything and not any(named)
 
+    def operations(self) -> set[Operation]:
+        """What was done, for rules that ignore some operations. What a person edits in Superset is an action too."""
+        return {self.operation, "user_action"} if self.source == "superset" else {self.operation}
+
     def as_json(self) -> str:
         """The change as text, for `from_json`."""
         return json.dumps(asdict(self))
@@ -135,7 +139,7 @@ class Freshness:
             for database_id in {*change.databases, *(table.database_id for table in change.tables)}:
                 self.forget(database_id)
         tags = tuple(sorted(set(self._tags(change))))
-        variants = [variant for tag in tags if tag != ALL for variant in for_operations(tag, (change.operation,))]
+        variants = [variant for tag in tags if tag != ALL for variant in for_operations(tag, change.operations())]
         stamped_at = self.stamps().stamp({*tags, *variants})
         stamped = StampedChange(change, tags, stamped_at, _delay(change.at, stamped_at))
         if logged and self.note is not None:

@@ -172,7 +172,10 @@ def _chart_key(layer: Mapping[str, Any]) -> str:
 
 
 def _keys_of_chart(number: int) -> list[Any]:
-    """The chart's keys, found as `get_viz_annotation_data` finds its answer: with the rights of whoever asks."""
+    """The chart's keys, found as `get_viz_annotation_data` finds its answer: with the rights of whoever asks.
+
+    They hold what is asked, and not all of what is made of the rows: so the chart's definition goes with them.
+    """
     from superset.daos.chart import ChartDAO
     from superset.views.utils import get_viz
     from superset.viz import viz_types
@@ -184,10 +187,10 @@ def _keys_of_chart(number: int) -> list[Any]:
         viz = get_viz(
             datasource_type=chart.datasource.type, datasource_id=chart.datasource.id, form_data=chart.form_data
         )
-        return [viz.cache_key(viz.query_obj())]
+        return [viz.cache_key(viz.query_obj()), chart.viz_type, chart.params]
     context = chart.get_query_context()
     context.raise_for_access()
-    return [context.query_cache_key(query) for query in context.queries]
+    return [*(context.query_cache_key(query) for query in context.queries), chart.query_context]
 
 
 def _digest(text: str) -> str:

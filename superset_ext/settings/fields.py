@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, cast, get_args
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from superset_ext.errors import SettingsError
 from superset_ext.settings.probes import Probes
@@ -211,6 +212,25 @@ class Settings(Record):
     filter_state: RegionSettings
     explore_form_data: RegionSettings
     thumbnails: RegionSettings
+
+    _chosen: frozenset[tuple[str, ...]] = PrivateAttr(frozenset())
+
+    def note(self, paths: Iterable[tuple[str, ...]]) -> None:
+        """Keep in mind which fields the environment sets, each by its path."""
+        self._chosen = frozenset(paths)
+
+    def is_set(self, region: Region, name: str) -> bool:
+        """Whether the environment sets this field of a region."""
+        return (str(region), name) in self._chosen
+
+    def with_region(self, region: Region, **values: Any) -> Settings:
+        """These settings with some of a region's changed.
+
+        Raises:
+            ValidationError: a value is none of its field.
+        """
+        own = RegionSettings.model_validate({**self.region(region).model_dump(), **values})
+        return self.model_copy(update={str(region): own})
 
     def region(self, name: Region | str) -> RegionSettings:
         """The settings of one region.

@@ -19,6 +19,7 @@ from sqlglot.dialects.hive import Hive
 from sqlglot.dialects.snowflake import Snowflake
 from sqlglot.dialects.tsql import TSQL
 
+from superset_ext.sqltables.parser_log import silent_parser
 from superset_ext.sqltables.statement import dialect_of, settled, statements, words_of
 from superset_ext.sqltables.table import Table, Unknown, table_of
 
@@ -48,6 +49,7 @@ _SYSTEM = frozenset({"pg_catalog", "safe", "net", "keys", "aead", "hll_count", "
 _BARE = (exp.Lock, exp.Hint, exp.Into)  # they repeat an alias, or name what is written
 
 
+@silent_parser()
 def read_tables(sql: str, engine: str) -> frozenset[Table] | None:
     """The tables that SQL reads, `None` where they cannot be known or there is none.
 

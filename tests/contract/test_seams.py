@@ -61,6 +61,18 @@ def fingerprint(node: ast.FunctionDef) -> str:
         ),
         ("models/core.py", "Database", "get_df", "058ae06991f50d9e", "seams._source"),
         (
+            "models/core.py",
+            "Database",
+            "_execute_sql_with_mutation_and_logging",
+            "f11dade3d41cdb1f",
+            "seams: get_df sends by its spec's execute",
+        ),
+        ("db_engine_specs/base.py", "BaseEngineSpec", "execute", "e53619d82dafd523", "seams._execute"),
+        ("db_engine_specs/impala.py", "ImpalaEngineSpec", "execute", "5af29957d201f6e2", "seams._execute"),
+        ("db_engine_specs/hive.py", "HiveEngineSpec", "execute", "b36451b39cd38f89", "seams._static_execute"),
+        ("jinja_context.py", "", "dataset_macro", "9156ccbc355a1a9d", "seams._dataset_macro"),
+        ("jinja_context.py", "", "metric_macro", "2115eaf869682b87", "seams._metric_macro"),
+        (
             "common/query_context_processor.py",
             "QueryContextProcessor",
             "query_cache_key",
@@ -102,6 +114,18 @@ def test_each_seam_names_the_parameters_of_its_function(seam: tuple[str, str, st
     arguments = function(file, owner, name).args
     names = [a.arg for a in arguments.args] + ([arguments.kwarg.arg] if arguments.kwarg else [])
     assert tuple(names) == parameters
+
+
+def test_no_other_engine_spec_sends_past_those_that_are_wrapped() -> None:
+    """Intent: a spec of Superset's own with an `execute` of its own would send SQL that nobody notes."""
+    wrapped = {(seam[0], seam[1]) for seam in SEAMS if seam[2] == "execute"}
+    own = set()
+    for path in (SUPERSET / "db_engine_specs").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            members = node.body if isinstance(node, ast.ClassDef) else []
+            if any(isinstance(member, ast.FunctionDef) and member.name == "execute" for member in members):
+                own.add((f"superset.db_engine_specs.{path.stem}", node.name))  # type: ignore[attr-defined]
+    assert own == wrapped
 
 
 @pytest.mark.parametrize("endpoint", sorted(FETCHES))

@@ -520,6 +520,27 @@ def until(found: Callable[[], Any]) -> None:
         time.sleep(0.05)
 
 
+PAYLOADS = (
+    "", "{", "null", "[]", "[1, 2, 3, 4]", '["a", 1, "public", "sales"]', '[999, 2, "x", "y"]', "[" * 7000,
+    '{"a":' * 1500, "1" * 5000, "[1, 2, \"public\", \"sa\\u0000les\"]", '[3, 2, "\\u0000", "\\ud800"]',
+    '[true, 2, "public", "sales"]', '[1, 1e999, "public", "sales"]', '[1, NaN, "public", "sales"]',
+    f'[1, {10**30}, "public", "sales"]', f'[{10**30}, 1, "public", "sales"]', '[1, -5, "public", "sales"]',
+    '[1, 2, "public", "other"]', '["list"]', *['"list"'] * 50,
+)  # fmt: skip
+
+
+def fuzz(count: int) -> Iterator[str]:
+    """Payloads like those of the triggers, with something else in some place."""
+    chance = random.Random(count)
+    values = ("1", "2", "-1", "null", "{}", "[[]]", '"public"', '"sales"', '"\\u0000"', "9" * 40, "1.5", "true", "")
+    for _ in range(count):
+        inner = ", ".join(chance.choice(values) for _ in range(chance.choice((3, 4, 4, 4, 5))))
+        text = list(f"[{inner}]")
+        if chance.random() < 0.3:
+            text[chance.randrange(len(text))] = chance.choice('[]{}",\\\u2028\x01')
+        yield "".join(text)
+
+
 class TestGaps:
     def test_a_lost_connection(self, source: Any, caches: Caches) -> None:
         """Intent: the listener connects again, and tells of everything, since it cannot know what it has missed."""
@@ -577,14 +598,35 @@ class TestGaps:
         caches.after(committed, OTHER)
 
     def test_what_others_notify_is_not_taken_amiss(self, source: Any, caches: Caches) -> None:
-        """Intent: whoever may connect may notify on any channel."""
+        """Intent: whoever may connect may notify of anything. It ends no connection, and makes nobody believe that a
+        table has changed that is not watched.
+        """
         (pid,) = backend(source)
-        for payload in ("", "{", "null", "[]", "[1, 2, 3, 4]", '["a", 1, "public", "sales"]', '[999, 2, "x", "y"]'):
+        for payload in (*PAYLOADS, *fuzz(200)):
             run(source, "SELECT pg_notify(%s, %s)", CHANNEL, payload)
         began = time.monotonic()
         write(source)
         caches.after(began)
+        caches.cold()
         assert backend(source) == [pid]
+        assert {stamped.table for stamped in caches.told} == {f"{DATABASE}:public.sales", f"{DATABASE}:public.other"}
+
+    def test_bytes_that_are_no_text(self, postgres: Postgres, caches: Caches, sources: Sources) -> None:
+        """Intent: in a database without an encoding a notification may hold any bytes."""
+        name, url = f"ascii_{uuid.uuid4().hex}", postgres.url("postgres")
+        with closing(opened(url)) as maker:
+            run(maker, f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+        url = postgres.url(name)
+        with closing(opened(url)) as ascii_source:
+            run(ascii_source, "CREATE TABLE sales (n int)")
+            sources.urls[8] = url
+            sources.wanted[8] = set(add(ascii_source, "sales"))
+            caches.after(0.0, database=8)
+            (pid,) = backend(ascii_source)
+            for text in (r"\377\376", r"[1, 2, \200, \200]", r"\303"):
+                run(ascii_source, f"SELECT pg_notify('{CHANNEL}', E'{text}')")
+            caches.after(write(ascii_source, "INSERT INTO sales VALUES (1)"), database=8)
+            assert backend(ascii_source) == [pid]
 
     def test_a_full_queue(self, source: Any, caches: Caches, monkeypatch: pytest.MonkeyPatch) -> None:
         """Intent: while triggers do not notify, since the queue is full, everything is told at every look."""

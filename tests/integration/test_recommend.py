@@ -241,14 +241,14 @@ def test_results_that_are_too_big(database: LogDatabase, rows: int | None, said:
 
 
 def test_eviction_policies(database: LogDatabase) -> None:
-    """Intent: marks of changes must not be evicted; a server that evicts by time to live is fine."""
+    """Intent: marks of changes had better not be evicted; a server that evicts by time to live is fine."""
     servers = {
         "chart_data": ServerInfo(1, 100, "allkeys-lru", 0), "metadata": ServerInfo(1, 100, "volatile-ttl", 0),
         "thumbnails": ServerInfo(1, 100, "noeviction", 0), "filter_state": None,
     }  # fmt: skip
     said = {each.subject: each.found for each in found(database, "eviction_policy", facts=Facts(servers))}
     assert set(said) == {"region:chart_data", "region:thumbnails"}
-    assert "old answers come back" in said["region:chart_data"]
+    assert "every chart is asked anew" in said["region:chart_data"]
 
 
 def test_forced_dashboards(database: LogDatabase) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from superset_ext.cache.region import RegionCache
-from superset_ext.config import celery_config, names
+from superset_ext.config import names
+from superset_ext.configuration.celery import celery_config
 from superset_ext.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -26,8 +26,7 @@ def install_uploads(app: Flask, tell: Tell) -> None:
     @app.after_request
     def uploaded(response: Response) -> Response:
         if request.endpoint == "DatabaseRestApi.upload" and response.status_code == HTTPStatus.CREATED:
-            change = noticed("superset", uploaded_table)
-            if change is not None:
+            for change in noticed("superset", lambda: (uploaded_table(),)):
                 tell(change)
         return response
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.signals import count_failure, harmless
@@ -28,10 +28,10 @@ def telling(freshness: Freshness, database: LogDatabase | None) -> Tell:
     return tell
 
 
-def noticed(source: Source, work_out: Callable[[], Change | None]) -> Change | None:
-    """The change that `work_out` returns; a change of everything if it fails, so that nothing old is served."""
+def noticed(source: Source, work_out: Callable[[], Sequence[Change]]) -> Sequence[Change]:
+    """The changes that `work_out` returns; a change of everything if it fails, so that nothing old is served."""
     try:
         return work_out()
     except Exception as error:  # noqa: BLE001  (a person's work must not fail because of ours)
         count_failure(f"working out what {source} changed", error)
-        return Change(source, "data_update", everything=True)
+        return (Change(source, "data_update", everything=True),)

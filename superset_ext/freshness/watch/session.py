@@ -17,6 +17,7 @@ from superset_ext.freshness.watch.triggers import state
 from superset_ext.freshness.watch.watched import Name, Watched
 
 LOOK_SECONDS = 2.0  # between two looks at what is watched
+LOOK_AT_MOST = 0.05  # seconds between two looks, whoever asks for more
 QUEUE_FULL = 0.5  # of the queue of notifications; from here on triggers do not notify
 _QUEUE_IS_FULL = "notifications wait for a session that does not read them (see pg_stat_activity), on the server"
 
@@ -38,7 +39,7 @@ class Session:
         self._owed = OwedStamps(database_id, stamp)
         self._epochs = Epochs()
         self._tables: dict[int, Watched] = {}  # by the watch's number
-        self._next_look = self._next_round = 0.0  # by the monotonic clock
+        self._next_look = self._next_round = self._looked = 0.0  # by the monotonic clock
 
     def patience(self) -> float:
         """How many seconds the next turn may wait for a notification."""
@@ -73,19 +74,27 @@ class Session:
         while self._connection.notifies:
             match _decoded(self._connection.notifies.pop(0).payload):
                 case "list":
-                    self._next_look = 0.0
-                case [int(number), int(epoch), str(schema), str(table)]:
-                    self._hear(number, epoch, Name(schema, table))
+                    self._look_soon()
+                case (int(number), int(epoch), str(schema), str(table)):
+                    self._hear(number, epoch, (schema, table))
 
-    def _hear(self, number: int, epoch: int, name: Name) -> None:
-        self._owed.owe([name])
-        if number not in self._tables:
-            self._next_look = 0.0
+    def _hear(self, number: int, epoch: int, name: tuple[str, str]) -> None:
+        """A commit has notified. Of what is not watched under this number, nothing is believed: a look will tell."""
+        watched = self._tables.get(number)
+        if watched is None or watched.name != name:
+            self._look_soon()
+            return
+        self._owed.owe([watched.name])
         self._epochs.hear(number, epoch)
+
+    def _look_soon(self) -> None:
+        """Look at what is watched, at once or, where somebody asks for it all the time, a little later."""
+        self._next_look = min(self._next_look, self._looked + LOOK_AT_MOST)
 
     def _look(self, cursor: Any) -> None:
         """Look at what is watched, whether it has changed its shape, and whether its triggers are there."""
-        self._next_look = time.monotonic() + LOOK_SECONDS
+        self._looked = time.monotonic()
+        self._next_look = self._looked + LOOK_SECONDS
         watches = state(cursor)
         if broken := self._repairs.due(watches):
             self._owed.owe(broken)
@@ -119,8 +128,17 @@ class Session:
 
 
 def _decoded(payload: str) -> Any:
-    """What a notification says, or `None` if it is not JSON: anybody who may connect may notify of anything."""
+    """What a notification says, `None` if it is nothing that a trigger says.
+
+    Anybody who may connect may notify of anything: nothing that they send may end the connection, reach a log or
+    name a table that is not watched.
+    """
     try:
-        return json.loads(payload)
-    except ValueError:
+        said = json.loads(payload)
+    except (ValueError, RecursionError):
         return None
+    if said == "list":
+        return said
+    if not (isinstance(said, list) and len(said) == 4 and all(type(number) is int for number in said[:2])):
+        return None
+    return tuple(said) if 0 < said[0] < 2**31 and 0 <= said[1] < 2**63 - 1 else None

@@ -109,10 +109,14 @@ def policies(look: Look) -> list[Recommendation]:
 
 def _policy(look: Look, row: _Row, region: str, info: ServerInfo, sql: str) -> Recommendation:
     evicts = info.policy.startswith("allkeys-")
-    why = "may throw out the marks of changes, and old answers come back" if evicts else "takes nothing new when full"
+    why = (
+        "may throw out the marks of changes, after which every chart is asked anew"
+        if evicts
+        else "takes nothing new when full"
+    )
     numbers = {"policy": info.policy, "maxmemory": info.maxmemory, "used_memory": info.used_memory, **row}
     seconds = row.get("sets_memory", 0) * row.get("seconds_an_answer", 0.0) / look.days
-    what = "answers that are right" if evicts else brings(seconds)
+    what = "charts that are not all asked anew at once" if evicts else brings(seconds)
     said = f"the server of {region} evicts by {info.policy or 'an unknown policy'}: it {why}"
     fix = "maxmemory-policy volatile-lru in the server's configuration"
     return Recommendation("eviction_policy", f"region:{region}", region, said, numbers, sql, fix, seconds, what)
