@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from superset_ext.cache import bulk, click, rules, tuned, usage
+from superset_ext.cache import bulk, click, heard, rules, tuned, usage
 from superset_ext.cache import query as queries
 from superset_ext.cache.dependencies import Depends, depends
 from superset_ext.cache.entries import Lifetime, Lookup
@@ -58,6 +58,7 @@ class ChartCache(RegionCache):
         """See `RegionCache.bind`."""
         super().bind(app)
         self._flights = SingleFlight(self._store, self._settings.lease_seconds)
+        self._store.unheard = self._distrusts
 
     def set(self, key: str, value: Any, timeout: float | None = None) -> bool:
         """Store a value for `timeout` seconds (see `Policy.ttl_ms`); whether it was stored."""
@@ -96,6 +97,22 @@ class ChartCache(RegionCache):
         """
         return health(self._store)
 
+    def beat(self, database_id: int, tags: Collection[str], hears: bool = True) -> None:
+        """Say that a listener hears of all that changes what these tags stand for; see `heard.beat`.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        heard.beat(self._store, database_id, tags, hears)
+
+    def listeners(self) -> dict[int, float]:
+        """Seconds since the listener of each watched database was heard, by Superset's id of the database.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        return heard.listeners(self._store)
+
     def delete_like(self, pattern: str) -> int:
         """Delete the entries whose keys match a pattern with `*` and `?`, and return how many those were.
 
@@ -127,6 +144,11 @@ class ChartCache(RegionCache):
         if query is None or len(keys) > 1:
             return [_without_grace(lookup) for lookup in lookups]
         return [self._shared(keys[0], lookups[0], query, waited_us)]
+
+    def _distrusts(self, until: Mapping[bytes, bytes], time_us: int) -> bool:
+        """Whether what nobody tells of was stamped."""
+        lost = heard.unheard(until, time_us)
+        return bool(lost) and heard.distrust(self._store, lost)
 
     def _judge(self, name: str, reading: Reading) -> Miss | tuple[Envelope, Any]:
         verdict = self._entries.judge(name, reading)

@@ -14,12 +14,13 @@ from superset_ext.cache.query import Query
 from superset_ext.cache.rules import Subject, matching, usage_tag
 from superset_ext.cache.tags import ALL, ANY, RULE, USAGE, scope_tags, table_tags
 from superset_ext.settings import Operation, Rule, Settings
-from superset_ext.sqltables.reads import read_tables
+from superset_ext.sqltables.reads import Reads, reads
 from superset_ext.sqltables.table import Table
 
-_Read = tuple[int, "Collection[Table] | None"]  # a database's id, and the tables of it that were read
 Follow = Callable[[Any, frozenset[Table]], "Collection[Table] | None"]
 follow: Follow | None = None  # a datasource and the tables that its SQL names to all that they depend on
+LookThrough = Callable[[Any, Reads], "set[str]"]
+look_through: LookThrough | None = None  # a datasource and what its SQL reads to the tags of what lies elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,8 @@ def depends(value: Any, query: Query | None, settings: Settings) -> Depends:
     rule, tags = None, {ANY}
     if isinstance(sql, str) and sql and query.scope.database_id is not None:
         texts = [(sent, sent.sql if sent.known else "") for sent in query.sent] or [(query.source, sql)]
-        read = [_read(*text, query.scope.database_id) for text in texts]
-        rule = matching(settings.rules, _subject(query, _together(read), sql)) if settings.rules else None
-        tags = set().union(*(table_tags(database_id, tables) for database_id, tables in read))
+        tables, tags = _read(texts, query.scope.database_id)
+        rule = matching(settings.rules, _subject(query, tables, sql)) if settings.rules else None
     tags |= scope_tags(query.scope) | query.opened
     tags |= {tag for tag in query.tags if not tag.startswith((USAGE, RULE))}
     query.tags |= tags
@@ -57,23 +57,32 @@ def for_operations(tag: str, operations: Collection[Operation]) -> tuple[str, ..
     return (tag,) if "@" in tag else tuple(f"{tag}@{operation}" for operation in operations)
 
 
-def _read(source: Any, sql: str, database_id: int) -> _Read:
-    """What a text reads that was sent where `source` asks: a datasource, or a `Sent`."""
-    database = getattr(source, "database", None)
-    engine = getattr(getattr(database, "db_engine_spec", None), "engine", None)
-    named = read_tables(sql, engine) if engine else None
-    place = getattr(database, "id", None) or database_id
-    return place, named if named is None or follow is None else follow(source, named)
+def _read(texts: Collection[tuple[Any, str]], database_id: int) -> tuple[Collection[Table] | None, set[str]]:
+    """All tables that some texts read, `None` where those of one cannot be known, and the tags of all of it.
+
+    Args:
+        texts: each with where it was sent: a datasource, or a `Sent`.
+        database_id: where that does not say.
+    """
+    together: set[Table] = set()
+    tags: set[str] = set()
+    known = True
+    for source, sql in texts:
+        database = getattr(source, "database", None)
+        engine = getattr(getattr(database, "db_engine_spec", None), "engine", None)
+        read = reads(sql, engine) if engine else Reads(None)
+        named = read.tables
+        tables = named if named is None or follow is None else follow(source, named)
+        tags |= table_tags(getattr(database, "id", None) or database_id, tables) | _elsewhere(source, read)
+        known, together = known and tables is not None, together | set(tables or ())
+    return (together if known else None), tags
 
 
-def _together(read: Collection[_Read]) -> Collection[Table] | None:
-    """All tables of several texts, `None` where those of one cannot be known."""
-    tables: set[Table] = set()
-    for _, some in read:
-        if some is None:
-            return None
-        tables.update(some)
-    return tables
+def _elsewhere(source: Any, read: Reads) -> set[str]:
+    """The tags of what SQL reads of other databases."""
+    if read.beyond:
+        return {ANY}
+    return set() if look_through is None else look_through(source, read)
 
 
 def _subject(query: Query, tables: Collection[Table] | None, sql: str) -> Subject:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -40,6 +40,7 @@ _DIGITS = 16  # of a stamp, until the year 2286
 _KEEP = -1
 _TOLERATED_US = 1_000_000  # by which what is known of the server's time may be behind
 _ID = slice(8, 24)
+_LOOK_SECONDS = 1.0
 _NONE = b"-"
 
 
@@ -72,6 +73,9 @@ class Reading:
 class Store:
     """The entries of one region.
 
+    Attributes:
+        unheard: called with what lies in Redis of listeners, and the server's time; whether it has written stamps.
+
     Args:
         topology: where they are.
         names: how their keys are written.
@@ -80,12 +84,14 @@ class Store:
     """
 
     def __init__(self, topology: Topology, names: Names, key_memory: int, total: float) -> None:
+        self.unheard: Callable[[Mapping[bytes, bytes], int], bool] | None = None
         self.topology = topology
         self.names = names
         self._key_memory = key_memory
         self._total = total
         self._skew_us = 0
         self._run_id = ""
+        self._look_at = 0.0  # when to look next whether listeners are heard, by the monotonic clock
 
     def name(self, key: str) -> str:
         """The Redis key of a cache key; `~` after the prefix is kept for our own."""
@@ -119,8 +125,10 @@ class Store:
         keys = [name.encode() for name in names]
         if self.topology.clustered:
             return self._read_in_two(keys)
-        answer = self.ask([command for key in keys for command in self._reads(key)])
-        return self._readings(keys, answer.replies, answer.run_id)
+        look = self._look()
+        answer = self.ask([*look, *(command for key in keys for command in self._reads(key))])
+        readings = self._readings(keys, answer.replies[len(look) :], answer.run_id)
+        return self._heard(answer.replies[: len(look)], readings) or self.read(*names)
 
     def read_after(self, first: Addressed, name: str) -> tuple[Any, Reading]:
         """The reply to a command, and then what is known of a key: in one round trip, in a cluster in three."""
@@ -212,9 +220,26 @@ class Store:
             tags = tags_of(data) if data and stamps else []
             area = (2, seen, stamps) if stamps else (1, seen)
             commands.append((seen, ("EVALSHA", STAMPS, *area, digest_of(key), os.urandom(8).hex(), *tags)))
-        answer = self.ask(commands)
-        pairs = zip(answer.replies, entries, strict=True)
-        return [self._reading(_words(head), data, answer.run_id) for head, data in pairs]
+        look = self._look() if self.topology.clustered else []
+        answer = self.ask([*look, *commands])
+        pairs = zip(answer.replies[len(look) :], entries, strict=True)
+        readings = [self._reading(_words(head), data, answer.run_id) for head, data in pairs]
+        return self._heard(answer.replies[: len(look)], readings) or self.judgeable(keys, entries)
+
+    def _look(self) -> list[Addressed]:
+        """What to ask once a second, with a read, of those who tell of changes."""
+        if self.unheard is None or time.monotonic() < self._look_at:
+            return []
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        return [(self.names.heard, ("HGETALL", self.names.heard))]
+
+    def _heard(self, looked: Sequence[Any], readings: list[Reading]) -> list[Reading] | None:
+        """The readings, or `None` where stamps were written after them, since a listener is not heard."""
+        fields = looked[0] if looked and isinstance(looked[0], list) else []
+        if not fields or self.unheard is None:
+            return readings
+        until = dict(zip(fields[::2], fields[1::2], strict=True))
+        return None if self.unheard(until, readings[0].time_us) else readings
 
     def _reads(self, key: bytes) -> list[Addressed]:
         seen, stamps = self.names.seen, self.names.stamps

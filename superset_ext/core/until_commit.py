@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from superset_ext.core.signals import harmless
+from superset_ext.core.signals import unfailing
 
 Item = TypeVar("Item")
 
@@ -48,24 +48,24 @@ class UntilCommit(Generic[Item]):
         kept: list[tuple[Any, Item]] = session.info.setdefault(self._name, [])
         return kept
 
+    @unfailing("telling what a transaction has done")
     def _committed(self, session: Any) -> None:
-        with harmless(f"committing {self._name}"):
-            if not (kept := self._kept(session)):
-                return
-            ended = _innermost(session)
-            if ended.nested:
-                around = _around(ended)
-                kept[:] = [(around if place is ended else place, item) for place, item in kept]
-                return
-            items = [item for place, item in kept if place is ended]
-            kept.clear()
-            if items:
-                self._call(items)
+        if not (kept := self._kept(session)):
+            return
+        ended = _innermost(session)
+        if ended.nested:
+            around = _around(ended)
+            kept[:] = [(around if place is ended else place, item) for place, item in kept]
+            return
+        items = [item for place, item in kept if place is ended]
+        kept.clear()
+        if items:
+            self._call(items)
 
+    @unfailing("forgetting what was rolled back")
     def _rolled_back(self, session: Any) -> None:
-        with harmless(f"rolling back {self._name}"):
-            kept, ended = self._kept(session), _innermost(session)
-            kept[:] = [(place, item) for place, item in kept if ended.nested and place is not ended]
+        kept, ended = self._kept(session), _innermost(session)
+        kept[:] = [(place, item) for place, item in kept if ended.nested and place is not ended]
 
 
 def _innermost(session: Any) -> Any:

@@ -66,7 +66,7 @@ def _row(stamped: StampedChange) -> dict[str, Any]:
     return {
         "source": change.source, "operation": change.operation, "tables": [_text(str(name)) for name in change.tables],
         "tags": tags, "requested_by": change.user_id, "stamped_at": stamped.stamped_at,
-        "seconds": stamped.seconds, "read": [tag for tag in tags if tag != ANY],
+        "seconds": stamped.seconds, "precaution": change.precaution, "read": [tag for tag in tags if tag != ANY],
     }  # fmt: skip
 
 

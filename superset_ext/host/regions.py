@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from superset_ext.cache.region import RegionCache
+from superset_ext.errors import NoChartRegion
 from superset_ext.settings import Region
+
+HELD = "superset_ext_regions"  # the extension of an app without Superset that holds its regions
 
 
 def regions(app: Any) -> Mapping[str, RegionCache]:
     """The region caches of an app, by name; a region that Superset keeps elsewhere has none."""
+    held: Mapping[str, RegionCache] | None = app.extensions.get(HELD)
+    if held is not None:
+        return held
     from superset.extensions import cache_manager
 
     holders = {
@@ -26,7 +32,17 @@ def regions(app: Any) -> Mapping[str, RegionCache]:
 
 
 def chart_region(app: Any) -> Any:
-    """What holds chart data in an app: a `RegionCache`, or what Superset's configuration puts in its place."""
+    """The region that holds chart data in an app.
+
+    Raises:
+        NoChartRegion: its config has another cache there.
+    """
     from superset.extensions import cache_manager
 
-    return app.extensions["cache"][cache_manager.data_cache]
+    cache = app.extensions["cache"].get(cache_manager.data_cache)
+    if not isinstance(cache, RegionCache):
+        raise NoChartRegion(
+            f"charts are cached by {type(cache).__name__}, not by this package, so that nothing can be dropped; "
+            "take DATA_CACHE_CONFIG from superset_ext.config"
+        )
+    return cache

@@ -33,9 +33,10 @@ from typing import Any
 
 from superset_ext.cache.query import Query, current, note_opened, running
 from superset_ext.cache.sent import Sent, note, sending
-from superset_ext.core.signals import tell
+from superset_ext.core.signals import count_failure, tell
 from superset_ext.core.warn_once import warn
-from superset_ext.events import Miss, Outcome, Queried, queried
+from superset_ext.events import Miss, Outcome, Queried, Scope, queried
+from superset_ext.host import reserved
 from superset_ext.host.scope import id_of, is_fetch, own_scope, scope_of, shown_by
 from superset_ext.host.sharing import annotation_keys, dataset_keys
 from superset_ext.host.sql import parsed
@@ -79,7 +80,7 @@ def _query_context(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def get_df_payload(self: Any, query_obj: Any, force_cached: bool | None = False) -> Any:
         context = self._query_context
-        scope = scope_of(context, context.form_data, bool(context.force), bool(force_cached))
+        scope = _scope(context, context.form_data, bool(context.force), bool(force_cached))
         shown = shown_by(getattr(query_obj, "annotation_layers", None))
         with running(scope, context.datasource, shown) as query, _attributes(context, force=False):
             return _counted(query, lambda: stock(self, query_obj, bool(force_cached) and not is_fetch()))
@@ -90,13 +91,22 @@ def _query_context(stock: Callable[..., Any]) -> Callable[..., Any]:
 def _viz(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def get_df_payload(self: Any, query_obj: Any = None, **kwargs: Any) -> Any:
-        scope = scope_of(self, self.form_data, bool(self.force), bool(self.force_cached))
+        scope = _scope(self, self.form_data, bool(self.force), bool(self.force_cached))
         cached = bool(self.force_cached) and not is_fetch()
         shown = shown_by(self.form_data.get("annotation_layers"))
         with running(scope, self.datasource, shown) as query, _attributes(self, force=False, _force_cached=cached):
             return _counted(query, lambda: stock(self, query_obj, **kwargs))
 
     return get_df_payload
+
+
+def _scope(holder: Any, form_data: Any, forced: bool, force_cached: bool) -> Scope:
+    """The scope of a chart query; one that cannot be made out costs the answer its row in the log, nothing else."""
+    try:
+        return scope_of(holder, form_data, forced, force_cached)
+    except Exception as error:  # noqa: BLE001  (somebody waits for the answer)
+        count_failure("making out the scope of a query", error)
+        return Scope(forced=forced, counted=False)
 
 
 def _counted(query: Query, run: Callable[[], Any]) -> Any:
@@ -222,6 +232,13 @@ def _attributes(target: Any, **values: Any) -> Iterator[None]:
             setattr(target, name, value)
 
 
+_MANAGER = "superset.security.manager"
+_FILTER = ("self", "query", "value")
+_ACCESS = (
+    "self", "dashboard", "chart", "database", "datasource", "query", "query_context", "table", "viz", "sql", "catalog",
+    "schema", "template_params",
+)  # fmt: skip
+
 SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
     (
         "superset.common.query_context_processor",
@@ -270,4 +287,13 @@ SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
         _dataset_macro,
     ),
     ("superset.jinja_context", "", "metric_macro", ("env", "context", "metric_key", "dataset_id"), _metric_macro),
+    (_MANAGER, "SupersetSecurityManager", "can_access_database", ("self", "database"), reserved.right),
+    (_MANAGER, "SupersetSecurityManager", "can_access_catalog", ("self", "database", "catalog"), reserved.right),
+    (_MANAGER, "SupersetSecurityManager", "can_access_schema", ("self", "datasource"), reserved.right),
+    (_MANAGER, "SupersetSecurityManager", "raise_for_access", _ACCESS, reserved.access),
+    ("superset.databases.filters", "DatabaseFilter", "apply", _FILTER, reserved.listed),
+    ("superset.views.base", "DatasourceFilter", "apply", _FILTER, reserved.listed),
+    ("superset.charts.filters", "ChartFilter", "apply", _FILTER, reserved.listed),
+    ("superset.views.chart.filters", "SliceFilter", "apply", _FILTER, reserved.listed),
+    ("superset.dashboards.filters", "", "get_dataset_access_filters", ("base_model", "args"), reserved.reached),
 )

@@ -6,6 +6,7 @@ It imports the standard library and pydantic only: Superset loads `superset_conf
 
 from __future__ import annotations
 
+from superset_ext.settings.catalogs import Catalog
 from superset_ext.settings.environment import current, load, override, read_again, stop, variables
 from superset_ext.settings.fields import PREFIX, ChangeSource, Settings
 from superset_ext.settings.own_assets import OWN_DASHBOARDS, OWN_DATABASE
@@ -23,6 +24,7 @@ __all__ = [
     "OWN_DATABASE",
     "PREFIX",
     "TARGETS",
+    "Catalog",
     "ChangeSource",
     "Compression",
     "Operation",

@@ -9,6 +9,7 @@ from unittest.mock import patch
 import pytest
 import redis
 
+from superset_ext.cache import heard as heard_of
 from superset_ext.cache import stamps
 from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.query import running
@@ -133,3 +134,76 @@ def test_an_owner_from_before_the_clock_was_set_back(shifted: tuple[Valkey, Call
     until(lambda: cache._flights._live)
     with patch.object(type(cache._flights), "wait", side_effect=AssertionError("it waited")):
         assert ask(cache, "v1") == "v1"
+
+
+def look(cache: ChartCache) -> None:
+    """Let the next read be one that looks whether listeners are heard."""
+    cache._store._look_at = 0.0
+
+
+class TestListeners:
+    """A watched table is trusted for as long as somebody is heard who listens."""
+
+    @pytest.fixture
+    def cache(self, valkey: Valkey) -> ChartCache:
+        client_of(valkey.url).flushdb()
+        return chart_region(valkey.url)
+
+    def test_while_one_is_heard_answers_are_kept(self, cache: ChartCache) -> None:
+        """Intent: a beat costs no answer, nor does a database that nobody watches."""
+        assert ask(cache, "old") == "old"
+        cache.beat(1, ["tables:1", TAG])
+        look(cache)
+        assert ask(cache, "not asked") == "old"
+        assert 0 <= cache.listeners()[1] < 60
+
+    def test_after_its_patience_the_database_is_asked(self, cache: ChartCache, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Intent: a listener that was killed tells of nothing, so what it would tell of is not trusted; all else is."""
+        with running(Scope(dataset_id=8, database_id=2)):
+            cache.get("other")
+            cache.set("other", {"query": "SELECT 1", "value": "kept"})
+        assert ask(cache, "old") == "old"
+        with monkeypatch.context() as killed:
+            killed.setattr(heard_of, "PATIENCE", -1.0)
+            cache.beat(1, ["tables:1"])
+        for value in ("v1", "v2", "v3"):  # each later than a second after the one before, as far as the region knows
+            cache._store.ask([(b"", ("UNLINK", b"chart_~heard:1:told"))])
+            look(cache)
+            assert ask(cache, value) == value
+        assert ask(cache, "not asked") == "v3", "within a second, and without another look"
+        assert cache.get("other")["value"] == "kept"
+        cache.beat(1, ["tables:1"])
+        look(cache)
+        assert ask(cache, "not asked") == "v3"
+
+    def test_what_is_not_watched_any_more_is_trusted(self, cache: ChartCache, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Intent: `watch remove` works without a listener."""
+        with monkeypatch.context() as killed:
+            killed.setattr(heard_of, "PATIENCE", -1.0)
+            cache.beat(1, ["tables:1"])
+        cache.beat(1, [], hears=False)
+        assert ask(cache, "old") == "old"
+        look(cache)
+        assert ask(cache, "not asked") == "old"
+        assert cache.listeners() == {}
+
+    @pytest.mark.parametrize("value", ["soon", "", "9" * 40, "9" * 16, "-1"])
+    def test_a_word_that_is_none_is_not_believed(self, cache: ChartCache, valkey: Valkey, value: str) -> None:
+        """Intent: what somebody else wrote means that nobody is heard."""
+        cache.beat(1, ["tables:1"])
+        client_of(valkey.url).hset("chart_~heard", "1", value)
+        assert ask(cache, "old") == "old"
+        client_of(valkey.url).delete("chart_~heard:1:told")
+        look(cache)
+        assert ask(cache, "new") == "new"
+
+    def test_a_look_is_no_round_trip(self, fresh_valkey: Callable[..., Valkey]) -> None:
+        """Intent: it travels with a read, once a second."""
+        server = fresh_valkey()
+        cache, client = chart_region(server.url), client_of(server.url)
+        cache.beat(1, ["tables:1"])
+        ask(cache, "old")
+        before = int(client.info("stats")["total_reads_processed"])
+        look(cache)
+        assert cache.get("k")["value"] == "old"
+        assert int(client.info("stats")["total_reads_processed"]) - before == 2  # with the question itself

@@ -16,7 +16,7 @@ SUPERSET = Path(str(find_spec("superset").origin)).parent  # type: ignore[union-
 
 
 def function(file: str, owner: str, name: str) -> ast.FunctionDef:
-    """A method, or, without an owner, a function of the module."""
+    """A method, or, without an owner, a function of the module or one that it imports by its name."""
     body = ast.parse((SUPERSET / file).read_text()).body
     if owner:
         body = [
@@ -25,6 +25,8 @@ def function(file: str, owner: str, name: str) -> ast.FunctionDef:
     for node in body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return node
+        if not owner and isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
+            return function(f"{str(node.module).removeprefix('superset.').replace('.', '/')}.py", owner, name)
     raise AssertionError(f"{owner}.{name} is gone from superset/{file}")
 
 
@@ -89,6 +91,13 @@ def fingerprint(node: ast.FunctionDef) -> str:
         ("connectors/sqla/models.py", "SqlaTable", "get_extra_cache_keys", "604df124f45015f1", "sharing.dataset_keys"),
         ("models/sql_lab.py", "Query", "get_extra_cache_keys", "2095500e3b3693bf", "sharing.dataset_keys"),
         ("models/helpers.py", "ExploreMixin", "get_query_str_extended", "7954f052e54f73ba", "sharing: the SQL to run"),
+        ("security/manager.py", "SupersetSecurityManager", "can_access_database", "a12b3ca546d39873", "reserved.right"),
+        ("security/manager.py", "SupersetSecurityManager", "can_access_schema", "e99ea0aca5aaa37f", "reserved.right"),
+        ("security/manager.py", "SupersetSecurityManager", "raise_for_access", "554a99c9640761d2", "reserved.access"),
+        ("charts/filters.py", "ChartFilter", "apply", "330947a10f01b181", "reserved.listed"),
+        ("views/base.py", "DatasourceFilter", "apply", "7a5a4e0d29056154", "reserved.listed"),
+        ("databases/filters.py", "DatabaseFilter", "apply", "0ef6a6c4f1413f3a", "reserved.listed"),
+        ("dashboards/filters.py", "DashboardAccessFilter", "apply", "7ac4629967148df8", "reserved.reached"),
         (
             "sql_lab.py",
             "",
@@ -112,7 +121,7 @@ def test_each_seam_names_the_parameters_of_its_function(seam: tuple[str, str, st
     module, owner, name, parameters, _ = seam
     file = module.removeprefix("superset.").replace(".", "/") + ".py"
     arguments = function(file, owner, name).args
-    names = [a.arg for a in arguments.args] + ([arguments.kwarg.arg] if arguments.kwarg else [])
+    names = [a.arg for a in arguments.args] + [a.arg for a in (arguments.vararg, arguments.kwarg) if a]
     assert tuple(names) == parameters
 
 

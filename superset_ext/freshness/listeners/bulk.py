@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from superset_ext.core.signals import harmless
-
 UNKNOWN = 0  # stands in the place of an id, for all of the kind
 _ROWS = "superset_ext_rows"
 
@@ -23,12 +21,11 @@ def look_up(bulk: Any, owner_of: Callable[[Any], str | None]) -> None:
         bulk: SQLAlchemy's state of the statement.
         owner_of: returns the attribute with the owner's id; `None` where the statement is of no interest.
     """
-    with harmless("looking up the rows of a bulk statement"):
-        if (owner := owner_of(bulk)) is None:
-            return
-        column = getattr(bulk.mapper.class_, owner)
-        rows = {number for (number,) in bulk.query.with_entities(column).distinct() if number is not None}
-        setattr(bulk, _ROWS, rows | ({UNKNOWN} if _moves(bulk, owner) else set()))
+    if (owner := owner_of(bulk)) is None:
+        return
+    column = getattr(bulk.mapper.class_, owner)
+    rows = {number for (number,) in bulk.query.with_entities(column).distinct() if number is not None}
+    setattr(bulk, _ROWS, rows | ({UNKNOWN} if _moves(bulk, owner) else set()))
 
 
 def rows_of(bulk: Any) -> set[int]:

@@ -10,13 +10,15 @@ Superset's dataset editor saves columns and metrics by bulk inserts and updates,
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.orm import Query, Session
 
-from superset_ext.core.signals import count_failure, harmless
+from superset_ext.core.signals import count_failure, unfailing
 from superset_ext.core.until_commit import UntilCommit
 from superset_ext.freshness.change import Change
 from superset_ext.freshness.listeners.bulk import UNKNOWN, look_up, rows_of
@@ -37,10 +39,23 @@ def install(tell: Tell) -> None:
     """Listen from now on."""
     edits = UntilCommit[_Edited]("superset_ext_changes", lambda edited: _committed(edited, tell))
     edits.listen()
-    event.listen(Session, "after_flush", lambda session, _context: _add(edits, session, lambda: _flushed(session)))
+
+    @unfailing("noticing an edit in Superset")
+    def flushed(session: Any, _context: Any) -> None:
+        _add(edits, session, lambda: _flushed(session))
+
+    @unfailing("looking up the rows of a bulk statement")
+    def before_bulk(_query: Any, bulk: Any) -> None:
+        look_up(bulk, _owner_of)
+
+    @unfailing("noticing a bulk statement")
+    def after_bulk(bulk: Any) -> None:
+        _add(edits, bulk.session, lambda: _bulk(bulk))
+
+    event.listen(Session, "after_flush", flushed)
     for verb in ("update", "delete"):
-        event.listen(Query, f"before_compile_{verb}", lambda _query, bulk: look_up(bulk, _owner_of))
-        event.listen(Session, f"after_bulk_{verb}", lambda bulk: _add(edits, bulk.session, lambda: _bulk(bulk)))
+        event.listen(Query, f"before_compile_{verb}", before_bulk)
+        event.listen(Session, f"after_bulk_{verb}", after_bulk)
 
 
 def _add(edits: UntilCommit[_Edited], session: Any, work_out: Callable[[], set[_Edited]]) -> None:
@@ -49,9 +64,8 @@ def _add(edits: UntilCommit[_Edited], session: Any, work_out: Callable[[], set[_
     except Exception as error:  # noqa: BLE001  (a person's edit must not fail because of ours)
         count_failure("noticing an edit in Superset", error)
         edited = {("datasets", UNKNOWN)}
-    with harmless("keeping an edit in Superset"):
-        for edit in edited:
-            edits.add(session, edit)
+    for edit in edited:
+        edits.add(session, edit)
 
 
 def _flushed(session: Any) -> set[_Edited]:
@@ -88,8 +102,9 @@ def _model(bulk: Any) -> type:
 
 
 def _committed(edited: Iterable[_Edited], tell: Tell) -> None:
+    committed = time.time()
     for change in noticed("superset", lambda: (change_of(edited),)):
-        tell(change)
+        tell(replace(change, at=committed))
 
 
 def change_of(edited: Iterable[_Edited]) -> Change:

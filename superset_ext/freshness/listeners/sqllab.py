@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from superset_ext.core.signals import harmless
+from superset_ext.core.signals import unfailing
 from superset_ext.core.until_commit import UntilCommit
 from superset_ext.freshness.change import Change, SourceTable
 from superset_ext.freshness.listeners.tell import Tell, noticed
@@ -35,14 +35,18 @@ def install(tell: Tell) -> None:
     """Listen from now on."""
     ended = UntilCommit[Change]("superset_ext_queries", lambda changes: _committed(changes, tell))
     ended.listen()
-    event.listen(Session, "after_flush", lambda session, _context: _flushed(session, ended))
+
+    @unfailing("noticing the end of a query in SQL Lab")
+    def flushed(session: Any, _context: Any) -> None:
+        _flushed(session, ended)
+
+    event.listen(Session, "after_flush", flushed)
 
 
 def _flushed(session: Any, ended: UntilCommit[Change]) -> None:
-    with harmless("noticing the end of a query in SQL Lab"):
-        for thing in session.dirty:
-            for change in noticed("sqllab", partial(_changes, thing)):
-                ended.add(session, change)
+    for thing in session.dirty:
+        for change in noticed("sqllab", partial(_changes, thing)):
+            ended.add(session, change)
 
 
 def _changes(thing: Any) -> Sequence[Change]:

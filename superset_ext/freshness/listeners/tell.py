@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.signals import count_failure, harmless
-from superset_ext.errors import StoreUnavailable
+from superset_ext.errors import NoChartRegion, StoreUnavailable
 from superset_ext.freshness import outbox
 from superset_ext.freshness.change import Change, Freshness, Source
 
@@ -20,6 +20,8 @@ def telling(freshness: Freshness, database: LogDatabase | None) -> Tell:
         with harmless("telling of a change made in Superset"):
             try:
                 freshness.changed(change)
+            except NoChartRegion:
+                pass  # there is nothing of ours that could be out of date
             except Exception as error:  # noqa: BLE001  (whatever it is: what is not stamped must not be lost)
                 outbox.put(database, change)
                 if not isinstance(error, StoreUnavailable):

@@ -6,11 +6,12 @@ The figures of the last half an hour are made anew each time, since processes wr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
+from superset_ext.compat import UTC
 from superset_ext.monitor.alerts.anomaly import BIN_SECONDS, DAYS, Detector, Kind
 from superset_ext.monitor.alerts.state import Reading
 

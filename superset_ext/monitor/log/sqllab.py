@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import event, inspect
 from sqlalchemy.orm import Session
 
-from superset_ext.core.signals import harmless, tell
+from superset_ext.core.signals import tell, unfailing
 from superset_ext.core.until_commit import UntilCommit
 from superset_ext.events import Channel, Queried, Scope, queried
 
@@ -35,13 +35,13 @@ def uninstall() -> None:
     _ended.unlisten()
 
 
+@unfailing("logging a query of SQL Lab")
 def _flushed(session: Any, _context: Any) -> None:
-    with harmless("logging a query of SQL Lab"):
-        from superset_ext.host.models import Query
+    from superset_ext.host.models import Query
 
-        for model in session.dirty:
-            if isinstance(model, Query) and _has_ended(model):
-                _ended.add(session, (model.id, ended(model)))
+    for model in session.dirty:
+        if isinstance(model, Query) and _has_ended(model):
+            _ended.add(session, (model.id, ended(model)))
 
 
 def _has_ended(query: Any) -> bool:

@@ -86,7 +86,9 @@ async def launched(playwright: Playwright, executable: str | None, seconds: floa
     try:
         yield browser
     finally:
-        with suppress(TimeoutError, playwright_api().Error):  # Playwright kills it when it ends itself
+        with suppress(
+            TimeoutError, asyncio.TimeoutError, playwright_api().Error
+        ):  # Playwright kills it when it ends itself
             await asyncio.wait_for(browser.close(), _CLOSE_SECONDS)
 
 
