@@ -178,6 +178,14 @@ class RegionCache(BaseCache):
         except StoreUnavailable:
             return None
 
+    def unreached(self) -> str | None:
+        """Why this region's server does not answer, asked now, as it said itself; `None` where it does."""
+        try:
+            self._store.server_info()
+        except StoreUnavailable as error:
+            return str(error)
+        return None
+
     def remembered(self) -> int | None:
         """Entries that should still be there, at most `key_memory`; `None` where the server does not answer."""
         try:
