@@ -38,6 +38,7 @@ def celery_names(config: Any) -> dict[str, Any]:
     app = Celery("shown", set_as_current=False)
     app.config_from_object(config)
     names = {name: shown(value) for name, value in app.conf.items() if name.islower() and name[0] != "_"}
+    names.pop("deprecated_settings", None)  # which old names there are
     return {**names, **{name: shown(getattr(app.conf, name)) for name in CELERY}}
 
 
