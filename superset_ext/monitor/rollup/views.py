@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +76,7 @@ class Refreshed:
     """How one step of a refresh went.
 
     Attributes:
-        view: a view of `sql/views`; or `rollups` or `names`, on which they stand.
+        view: a view of `sql/views`; `rollups` or `names`, on which they stand; or a name of `beside`.
         seconds: how long it took.
         rows: rows that the view has; of `rollups` the rows of the logs that were rolled up, of `names` the names
             that Superset has. `None` where it failed.
@@ -150,15 +150,19 @@ def _apply(database: LogDatabase, path: Path, changed: bool) -> bool:
 
 
 def refresh(
-    database: LogDatabase, slow_ms: float, names: Callable[[], Iterable[Name]] | None = None
+    database: LogDatabase,
+    slow_ms: float,
+    names: Callable[[], Iterable[Name]] | None = None,
+    beside: Mapping[str, Callable[[], int]] = {},
 ) -> list[Refreshed]:
-    """Fold the logs, take Superset's names, and refresh each view, each step in a transaction of its own.
+    """Roll up the logs, take Superset's names, and refresh each view, each step in a transaction of its own.
 
     A step that fails is noted in `view_refresh` and stops no other.
 
     Args:
         slow_ms: milliseconds from which a query counts as slow.
         names: what Superset calls its objects, all of them; `None` leaves the names as they are.
+        beside: what else the dashboards show, by name; each returns its number of rows.
 
     Raises:
         LogUnavailable: the database does not answer at all, so that not even that can be noted.
@@ -166,6 +170,7 @@ def refresh(
     done = [_step(database, "rollups", lambda: _rolled_up(database, slow_ms))]
     if names is not None:
         done.append(_step(database, "names", lambda: keep_names(database, names())))
+    done += [_step(database, name, work) for name, work in beside.items()]
     return done + [_refresh(database, view) for view in _views(database)]
 
 
