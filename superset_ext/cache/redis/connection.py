@@ -51,8 +51,9 @@ class TimedSocket:
             self._poll.register(sock, select.POLLIN)
 
     def begins(self, deadline: float) -> None:
-        """An operation begins now that is to end by `deadline`."""
-        self.deadline, self._ran = deadline, time.monotonic()
+        """An operation begins now that is to end by `deadline`; where that has passed, it was not by waiting."""
+        self._ran = time.monotonic()
+        self.deadline = deadline if deadline > self._ran else self._ran + _MADE_UP
 
     def _arm(self) -> None:
         now = time.monotonic()
@@ -267,8 +268,6 @@ class Pool:
         idle, free = self._idle, self._free
         if not free.acquire(timeout=max(0.0, deadline - time.monotonic())) and not free.acquire(blocking=False):
             raise PoolExhausted(f"all {self._size} connections are in use")
-        if time.monotonic() > deadline + _SLEPT:
-            deadline = time.monotonic() + _MADE_UP
         try:
             found = self._take(idle, deadline)
             try:
