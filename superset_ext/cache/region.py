@@ -116,7 +116,7 @@ class RegionCache(BaseCache):
             lives = self._lifetime(value, self._policy.ttl_ms(timeout))
             if lives.fresh_ms is None or self._is_usable(name, reading):
                 return False
-            data = self._entries.encode(name, value, read, lives)
+            data = self._entries.encode(name, value, read or queries.unasked(reading), lives)
             return isinstance(data, bytes) and self._store.swap(name, reading.data, data, lives.ttl_ms)
         except StoreUnavailable:
             return False
