@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,7 @@ TABLE = """
 CREATE TABLE t (owner text, v int, at timestamp);
 INSERT INTO t SELECT 'u' || 1 + n % 3, n, timestamp '2026-01-01' + n * interval '1 day' FROM generate_series(1, 60) n;
 CREATE TABLE other (owner text, v int);
+CREATE TABLE third AS SELECT 'u' || 1 + n % 3 AS owner, n AS v FROM generate_series(1, 30) n;
 INSERT INTO other SELECT 'u' || 1 + n % 3, n FROM generate_series(1, 30) n;
 """
 OWN = "SELECT owner, v, at FROM t WHERE owner = '{{ current_username() }}'"
@@ -290,11 +291,63 @@ def facts(world: World) -> dict[str, Any]:
     cached["without jinja"] = [hit(world.ask(user, "plain")) for user in ("u1", "u2", "u3")]
     world.requests["subquery"] = world.body("plain", extras={"where": "owner IN (SELECT owner FROM t)"})
     cached["subquery"] = [owners(world.ask(user, "subquery")) for user in ("u1", "u2", "u3")]
+    cached["limited"] = limited(world)
     cached["allowed"] = [owners(world.ask(user, "deep3")) for user in ("u3", "u1")]
     world.deny("deep1")
     cached["denied"] = [owners(world.ask(user, "deep2")) for user in ("u3", "u1", "u3")]
     cached["denied layer"] = [owners(world.ask(user, "by_depth")) for user in ("u3", "u1", "u3")]
+    cached["clauses"] = clauses(world)
+    cached["of sql lab"] = of_sql_lab(world)
     return cached
+
+
+def clauses(world: World) -> list[Any]:
+    """What two users are shown of a dataset over two tables, where each has one rule, of the same words, on another."""
+    from superset.connectors.sqla.models import RowLevelSecurityFilter, SqlaTable
+    from superset.extensions import db, security_manager
+
+    world.rule(None)
+    world._dataset("third", table="third")
+    world._dataset("pair", "SELECT a.owner, a.v FROM t AS a, third AS b")
+    right = security_manager.add_permission_view_menu("datasource_access", db.session.query(SqlaTable).get(
+        world.datasets["pair"]).perm)  # fmt: skip
+    for user, table in (("u1", "ruled"), ("u2", "third")):
+        role = security_manager.add_role(f"only {user}")
+        role.permissions = [right]
+        person = security_manager.find_user(user)
+        person.roles = [*person.roles, role]
+        rule = RowLevelSecurityFilter(name=user, filter_type="Regular", clause="v > 20", roles=[role])
+        rule.tables = [db.session.query(SqlaTable).get(world.datasets[table])]
+        db.session.add(rule)
+    db.session.commit()
+    shown_to = [shown(world.ask(user, "pair")) for user in ("u1", "u2")]
+    with world.no_cache():
+        return [shown_to, [shown(world.ask(user, "pair")) for user in ("u1", "u2")]]
+
+
+def of_sql_lab(world: World) -> list[Any]:
+    """What three users are shown of one query of SQL Lab over a table with a row-level rule, taken as a dataset."""
+    from superset.extensions import db, security_manager
+    from superset.models.core import Database
+    from superset.models.sql_lab import Query
+
+    world.rule(RULES[0])
+    people, perm = security_manager.find_role("people"), db.session.query(Database).get(world.source_id).perm
+    people.permissions = [*people.permissions, security_manager.add_permission_view_menu("database_access", perm)]
+    sql = "SELECT owner, v FROM t"
+    query = Query(
+        client_id="a query", database_id=world.source_id, sql=sql, executed_sql=sql, schema="public", status="success",
+        user_id=security_manager.find_user("u1").id, limit=1000,
+        extra_json=json.dumps({"columns": [
+            {"column_name": name, "name": name, "type": "TEXT", "is_dttm": False} for name in ("owner", "v")
+        ]}),
+    )  # fmt: skip
+    db.session.add(query)
+    db.session.commit()
+    count = {"expressionType": "SQL", "sqlExpression": "count(*)", "label": "total"}
+    world.datasets["lab"] = query.id
+    world.requests["lab"] = world.body("lab", metrics=[count]) | {"datasource": {"id": query.id, "type": "query"}}
+    return [owners(world.ask(user, "lab")) for user in PEOPLE]
 
 
 def hit(answer: Any) -> bool | str:
@@ -307,17 +360,32 @@ def owners(answer: Any) -> list[str] | str:
     return answer.partition(":")[0] if isinstance(answer, str) else [row["owner"] for row in answer[0]["data"]]
 
 
-def extra_keys(world: World) -> dict[str, Any]:
-    """What goes into Superset's cache keys beside the query, by request, for the first user."""
+def limited(world: World) -> list[bool]:
+    """Whether users with the same SQL share the key of a limited series, where the engine can join and where not."""
+    from superset.db_engine_specs.postgres import PostgresEngineSpec
+
+    world.requests["limited"] = world.body("other", series_limit=2, series_columns=["owner"])
+    share = []
+    for joins in (True, False):
+        PostgresEngineSpec.allows_joins = joins
+        first, second = (extra_keys(world, user, ["limited"]) for user in ("u1", "u2"))
+        share.append(first == second)
+    PostgresEngineSpec.allows_joins = True
+    return share
+
+
+def extra_keys(world: World, user: str = "u1", names: Iterable[str] | None = None) -> dict[str, Any]:
+    """What goes into Superset's cache keys beside the query, by request."""
     from superset.charts.schemas import ChartDataQueryContextSchema
     from superset.extensions import security_manager
     from superset.utils.core import override_user
 
     made = {}
-    for name, body in sorted(world.requests.items()):
+    for name in names or sorted(world.requests):
+        body = world.requests[name]
         with (
             world.app.test_request_context("/api/v1/chart/data", method="POST", json=body),
-            override_user(security_manager.find_user("u1")),
+            override_user(security_manager.find_user(user)),
         ):
             context = ChartDataQueryContextSchema().load(json.loads(json.dumps(body)))
             made[name] = [context.datasource.get_extra_cache_keys(query.to_dict()) for query in context.queries]

@@ -5,6 +5,9 @@
 --   SELECT superset_ext_watch.add('public.sales');
 --   SELECT superset_ext_watch.allow('superset');      allows Superset's role to listen, and no more
 --   SELECT superset_ext_watch.remove('public', 'sales');
+-- and `superset perf watch add DATABASE public.sales` is still run, which needs no right on the table then: it remembers
+-- that the table is wanted. Where Superset's role adds the triggers itself, it needs, for each table:
+--   GRANT TRIGGER ON TABLE public.sales TO superset;
 -- uninstall.sql removes everything again.
 
 DO $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_watch', 0)); END $$;

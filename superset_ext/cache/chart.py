@@ -66,15 +66,20 @@ class ChartCache(RegionCache):
         lease = query.leases.get(key) if query is not None else None
         lives = self._lives(value, self._policy.ttl_ms(timeout), query)
         data: bytes | Stored = Stored.ERROR
+        behind = False
         try:
-            data = self._encode(key, value, read, lives)
-            fate = self._fill(key, data, read, lives.ttl_ms, lease)
+            began = read or queries.unasked(self._store.clock())
+            seen = queries.of_replica(began)
+            behind = seen is not began
+            data = Stored.REFUSED if seen is None else self._encode(key, value, seen, lives)
+            fate = self._fill(key, data, seen, lives.ttl_ms, None if behind else lease)
         except StoreUnavailable:
             fate = Stored.ERROR
         self._report_set(key, fate, read, lives, data)
         if query is not None and lease is not None:
             del query.leases[key]
-            self._flights.end(lease, filled=fate in (Stored.STORED, Stored.SUPERSEDED))
+            # Who waits for what a replica says may need something newer: they look, and do not wait for one another.
+            self._flights.end(lease, filled=fate in (Stored.STORED, Stored.SUPERSEDED) and not behind)
         return fate is Stored.STORED
 
     def set_many(self, mapping: Mapping[str, Any], timeout: float | None = None) -> list[str]:

@@ -116,7 +116,7 @@ class RegionCache(BaseCache):
             lives = self._lifetime(value, self._policy.ttl_ms(timeout))
             if lives.fresh_ms is None or self._is_usable(name, reading):
                 return False
-            data = self._entries.encode(name, value, read, lives)
+            data = self._entries.encode(name, value, read or queries.unasked(reading), lives)
             return isinstance(data, bytes) and self._store.swap(name, reading.data, data, lives.ttl_ms)
         except StoreUnavailable:
             return False
@@ -177,6 +177,14 @@ class RegionCache(BaseCache):
             return self._store.server_info()
         except StoreUnavailable:
             return None
+
+    def unreached(self) -> str | None:
+        """Why this region's server does not answer, asked now, as it said itself; `None` where it does."""
+        try:
+            self._store.server_info()
+        except StoreUnavailable as error:
+            return str(error)
+        return None
 
     def remembered(self) -> int | None:
         """Entries that should still be there, at most `key_memory`; `None` where the server does not answer."""

@@ -14,6 +14,10 @@ from superset_ext.cli.output import NOTHING, print_table, show
 from superset_ext.freshness.watch.watches import add_watches, remove_watches, watches
 
 _COLUMNS = ("database", "table", "since", "heard of", "listeners", "triggers")
+_NOTHING_WATCHED = (
+    "Nothing is watched; begin with: superset perf watch add DATABASE SCHEMA.TABLE, also for tables that an"
+    " administrator has added on the source."
+)
 
 
 @click.group(cls=AppGroup)
@@ -64,7 +68,7 @@ def list_(as_json: bool) -> None:
     """Show watched tables, their triggers and listeners."""
     rows = watches()
     if as_json or not rows:
-        show(as_json, rows, "Nothing is watched; begin with: superset perf watch add DATABASE SCHEMA.TABLE")
+        show(as_json, rows, _NOTHING_WATCHED)
     else:
         print_watches(rows)
 

@@ -37,6 +37,7 @@ from superset_ext.core.signals import count_failure, tell
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Miss, Outcome, Queried, Scope, queried
 from superset_ext.host import reserved
+from superset_ext.host.replicas import POSTGRESQL, seen_until_us
 from superset_ext.host.scope import id_of, is_fetch, own_scope, scope_of, shown_by
 from superset_ext.host.sharing import annotation_keys, dataset_keys
 from superset_ext.host.sql import parsed
@@ -180,7 +181,9 @@ def _is_whole(sent: Sent, sql: str) -> bool:
 def _execute(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def execute(cls: Any, cursor: Any, query: str, database: Any, **kwargs: Any) -> Any:
-        note(query)
+        sent = note(query)
+        if sent is not None and cls.engine == POSTGRESQL and len(sent.statements) == 1:
+            sent.seen_until_us = seen_until_us(cursor)
         return stock(cls, cursor, query, database, **kwargs)
 
     return execute

@@ -15,6 +15,7 @@ from superset_ext.errors import SettingsError
 from superset_ext.host.datasets import manual_timeouts
 from superset_ext.host.names import object_names
 from superset_ext.host.regions import regions
+from superset_ext.monitor.advice import kept
 from superset_ext.monitor.advice.tune import tune
 from superset_ext.monitor.alerts.evaluate import evaluate
 from superset_ext.monitor.alerts.notify import Outbox, deliver
@@ -82,11 +83,12 @@ def sample_tick() -> None:
 
 @shared_task(name=REFRESH, ignore_result=True)  # type: ignore[untyped-decorator]
 def refresh_tick() -> None:
-    """Roll up the logs and refresh the views; make views that are missing."""
+    """Roll up the logs, refresh the views and the recommendations; make views that are missing."""
     with log_database() as database:
         if database is not None:
             apply_views(database, changed=False)
-            refresh(database, current().slow_query_ms, object_names)
+            advice = kept.steps(this_app(), database, current())
+            refresh(database, current().slow_query_ms, object_names, advice)
 
 
 @shared_task(name=ALERT, ignore_result=True)  # type: ignore[untyped-decorator]

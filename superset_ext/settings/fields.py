@@ -127,6 +127,12 @@ class Settings(Record):
     views_seconds: float = Field(
         10, ge=0, description="Seconds for which a process remembers which tables a view of a PostgreSQL source reads."
     )
+    replica_lag_seconds: float | None = Field(
+        None,
+        ge=0,
+        description="Seconds that a PostgreSQL replica lags at most, for one that does not tell how far it has "
+        "replayed; where not set, what such a one answers is not cached.",
+    )
     probes: Probes = Field(
         cast(Any, "[]"), description="Questions to sources whether data changed, a JSON list; see «Freshness»."
     )

@@ -12,7 +12,9 @@ import pytest
 
 from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.monitor.advice import kept
 from superset_ext.monitor.advice.recommend import Facts, Recommendation, facts_of, recommend
+from superset_ext.monitor.rollup.views import apply_views, refresh
 from superset_ext.settings import Region, Settings, load
 from testing.regions import make_region
 
@@ -265,6 +267,23 @@ def test_a_server_of_several_regions_is_found_once(database: LogDatabase) -> Non
         of_kind = {each.subject: each for each in findings if each.kind == kind}
         assert set(of_kind) == {"server:one:6379", "region:thumbnails"}, kind
         assert {"chart_data", "metadata"} <= set(of_kind["server:one:6379"].as_dict()["evidence"]["numbers"]["regions"])
+
+
+def test_recommendations_are_kept_for_the_dashboards(database: LogDatabase) -> None:
+    """Intent: the dashboards begin with what to do, in the order of what it brings; what is mended goes."""
+    apply_views(database)
+    asked(database, hits=100, miss_evicted=50, sets_memory=50)
+    facts = Facts({"chart_data": ServerInfo(90 * MEBI, 100 * MEBI, "allkeys-lru", 1)})
+    findings = recommend(None, database, load({}), facts)
+    assert kept.keep(database, findings) == len(findings) >= 2
+    rows = database.rows("SELECT finding, setting, brings FROM perf_advice ORDER BY place")
+    assert [tuple(row.values()) for row in rows] == [(each.found, each.set_, each.brings) for each in findings]
+    assert kept.keep(database, findings[:1]) == 1
+    assert len(database.rows("SELECT FROM perf_advice")) == 1
+    steps = kept.steps(None, database, load({}))
+    assert set(steps) == {kept.STEP}
+    refresh(database, 1000, None, {kept.STEP: lambda: kept.keep(database, findings)})
+    assert kept.steps(None, database, load({})) == {}
 
 
 def test_forced_dashboards(database: LogDatabase) -> None:

@@ -23,6 +23,7 @@ from superset_ext.errors import StoreUnavailable
 Command = tuple[Any, ...]
 Addressed = tuple[bytes, Command]  # a command, and the key whose server it goes to
 _SUBSCRIBE_SECONDS = 5.0
+_STOOD_STILL = 0.1  # seconds by which a deadline is passed that no wait can pass, and that are then given once more
 _INFO_EVERY = 5.0  # seconds; a full server is noticed this late at worst
 # Refusals that concern the server as a whole, not the one command.
 _FATAL = (
@@ -113,7 +114,10 @@ class Node:
         try:
             return self._once(commands, deadline)
         except redis_errors.TimeoutError:
-            if not self._retry or time.monotonic() >= deadline:
+            late = time.monotonic() - deadline
+            if late > _STOOD_STILL:  # longer than any wait: this process did not run, which says nothing of the server
+                return self._once(commands, time.monotonic() + _STOOD_STILL)
+            if not self._retry or late >= 0:
                 raise
             return self._once(commands, deadline)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from psycopg2 import sql
 
 from superset_ext.core.log_database import SQL, LogDatabase
 from superset_ext.core.schema import SCHEMA, SCHEMA_SECONDS
+from superset_ext.core.sql_folder import query_text
 from superset_ext.errors import LogUnavailable, SchemaError
 from superset_ext.host.names import Name
 from superset_ext.monitor.rollup.logs import roll_up
@@ -34,17 +35,6 @@ _READERS = """
 SELECT DISTINCT role.rolname FROM pg_class view
 CROSS JOIN LATERAL aclexplode(view.relacl) AS acl JOIN pg_roles role ON role.oid = acl.grantee
 WHERE view.oid = to_regclass('superset_ext.' || %s) AND acl.privilege_type = 'SELECT' AND acl.grantee <> view.relowner
-"""
-_NOTE = """
-INSERT INTO superset_ext.view_version (file, checksum, materialized) VALUES (
-    %(file)s, %(checksum)s, EXISTS (
-        SELECT FROM pg_matviews
-        WHERE schemaname = 'superset_ext' AND matviewname IN (%(view)s, %(view)s || '_recent')
-    )
-)
-ON CONFLICT (file) DO UPDATE SET
-    checksum = excluded.checksum, materialized = excluded.materialized, applied_at = now()
-RETURNING materialized
 """
 # A view that was just made has all that is in the rollups.
 _FILLED = """
@@ -76,7 +66,7 @@ class Refreshed:
     """How one step of a refresh went.
 
     Attributes:
-        view: a view of `sql/views`; or `rollups` or `names`, on which they stand.
+        view: a view of `sql/views`; `rollups` or `names`, on which they stand; or a name of `beside`.
         seconds: how long it took.
         rows: rows that the view has; of `rollups` the rows of the logs that were rolled up, of `names` the names
             that Superset has. `None` where it failed.
@@ -138,7 +128,7 @@ def _apply(database: LogDatabase, path: Path, changed: bool) -> bool:
                 cursor.execute(
                     sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier(SCHEMA, view), sql.Identifier(name))
                 )
-            cursor.execute(_NOTE, said)
+            cursor.execute(query_text("view_made"), said)
             if cursor.fetchone()[0]:
                 cursor.execute(_FILLED, (view,))
     except LogUnavailable as error:
@@ -150,15 +140,19 @@ def _apply(database: LogDatabase, path: Path, changed: bool) -> bool:
 
 
 def refresh(
-    database: LogDatabase, slow_ms: float, names: Callable[[], Iterable[Name]] | None = None
+    database: LogDatabase,
+    slow_ms: float,
+    names: Callable[[], Iterable[Name]] | None = None,
+    beside: Mapping[str, Callable[[], int]] = {},
 ) -> list[Refreshed]:
-    """Fold the logs, take Superset's names, and refresh each view, each step in a transaction of its own.
+    """Roll up the logs, take Superset's names, and refresh each view, each step in a transaction of its own.
 
     A step that fails is noted in `view_refresh` and stops no other.
 
     Args:
         slow_ms: milliseconds from which a query counts as slow.
         names: what Superset calls its objects, all of them; `None` leaves the names as they are.
+        beside: what else the dashboards show, by name; each returns its number of rows.
 
     Raises:
         LogUnavailable: the database does not answer at all, so that not even that can be noted.
@@ -166,6 +160,7 @@ def refresh(
     done = [_step(database, "rollups", lambda: _rolled_up(database, slow_ms))]
     if names is not None:
         done.append(_step(database, "names", lambda: keep_names(database, names())))
+    done += [_step(database, name, work) for name, work in beside.items()]
     return done + [_refresh(database, view) for view in _views(database)]
 
 
