@@ -78,6 +78,7 @@ class Stamped(NamedTuple):
     table: str
     again: bool
     snapshot: str | None
+    unheard: bool = False
 
 
 @dataclass
@@ -109,7 +110,8 @@ class Caches:
             seen = {number: self._snapshot(number) for number in {each.database_id for each in tables}}
             now = time.monotonic()
             for each in tables:
-                self.told.append(Stamped(now, f"{each.database_id}:{each.table}", again, seen[each.database_id]))
+                name = f"{each.database_id}:{each.table}"
+                self.told.append(Stamped(now, name, again, seen[each.database_id], each.unheard))
             self.changed.notify_all()
 
     def beat(self, number: int, names: Collection[Name]) -> None:
@@ -315,6 +317,15 @@ class TestCommits:
         caches.after(write(source))
         caches.cold()
         assert not [each for each in caches.told if each[0] > began and each[1] == "7:public.other"]
+
+    def test_only_what_was_heard_is_told_as_a_change(self, source: Any, caches: Caches) -> None:
+        """Intent: what is stamped since the listener has only begun is a precaution; a commit is a change. So a restart
+        does not look like a commit."""
+        assert {each.unheard for each in caches.told if not each.again} == {True}
+        caches.cold()
+        before = len(caches.told)
+        caches.after(write(source))
+        assert [each.unheard for each in caches.told[before:] if not each.again] == [False]
 
     def test_commits_that_do_not_notify_are_told(self, source: Any, caches: Caches) -> None:
         """Intent: each of many commits within a second has a stamp after it, though nearly none notifies."""

@@ -16,6 +16,7 @@ from math import exp, expm1
 from typing import Any, Protocol
 
 from superset_ext.cache.tuned import Tuned, are_told
+from superset_ext.core.sql_folder import query_text
 from superset_ext.monitor.advice.told import Ask
 
 DAY = 86_400.0
@@ -26,43 +27,6 @@ CHANGES_DAYS = 7  # over which changes are counted: what is loaded once a week i
 RELATIVE_SECONDS = 3600.0  # by which «last day» may be late where an answer lives long
 MIN_REQUESTS = 100  # in the window: below, ten requests more or less turn the picture
 MOST = 50  # datasets that are looked at, by what their expired answers cost
-
-_USES = """
-SELECT coalesce(dataset_id, 0) AS dataset_id, coalesce(chart_id, 0) AS chart_id, sum(cache_hits)::float8 AS hits,
-    sum(stale_hits)::float8 AS stale, sum(miss_cold)::float8 AS cold, sum(miss_expired)::float8 AS expired,
-    sum(miss_invalidated)::float8 AS invalidated, sum(miss_evicted)::float8 AS evicted,
-    sum(bytes_written)::float8 AS bytes_written,
-    coalesce(sum(saved_ms) / NULLIF(sum(cache_hits), 0), sum(response_ms_sum) / NULLIF(sum(response_count), 0), 0)
-        / 1000 AS cost
-FROM superset_ext.cache_performance_log
-WHERE cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm'
-    AND created_at >= %(since)s AND created_at < %(until)s
-GROUP BY 1, 2
-"""
-# What is asked for by words is another span at another time, although no data has changed. A request whose body is not
-# kept may do so.
-_READS = r"""
-SELECT r.dataset_id, bool_or(r.relative) AS relative,
-    coalesce(array_agg(DISTINCT tag) FILTER (WHERE tag IS NOT NULL), '{}') AS tags
-FROM (
-    SELECT dataset_id, tags, body IS NULL OR body ~* (
-        '"(time_range|since|until|val)":\s*"[^"]*\m(last|previous|current|next|now|today|yesterday|tomorrow|ago|'
-        || 'dateadd|datetime|datetrunc|lastday|holiday)\M') AS relative
-    FROM superset_ext.cache_request WHERE dataset_id = ANY(%(datasets)s)
-) AS r
-LEFT JOIN LATERAL unnest(r.tags) AS tag ON true
-GROUP BY r.dataset_id
-"""
-_CHANGES = """
-SELECT d.dataset_id, count(*)::float8 / greatest(1, least(%(days)s,
-    extract(epoch FROM %(now)s - first.at)::float8 / 86400)) / 86400 AS rate
-FROM unnest(%(datasets)s::int[], %(tags)s::text[]) AS d (dataset_id, tags)
-CROSS JOIN (SELECT min(created_at) AS at FROM superset_ext.cache_invalidation_log WHERE created_at <= %(now)s) AS first
-JOIN superset_ext.cache_invalidation_log l ON l.tags && string_to_array(d.tags, ' ')
-WHERE l.operation = 'data_update' AND l.created_at <= %(now)s
-    AND l.created_at >= %(now)s - make_interval(days => %(days)s)
-GROUP BY d.dataset_id, first.at
-"""
 
 
 class Limits(Protocol):
@@ -190,7 +154,7 @@ def _saved_by(use: Use, longer: float) -> float:
 
 def uses(ask: Ask, since: datetime, until: datetime) -> list[Use]:
     """Each chart of each dataset, from the raw log."""
-    return [Use(**row) for row in ask(_USES, {"since": since, "until": until})]
+    return [Use(**row) for row in ask(query_text("chart_uses"), {"since": since, "until": until})]
 
 
 def datasets(
@@ -223,7 +187,9 @@ def _first(*values: float | None) -> float:
 
 def _read(ask: Ask, made: Sequence[Dataset], told: Collection[str]) -> None:
     """What each is read from, as the registry of requests knows it."""
-    rows = {row["dataset_id"]: row for row in ask(_READS, {"datasets": [each.id for each in made]})}
+    rows = {
+        row["dataset_id"]: row for row in ask(query_text("dataset_reads"), {"datasets": [each.id for each in made]})
+    }
     for each in made:
         if row := rows.get(each.id):
             each.tags, each.relative = tuple(row["tags"]), bool(row["relative"])
@@ -233,7 +199,7 @@ def _read(ask: Ask, made: Sequence[Dataset], told: Collection[str]) -> None:
 def _count_changes(ask: Ask, made: Sequence[Dataset], now: datetime) -> None:
     tags = [" ".join(tag for tag in each.tags if tag.startswith(("table:", "dataset:"))) for each in made]
     values: dict[str, Any] = {"now": now, "days": CHANGES_DAYS, "datasets": [each.id for each in made], "tags": tags}
-    rates = {row["dataset_id"]: float(row["rate"]) for row in ask(_CHANGES, values)}
+    rates = {row["dataset_id"]: float(row["rate"]) for row in ask(query_text("dataset_change_rates"), values)}
     for each in made:
         each.change_rate = rates.get(each.id, 0.0)
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from superset_ext.core.sql_folder import query_text
 from superset_ext.monitor.advice.look import ASKED, Look, Recommendation, brings
 from superset_ext.settings import PREFIX, Schedule
 
@@ -36,16 +37,6 @@ FROM misses LEFT JOIN keys USING (dashboard_id)
 WHERE misses >= %(least)s
 GROUP BY 1, 2, 3 HAVING count(*) >= %(regular)s ORDER BY 1, 3, 2
 """  # noqa: S608  (only constants)
-_UNREAD = """
-SELECT schedule, count(*)::int AS runs, sum(entries)::bigint AS entries, sum(entries_read)::bigint AS entries_read,
-    sum(spent_ms) / 1000 AS spent_seconds, sum(saved_ms) / 1000 AS saved_seconds,
-    greatest(extract(epoch FROM %(now)s - min(created_at))::float8 / 86400, 1) AS days
-FROM superset_ext.cache_warm_run
-WHERE schedule IS NOT NULL AND settled AND state = 'done'
-    AND created_at >= %(now)s - make_interval(days => %(days)s) AND created_at < %(now)s
-GROUP BY schedule HAVING count(*) >= %(least)s AND sum(entries) > 0 AND sum(entries_read) <= %(share)s * sum(entries)
-ORDER BY schedule
-"""
 _Row = Mapping[str, Any]
 
 
@@ -100,7 +91,7 @@ def _days(days: Sequence[int]) -> str:
 
 def unread(look: Look) -> list[Recommendation]:
     """Schedules that still run, and whose entries nobody reads."""
-    asked = look.ask(_UNREAD, days=RUNS_DAYS, least=RUNS_LEAST, share=UNREAD_SHARE)
+    asked = look.ask(query_text("schedule_entries_unread"), days=RUNS_DAYS, least=RUNS_LEAST, share=UNREAD_SHARE)
     running = {schedule.name for schedule in look.settings.warm_schedules}
     return [_unread(row, asked.sql) for row in asked.rows if row["schedule"] in running]
 

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from superset_ext.cache.tuned import Tuned
+from superset_ext.core.sql_folder import query_text
 from superset_ext.monitor.advice import overrides
 from superset_ext.monitor.advice.lifetimes import (
     MIN_REQUESTS,
@@ -27,21 +28,6 @@ from superset_ext.settings import DAY, PREFIX
 
 MIN_SECONDS = 5.0  # a day: less is not worth a change of the settings
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")  # what SQL needs no quotes for
-
-# The requests of a dataset on the last day, and the changes of a week that its answers were dropped by.
-_EVIDENCE = """
-SELECT sum(cache_hits)::bigint AS hits, sum(stale_hits)::bigint AS stale_hits,
-    sum(miss_expired)::bigint AS miss_expired, sum(miss_invalidated)::bigint AS miss_invalidated,
-    round((sum(saved_ms) / NULLIF(sum(cache_hits), 0))::numeric, 1)::float8 AS ms_a_hit_saved,
-    round(superset_ext.histogram_quantile(superset_ext.histogram_merge(miss_histogram), 0.95)::numeric, 1)::float8
-        AS miss_p95_ms,
-    (SELECT count(*) FROM superset_ext.cache_invalidation_log l
-        WHERE l.operation = 'data_update' AND l.created_at >= %(now)s - make_interval(days => %(days)s)
-            AND l.tags && %(tags)s::text[]) AS changes_in_7_days
-FROM superset_ext.cache_performance_log
-WHERE cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm' AND dataset_id = %(dataset)s
-    AND created_at >= %(now)s - interval '1 day' AND created_at < %(now)s
-"""
 
 
 class _Widest(Limits):
@@ -79,7 +65,7 @@ def _of(look: Look, dataset: Dataset) -> Iterator[Recommendation]:
     if best < dataset.timeout * LEAST or seconds < MIN_SECONDS:
         return
     name = look.name("dataset", dataset.id)
-    asked = look.ask(_EVIDENCE, dataset=dataset.id, tags=_own(dataset))
+    asked = look.ask(query_text("dataset_requests_and_changes"), dataset=dataset.id, tags=_own(dataset))
     found = (
         f"answers of {name} live for {dataset.timeout:.0f} s, and {dataset.expired_seconds:.0f} database seconds of "
     )

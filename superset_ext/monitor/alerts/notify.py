@@ -23,6 +23,7 @@ from typing import Any
 
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.sql_folder import query_text
 from superset_ext.core.warn_once import warn
 from superset_ext.settings import PREFIX
 
@@ -35,19 +36,6 @@ GIVE_UP_DAYS = 3
 _ADDRESS = re.compile(r"[^@\s:/]+@[^@\s:/]+")
 _TYPES = {"info": "info", "warning": "warning", "critical": "failure"}
 _LOGGERS = ("apprise", "urllib3.connectionpool", "urllib3.util.retry")
-_CLAIM = """
-UPDATE superset_ext.performance_alert_notice SET attempts = attempts + 1,
-    not_before = now() + make_interval(secs => %s)
-WHERE id = (
-    SELECT id FROM superset_ext.performance_alert_notice n
-    WHERE done_at IS NULL AND not_before <= now() AND NOT EXISTS (
-        SELECT FROM superset_ext.performance_alert_notice earlier
-        WHERE earlier.alert_id = n.alert_id AND earlier.id < n.id AND earlier.done_at IS NULL)
-    ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
-)
-RETURNING id, alert_id, event, severity, title, body, delivered_to, attempts,
-    created_at < now() - make_interval(days => %s) AS is_last
-"""
 _DONE = """
 UPDATE superset_ext.performance_alert_notice SET done_at = now(), delivered_to = %(delivered_to)s,
     error = %(error)s WHERE id = %(id)s
@@ -139,7 +127,7 @@ def send(outbox: Outbox, title: str, body: str, severity: str = "info") -> dict[
 
 def _claimed(database: LogDatabase) -> _Notice | None:
     with database.transaction() as cursor:
-        cursor.execute(_CLAIM, (LEASE_SECONDS, GIVE_UP_DAYS))
+        cursor.execute(query_text("alert_notice_claimed"), (LEASE_SECONDS, GIVE_UP_DAYS))
         row = cursor.fetchone()
     return None if row is None else _Notice(*row)
 

@@ -13,6 +13,7 @@ from psycopg2 import sql
 
 from superset_ext.core.log_database import SQL, LogDatabase
 from superset_ext.core.schema import SCHEMA, SCHEMA_SECONDS
+from superset_ext.core.sql_folder import query_text
 from superset_ext.errors import LogUnavailable, SchemaError
 from superset_ext.host.names import Name
 from superset_ext.monitor.rollup.logs import roll_up
@@ -34,17 +35,6 @@ _READERS = """
 SELECT DISTINCT role.rolname FROM pg_class view
 CROSS JOIN LATERAL aclexplode(view.relacl) AS acl JOIN pg_roles role ON role.oid = acl.grantee
 WHERE view.oid = to_regclass('superset_ext.' || %s) AND acl.privilege_type = 'SELECT' AND acl.grantee <> view.relowner
-"""
-_NOTE = """
-INSERT INTO superset_ext.view_version (file, checksum, materialized) VALUES (
-    %(file)s, %(checksum)s, EXISTS (
-        SELECT FROM pg_matviews
-        WHERE schemaname = 'superset_ext' AND matviewname IN (%(view)s, %(view)s || '_recent')
-    )
-)
-ON CONFLICT (file) DO UPDATE SET
-    checksum = excluded.checksum, materialized = excluded.materialized, applied_at = now()
-RETURNING materialized
 """
 # A view that was just made has all that is in the rollups.
 _FILLED = """
@@ -138,7 +128,7 @@ def _apply(database: LogDatabase, path: Path, changed: bool) -> bool:
                 cursor.execute(
                     sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier(SCHEMA, view), sql.Identifier(name))
                 )
-            cursor.execute(_NOTE, said)
+            cursor.execute(query_text("view_made"), said)
             if cursor.fetchone()[0]:
                 cursor.execute(_FILLED, (view,))
     except LogUnavailable as error:
