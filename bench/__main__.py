@@ -9,6 +9,7 @@ PARTS = (
     "captured",
     "sizing",
     "reads",
+    "sharing",
     "freshness",
     "recorder",
     "faults",

@@ -94,6 +94,7 @@ class Store:
         self._total = total
         self._skew_us = 0
         self._run_id = ""
+        self._last_run = ("", b"", "")
         self._look_at = 0.0  # when to look next whether listeners are heard, by the monotonic clock
 
     def name(self, key: str) -> str:
@@ -292,9 +293,16 @@ class Store:
         last_stamp = 0
         if self.names.stamps:
             last_stamp = _stamp(words[4]) or 0
-            run_id = f"{run_id} {words[3].decode()}" if 0 < last_stamp < _FOR_EVER else ""
+            run_id = self._run(run_id, words[3]) if 0 < last_stamp < _FOR_EVER else ""
         self._skew_us, self._run_id = time_us - time.time_ns() // 1000, run_id
         return Reading(entry_of(data), time_us, tuple(map(_stamp, words[5:])), deadline, run_id, last_stamp, views)
+
+    def _run(self, run_id: str, era: bytes) -> str:
+        """A server's run and the era of its stamps, as one text; nearly always that of the read before."""
+        known = self._last_run
+        if known[:2] != (run_id, era):
+            known = self._last_run = (run_id, era, f"{run_id} {era.decode(errors='replace')}")
+        return known[2]
 
     def _remember(self, keys: Sequence[bytes], ttl_ms: int) -> list[Addressed]:
         if not self._key_memory:

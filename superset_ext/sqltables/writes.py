@@ -11,9 +11,17 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.tsql import TSQL
 
-from superset_ext.sqltables.parser_log import silent_parser
 from superset_ext.sqltables.reads import CHANGING, QUERIES, Walk, parts_of
-from superset_ext.sqltables.statement import NAME, PART, Statement, dialect_of, settled, statements, words_of
+from superset_ext.sqltables.statement import (
+    NAME,
+    PART,
+    Statement,
+    dialect_of,
+    settled,
+    silent_parser,
+    statements,
+    words_of,
+)
 from superset_ext.sqltables.table import Table, Unknown, table_of
 
 _TARGETS = [(re.compile(pattern, re.IGNORECASE), schema_change) for pattern, schema_change in (

@@ -13,7 +13,7 @@ from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from testing.superset_app import run
 
-# docs/figures.md has what SHARING_STEPS=10000 came to.
+# SHARING_STEPS=10000 and another SHARING_SEED play a longer one.
 STEPS, SEED = int(os.environ.get("SHARING_STEPS", "80")), os.environ.get("SHARING_SEED", "1")
 pytestmark = pytest.mark.timeout(1800 + STEPS)
 SETTINGS = """
@@ -106,6 +106,11 @@ def test_one_clause_on_two_tables_is_two_answers(facts: dict[str, Any]) -> None:
 def test_a_query_of_sql_lab_as_a_dataset(facts: dict[str, Any]) -> None:
     """Intent: the rules of its tables apply to each who asks, and Superset's key of such a query has none of them."""
     assert facts["of sql lab"] == [["u1"], ["u2"], ["u3"]]
+
+
+def test_a_limited_series_where_the_engine_cannot_join(facts: dict[str, Any]) -> None:
+    """Intent: the groups are a query of their own there, which the key does not have; so the key is the user's own."""
+    assert facts["limited"] == [True, False]
 
 
 def test_processes_agree_on_keys(postgres: Postgres, valkey: Valkey, tmp_path: Path) -> None:
