@@ -23,6 +23,7 @@ from superset_ext.freshness.relations.datasources import Following
 from superset_ext.host import permissions, seams
 from superset_ext.host import task_context as postrun
 from superset_ext.host.regions import chart_region, regions
+from superset_ext.host.same_source import same_source
 from superset_ext.host.windows import Windows
 from superset_ext.monitor.advice.overrides import Overrides
 from superset_ext.monitor.log import queries
@@ -96,9 +97,11 @@ def _freshness(
     log: InvalidationLog | None,
 ) -> None:
     """Whoever may say that something changed, and what answers are then dropped."""
-    following = Following(settings.views_seconds)
+    following = Following(settings.views_seconds, lambda: _views(app))
     note = log.note if log else None
-    freshness = Freshness(lambda: chart_region(app), following.ancestors, note, following.forget)
+    freshness = Freshness(
+        lambda: chart_region(app), following.ancestors, note, following.forget, following.written, same_source
+    )
     app.extensions[FRESHNESS] = freshness
     depends.follow = following.follow
     depends.look_through = Windows(settings.catalogs, following.follow).tags
@@ -111,6 +114,11 @@ def _freshness(
     charts = regions(app).get(Region.CHART_DATA)
     if isinstance(charts, ChartCache):
         charts.refresh = Refresher().take
+
+
+def _views(app: Any) -> tuple[str, int] | None:
+    charts = regions(app).get(Region.CHART_DATA)
+    return charts.views() if isinstance(charts, ChartCache) else None
 
 
 def samples(app: Any) -> Mapping[str, tuple[int, int]]:

@@ -23,7 +23,7 @@ from superset_ext.cache.dependencies import Depends, depends
 from superset_ext.cache.entries import Lifetime, Lookup
 from superset_ext.cache.envelope import Envelope
 from superset_ext.cache.lease import Busy, Lease
-from superset_ext.cache.query import Query, Read
+from superset_ext.cache.query import Query, Read, Views
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.single_flight import SingleFlight
 from superset_ext.cache.stamps import Health, fresh, health, repair, stamp
@@ -101,6 +101,16 @@ class ChartCache(RegionCache):
             StoreUnavailable: Redis did not answer.
         """
         return health(self._store)
+
+    def views(self) -> Views | None:
+        """The run of Redis and the stamp of `VIEWS`; `None` where Redis does not say.
+
+        What sources have told of their views and partitions is remembered with it, and is of use while it is the same.
+        """
+        try:
+            return _views(self._store.views())
+        except StoreUnavailable:
+            return None
 
     def beat(self, database_id: int, tags: Collection[str], hears: bool = True) -> None:
         """Say that a listener hears of all that changes what these tags stand for; see `heard.beat`.
@@ -202,6 +212,7 @@ class ChartCache(RegionCache):
         if self.refresh is not None and self.refresh(lease):
             return replace(first, stale=True)
         query.leases[key] = lease
+        query.views = _views(reading)
         return _missed(again, first, Miss.EXPIRED)
 
     def _awaited(self, key: str, miss: Lookup, query: Query, waited_us: int) -> Lookup:
@@ -236,6 +247,7 @@ class ChartCache(RegionCache):
         unanswered = _missed(lookup, miss, miss.verdict)
         self._flights.begin(lease)
         query.leases[key] = lease
+        query.views = _views(lookup.reading)
         return unanswered
 
     def _lifetime(self, value: Any, passed_ms: int | None) -> Lifetime:
@@ -295,6 +307,10 @@ def _without_grace(lookup: Lookup) -> Lookup:
 def _missed(last: Lookup, first: Lookup, why: Miss | tuple[Envelope, Any]) -> Lookup:
     """A miss whose query is as of the last reading; what it cost to read are the bytes of the first."""
     return Lookup(replace(last.reading, data=first.reading.data), why)
+
+
+def _views(reading: Reading) -> Views | None:
+    return None if reading.views is None or not reading.run_id else (reading.run_id, reading.views)
 
 
 def _newest(reading: Reading) -> int:

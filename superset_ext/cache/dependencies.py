@@ -52,6 +52,11 @@ def depends(value: Any, query: Query | None, settings: Settings) -> Depends:
     return _carried(tags, rule)
 
 
+def variants(tags: Collection[str], operations: Collection[Operation]) -> set[str]:
+    """What is stamped beside some tags for entries that only some operations invalidate."""
+    return {variant for tag in tags if tag != ALL for variant in for_operations(tag, operations)}
+
+
 def for_operations(tag: str, operations: Collection[Operation]) -> tuple[str, ...]:
     """What an entry carries in place of a tag if only some operations invalidate it."""
     return (tag,) if "@" in tag else tuple(f"{tag}@{operation}" for operation in operations)

@@ -44,6 +44,9 @@ class Read:
     last_stamp: int = 0
 
 
+Views = tuple[str, int]
+
+
 @dataclass(slots=True)
 class Query:
     """One chart query under way.
@@ -59,6 +62,7 @@ class Query:
         gets: the outcome of the last get of each key.
         sets: the outcome of the last set of each key.
         sent: what it has sent to sources, itself and not its parts.
+        views: the run of Redis and the stamp of `VIEWS` when its read began, `None` where they are not known.
         seen_until_us: the least of those of its parts that read from a replica; see `Sent`.
         started: `time.perf_counter()` when it began, in seconds.
     """
@@ -73,6 +77,7 @@ class Query:
     gets: dict[str, Outcome] = field(default_factory=dict)
     sets: dict[str, Outcome] = field(default_factory=dict)
     sent: list[Sent] = field(default_factory=list)
+    views: Views | None = None
     seen_until_us: int | None = None
     started: float = field(default_factory=time.perf_counter)
 

@@ -7,6 +7,7 @@
 | `database:ID` | what was asked of this database | the database as a whole changed |
 | `tables:ID` | SQL whose tables cannot be known | any table of this database changed |
 | `table:ID:schema.name` | SQL that reads this table | this table changed |
+| `views` | no entry; what processes remember of views and partitions | a definition may have changed |
 | `usage:HITS` | what goes early unless it is read so often | never |
 | `rule:NAME` | what follows this rule of the settings | never |
 | `dataset:ID`, `chart:ID`, `dashboard:ID`, `layer:ID` | what was asked of it | it was edited, or is to be dropped |
@@ -23,6 +24,7 @@ from superset_ext.sqltables.table import Table
 USAGE = "usage:"  # the number of reads follows; nobody stamps it
 RULE = "rule:"  # the rule's name follows; nobody stamps it
 ALL = "all"
+VIEWS = "views"  # carried by no entry: when what a source's tables are made of was last remembered anew
 ANY = "any"
 _SPECIAL = re.compile(r"[%@.\s\x00-\x1f\x7f]")
 

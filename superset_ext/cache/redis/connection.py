@@ -51,12 +51,14 @@ class TimedSocket:
             self._poll.register(sock, select.POLLIN)
 
     def begins(self, deadline: float) -> None:
-        """An operation begins now that is to end by `deadline`."""
-        self.deadline, self._ran = deadline, time.monotonic()
+        """An operation begins now that is to end by `deadline`; where that has passed, it was not by waiting."""
+        self._ran = time.monotonic()
+        self.deadline = deadline if deadline > self._ran else self._ran + _MADE_UP
 
     def _arm(self) -> None:
         now = time.monotonic()
-        self._make_up(now - self._ran)
+        if now - self._ran > _SLEPT:
+            self.deadline += now - self._ran
         left = self.deadline - now
         if left <= 0:
             raise TimeoutError("the time for the whole operation is up")
@@ -68,29 +70,27 @@ class TimedSocket:
             self._sock.settimeout(timeout)
             self._timeout = timeout
 
-    def _make_up(self, seconds: float) -> None:
-        """Put the deadline off by a time in which this process did not run."""
-        if seconds > _SLEPT:
-            self.deadline += seconds
-
     def _waited(self, receive: Callable[..., _Received], *args: Any) -> _Received:
         """What comes in time, or has come while this process did not run."""
         self._arm()
         try:
-            return receive(*args)
+            received = receive(*args)
         except TimeoutError:
-            if not self._slept():
+            if not self._make_up():
                 raise
             self._set(_AT_ONCE)
-            return receive(*args)
-        finally:
-            self._make_up(self._slept())
-            self._ran = time.monotonic()
+            received = receive(*args)
+        self._make_up()
+        return received
 
-    def _slept(self) -> float:
-        """Seconds since the wait began, if it lasted longer than any wait may; otherwise 0."""
-        lasted = time.monotonic() - self._ran
-        return lasted if lasted > (self._timeout or 0.0) + _SLEPT else 0.0
+    def _make_up(self) -> bool:
+        """Put the deadline off if the wait lasted longer than any may: this process did not run; whether it did not."""
+        now = time.monotonic()
+        lasted, self._ran = now - self._ran, now
+        slept = lasted > (self._timeout or 0.0) + _SLEPT
+        if slept:
+            self.deadline += lasted
+        return slept
 
     def recv(self, size: int) -> bytes:
         return self._waited(self._sock.recv, size)
@@ -268,8 +268,6 @@ class Pool:
         idle, free = self._idle, self._free
         if not free.acquire(timeout=max(0.0, deadline - time.monotonic())) and not free.acquire(blocking=False):
             raise PoolExhausted(f"all {self._size} connections are in use")
-        if time.monotonic() > deadline + _SLEPT:
-            deadline = time.monotonic() + _MADE_UP
         try:
             found = self._take(idle, deadline)
             try:

@@ -8,8 +8,8 @@ import pytest
 
 from superset_ext.host.sql import parsed
 from superset_ext.monitor.log.fingerprint import normalised
-from superset_ext.sqltables.parser_log import MESSAGE
 from superset_ext.sqltables.reads import read_tables
+from superset_ext.sqltables.statement import MESSAGE
 from superset_ext.sqltables.writes import written_tables
 
 STATEMENTS = [
