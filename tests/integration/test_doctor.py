@@ -87,7 +87,7 @@ def closed() -> str:
 @pytest.mark.thorough
 def test_a_region_without_a_server(superset_stack: RunningStack, closed: str) -> None:
     found = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=closed)
-    assert_only(found, "error", "servers", r"chart_data does not reach redis://127\.0\.0\.1:\d+: .*; check SUPERSET_EXT")
+    assert_only(found, "error", "servers", r"chart_data does not reach redis://127\.0\.0\.1:\d+: .*; check SUPERSET")
 
 
 @pytest.mark.thorough

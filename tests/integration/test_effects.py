@@ -15,7 +15,7 @@ from superset_ext.freshness.relations.postgresql import ask
 from superset_ext.sqltables.table import Table
 from superset_ext.sqltables.writes import written_tables
 from testing.edited import run
-from tests.unit.test_sql_tables import tables
+from testing.sql_text import tables
 
 SHAPES = """
 CREATE TABLE base (owner text, v int PRIMARY KEY);
