@@ -286,7 +286,10 @@ def test_helm_reads_the_config_last(tmp_path: Path, line: str) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", show, str(copied()[path])], capture_output=True, text=True, check=False, cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}:{ROOT}", "SUPERSET_EXT_REDIS_URL": "redis://x"},
+        env={
+            "PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}:{ROOT}", "SUPERSET_EXT_REDIS_URL": "redis://x",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("redis://file:6379/3 ")
