@@ -60,7 +60,7 @@ def _missing(rule: Rule) -> str | None:
 def _dataset_names() -> set[str]:
     from superset_ext.host.models import SqlaTable, db
 
-    return {str(each.name) for each in db.session.query(SqlaTable)}
+    return {str(dataset.name) for dataset in db.session.query(SqlaTable)}
 
 
 def check_probes(_app: Any, package: Package) -> Iterator[Finding]:
