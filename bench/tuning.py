@@ -37,7 +37,7 @@ def main() -> None:
             f"{name:8} {week.requests:>8} {week.demanded:>28.0f} {week.saved:>8.0f} {share:>7.1%} {week.outdated:>18}"
         )
     for done in found["with"].done:
-        print(f"  {done.action:9} {done.setting} of dataset {done.dataset_id}: {done.old} -> {done.new}; {done.said}")
+        print(f"  {done.action:9} {done.setting} of dataset {done.dataset_id}: {done.old} -> {done.new}; {done.reason}")
     rows = {
         name: {
             "requests": week.requests, "demanded_s": round(week.demanded), "saved_s": round(week.saved),

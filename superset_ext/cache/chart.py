@@ -256,13 +256,15 @@ class ChartCache(RegionCache):
     def _lives(self, value: Any, passed_ms: int | None, query: Query | None) -> Lifetime:
         if passed_ms is None:
             return Lifetime(None)
-        found = depends(value, query, self._settings)
-        if found.rule is not None:
-            return _ruled(self._settings, found, passed_ms)
+        dependencies = depends(value, query, self._settings)
+        if dependencies.rule is not None:
+            return _ruled(self._settings, dependencies, passed_ms)
         dataset_id = query.scope.dataset_id if query else None
         if dataset_id in tuned.heard.datasets:
-            return Lifetime(*tuned.lifetime(self._settings, dataset_id, found.tags, passed_ms), found.tags)
-        return Lifetime(passed_ms, min(self._grace_ms, passed_ms), found.tags)
+            return Lifetime(
+                *tuned.lifetime(self._settings, dataset_id, dependencies.tags, passed_ms), dependencies.tags
+            )
+        return Lifetime(passed_ms, min(self._grace_ms, passed_ms), dependencies.tags)
 
     def _fill(self, key: str, data: bytes | Stored, read: Read | None, ttl_ms: int, lease: Lease | None) -> Stored:
         """Store an entry, but not over one that was read later; delete the old value where there is no entry."""
@@ -323,9 +325,9 @@ def _is_of_the_click(envelope: Envelope, asked_us: int) -> bool:
     return envelope.as_of_us >= asked_us - SAME_CLICK_US and envelope.stored_at_us >= asked_us
 
 
-def _ruled(settings: Settings, found: Depends, passed_ms: int) -> Lifetime:
+def _ruled(settings: Settings, dependencies: Depends, passed_ms: int) -> Lifetime:
     """How long a value lives that follows a rule."""
-    if found.rule is None or not found.rule.cache:
-        return Lifetime(None, tags=found.tags)
-    fresh_ms, grace_ms = rules.lifetime(settings, found.rule, passed_ms)
-    return Lifetime(fresh_ms, grace_ms, found.tags, rules.trial_ms(found.rule))
+    if dependencies.rule is None or not dependencies.rule.cache:
+        return Lifetime(None, tags=dependencies.tags)
+    fresh_ms, grace_ms = rules.lifetime(settings, dependencies.rule, passed_ms)
+    return Lifetime(fresh_ms, grace_ms, dependencies.tags, rules.trial_ms(dependencies.rule))

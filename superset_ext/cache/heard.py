@@ -83,8 +83,10 @@ def listeners(store: Store) -> dict[int, float]:
     """
     now_us, heard = store.clock().time_us, store.names.heard
     fields = whole(store.ask([(heard, ("HGETALL", heard))]).replies[0])
-    said = dict(zip(fields[::2], fields[1::2], strict=True))
-    return {int(number): (now_us - _number(us)) / 1e6 + PATIENCE for number, us in said.items() if number.isdigit()}
+    deadlines = dict(zip(fields[::2], fields[1::2], strict=True))
+    return {
+        int(number): (now_us - _number(us)) / 1e6 + PATIENCE for number, us in deadlines.items() if number.isdigit()
+    }
 
 
 def _number(text: bytes) -> int:

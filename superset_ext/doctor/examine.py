@@ -38,14 +38,14 @@ def examine(app: Any, package: Package) -> list[Finding]:
 
     Needs the app's context.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     failed: dict[str, list[str]] = defaultdict(list)
     for check in CHECKS:
         try:
-            found += check(app, package)
+            findings += check(app, package)
         except Exception as error:  # noqa: BLE001  (a patient so ill that looking at it fails is what we look for)
             failed[first_line(error)].append(check.__name__.removeprefix("check_"))
-    return found + [_failed(names, reason) for reason, names in failed.items()]
+    return findings + [_failed(names, reason) for reason, names in failed.items()]
 
 
 def _failed(names: Sequence[str], reason: str) -> Finding:

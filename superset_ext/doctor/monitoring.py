@@ -93,7 +93,7 @@ def check_alerts(_app: Any, package: Package) -> Iterator[Finding]:
     if not addresses:
         yield Finding("alerts", "fine", f"are shown on the dashboard; {SETTING} is not set, so nobody is told")
         return
-    if any("://" in each for each in addresses) and find_spec("apprise") is None:
+    if any("://" in address for address in addresses) and find_spec("apprise") is None:
         yield Finding("alerts", "error", f"{SETTING} needs Apprise, which is not installed", "run: pip install apprise")
         return
     (row,) = package.database.rows(_UNDELIVERED)

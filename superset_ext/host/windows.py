@@ -40,7 +40,9 @@ class Windows:
     """
 
     def __init__(self, catalogs: Iterable[Catalog], follow: Follow) -> None:
-        self._behind = {(each.database.casefold(), each.catalog.casefold()): each.source for each in catalogs}
+        self._behind = {
+            (catalog.database.casefold(), catalog.catalog.casefold()): catalog.source for catalog in catalogs
+        }
         self._follow = follow
 
     def tags(self, place: Any, read: Reads) -> set[str]:

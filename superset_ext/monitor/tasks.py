@@ -53,7 +53,10 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     return {
         MAINTAIN: {"task": MAINTAIN, "schedule": _crontab(settings.maintenance_cron)},
         # A turn that was missed is not made up for.
-        **{name: {"task": name, "schedule": each, "options": {"expires": each}} for name, each in every.items()},
+        **{
+            name: {"task": name, "schedule": interval, "options": {"expires": interval}}
+            for name, interval in every.items()
+        },
     }
 
 

@@ -159,7 +159,7 @@ def test_relative_times_are_said_and_bounded(database: LogDatabase) -> None:
     told(database)
     each = only(database, "timeout")
     assert each.numbers["best_timeout"] == 3600
-    assert "last day" in each.found
+    assert "last day" in each.finding
 
 
 def test_no_timeout_without_a_reason(database: LogDatabase) -> None:
@@ -248,7 +248,7 @@ def test_eviction_policies(database: LogDatabase) -> None:
         "chart_data": ServerInfo(1, 100, "allkeys-lru", 0), "metadata": ServerInfo(1, 100, "volatile-ttl", 0),
         "thumbnails": ServerInfo(1, 100, "noeviction", 0), "filter_state": None,
     }  # fmt: skip
-    said = {each.subject: each.found for each in found(database, "eviction_policy", facts=Facts(servers))}
+    said = {each.subject: each.finding for each in found(database, "eviction_policy", facts=Facts(servers))}
     assert set(said) == {"region:chart_data", "region:thumbnails"}
     assert "every chart is asked anew" in said["region:chart_data"]
 
@@ -277,7 +277,7 @@ def test_recommendations_are_kept_for_the_dashboards(database: LogDatabase) -> N
     findings = recommend(None, database, load({}), facts)
     assert kept.keep(database, findings) == len(findings) >= 2
     rows = database.rows("SELECT finding, setting, brings FROM perf_advice ORDER BY place")
-    assert [tuple(row.values()) for row in rows] == [(each.found, each.set_, each.brings) for each in findings]
+    assert [tuple(row.values()) for row in rows] == [(each.finding, each.set_, each.brings) for each in findings]
     assert kept.keep(database, findings[:1]) == 1
     assert len(database.rows("SELECT FROM perf_advice")) == 1
     steps = kept.steps(None, database, load({}))
@@ -373,13 +373,16 @@ def test_an_index_is_used_for_the_days_that_are_read(database: LogDatabase) -> N
 
 def test_facts_of_a_running_app(valkey: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: each region's server is asked itself, SQL Lab's included."""
+    from superset.extensions import cache_manager
+
     from superset_ext.monitor.advice import recommend as module
 
     monkeypatch.setattr(module, "manual_timeouts", lambda: {7: 60.0})
     monkeypatch.setattr(module, "auto_refreshes", lambda: [])
     url = f"redis://127.0.0.1:{valkey.port}"
     chart, results = make_region(url), make_region(url, "query_results")  # type: ignore[arg-type]
-    app = SimpleNamespace(extensions={"cache": {"a": chart, "b": object()}}, config={"RESULTS_BACKEND": results})
+    caches = {cache_manager.data_cache: chart, cache_manager.cache: object()}
+    app = SimpleNamespace(extensions={"cache": caches}, config={"RESULTS_BACKEND": results})
     facts = facts_of(app)
     assert set(facts.servers) == {"chart_data", "query_results"}
     assert all(info is not None and info.used_memory for info in facts.servers.values())

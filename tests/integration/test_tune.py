@@ -39,8 +39,8 @@ from testing.regions import client_of, make_region
 from testing.replay import SOURCES, Replay, Source, last_monday, replayed, tuning
 
 DAY = timedelta(days=1)
-BUSY = Source(1, told=True, changes=1.0, cost=2.0, rate=12.0)
-OTHER = Source(2, told=False, changes=4.0, cost=2.0, rate=12.0)
+BUSY = Source(1, reports_changes=True, changes=1.0, cost=2.0, rate=12.0)
+OTHER = Source(2, reports_changes=False, changes=4.0, cost=2.0, rate=12.0)
 ORDERS = {"query": "SELECT * FROM public.orders"}
 
 
@@ -83,7 +83,7 @@ def test_a_replayed_week_saves_more_and_shows_nothing_older(postgres: Postgres) 
     assert (weeks[0].requests, weeks[0].demanded) == (weeks[1].requests, weeks[1].demanded)
     assert weeks[1].saved > 1.15 * weeks[0].saved
     assert weeks[1].outdated <= weeks[0].outdated
-    assert not {done.dataset_id for done in weeks[1].done} & {each.id for each in chosen if not each.told}
+    assert not {done.dataset_id for done in weeks[1].done} & {each.id for each in chosen if not each.reports_changes}
 
 
 def test_a_step_is_tried_measured_and_kept(database: LogDatabase) -> None:
@@ -145,7 +145,7 @@ def test_a_step_that_nobody_asks_for_is_taken_back(database: LogDatabase) -> Non
     with database.transaction() as cursor:  # a job tells on
         cursor.execute("UPDATE superset_ext.cache_invalidation_log SET created_at = created_at + interval '3 days'")
     (done,) = tune(database, tuning(), now + 3 * DAY)
-    assert (done.action, "too few" in done.said) == ("reverted", True)
+    assert (done.action, "too few" in done.reason) == ("reverted", True)
 
 
 def test_off_is_off(database: LogDatabase) -> None:
@@ -269,14 +269,14 @@ def test_bounds_are_kept(dataset: Dataset, bounds: Any) -> None:
     assert not dataset.has_rule
     assert dataset.requests >= MIN_REQUESTS
     if step.new > step.old:
-        assert dataset.told
+        assert dataset.reports_changes
         assert not dataset.relative
 
 
 def told_dataset(**values: float) -> Dataset:
     uses = [Use(1, 1, **(dict.fromkeys(("stale", "cold", "invalidated", "evicted"), 0.0) | {
         "hits": 500.0, "expired": 300.0, "bytes_written": 1e6, "cost": 2.0} | values))]  # fmt: skip
-    return Dataset(1, uses, ("table:1:a",), relative=False, told=True, timeout=900.0, grace=0.0)
+    return Dataset(1, uses, ("table:1:a",), relative=False, reports_changes=True, timeout=900.0, grace=0.0)
 
 
 BOUNDS: Any = SimpleNamespace(tune_min_timeout=60, tune_max_timeout=86_400, tune_max_grace=3600)
@@ -300,7 +300,7 @@ def test_a_shorter_life_where_memory_is_short_and_nobody_reads_twice() -> None:
     assert best([dataset], situation(dataset.uses, [dataset]), BOUNDS) is None
     for told_of in (True, False):
         idle = told_dataset(hits=20.0, expired=5.0, cold=2000.0, evicted=300.0)
-        idle.id, idle.told = 2, told_of
+        idle.id, idle.reports_changes = 2, told_of
         step = best([dataset, idle], situation([*dataset.uses, *idle.uses], [dataset, idle]), BOUNDS)
         assert step is not None
         assert (step.dataset_id, step.setting, step.new) == (2, "timeout", 112.5)

@@ -269,26 +269,26 @@ class Pool:
         if not free.acquire(timeout=max(0.0, deadline - time.monotonic())) and not free.acquire(blocking=False):
             raise PoolExhausted(f"all {self._size} connections are in use")
         try:
-            found = self._take(idle, deadline)
+            connection = self._take(idle, deadline)
             try:
-                yield found
+                yield connection
             except BaseException:
-                found.shut()  # an answer may still be on its way, and would be taken for the next one's
+                connection.shut()  # an answer may still be on its way, and would be taken for the next one's
                 raise
-            idle.append(found)
+            idle.append(connection)
         finally:
             free.release()
 
     def _take(self, idle: list[AnyConnection], deadline: float) -> AnyConnection:
         while idle:
             try:
-                found = idle.pop()
+                connection = idle.pop()
             except IndexError:  # another thread was faster
                 break
-            if found.usable:
-                found.until(deadline)
-                return found
-            found.shut()
+            if connection.usable:
+                connection.until(deadline)
+                return connection
+            connection.shut()
         return self._connected(deadline)
 
     def _connected(self, deadline: float) -> AnyConnection:

@@ -70,15 +70,15 @@ def _committed(changes: list[Change], tell: Tell) -> None:
 
 def changes_of(query: Any) -> Sequence[Change]:
     """What a query of SQL Lab has changed in its source; nothing if it only read."""
-    told = partial(Change, "sqllab", at=time.time(), user_id=query.user_id)
+    change = partial(Change, "sqllab", at=time.time(), user_id=query.user_id)
     written = _written(query)
     if written is None or (written.is_ambiguous and not query.schema):
-        return (told("data_update", databases=(query.database_id,)),)
+        return (change("data_update", databases=(query.database_id,)),)
     shaped = written.tables if written.schema_change else frozenset()
     rows = _named(query, written.rows if shaped else written.tables)
     functions = _functions(query, written)
-    changes = [told("schema_change", tables=_named(query, shaped))] if shaped else []
-    return changes + ([told("data_update", tables=rows, functions=functions)] if rows or functions else [])
+    changes = [change("schema_change", tables=_named(query, shaped))] if shaped else []
+    return changes + ([change("data_update", tables=rows, functions=functions)] if rows or functions else [])
 
 
 def _functions(query: Any, written: Written) -> tuple[SourceTable, ...]:

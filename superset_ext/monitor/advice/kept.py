@@ -51,4 +51,4 @@ def keep(database: LogDatabase, recommendations: Sequence[Recommendation]) -> in
 def _row(advice: Recommendation, place: int) -> dict[str, Any]:
     values = advice.as_dict()
     names = ("kind", "subject", "name", "finding", "setting", "brings", "estimated_seconds_a_day")
-    return {name: values[{"finding": "found", "setting": "set"}.get(name, name)] for name in names} | {"place": place}
+    return {name: values[{"setting": "set"}.get(name, name)] for name in names} | {"place": place}

@@ -91,7 +91,7 @@ class Dataset:
         uses: of its charts.
         tags: what its answers are read from.
         relative: whether some of its requests mean another span at another time.
-        told: whether somebody says so when its data changes.
+        reports_changes: whether somebody says so when its data changes.
         change_rate: changes a second that were told.
         timeout, grace: seconds that hold now.
     """
@@ -100,7 +100,7 @@ class Dataset:
     uses: list[Use] = field(default_factory=list)
     tags: tuple[str, ...] = ()
     relative: bool = True
-    told: bool = False
+    reports_changes: bool = False
     change_rate: float = 0.0
     timeout: float = 0.0
     grace: float = 0.0
@@ -158,25 +158,30 @@ def uses(ask: Ask, since: datetime, until: datetime) -> list[Use]:
 
 
 def datasets(
-    ask: Ask, now: datetime, found: Sequence[Use], told: Collection[str], plain: Tuned, set_: Mapping[int, Tuned]
+    ask: Ask,
+    now: datetime,
+    chart_uses: Sequence[Use],
+    reported: Collection[str],
+    plain: Tuned,
+    set_: Mapping[int, Tuned],
 ) -> list[Dataset]:
     """The datasets that something is set for, and those that these uses are of: first whose expired answers cost most.
 
     Args:
-        told: see `told.told`.
+        reported: see `told.told`.
         plain: what the settings say; `set_`: what is set beside them, by dataset.
     """
     known: dict[int, list[Use]] = defaultdict(list)
-    for use in found:
+    for use in chart_uses:
         known[use.dataset_id].append(use)
-    everyone = [Dataset(each, known[each]) for each in {*known, *set_} if each]
-    ranked = sorted(everyone, key=lambda each: -each.expired_seconds)
-    made = [each for place, each in enumerate(ranked) if place < MOST or each.id in set_]
-    for each in made:
-        own = set_.get(each.id, Tuned())
-        each.timeout = _first(own.timeout, plain.timeout)
-        each.grace = min(_first(own.grace, plain.grace), each.timeout)
-    _read(ask, made, told)
+    everyone = [Dataset(dataset_id, known[dataset_id]) for dataset_id in {*known, *set_} if dataset_id]
+    ranked = sorted(everyone, key=lambda dataset: -dataset.expired_seconds)
+    made = [dataset for place, dataset in enumerate(ranked) if place < MOST or dataset.id in set_]
+    for dataset in made:
+        own = set_.get(dataset.id, Tuned())
+        dataset.timeout = _first(own.timeout, plain.timeout)
+        dataset.grace = min(_first(own.grace, plain.grace), dataset.timeout)
+    _read(ask, made, reported)
     _count_changes(ask, made, now)
     return made
 
@@ -185,23 +190,29 @@ def _first(*values: float | None) -> float:
     return next((value for value in values if value is not None), 0.0)
 
 
-def _read(ask: Ask, made: Sequence[Dataset], told: Collection[str]) -> None:
+def _read(ask: Ask, made: Sequence[Dataset], reported: Collection[str]) -> None:
     """What each is read from, as the registry of requests knows it."""
     rows = {
-        row["dataset_id"]: row for row in ask(query_text("dataset_reads"), {"datasets": [each.id for each in made]})
+        row["dataset_id"]: row
+        for row in ask(query_text("dataset_reads"), {"datasets": [dataset.id for dataset in made]})
     }
-    for each in made:
-        if row := rows.get(each.id):
-            each.tags, each.relative = tuple(row["tags"]), bool(row["relative"])
-            each.told = are_told(each.tags, told)
+    for dataset in made:
+        if row := rows.get(dataset.id):
+            dataset.tags, dataset.relative = tuple(row["tags"]), bool(row["relative"])
+            dataset.reports_changes = are_told(dataset.tags, reported)
 
 
 def _count_changes(ask: Ask, made: Sequence[Dataset], now: datetime) -> None:
-    tags = [" ".join(tag for tag in each.tags if tag.startswith(("table:", "dataset:"))) for each in made]
-    values: dict[str, Any] = {"now": now, "days": CHANGES_DAYS, "datasets": [each.id for each in made], "tags": tags}
+    tags = [" ".join(tag for tag in dataset.tags if tag.startswith(("table:", "dataset:"))) for dataset in made]
+    values: dict[str, Any] = {
+        "now": now,
+        "days": CHANGES_DAYS,
+        "datasets": [dataset.id for dataset in made],
+        "tags": tags,
+    }
     rates = {row["dataset_id"]: float(row["rate"]) for row in ask(query_text("dataset_change_rates"), values)}
-    for each in made:
-        each.change_rate = rates.get(each.id, 0.0)
+    for dataset in made:
+        dataset.change_rate = rates.get(dataset.id, 0.0)
 
 
 def target(dataset: Dataset, limits: Limits) -> float:

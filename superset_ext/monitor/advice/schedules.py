@@ -57,7 +57,9 @@ def missing(look: Look) -> list[Recommendation]:
 def _named(schedules: Iterable[Schedule]) -> set[int | None]:
     """Dashboards that a schedule names; `None` among them where one warms all."""
     every = list(schedules)
-    return {number for each in every for number in each.dashboards} | {None for each in every if each.all_dashboards}
+    return {number for schedule in every for number in schedule.dashboards} | {
+        None for schedule in every if schedule.all_dashboards
+    }
 
 
 def _seconds(rows: Sequence[_Row]) -> float:
@@ -70,8 +72,8 @@ def _missing(look: Look, rows: Sequence[_Row], sql: str) -> Recommendation:
     dashboard, hour, seconds = rows[0]["dashboard_id"], rows[0]["hour"], _seconds(rows)
     days = sorted(row["day"] for row in rows)
     name = look.name("dashboard", dashboard)
-    said = f"the dashboard {name} is opened on {len(days)} days of the week from {hour}:00 UTC on with "
-    said += f"{sum(row['misses'] for row in rows) / len(rows):.0f} misses in that hour"
+    finding = f"the dashboard {name} is opened on {len(days)} days of the week from {hour}:00 UTC on with "
+    finding += f"{sum(row['misses'] for row in rows) / len(rows):.0f} misses in that hour"
     # The ten minutes before midnight are those of the day before.
     on = [day if hour else (day - 2) % 7 + 1 for day in days]
     cron = f"{60 - MINUTES_BEFORE} {(hour - 1) % 24} * * {_days(on)}"
@@ -80,7 +82,7 @@ def _missing(look: Look, rows: Sequence[_Row], sql: str) -> Recommendation:
                "seconds_an_answer": rows[0]["seconds_an_answer"]}  # fmt: skip
     fix = f"add to {PREFIX}WARM_SCHEDULES: {schedule}"
     return Recommendation(
-        "schedule_missing", f"dashboard:{dashboard}", name, said, numbers, sql, fix, seconds, brings(seconds, WAITED)
+        "schedule_missing", f"dashboard:{dashboard}", name, finding, numbers, sql, fix, seconds, brings(seconds, WAITED)
     )
 
 
@@ -98,9 +100,9 @@ def unread(look: Look) -> list[Recommendation]:
 
 def _unread(row: _Row, sql: str) -> Recommendation:
     name, seconds = row["schedule"], (row["spent_seconds"] - row["saved_seconds"]) / row["days"]
-    said = (
+    finding = (
         f"{row['entries_read']} of the {row['entries']} entries that {row['runs']} runs of the schedule {name} stored "
     )
-    said += "were read"
+    finding += "were read"
     fix = f"leave {name} out of {PREFIX}WARM_SCHEDULES, or have it run shortly before people come"
-    return Recommendation("schedule_unread", f"schedule:{name}", name, said, row, sql, fix, seconds, brings(seconds))
+    return Recommendation("schedule_unread", f"schedule:{name}", name, finding, row, sql, fix, seconds, brings(seconds))

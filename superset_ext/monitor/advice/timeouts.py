@@ -38,12 +38,12 @@ class _Widest(Limits):
 
 def timeouts(look: Look) -> list[Recommendation]:
     """Datasets whose answers expire more often than their data changes."""
-    found = uses(look.rows, look.now - timedelta(days=1), look.now)
+    chart_uses = uses(look.rows, look.now - timedelta(days=1), look.now)
     plain = Tuned(float(look.settings.chart_data.timeout), look.settings.grace_seconds)
-    known = datasets(look.rows, look.now, found, told(look.rows, look.now), plain, _set(look))
-    if situation(found, known).is_short_of_memory:
+    known = datasets(look.rows, look.now, chart_uses, told(look.rows, look.now), plain, _set(look))
+    if situation(chart_uses, known).is_short_of_memory:
         return []  # longer lives would throw out what others read: see `regions`
-    return [each for dataset in known if _counts(dataset) for each in _of(look, dataset)]
+    return [recommendation for dataset in known if _counts(dataset) for recommendation in _of(look, dataset)]
 
 
 def _set(look: Look) -> dict[int, Tuned]:
@@ -66,14 +66,14 @@ def _of(look: Look, dataset: Dataset) -> Iterator[Recommendation]:
         return
     name = look.name("dataset", dataset.id)
     asked = look.ask(query_text("dataset_requests_and_changes"), dataset=dataset.id, tags=_own(dataset))
-    found = (
+    finding = (
         f"answers of {name} live for {dataset.timeout:.0f} s, and {dataset.expired_seconds:.0f} database seconds of "
     )
-    found += f"the last day went into ones whose time was over; {_changes(dataset)}{_lateness(dataset)}"
+    finding += f"the last day went into ones whose time was over; {_changes(dataset)}{_lateness(dataset)}"
     numbers: dict[str, Any] = asked.rows[0] | {"timeout": dataset.timeout, "best_timeout": best}
-    setting = _rule(dataset, best) if dataset.told else _first_told(look, dataset, best)
+    setting = _rule(dataset, best) if dataset.reports_changes else _first_told(look, dataset, best)
     yield Recommendation(
-        "timeout", overrides.subject(dataset.id), name, found, numbers, asked.sql, setting, seconds, brings(seconds)
+        "timeout", overrides.subject(dataset.id), name, finding, numbers, asked.sql, setting, seconds, brings(seconds)
     )
 
 
@@ -82,7 +82,7 @@ def _own(dataset: Dataset) -> list[str]:
 
 
 def _changes(dataset: Dataset) -> str:
-    if not dataset.told:
+    if not dataset.reports_changes:
         return "nobody tells when its data changes"
     return f"its data changes {dataset.change_rate * DAY:.1f} times a day, and that is told"
 
@@ -92,8 +92,8 @@ def _lateness(dataset: Dataset) -> str:
 
 
 def _rule(dataset: Dataset, best: float) -> str:
-    said = f'{{"name": "dataset-{dataset.id}", "dataset": {dataset.id}, "timeout": {best:.0f}}}'
-    return f"add to {PREFIX}RULES: {said}"
+    rule = f'{{"name": "dataset-{dataset.id}", "dataset": {dataset.id}, "timeout": {best:.0f}}}'
+    return f"add to {PREFIX}RULES: {rule}"
 
 
 def _first_told(look: Look, dataset: Dataset, best: float) -> str:

@@ -111,8 +111,8 @@ def deliver(database: LogDatabase, outbox: Outbox) -> Delivered:
     done = waiting = given_up = 0
     until = time.monotonic() + ROUND_SECONDS
     while time.monotonic() < until and (notice := _claimed(database)):
-        told, error = _told(outbox, notice)
-        _settle(database, notice, told, error)
+        delivered_to, error = _told(outbox, notice)
+        _settle(database, notice, delivered_to, error)
         done += error is None
         given_up += error is not None and notice.is_last
         waiting += error is not None and not notice.is_last
@@ -134,22 +134,22 @@ def _claimed(database: LogDatabase) -> _Notice | None:
 
 def _told(outbox: Outbox, notice: _Notice) -> tuple[list[str], str | None]:
     """Send a notice to the addresses that do not have it; the hashes of all that have, and the first failure."""
-    told, failed = list(notice.delivered_to), []
+    delivered_to, failed = list(notice.delivered_to), []
     for number, address in _numbered(outbox):
         hashed = _hash(outbox, address)
-        if hashed in told:
+        if hashed in delivered_to:
             continue
         error = _sent(outbox, address, notice.title, notice.body, notice.severity, notice.event == "resolved")
         if error is None:
-            told.append(hashed)
+            delivered_to.append(hashed)
         else:
             failed.append(f"{_named(outbox, number)} {error}")
-    return told, failed[0] if failed else None
+    return delivered_to, failed[0] if failed else None
 
 
-def _settle(database: LogDatabase, notice: _Notice, told: list[str], error: str | None) -> None:
+def _settle(database: LogDatabase, notice: _Notice, delivered_to: list[str], error: str | None) -> None:
     wait = min(FIRST_WAIT * 2 ** min(notice.attempts - 1, 20), LONGEST_WAIT)
-    values = {"id": notice.id, "alert": notice.alert_id, "delivered_to": told, "error": error, "wait": wait}
+    values = {"id": notice.id, "alert": notice.alert_id, "delivered_to": delivered_to, "error": error, "wait": wait}
     is_over = error is None or notice.is_last
     with database.transaction() as cursor:
         cursor.execute(_DONE if is_over else _AGAIN, values)

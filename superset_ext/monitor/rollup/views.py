@@ -126,11 +126,11 @@ def make_missing(database: LogDatabase, folder: Path = VIEWS) -> None:
 
 def _apply(database: LogDatabase, path: Path, changed: bool) -> bool:
     view, checksum = view_of(path), hashlib.sha256(path.read_bytes()).hexdigest()
-    said = {"file": path.name, "checksum": checksum, "view": view, "changed": changed}
+    values = {"file": path.name, "checksum": checksum, "view": view, "changed": changed}
     try:
         with database.transaction(SCHEMA_SECONDS) as cursor:
             cursor.execute(_LOCK)
-            cursor.execute(_IS_MADE, said)
+            cursor.execute(_IS_MADE, values)
             if cursor.fetchone() is not None:
                 return False
             cursor.execute(_READERS, (view,))
@@ -140,7 +140,7 @@ def _apply(database: LogDatabase, path: Path, changed: bool) -> bool:
                 cursor.execute(
                     sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier(SCHEMA, view), sql.Identifier(name))
                 )
-            cursor.execute(query_text("view_made"), said)
+            cursor.execute(query_text("view_made"), values)
             if cursor.fetchone()[0]:
                 cursor.execute(_FILLED, (view,))
     except LogUnavailable as error:
@@ -226,10 +226,10 @@ def _refresh(database: LogDatabase, view: str) -> Refreshed:
 
 
 def _failed(database: LogDatabase, view: str, seconds: float, error: Exception) -> Refreshed:
-    said = str(error) if isinstance(error, LogUnavailable) else f"{type(error).__name__}; see the worker's log"
+    reason = str(error) if isinstance(error, LogUnavailable) else f"{type(error).__name__}; see the worker's log"
     with database.transaction() as cursor:
-        cursor.execute(_FAILED, (view, said))
+        cursor.execute(_FAILED, (view, reason))
     logger.warning(
-        "superset_ext: %s could not be refreshed: %s", view, said, exc_info=not isinstance(error, LogUnavailable)
+        "superset_ext: %s could not be refreshed: %s", view, reason, exc_info=not isinstance(error, LogUnavailable)
     )
-    return Refreshed(view, seconds, None, said)
+    return Refreshed(view, seconds, None, reason)

@@ -110,7 +110,7 @@ def test_what_superset_does_not_know_is_a_failure_like_any_other(source: Source,
     """Intent: a typing error is said; where nobody knows whom to tell, nobody is told."""
     absent = Probe(database="absent", table="public.t", patience=0)
     unknown = [absent, source.probe(dataset=987654, patience=0), source.probe(dataset="public.no", patience=0)]
-    errors = {each.probe: (each.state, each.told, each.error) for each in charts.outcomes(0, *unknown)}
+    errors = {each.probe: (each.state, each.stamped, each.error) for each in charts.outcomes(0, *unknown)}
     state, told, error = errors.pop(absent)
     assert (state, told) == ("unknown", False)
     assert error is not None and error.startswith("Superset has no database 'absent'; it has: ")
