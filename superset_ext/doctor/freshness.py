@@ -11,6 +11,7 @@ from superset_ext.cache.tags import RULE
 from superset_ext.doctor.finding import Finding
 from superset_ext.errors import StoreUnavailable
 from superset_ext.freshness.probe.status import status
+from superset_ext.freshness.watch.installed import hints
 from superset_ext.freshness.watch.watches import watches
 from superset_ext.host.databases import has_database
 from superset_ext.host.regions import chart_region
@@ -92,6 +93,9 @@ def check_watches(app: Any, package: Package) -> Iterator[Finding]:
             yield Finding("watches", "error", message, "see the log of: superset perf listen")
         else:
             yield Finding("watches", "fine", f"{name} is watched")
+    for line in hints(app, package.database):
+        message, _, fix = line.partition("; ")
+        yield Finding("watches", "warning", message, fix)
 
 
 def _heard(app: Any) -> dict[int, float]:

@@ -135,6 +135,7 @@ def _source_table(values: dict[str, Any]) -> SourceTable:
 
 Ancestors = Callable[[int, frozenset[Table]], Collection[Table] | None]
 Writing = Callable[[int, frozenset[Table], frozenset[str]], Collection[Table] | None]
+Siblings = Callable[[int, bool], Collection[int]]
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,8 @@ class Freshness:
             if the source does not tell.
         written: returns, for tables whose rows were written and functions that may have been called, all tables that
             were written then, and those that they are parts of; `None` if the source does not tell.
-        siblings: returns the ids of Superset's databases that are the same source as this one, itself included.
+        siblings: returns the ids of Superset's databases that are the same source as this one, itself included; of a
+            stamp that is repeated, those that are remembered will do.
         note: writes a change to the log, or `None` if changes are not logged.
         forget: discards what is remembered about the views of a database, because one may have a new definition.
     """
@@ -157,14 +159,14 @@ class Freshness:
     note: Callable[[StampedChange], None] | None
     forget: Callable[[int], None] = lambda _database_id: None
     written: Writing | None = None
-    siblings: Callable[[int], Collection[int]] = lambda database_id: (database_id,)
+    siblings: Siblings = lambda database_id, _lately: (database_id,)
 
     def changed(self, change: Change, logged: bool = True) -> StampedChange:
         """See the function of this name. All that may fail happens before the stamp."""
         if change.operation == "schema_change":
             for database_id in {*change.databases, *(table.database_id for table in change.tables)}:
                 self.forget(database_id)
-        stamped_tags = set(self._tags(change))
+        stamped_tags = set(self._tags(change, lately=not logged))
         tags = tuple(sorted(stamped_tags - {VIEWS}))
         stamped_at = self.stamps().stamp(stamped_tags | variants(tags, change.operations()))
         stamped = StampedChange(change, tags, stamped_at, _delay(change.at, stamped_at))
@@ -173,7 +175,7 @@ class Freshness:
         tell(events.changed, change.source, stamped)
         return stamped
 
-    def _tags(self, change: Change) -> Iterator[str]:
+    def _tags(self, change: Change, lately: bool) -> Iterator[str]:
         yield ANY
         if change.everything:
             yield ALL
@@ -183,12 +185,12 @@ class Freshness:
             yield from (object_tag(kind, number) for number in ids)
         if change.source != "superset":  # an edit there is one of Superset's object, and not of the source
             for database_id in change.databases:
-                yield from (object_tag("database", sibling) for sibling in self.siblings(database_id))
+                yield from (object_tag("database", sibling) for sibling in self.siblings(database_id, lately))
         named = (*change.tables, *change.functions)
         for database_id in {table.database_id for table in named}:
-            yield from self._source_tags(database_id, change)
+            yield from self._source_tags(database_id, change, lately)
 
-    def _source_tags(self, database_id: int, change: Change) -> Iterator[str]:
+    def _source_tags(self, database_id: int, change: Change, lately: bool) -> Iterator[str]:
         tables, functions = (
             frozenset(table.table for table in named if table.database_id == database_id)
             for named in (change.tables, change.functions)
@@ -196,7 +198,7 @@ class Freshness:
         whole = self._whole(database_id, tables, functions, change)
         if whole is None:
             yield VIEWS  # what may have written anything may have defined anything
-        for sibling in {database_id, *self.siblings(database_id)}:
+        for sibling in {database_id, *self.siblings(database_id, lately)}:
             yield from _table_tags(sibling, tables, whole)
 
     def _whole(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from superset_ext.freshness.change import Change, SourceTable, changed
+from superset_ext.freshness.watch import service
+from superset_ext.freshness.watch.watched import Name
 from superset_ext.host.same_source import _place, same_source
 from superset_ext.sqltables.table import Table
 from testing.edited import Sources, asked, editing, heard, run
@@ -135,6 +139,65 @@ def test_two_databases_over_one_source(world: World) -> None:
         edited = world.client.put(f"/api/v1/database/{twin}", json={"cache_timeout": 77})
     assert edited.status_code == 200 and [list(change.databases) for change in changes] == [[twin]]
     assert asked(world.client, world.datasets["other"])[1]
+
+
+def test_a_repeated_stamp_asks_superset_nothing(world: World) -> None:
+    """Intent: a watch repeats stamps every 50 ms; only a change of its own looks for databases that are new."""
+    from superset import db
+
+    change = Change("postgresql", "data_update", tables=(SourceTable(world.database, Table("public", "other")),))
+    with world.app.app_context(), counted(db.engine) as asked_for:
+        changed(change)
+        assert len(asked_for) == 1
+        for _ in range(3):
+            changed(change, logged=False)
+        assert len(asked_for) == 1
+    with world.app.app_context():
+        twin = world.sources.database("twin", world.url.replace("127.0.0.1", "localhost"))
+        dataset = world.sources.dataset(twin, "other")
+    asked(world.client, dataset)
+    assert asked(world.client, dataset)[1]
+    with world.app.app_context():
+        changed(change)
+    assert not asked(world.client, dataset)[1]
+
+
+def test_siblings_while_superset_s_metadata_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: what was known of them counts until it can be asked again, for a change of its own too."""
+    with world.app.app_context():
+        twin = world.sources.database("twin", world.url.replace("127.0.0.1", "localhost"))
+        known = same_source(world.database)
+
+        def away(_engine: Any) -> Any:
+            raise OSError("away")
+
+        monkeypatch.setattr("superset_ext.host.same_source._asked", away)
+        assert same_source(world.database) == known == {world.database, twin}
+
+
+def test_a_listener_speaks_for_all_databases_over_its_source(world: World) -> None:
+    """Intent: whatever its stamps concern is distrusted when it is not heard, under each of the source's names."""
+    with world.app.app_context():
+        twin = world.sources.database("twin", world.url.replace("127.0.0.1", "localhost"))
+        same_source(world.database)
+        tags = service._tags(world.database, [Name("public", "other")])
+    assert {f"table:{number}:public.other" for number in (world.database, twin)} <= tags
+
+
+@contextmanager
+def counted(engine: Any) -> Iterator[list[str]]:
+    """The statements over Superset's databases that an engine runs within this."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM dbs" in statement:
+            statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
 
 
 def tell(world: World, **named: Any) -> None:

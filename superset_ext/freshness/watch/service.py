@@ -22,6 +22,7 @@ from superset_ext.freshness.watch.source import connect
 from superset_ext.freshness.watch.wanted import wanted
 from superset_ext.freshness.watch.watched import Name
 from superset_ext.host.regions import chart_region
+from superset_ext.host.same_source import same_source
 from superset_ext.settings import Operation
 from superset_ext.sqltables.table import Table
 
@@ -72,11 +73,13 @@ def say(database_id: int, names: Collection[Name], hears: bool) -> None:
 
 
 def _tags(database_id: int, names: Collection[Name]) -> set[str]:
-    """What a commit to these tables stamps."""
+    """What a commit to these tables stamps, in each of Superset's databases over the same source."""
     if not names:
         return set()
     tables = {Table(schema, name.table) for name in names for schema in (name.schema, "")}
-    plain = {ANY, tables_tag(database_id), *(table_tag(database_id, table) for table in tables)}
+    plain = {ANY}
+    for number in same_source(database_id, lately=True):
+        plain |= {tables_tag(number), *(table_tag(number, table) for table in tables)}
     return plain | {variant for tag in plain for variant in for_operations(tag, _OPERATIONS)}
 
 
