@@ -349,5 +349,5 @@ def test_a_listener_says_why_it_hears_nothing(
     assert tried.wait(PATIENCE)
     listener.stop()
     listener.join(PATIENCE)
-    said = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
-    assert len(said) == 1 and "database 3 is not listened to (it is a replica, where nobody writes)" in said[0]
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1 and "database 3 is not listened to (it is a replica, where nobody writes)" in warnings[0]
