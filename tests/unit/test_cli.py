@@ -27,8 +27,8 @@ def groups(command: click.Group, name: str = "perf") -> Iterator[tuple[str, clic
 def commands_of(group: click.Group) -> dict[str, click.Command]:
     """The commands of a group, which are imported when they are asked for."""
     context = click.Context(group)
-    found = {word: group.get_command(context, word) for word in group.list_commands(context)}
-    return {word: command for word, command in found.items() if command is not None}
+    commands = {word: group.get_command(context, word) for word in group.list_commands(context)}
+    return {word: command for word, command in commands.items() if command is not None}
 
 
 GROUPS = dict(groups(perf))
