@@ -78,11 +78,11 @@ def main() -> None:
 
     names = {name: shown(value) for name, value in vars(config).items() if name.isupper()}
     own = config.CELERY_CONFIG
-    told: dict[str, Any] = {"names": names, "celery": celery_names(own) if own is not None else None}
+    report: dict[str, Any] = {"names": names, "celery": celery_names(own) if own is not None else None}
     if "start" in sys.argv:
-        told |= app_of()
-    print("TOLD " + json.dumps(told), flush=True)
-    if "start" in sys.argv and str(told["celery"]["broker_url"]).startswith("redis"):
+        report |= app_of()
+    print("TOLD " + json.dumps(report), flush=True)
+    if "start" in sys.argv and str(report["celery"]["broker_url"]).startswith("redis"):
         work()
 
 

@@ -86,7 +86,7 @@ class Stamped(NamedTuple):
 class Caches:
     """What the caches were told, and when; they can be made to fail, and to wait."""
 
-    told: list[Stamped] = field(default_factory=list)
+    stamps: list[Stamped] = field(default_factory=list)
     failure: Exception | None = None
     failed: int = 0
     gate: threading.Event = field(default_factory=threading.Event)
@@ -108,11 +108,11 @@ class Caches:
                 self.failed += 1
                 self.changed.notify_all()
                 raise self.failure
-            seen = {number: self._snapshot(number) for number in {each.database_id for each in tables}}
+            seen = {number: self._snapshot(number) for number in {table.database_id for table in tables}}
             now = time.monotonic()
-            for each in tables:
-                name = f"{each.database_id}:{each.table}"
-                self.told.append(Stamped(now, name, again, seen[each.database_id], each.unheard))
+            for table in tables:
+                name = f"{table.database_id}:{table.table}"
+                self.stamps.append(Stamped(now, name, again, seen[table.database_id], table.unheard))
             self.changed.notify_all()
 
     def beat(self, number: int, names: Collection[Name]) -> None:
@@ -141,14 +141,14 @@ class Caches:
     def after(self, moment: float, name: Name = SALES, database: int = DATABASE) -> float:
         """Seconds from a moment to the first stamp that began later; none in time is an error."""
 
-        def found() -> list[float]:
+        def delays() -> list[float]:
             wanted = f"{database}:{name.schema}.{name.table}".casefold()
             since = moment if isinstance(moment, Moment) else Moment(moment, None)
-            return [each.at - moment for each in self.told if each.table == wanted and since.before(each)]
+            return [stamped.at - moment for stamped in self.stamps if stamped.table == wanted and since.before(stamped)]
 
         with self.changed:
-            assert self.changed.wait_for(found, PATIENCE), f"no stamp of {name}"
-            return min(found())
+            assert self.changed.wait_for(delays, PATIENCE), f"no stamp of {name}"
+            return min(delays())
 
     def failing(self, count: int) -> None:
         with self.changed:
@@ -157,7 +157,7 @@ class Caches:
     def news(self, since: float, name: Name = SALES) -> int:
         """How many stamps since then were of a change of its own."""
         wanted = f"{DATABASE}:{name.schema}.{name.table}"
-        return sum(each.at > since and each.table == wanted and not each.again for each in self.told)
+        return sum(stamped.at > since and stamped.table == wanted and not stamped.again for stamped in self.stamps)
 
     def cold(self) -> float:
         """Wait until all that was notified is heard, and nothing is stamped but what is yet to be committed; the moment
@@ -200,7 +200,7 @@ class Observed(sessions.Session):
         self._rest = frozenset(self._marks) if resting else None
 
     def _drain(self) -> None:
-        self._marks |= {each.payload for each in self._connection.notifies}
+        self._marks |= {notice.payload for notice in self._connection.notifies}
         super()._drain()
 
     def rests(self, marks: Collection[str]) -> bool:
@@ -272,8 +272,8 @@ def backend(connection: Any) -> list[int]:
                                               " datname = current_database()", LISTENER)]  # fmt: skip
 
 
-def until(found: Callable[[], Any]) -> None:
+def until(condition: Callable[[], Any]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not found():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -109,17 +109,17 @@ class Charts:
     """Who is told, and at what hour it is asked."""
 
     database: LogDatabase
-    told: list[Probed] = field(default_factory=list)
+    changes: list[Probed] = field(default_factory=list)
     broken: bool = False
 
     def stamp(self, probed: Probed) -> None:
         if self.broken:
             raise StoreUnavailable("Redis is away")
-        self.told.append(probed)
+        self.changes.append(probed)
 
     def run(self, seconds: float, *probes: Probe) -> list[str]:
         """The states that the probes come to, so many seconds after the beginning."""
-        return [each.state for each in self.outcomes(seconds, *probes)]
+        return [outcome.state for outcome in self.outcomes(seconds, *probes)]
 
     def outcomes(self, seconds: float, *probes: Probe) -> list[probing.Outcome]:
         return run_due(self.database, probes, self.stamp, now=T0 + timedelta(seconds=seconds))
@@ -135,11 +135,11 @@ class Charts:
 TABLE = ("CREATE TABLE w (id int, n int)", "INSERT INTO w VALUES (1, 1), (2, 2)")
 
 
-def until(found: Callable[[], Any]) -> Any:
+def until(condition: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + PATIENCE
     while True:
         with suppress(psycopg2.Error):
-            if value := found():
+            if value := condition():
                 return value
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -163,4 +163,4 @@ def running(folder: Path) -> Iterator[Postgres]:
 
 
 def asking() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name == "superset_ext-probe"]
+    return [thread for thread in threading.enumerate() if thread.name == "superset_ext-probe"]

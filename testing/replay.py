@@ -179,10 +179,10 @@ class Replay:
                 changes = [3.5 * HOUR - self.now % (24 * HOUR)] if at.hour == 3 else []
             else:
                 changes = list(self._times(source.changes / 24))
-            yield from ((self.now + each, source, None) for each in changes)
+            yield from ((self.now + moment, source, None) for moment in changes)
             for key in range(CHARTS * KEYS):
                 rate = source.rate / (1 + key % KEYS) * (1.0 if works else 0.05)
-                yield from ((self.now + each, source, key) for each in self._times(rate))
+                yield from ((self.now + moment, source, key) for moment in self._times(rate))
 
     def _times(self, rate: float) -> Iterator[float]:
         """Moments of a Poisson process in an hour."""

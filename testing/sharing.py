@@ -234,7 +234,7 @@ class World:
             "datasource_access", db.session.query(SqlaTable).get(self.datasets[dataset]).perm
         )
         people, chief = security_manager.find_role("people"), security_manager.find_role("chief")
-        people.permissions = [each for each in people.permissions if each.id != right.id]
+        people.permissions = [permission for permission in people.permissions if permission.id != right.id]
         chief.permissions = [right]
         db.session.commit()
 

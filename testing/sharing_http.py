@@ -42,8 +42,8 @@ class Web:
         from superset.extensions import db, security_manager
 
         for user in PEOPLE:
-            found = security_manager.find_user(user)
-            found.roles = [*found.roles, security_manager.find_role(role)]
+            person = security_manager.find_user(user)
+            person.roles = [*person.roles, security_manager.find_role(role)]
         db.session.commit()
 
     def _login(self, user: str) -> dict[str, str]:
@@ -118,7 +118,7 @@ def warmed(web: Web) -> list[bool]:
 
 def guests(web: Web) -> dict[str, Any]:
     """Guests of an embedded dashboard with rules of their own; whether a new token of the same guest hits."""
-    found: dict[str, Any] = {}
+    tokens: dict[str, Any] = {}
     web.world.rule(None)
     for name in GUESTS:
         body, dashboard = _embedded(web.world, name)
@@ -126,9 +126,9 @@ def guests(web: Web) -> dict[str, Any]:
         for user, rule in zip(PEOPLE, rules, strict=True):
             for _ in range(2):
                 web.check("guest", f"{name} {user}", _guest(user, dashboard, [rule]), body)
-        found[name] = web.check("a new token", name, _guest("u1", dashboard, rules[:1]), body)
+        tokens[name] = web.check("a new token", name, _guest("u1", dashboard, rules[:1]), body)
         web.check("a user after guests", name, web.headers["u1"], body)
-    return found
+    return tokens
 
 
 def _embedded(world: World, name: str) -> tuple[dict[str, Any], str]:

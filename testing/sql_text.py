@@ -16,7 +16,7 @@ PG, MY, SF, BQ, TR, MS, CH, LITE, ORA, DUCK, HIVE = (
 
 def tables(names: str) -> frozenset[Table]:
     """`a, s.b` as tables."""
-    return frozenset(Table(*("." + each).rsplit(".", 2)[-2:]) for each in names.split(", ") if each)
+    return frozenset(Table(*("." + name).rsplit(".", 2)[-2:]) for name in names.split(", ") if name)
 
 
 @dataclass

@@ -59,39 +59,39 @@ def remove(connection: Any, *names: Name) -> None:
 
 def state(connection: Any) -> dict[Name, Watched]:
     with transaction(connection) as cursor:
-        return {each.name: each for each in triggers.state(cursor)}
+        return {watched.name: watched for watched in triggers.state(cursor)}
 
 
 def arm(connection: Any, *names: Name) -> None:
     with transaction(connection) as cursor:
-        epochs.arm(cursor, [each.id for each in triggers.state(cursor) if not names or each.name in names])
+        epochs.arm(cursor, [watched.id for watched in triggers.state(cursor) if not names or watched.name in names])
 
 
 def notified(connection: Any, count: int) -> list[str]:
     """The payloads of the next notifications; fewer than `count` are an error."""
-    found: list[str] = []
+    payloads: list[str] = []
     deadline = time.monotonic() + PATIENCE
-    while len(found) < count:
-        assert time.monotonic() < deadline, f"{found} is all that was notified"
+    while len(payloads) < count:
+        assert time.monotonic() < deadline, f"{payloads} is all that was notified"
         select.select([connection], [], [], 0.1)
         connection.poll()
-        found += [each.payload for each in connection.notifies]
+        payloads += [notice.payload for notice in connection.notifies]
         connection.notifies.clear()
-    return found
+    return payloads
 
 
 def all_notified(connection: Any) -> list[str]:
     """The payloads of all notifications of commits that came before; a mark is notified as the last one."""
     mark = uuid.uuid4().hex
     run(connection, "SELECT pg_notify(%s, %s)", CHANNEL, mark)
-    found: list[str] = []
-    while mark not in found:
-        found += notified(connection, 1)
-    return [each for each in found if each != mark]
+    payloads: list[str] = []
+    while mark not in payloads:
+        payloads += notified(connection, 1)
+    return [payload for payload in payloads if payload != mark]
 
 
 def said(done: subprocess.CompletedProcess[str]) -> Any:
     """The JSON that was printed, after what Superset says on its own."""
-    found = re.search(r"^[{\[]$|^[{\[].*[}\]]$", done.stdout, re.MULTILINE)
-    assert found, done.stderr
-    return json.loads(done.stdout[found.start() :])
+    match = re.search(r"^[{\[]$|^[{\[].*[}\]]$", done.stdout, re.MULTILINE)
+    assert match, done.stderr
+    return json.loads(done.stdout[match.start() :])

@@ -14,9 +14,9 @@ from superset_ext.freshness.probe.status import status
 from superset_ext.freshness.watch.installed import hints
 from superset_ext.freshness.watch.watches import watches
 from superset_ext.host.databases import has_database
-from superset_ext.host.regions import chart_region
+from superset_ext.host.regions import regions
 from superset_ext.package import Package
-from superset_ext.settings import PREFIX, Rule
+from superset_ext.settings import PREFIX, Region, Rule
 
 _USED = """
 SELECT DISTINCT tag FROM superset_ext.cache_request, unnest(tags) AS tag WHERE tag LIKE 'rule:%%'
@@ -101,7 +101,7 @@ def check_watches(app: Any, package: Package) -> Iterator[Finding]:
 
 def _heard(app: Any) -> dict[int, float]:
     """Seconds since the listener of each database was heard, by the database's id, where the caches can say."""
-    cache = chart_region(app)
+    cache = regions(app).get(Region.CHART_DATA)
     try:
         return cache.listeners() if isinstance(cache, ChartCache) else {}
     except StoreUnavailable:  # which the check of the servers says

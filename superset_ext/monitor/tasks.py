@@ -20,7 +20,7 @@ from superset_ext.monitor.advice.tune import tune
 from superset_ext.monitor.alerts.evaluate import evaluate
 from superset_ext.monitor.alerts.notify import Outbox, deliver
 from superset_ext.monitor.log.retention import maintain
-from superset_ext.monitor.rollup.views import apply_views, refresh
+from superset_ext.monitor.rollup.views import make_missing, refresh
 from superset_ext.monitor.samples.databases import sample_databases
 from superset_ext.monitor.samples.regions import sample_regions
 from superset_ext.package import log_database, this_app
@@ -89,7 +89,7 @@ def refresh_tick() -> None:
     """Roll up the logs, refresh the views and the recommendations; make views that are missing."""
     with log_database() as database:
         if database is not None:
-            apply_views(database, changed=False)
+            make_missing(database)
             advice = kept.steps(this_app(), database, current())
             refresh(database, current().slow_query_ms, object_names, advice)
 

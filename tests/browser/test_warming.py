@@ -147,7 +147,7 @@ def test_charts_saved_in_explore_are_all_hits_without_a_browser(superset_stack: 
 def _with_old_charts(client: Client) -> list[int]:
     """Ids of the example dashboard that has some."""
     query = "(filters:!((col:dashboard_title,opr:eq,value:'Misc Charts')))"
-    return [found["id"] for found in client.get(f"/api/v1/dashboard/?q={query}").json()["result"]]
+    return [dashboard["id"] for dashboard in client.get(f"/api/v1/dashboard/?q={query}").json()["result"]]
 
 
 def _save_in_explore(client: Client, visitor: Visit, dashboard: int) -> None:

@@ -30,10 +30,10 @@ CHART = {"df": pd.DataFrame({"a": [1, 2]}), "query": "SELECT a FROM t"}
 
 @pytest.fixture
 def client(valkey: Valkey) -> Iterator[redis.Redis]:
-    found = client_of(valkey.url)
-    found.flushdb()
-    yield found
-    found.close()
+    connection = client_of(valkey.url)
+    connection.flushdb()
+    yield connection
+    connection.close()
 
 
 @pytest.fixture
@@ -136,8 +136,8 @@ class TestReasons:
             assert why(cache) is Miss.BAD_SIGNATURE
             store(cache)
             assert why(make_region(valkey.url, secret="another")) is Miss.BAD_SIGNATURE
-        said = [record.getMessage() for record in caplog.records if "not signed" in record.getMessage()]
-        assert len(said) <= 1
+        messages = [record.getMessage() for record in caplog.records if "not signed" in record.getMessage()]
+        assert len(messages) <= 1
         assert "chart_k" not in caplog.text
 
     def test_rotation_keeps_entries(self, cache: ChartCache, valkey: Valkey) -> None:

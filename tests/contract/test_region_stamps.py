@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -44,6 +46,27 @@ def test_a_server_that_evicts_stamps(fresh_valkey: Callable[..., Valkey], policy
         client.config_set("maxmemory", 0)
 
     nothing_old_is_shown(cache, evict)
+
+
+@pytest.mark.skipif(not shutil.which("localedef"), reason="no locale can be made here")
+def test_a_server_in_a_locale_of_its_own(
+    fresh_valkey: Callable[..., Valkey], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: Lua orders strings by the server's locale, its unit's LANG; what was read later replaces all the same."""
+    made = subprocess.run(
+        ["localedef", "-i", "en_US", "-f", "UTF-8", str(tmp_path / "en_US.UTF-8")], capture_output=True, check=False
+    )
+    if made.returncode > 1:  # 1 is a warning
+        pytest.skip("the sources of locales are not here")
+    monkeypatch.setenv("LOCPATH", str(tmp_path))
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    server = fresh_valkey()
+    assert client_of(server.url).eval("return 'a' < 'B' and 1 or 0", 0) == 1
+    cache = chart_region(server.url)
+    for number in range(30):
+        assert ask(cache, f"v{number}") == f"v{number}"
+        assert ask(cache, "not asked") == f"v{number}"
+        cache.stamp([TAG])
 
 
 def test_stamps_are_bounded(valkey: Valkey) -> None:

@@ -111,8 +111,8 @@ def fingerprint(node: ast.FunctionDef) -> str:
 )
 def test_the_wrapped_code_is_the_code_we_know(file: str, owner: str, name: str, known: str, relied_on: str) -> None:
     """Intent: an upgrade that changes a function under a seam is seen before its effects are."""
-    found = fingerprint(function(file, owner, name))
-    assert found == known, f"superset/{file}: {owner}.{name} has changed ({found}); read it again for {relied_on}"
+    actual = fingerprint(function(file, owner, name))
+    assert actual == known, f"superset/{file}: {owner}.{name} has changed ({actual}); read it again for {relied_on}"
 
 
 @pytest.mark.parametrize("seam", SEAMS, ids=lambda s: f"{s[1]}.{s[2]}")

@@ -25,8 +25,9 @@ with app.app_context():
     from superset_ext.freshness.tasks import stamp
     package = app.extensions["superset_ext"]
     for line in sys.stdin:
-        found = probe_now(package.database, package.settings.probes, stamp)
-        print("SAID " + json.dumps([[each.state, each.told, each.error] for each in found]), flush=True)
+        outcomes = probe_now(package.database, package.settings.probes, stamp)
+        states = [[outcome.state, outcome.stamped, outcome.error] for outcome in outcomes]
+        print("SAID " + json.dumps(states), flush=True)
 """
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from superset_ext.core.log_database import SQL, LogDatabase
 from superset_ext.errors import LogUnavailable, SchemaError
-from superset_ext.monitor.rollup.views import VIEWS, Refreshed, apply_views, refresh, view_files, view_of
+from superset_ext.monitor.rollup.views import VIEWS, Refreshed, apply_views, make_missing, refresh, view_files, view_of
 from testing.rollups import SLOW_MS, ago, cache_row, insert, made, query_row, write
 
 PATIENCE = 120.0  # seconds; a test that waits longer has failed
@@ -356,3 +356,27 @@ def test_a_file_that_cannot_be_applied_leaves_the_view(database: LogDatabase, tm
     assert errors(refresh(database, SLOW_MS)) == {}
     with pytest.raises(SchemaError, match="mount"):
         apply_views(database, SQL / "nowhere")
+
+
+def test_a_worker_of_a_newer_version_refreshes_what_is_there(
+    database: LogDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Intent: before `superset perf upgrade`, a view over a new table is a line with the fix; the rest goes on."""
+    with database.transaction() as cursor:
+        cursor.execute("DROP TABLE superset_ext.recommendation CASCADE")
+        cursor.execute("DROP MATERIALIZED VIEW superset_ext.perf_alert")
+    make_missing(database)
+    [line] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "views/14_advice.sql could not be applied" in line and "superset perf upgrade" in line and "\n" not in line
+    assert {each.view for each in refresh(database, SLOW_MS)} >= {"rollups", "perf_chart", "perf_alert"}
+
+
+def test_a_view_whose_file_has_changed_is_left_to_the_upgrade(database: LogDatabase, tmp_path: Path) -> None:
+    """Intent: two versions that run side by side do not remake each other's views."""
+    folder = tmp_path / "views"
+    shutil.copytree(VIEWS, folder)
+    for path in view_files(folder):
+        path.write_text(path.read_text() + "-- another version\n")
+    before = database.rows("SELECT * FROM superset_ext.view_version ORDER BY file")
+    make_missing(database, folder)
+    assert database.rows("SELECT * FROM superset_ext.view_version ORDER BY file") == before

@@ -21,9 +21,9 @@ from superset_ext.freshness.watch.owed import Beat, Stamp
 from superset_ext.freshness.watch.source import connect
 from superset_ext.freshness.watch.wanted import wanted
 from superset_ext.freshness.watch.watched import Name
-from superset_ext.host.regions import chart_region
+from superset_ext.host.regions import regions
 from superset_ext.host.same_source import same_source
-from superset_ext.settings import Operation
+from superset_ext.settings import Operation, Region
 from superset_ext.sqltables.table import Table
 
 _OPERATIONS: tuple[Operation, ...] = ("data_update",)
@@ -66,7 +66,7 @@ def say(database_id: int, names: Collection[Name], hears: bool) -> None:
 
     Where Redis cannot be told, readers learn nothing: they trust what was said before, for as long as that holds.
     """
-    cache = chart_region(current_app)
+    cache = regions(current_app).get(Region.CHART_DATA)
     if isinstance(cache, ChartCache):
         with suppress(StoreUnavailable):
             cache.beat(database_id, _tags(database_id, names), hears)

@@ -27,7 +27,8 @@ def steps(app: Any, database: LogDatabase, settings: Settings) -> Mapping[str, C
     Raises:
         LogUnavailable: see `LogDatabase.transaction`.
     """
-    if database.rows(_IS_FRESH, (STEP, SECONDS)):
+    # The next turn must come before they are old: figures of more than 15 minutes are an alert.
+    if database.rows(_IS_FRESH, (STEP, max(0.0, SECONDS - settings.refresh_seconds))):
         return {}
     return {STEP: lambda: keep(database, recommend(app, database, settings))}
 

@@ -96,20 +96,32 @@ def view_of(path: Path) -> str:
     return f"perf_{path.stem[3:]}"
 
 
-def apply_views(database: LogDatabase, folder: Path = VIEWS, *, changed: bool = True) -> list[str]:
+def apply_views(database: LogDatabase, folder: Path = VIEWS) -> list[str]:
     """Make each view whose file is new or has changed, filled, in a transaction of its own; returns their names.
 
     Any number of processes may do so at once. Who could read a view may read it when it is made again.
-
-    Args:
-        changed: without it, only what is not there is made: two versions that run side by side, as during a rolling
-            update, would remake each other's views.
 
     Raises:
         SchemaError: a file is missing or cannot be applied, as when somebody's own view reads ours.
         LogUnavailable: the database does not answer.
     """
-    return [view_of(path) for path in view_files(folder) if _apply(database, path, changed)]
+    return [view_of(path) for path in view_files(folder) if _apply(database, path, changed=True)]
+
+
+def make_missing(database: LogDatabase, folder: Path = VIEWS) -> None:
+    """Make the views that are not there, those of files that have changed left as they are.
+
+    Two versions that run side by side, as during a rolling update, would remake each other's views. Where the tables
+    are those of another version, as before `superset perf upgrade`, that is a line, and what is there is refreshed.
+
+    Raises:
+        LogUnavailable: the database does not answer.
+    """
+    try:
+        for path in view_files(folder):
+            _apply(database, path, changed=False)
+    except SchemaError as error:
+        logger.warning("superset_ext: %s", error)
 
 
 def _apply(database: LogDatabase, path: Path, changed: bool) -> bool:

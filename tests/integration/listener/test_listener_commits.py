@@ -41,16 +41,16 @@ class TestCommits:
         caches.after(began)
         caches.after(write(source))
         caches.cold()
-        assert not [each for each in caches.told if each[0] > began and each[1] == "7:public.other"]
+        assert not [each for each in caches.stamps if each[0] > began and each[1] == "7:public.other"]
 
     def test_only_what_was_heard_is_told_as_a_change(self, source: Any, caches: Caches) -> None:
         """Intent: what is stamped since the listener has only begun is a precaution; a commit is a change. So a restart
         does not look like a commit."""
-        assert {each.unheard for each in caches.told if not each.again} == {True}
+        assert {each.unheard for each in caches.stamps if not each.again} == {True}
         caches.cold()
-        before = len(caches.told)
+        before = len(caches.stamps)
         caches.after(write(source))
-        assert [each.unheard for each in caches.told[before:] if not each.again] == [False]
+        assert [each.unheard for each in caches.stamps[before:] if not each.again] == [False]
 
     def test_commits_that_do_not_notify_are_told(self, source: Any, caches: Caches) -> None:
         """Intent: each of many commits within a second has a stamp after it, though nearly none notifies."""
@@ -103,7 +103,7 @@ class TestCommits:
         run(writer, "BEGIN; SAVEPOINT a; UPDATE sales SET n = 5; ROLLBACK TO a; COMMIT")
         caches.after(write(source, "INSERT INTO other VALUES (1)"), OTHER)
         caches.cold()
-        assert not [each for each in caches.told if each[0] > began and each[1] == "7:public.sales"]
+        assert not [each for each in caches.stamps if each[0] > began and each[1] == "7:public.sales"]
 
     def test_a_savepoint_that_is_kept_is_told(self, source: Any, caches: Caches) -> None:
         """Intent: a write within a released savepoint counts, after one that was rolled back."""
@@ -142,7 +142,7 @@ class TestCommits:
         began = caches.cold()
         run(reader, "COMMIT")
         caches.after(write(source, "INSERT INTO other VALUES (1)"), OTHER)
-        assert not [each for each in caches.told if each[0] > began and each[1] == "7:public.sales"]
+        assert not [each for each in caches.stamps if each[0] > began and each[1] == "7:public.sales"]
 
 
 def prepare(writer: Any, session: Any, name: str, caches: Caches, meanwhile: Callable[[], object] = int) -> None:

@@ -65,7 +65,7 @@ class TestBeats:
         assert caches.beaten(caches.beats[-1][0] if caches.beats else 0.0)
         at, number, names = caches.beats[0]
         assert (number, names) == (DATABASE, {SALES, OTHER})
-        assert min(stamped.at for stamped in caches.told) < at
+        assert min(stamped.at for stamped in caches.stamps) < at
 
     def test_it_is_silent_while_it_cannot_tell(
         self, source: Any, caches: Caches, monkeypatch: pytest.MonkeyPatch
@@ -165,7 +165,7 @@ class TestGaps:
         caches.after(began)
         caches.cold()
         assert backend(source) == [pid]
-        assert {stamped.table for stamped in caches.told} == {f"{DATABASE}:public.sales", f"{DATABASE}:public.other"}
+        assert {stamped.table for stamped in caches.stamps} == {f"{DATABASE}:public.sales", f"{DATABASE}:public.other"}
 
     def test_bytes_that_are_no_text(self, postgres: Postgres, caches: Caches, sources: Sources) -> None:
         """Intent: in a database without an encoding a notification may hold any bytes."""

@@ -64,7 +64,7 @@ class TestWhatIsWatched:
         write(source)
         sources.wanted[DATABASE] = set(add(source, "other"))
         caches.after(began, OTHER)
-        assert not [each for each in caches.told if each[0] > began and each[1] == "7:public.sales"]
+        assert not [each for each in caches.stamps if each[0] > began and each[1] == "7:public.sales"]
 
     def test_removed_and_added_at_once(self, source: Any, caches: Caches) -> None:
         """Intent: the number of the new watch is that of the old one, and nothing is taken for known."""

@@ -82,7 +82,7 @@ def test_a_change_is_told_once(source: Source, charts: Charts, change: str) -> N
     source.run(*after)
     assert charts.seen(probe) == "changed"
     assert charts.seen(probe) == "unchanged"
-    assert len(charts.told) == 2
+    assert len(charts.changes) == 2
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_table_is_found_as_it_is_written_or_folded(source: Source, charts: Cha
     source.run('CREATE SCHEMA "My.Data"', 'CREATE TABLE "My.Data"."a""b" (n int)')
     probe = source.probe(table='"My.Data"."a""b"')
     assert charts.seen(probe) == "changed"
-    assert charts.told[0].tables == (SourceTable(source.id, Table("My.Data", 'a"b')),)
+    assert charts.changes[0].tables == (SourceTable(source.id, Table("My.Data", 'a"b')),)
     assert charts.seen(source.probe(table="PUBLIC.T")) == "changed"
 
 
@@ -245,7 +245,7 @@ def test_other_engines_count_rows(lite: Source, charts: Charts) -> None:
     assert charts.seen(probe) == "unchanged", "as the README says"
     lite_run(lite, "INSERT INTO t VALUES (3, '2026-02-03')")
     assert charts.seen(probe) == "changed"
-    assert charts.told[-1].tables == (SourceTable(lite.id, Table("", "t")),)
+    assert charts.changes[-1].tables == (SourceTable(lite.id, Table("", "t")),)
 
 
 def test_a_column_that_grows_sees_updates(lite: Source, charts: Charts) -> None:

@@ -46,7 +46,7 @@ def test_a_datasets_table_and_the_dataset_are_told(source: Source, charts: Chart
     number = dataset(source, "t")
     probes = [source.probe(dataset=number), source.probe(dataset="public.t")]
     assert charts.run(0, *probes) == ["changed"] * 2
-    assert {(each.dataset_id, each.tables) for each in charts.told} == {
+    assert {(each.dataset_id, each.tables) for each in charts.changes} == {
         (number, (SourceTable(source.id, Table("public", "t")),))
     }
     row = charts.row(probes[0])
@@ -61,7 +61,7 @@ def test_a_dataset_that_is_a_query_follows_its_tables(source: Source, charts: Ch
     number = dataset(source, "joined", sql='SELECT t.n FROM T UNION SELECT b.n FROM public."Big" b WHERE 1=1; -- all')
     probe = source.probe(dataset=number)
     assert [charts.seen(probe), charts.seen(probe)] == ["changed", "unchanged"]
-    assert charts.told == [Probed(probe.name, source.id, (), number)]
+    assert charts.changes == [Probed(probe.name, source.id, (), number)]
     for table in ("t (id)", '"Big" (n)'):
         source.run(f"INSERT INTO {table} VALUES (70)")
         assert charts.seen(probe) == "changed"
@@ -118,7 +118,7 @@ def test_what_superset_does_not_know_is_a_failure_like_any_other(source: Source,
         unknown[1]: ("unknown", False, f"the database {source.name!r} has no dataset 987654"),
         unknown[2]: ("unknown", False, f"the database {source.name!r} has no dataset 'public.no'"),
     }
-    assert charts.told == []
+    assert charts.changes == []
 
 
 def test_who_was_known_is_told_also_when_nobody_is_found_any_more(source: Source, charts: Charts) -> None:
@@ -132,7 +132,7 @@ def test_who_was_known_is_told_also_when_nobody_is_found_any_more(source: Source
     db.session.delete(db.session.get(SqlaTable, number))
     db.session.commit()
     assert charts.run(60, probe) == ["unknown"]
-    assert charts.told[1] == charts.told[0]
+    assert charts.changes[1] == charts.changes[0]
 
 
 @pytest.mark.parametrize(

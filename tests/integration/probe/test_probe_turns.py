@@ -36,11 +36,11 @@ def test_the_same_answer_touches_nothing(source: Source, charts: Charts) -> None
     """Intent: the first answer is told, since entries may be older; after that, nobody while the data is the same."""
     probe = source.probe()
     assert charts.run(0, probe) == ["changed"]
-    assert charts.told == [Probed(probe.name, source.id, (SourceTable(source.id, Table("public", "t")),))]
+    assert charts.changes == [Probed(probe.name, source.id, (SourceTable(source.id, Table("public", "t")),))]
     first = charts.row(probe)
     source.rows("SELECT * FROM t")
     assert charts.run(60, probe) == charts.run(120, probe) == ["unchanged"]
-    assert len(charts.told) == 1
+    assert len(charts.changes) == 1
     later = charts.row(probe)
     assert (later["answer"], later["changed_at"]) == (first["answer"], T0)
     assert later["answered_at"] == T0 + timedelta(seconds=120)
@@ -62,17 +62,17 @@ def test_a_failure_is_borne_and_then_told_at_each_turn(
     assert charts.run(0, probe) == ["changed"]
     source.run("ALTER TABLE t RENAME TO gone")
     assert [charts.run(at, probe) for at in (60, 120, 180)] == [["failing"]] * 3
-    assert len(charts.told) == 1, "it is borne for a while"
+    assert len(charts.changes) == 1, "it is borne for a while"
     assert charts.row(probe)["next_at"] == T0 + timedelta(seconds=210), "patience ends before its next turn"
     with caplog.at_level(logging.INFO):
         assert [charts.run(at, probe) for at in (210, 270, 330)] == [["unknown"]] * 3
-        assert len(charts.told) == 4
+        assert len(charts.changes) == 4
         assert caplog.text.count("so its charts go to the database: there is no table") == 1, "once a minute at most"
         source.run("ALTER TABLE gone RENAME TO t")
         assert charts.run(390, probe) == ["changed"], "the answer is the one of before, and told all the same"
         assert "answers again" in caplog.text
     assert charts.run(450, probe) == ["unchanged"]
-    assert len(charts.told) == 5
+    assert len(charts.changes) == 5
     row = charts.row(probe)
     assert (row["failed_since"], row["error"]) == (None, None)
 
@@ -87,14 +87,14 @@ def test_a_failure_that_passes_in_time_is_forgotten(source: Source, charts: Char
     source.run("ALTER TABLE gone RENAME TO t")
     assert charts.run(120, probe) == ["unchanged"]
     assert charts.row(probe)["failed_since"] is None
-    assert len(charts.told) == 1
+    assert len(charts.changes) == 1
 
 
 def test_without_patience_the_first_failure_is_told(source: Source, charts: Charts) -> None:
     """Intent: whoever wants no old data at all gets none."""
     probe = source.probe(table="public.absent", patience=0)
     assert charts.run(0, probe) == ["unknown"]
-    assert charts.told[0].tables == (SourceTable(source.id, Table("public", "absent")),)
+    assert charts.changes[0].tables == (SourceTable(source.id, Table("public", "absent")),)
 
 
 def test_a_change_that_could_not_be_told_is_told_later(source: Source, charts: Charts) -> None:
@@ -111,7 +111,7 @@ def test_a_change_that_could_not_be_told_is_told_later(source: Source, charts: C
     assert charts.run(70, probe) == ["changed"]
     assert charts.row(probe)["error"] is None
     assert charts.run(130, probe) == ["unchanged"]
-    assert len(charts.told) == 2
+    assert len(charts.changes) == 2
 
 
 def test_a_change_that_is_owed_is_not_borne_again(source: Source, charts: Charts) -> None:
@@ -124,7 +124,7 @@ def test_a_change_that_is_owed_is_not_borne_again(source: Source, charts: Charts
     source.run("ALTER TABLE t RENAME TO gone")
     charts.broken = False
     assert charts.run(70, probe) == ["unknown"]
-    assert len(charts.told) == 2
+    assert len(charts.changes) == 2
 
 
 def test_any_error_of_the_callback_counts(source: Source, charts: Charts) -> None:
@@ -154,7 +154,7 @@ def test_two_runners_ask_once(app: Any, source: Source, charts: Charts, log_url:
     with ThreadPoolExecutor(6) as pool:
         outcomes = [each for done in pool.map(tick, range(6)) for each in done]
     assert sorted(each.probe.every for each in outcomes) == [60, 61, 62]
-    assert len(charts.told) == 3
+    assert len(charts.changes) == 3
 
 
 def test_a_dead_workers_probe_is_asked_by_another(source: Source, charts: Charts) -> None:
@@ -329,7 +329,7 @@ def test_has_data_changed_touches_nothing(source: Source, charts: Charts) -> Non
     source.run("DROP TABLE t")
     assert has_data_changed(charts.database, probe) is None
     assert charts.row(probe) == kept
-    assert len(charts.told) == 1
+    assert len(charts.changes) == 1
 
 
 def test_probe_now_asks_by_name(source: Source, charts: Charts) -> None:
@@ -371,8 +371,8 @@ def test_without_the_log_database_charts_go_to_the_database(
         clock[0] = 1000.0 + seconds
         with pytest.raises(LogUnavailable):
             run_due(away, probes, charts.stamp)
-        assert len(charts.told) == told
+        assert len(charts.changes) == told
     monkeypatch.undo()
-    assert charts.told[0].tables == (SourceTable(source.id, Table("public", "t")),)
+    assert charts.changes[0].tables == (SourceTable(source.id, Table("public", "t")),)
     charts.run(0, *probes)
     assert probing._away_since is None

@@ -16,19 +16,19 @@ FEW = settings(max_examples=150, deadline=None)
 @given(queries())
 def test_every_scope_is_seen(query: Query) -> None:
     """Intent: what SQL means by a name is what is found, however WITH and subqueries are nested in each other."""
-    found = read_tables(query.sql, PG)
+    read = read_tables(query.sql, PG)
     if query.double:
-        assert found is None or found >= tables(", ".join(query.tables))
+        assert read is None or read >= tables(", ".join(query.tables))
     else:
-        assert found == (tables(", ".join(query.tables)) or None)
+        assert read == (tables(", ".join(query.tables)) or None)
 
 
 @FEW
 @given(queries(), st.sampled_from((MY, SF, BQ, TR, CH, LITE, DUCK, ORA, "redshift", "databricks", "base")))
 def test_no_dialect_loses_a_table(query: Query, engine: str) -> None:
     """Intent: whatever a dialect makes of the text, an answer holds all tables."""
-    found = read_tables(query.sql, engine)
-    assert found is None or found >= tables(", ".join(query.tables))
+    read = read_tables(query.sql, engine)
+    assert read is None or read >= tables(", ".join(query.tables))
 
 
 @FEW
@@ -39,8 +39,8 @@ def test_quotes_lose_no_table(query: Query, data: st.DataObject) -> None:
     for place, word in enumerate(words):
         if word in NAMES and data.draw(st.booleans()):
             words[place] = f'"{word}"'
-    found = read_tables(" ".join(words), PG)
-    assert found is None or found >= tables(", ".join(query.tables))
+    read = read_tables(" ".join(words), PG)
+    assert read is None or read >= tables(", ".join(query.tables))
 
 
 SYNTAX = """
