@@ -23,7 +23,10 @@ _NUMBERS = ("reached", "memory", "hits 24 h", "misses 24 h", "hit ratio")
 @with_appcontext
 @json_option
 def status(as_json: bool) -> None:
-    """Show each cache: its server, memory, and hits of the last day; and whether watched tables are listened to."""
+    """Show each cache: its server, memory, and hits of the last day.
+
+    Where tables are watched, a line for each database says when its listener was last heard.
+    """
     here = package()
     rows = report.status(this_app(), here.database, here.settings)
     watched = report.watched(this_app(), here.database)
