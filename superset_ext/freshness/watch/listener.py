@@ -14,8 +14,9 @@ from typing import Any
 import psycopg2
 
 from superset_ext.core.driver_errors import first_line
+from superset_ext.core.signals import harmless
 from superset_ext.core.warn_once import warn
-from superset_ext.errors import LogUnavailable, SupersetExtError
+from superset_ext.errors import LogUnavailable, SupersetExtError, UnknownDatabase
 from superset_ext.freshness.watch.connection import check_that_it_hears, prepare
 from superset_ext.freshness.watch.owed import Beat, Stamp, unsaid
 from superset_ext.freshness.watch.session import LOOK_SECONDS, Session
@@ -132,6 +133,13 @@ class DatabaseListener(threading.Thread):
                 steady = time.monotonic() - began > STEADY_SECONDS
                 pause = 0.0 if steady else min(LONGEST_PAUSE, pause * 2 + 0.25)
                 self._warn(error, pause)
+                if isinstance(error, UnknownDatabase):
+                    self._give_up()
+
+    def _give_up(self) -> None:
+        """Superset has no such database any more, so that nobody reads from it: nothing of it is to be distrusted."""
+        with harmless("saying that a watched database is gone"):
+            self._beat(self._database_id, ())
 
     def _warn(self, error: Exception, pause: float) -> None:
         known = isinstance(error, SupersetExtError | psycopg2.Error)
