@@ -20,6 +20,7 @@ from superset_ext.freshness.watch.watched import CHANNEL, Name, Watched
 from testing.warming import PATIENCE
 
 SALES = Name("public", "sales")
+TITLE = "The ware house"  # of the source, where it is a database of Superset's
 
 
 CATALOG = """

@@ -65,10 +65,11 @@ def _config() -> dict[str, Any]:
 
 
 def _regions(settings: Settings, names: Mapping[str, Any]) -> dict[str, Any]:
+    from superset_ext.cache.chart import ChartCache
     from superset_ext.cache.region import RegionCache
 
     made = {
-        str(region): RegionCache(region, settings)
+        str(region): (ChartCache if region is Region.CHART_DATA else RegionCache)(region, settings)
         for region, name in CONFIG_NAMES.items()
         if isinstance(names.get(name), Mapping) and "SUPERSET_EXT_REGION" in names[name]
     }

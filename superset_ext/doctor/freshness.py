@@ -84,7 +84,8 @@ def check_watches(app: Any, package: Package) -> Iterator[Finding]:
         if row["problem"]:
             yield Finding("watches", "error", f"{name} {row['problem']}", "superset perf watch list says more")
         elif row["listeners"] == 0:
-            message = f"{name} is watched and nobody listens, so its charts are not kept"
+            effect = "its changes are not noticed" if silent is None else "its charts are not kept"
+            message = f"{name} is watched and nobody listens, so {effect}"
             yield Finding("watches", "error", message, "start: superset perf listen")
         elif silent is not None and silent > PATIENCE:
             message = (
