@@ -18,13 +18,16 @@ from superset_ext.package import EXTENSION, Package
 from superset_ext.settings import CONFIG_NAMES, PREFIX, Region, Settings, current
 
 COMMANDS = frozenset({"alerts", "recommend", "status"})
+TRY = ["alerts", "try"]  # which sends as Superset's config says, most of which is Superset's own
 _URI = "SQLALCHEMY_DATABASE_URI"
 
 
 def needs_no_superset(words: list[str]) -> bool:
     """Whether a command line is one of those that do without Superset; `warm` is, where it only shows schedules."""
     own = [word for word in words if word not in ("--json", "--verbose")]
-    return bool(own) and "--help" not in own and (own[0] in COMMANDS or own == ["warm"])
+    if not own or "--help" in own or own[:2] == TRY:
+        return False
+    return own[0] in COMMANDS or own == ["warm"]
 
 
 def bare_app() -> Flask | None:
@@ -62,10 +65,11 @@ def _config() -> dict[str, Any]:
 
 
 def _regions(settings: Settings, names: Mapping[str, Any]) -> dict[str, Any]:
+    from superset_ext.cache.chart import ChartCache
     from superset_ext.cache.region import RegionCache
 
     made = {
-        str(region): RegionCache(region, settings)
+        str(region): (ChartCache if region is Region.CHART_DATA else RegionCache)(region, settings)
         for region, name in CONFIG_NAMES.items()
         if isinstance(names.get(name), Mapping) and "SUPERSET_EXT_REGION" in names[name]
     }

@@ -14,7 +14,7 @@ from superset_ext.configuration.caches import CONFIGS, keeps
 from superset_ext.configuration.notes import notes
 from superset_ext.doctor.finding import Finding
 from superset_ext.errors import StoreUnavailable
-from superset_ext.host.regions import chart_region, regions
+from superset_ext.host.regions import regions
 from superset_ext.package import Package
 from superset_ext.settings import PREFIX, Region, Settings
 
@@ -124,7 +124,7 @@ def _room(server: str, info: ServerInfo) -> Iterator[Finding]:
 
 def check_stamps(app: Any, _package: Package) -> Iterator[Finding]:
     """What lies in the place of the marks of changes is one."""
-    cache = chart_region(app)
+    cache = regions(app).get(Region.CHART_DATA)  # one of the config's own is another check's
     if not isinstance(cache, ChartCache):
         return
     try:

@@ -14,9 +14,9 @@ from superset_ext.freshness.probe.status import status
 from superset_ext.freshness.watch.installed import hints
 from superset_ext.freshness.watch.watches import watches
 from superset_ext.host.databases import has_database
-from superset_ext.host.regions import chart_region
+from superset_ext.host.regions import regions
 from superset_ext.package import Package
-from superset_ext.settings import PREFIX, Rule
+from superset_ext.settings import PREFIX, Region, Rule
 
 _USED = """
 SELECT DISTINCT tag FROM superset_ext.cache_request, unnest(tags) AS tag WHERE tag LIKE 'rule:%%'
@@ -84,7 +84,8 @@ def check_watches(app: Any, package: Package) -> Iterator[Finding]:
         if row["problem"]:
             yield Finding("watches", "error", f"{name} {row['problem']}", "superset perf watch list says more")
         elif row["listeners"] == 0:
-            message = f"{name} is watched and nobody listens, so its charts are not kept"
+            effect = "its changes are not noticed" if silent is None else "its charts are not kept"
+            message = f"{name} is watched and nobody listens, so {effect}"
             yield Finding("watches", "error", message, "start: superset perf listen")
         elif silent is not None and silent > PATIENCE:
             message = (
@@ -100,7 +101,7 @@ def check_watches(app: Any, package: Package) -> Iterator[Finding]:
 
 def _heard(app: Any) -> dict[int, float]:
     """Seconds since the listener of each database was heard, by the database's id, where the caches can say."""
-    cache = chart_region(app)
+    cache = regions(app).get(Region.CHART_DATA)
     try:
         return cache.listeners() if isinstance(cache, ChartCache) else {}
     except StoreUnavailable:  # which the check of the servers says

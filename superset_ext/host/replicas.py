@@ -40,16 +40,22 @@ def _replayed_until(connection: Any) -> float | None:
     """In seconds since 1970, `None` where it is a replica that does not tell. The transaction is the person's."""
     cursor = connection.cursor()
     try:
+        if connection.autocommit:  # there is no transaction that an error could spoil, and no savepoint either
+            return _told(cursor)
         cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
         try:
-            cursor.execute(query_text("postgresql_replayed"))
-            (until,) = cursor.fetchone()
+            return _told(cursor)
         except Exception:
             cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
             raise
-        return None if until is None else float(until)
     finally:
         cursor.close()
+
+
+def _told(cursor: Any) -> float | None:
+    cursor.execute(query_text("postgresql_replayed"))
+    (until,) = cursor.fetchone()
+    return None if until is None else float(until)
 
 
 def _until_us(until: float | None) -> int:

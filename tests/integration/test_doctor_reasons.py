@@ -10,7 +10,7 @@ import pytest
 
 from superset_ext.cache.region import RegionCache
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.doctor import caches, examine, log, monitoring
+from superset_ext.doctor import caches, examine, freshness, log, monitoring
 from superset_ext.embedded.ports import free_port
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.host.regions import HELD
@@ -53,3 +53,14 @@ def test_a_reason_that_many_checks_have_is_told_once(monkeypatch: pytest.MonkeyP
     assert [(one.check, one.level) for one in findings] == [("log", "error")]
     assert findings[0].message == "could not be looked at, and so could not views, alerts"
     assert "Connection refused" in findings[0].fix and "secret" not in findings[0].fix
+
+
+def test_charts_that_are_cached_elsewhere_are_no_fault_of_other_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: with SUPERSET_EXT_CHART_DATA_BACKEND=own no marks are looked for, and watches are looked at."""
+    app, package = app_of("redis://127.0.0.1:9")
+    del app.extensions[HELD][str(Region.CHART_DATA)]
+    row = {"database": "warehouse", "database_id": 1, "table": "public.sales", "problem": None, "listeners": 1}
+    monkeypatch.setattr(freshness, "watches", lambda: [row])
+    monkeypatch.setattr(freshness, "hints", lambda *_: [])
+    monkeypatch.setattr(examine, "CHECKS", (caches.check_stamps, freshness.check_watches))
+    assert [(one.check, one.level) for one in examine.examine(app, package)] == [("watches", "fine")]

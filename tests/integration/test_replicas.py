@@ -139,6 +139,18 @@ def test_a_replica_that_does_not_tell_is_not_cached(
     assert asking.ask(dataset) == (True, 1)
 
 
+@pytest.mark.parametrize("autocommit", [False, True])
+def test_asking_leaves_the_transaction_as_it_is(database_url: str, autocommit: bool) -> None:
+    """Intent: the question is asked without a transaction too, as where a source is set to AUTOCOMMIT."""
+    from superset_ext.host import replicas
+
+    with closing(psycopg2.connect(database_url)) as connection:
+        connection.autocommit = autocommit
+        assert replicas._replayed_until(connection) is None  # no replica
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+
 def test_a_primary_is_not_asked(superset_app: InProcess, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: it says by itself what it is; a miss sends nothing more."""
     from superset_ext.host import replicas

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from flask import Flask
 
+from superset_ext.cli.bare import needs_no_superset
 from superset_ext.cli.perf import Commands, perf
 from superset_ext.doctor.command import doctor
 from superset_ext.errors import LogUnavailable
@@ -64,3 +65,13 @@ def test_the_help_of_a_rule_names_all_fields() -> None:
     """Intent: a rule can be written from `--help` alone."""
     text = (commands_of(GROUPS["perf alerts"])["add"].help or "").replace("\n", " ")
     assert [word for word in (*METRIC_TYPES, *AlertRule.model_fields) if word not in text] == []
+
+
+@pytest.mark.parametrize(("words", "expected"), [
+    ("status --json", True), ("alerts list", True), ("recommend", True), ("warm", True), ("warm --json", True),
+    ("warm --dashboards 1", False), ("alerts try mailto://x", False), ("alerts --help", False),
+    ("upgrade", False), ("", False),
+])  # fmt: skip
+def test_what_needs_superset_starts_it(words: str, expected: bool) -> None:
+    """Intent: a trial notice is sent by mail settings and a key whose defaults are Superset's own."""
+    assert needs_no_superset(words.split()) is expected

@@ -6,14 +6,14 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pytest
 
 from superset_ext.embedded.postgres import Postgres
-from superset_ext.errors import StoreUnavailable, WatchError
+from superset_ext.errors import StoreUnavailable, UnknownDatabase, WatchError
 from superset_ext.freshness.watch import connection as connecting
 from superset_ext.freshness.watch import session as sessions
 from superset_ext.freshness.watch.listener import DatabaseListener
@@ -351,3 +351,25 @@ def test_a_listener_says_why_it_hears_nothing(
     listener.join(PATIENCE)
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1 and "database 3 is not listened to (it is a replica, where nobody writes)" in warnings[0]
+
+
+def test_a_database_that_superset_has_no_more_is_not_distrusted_for_ever() -> None:
+    """Intent: its watch stays wanted until somebody removes it; until then no reader pays for its silence."""
+    beats: list[tuple[int, list[Name]]] = []
+    heard = threading.Event()
+
+    @contextmanager
+    def connect(number: int) -> Iterator[Any]:
+        raise UnknownDatabase(f"Superset has no database {number}")
+        yield
+
+    def beat(number: int, names: Collection[Name]) -> None:
+        beats.append((number, list(names)))
+        heard.set()
+
+    listener = DatabaseListener(3, dict, connect, Caches(), beat)
+    listener.start()
+    assert heard.wait(PATIENCE)
+    listener.stop()
+    listener.join(PATIENCE)
+    assert beats[0] == (3, [])

@@ -11,7 +11,8 @@ import psycopg2
 import pytest
 
 from superset_ext.embedded.postgres import Postgres
-from testing.watches import connected, run
+from testing.in_process import InProcess
+from testing.watches import TITLE, connected, run
 
 
 @pytest.fixture
@@ -69,3 +70,26 @@ def server(tmp_path: Path) -> Iterator[Callable[..., Postgres]]:
     yield make
     for one in made:
         one.stop()
+
+
+@pytest.fixture
+def warehouse(superset_app: InProcess, source: Any, database_url: str) -> Iterator[Callable[[str], str]]:
+    """A function that makes the source a database of Superset's, as the role in a URL; it returns the database's id."""
+    number = ""
+
+    def make(url: str) -> str:
+        nonlocal number
+        from superset.extensions import db
+        from superset.models.core import Database
+
+        with superset_app.app.app_context():
+            made = Database(database_name=TITLE)
+            made.set_sqlalchemy_uri(url)
+            db.session.add(made)
+            db.session.commit()
+            number = str(made.id)
+        return number
+
+    yield make
+    superset_app.rows("DELETE FROM superset_ext.cache_watch")
+    superset_app.rows("DELETE FROM public.dbs WHERE id = %s", (number,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -16,33 +16,9 @@ from superset_ext.doctor.freshness import check_watches
 from superset_ext.freshness.watch import installed
 from superset_ext.freshness.watch.schema import FILES
 from testing.in_process import InProcess
-from testing.watches import run
+from testing.watches import TITLE, run
 
 pytestmark = pytest.mark.xdist_group("stack")
-TITLE = "The ware house"
-
-
-@pytest.fixture
-def warehouse(superset_app: InProcess, source: Any, database_url: str) -> Iterator[Callable[[str], str]]:
-    """A function that makes the source a database of Superset's, as the role in a URL; it returns the database's id."""
-    number = ""
-
-    def make(url: str) -> str:
-        nonlocal number
-        from superset.extensions import db
-        from superset.models.core import Database
-
-        with superset_app.app.app_context():
-            made = Database(database_name=TITLE)
-            made.set_sqlalchemy_uri(url)
-            db.session.add(made)
-            db.session.commit()
-            number = str(made.id)
-        return number
-
-    yield make
-    superset_app.rows("DELETE FROM superset_ext.cache_watch")
-    superset_app.rows("DELETE FROM public.dbs WHERE id = %s", (number,))
 
 
 def install(source: Any, *tables: str) -> None:
