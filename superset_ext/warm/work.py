@@ -31,8 +31,8 @@ def work(app: Flask, database: LogDatabase, settings: Settings, run_id: str) -> 
         WarmError: the run failed as a whole, or ended now with failed items.
         LogUnavailable: the log database does not answer.
     """
-    options = runs.options(database, run_id)
     status = runs.status(database, run_id)
+    options = Targets.model_validate(status["options"])
     if status["state"] == "queued":
         _prepare(app, database, settings, run_id, options, seconds_to_next(settings, status["schedule"]))
     elif status["state"] != "running":

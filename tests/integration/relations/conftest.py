@@ -8,7 +8,7 @@ from superset_ext.embedded.postgres import Postgres
 from testing.relations import SHAPES, run
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def url(postgres: Postgres) -> str:
     """A database with a relation of every kind; tests change nothing in it."""
     made = postgres.create_database("views_of_tables")
