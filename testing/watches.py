@@ -27,6 +27,7 @@ CATALOG = """
 SELECT 'class', n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 UNION ALL SELECT 'proc', n.nspname || '.' || p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 UNION ALL SELECT 'trigger', tgrelid::regclass || '.' || tgname FROM pg_trigger
+UNION ALL SELECT 'event trigger', evtname FROM pg_event_trigger
 UNION ALL SELECT 'namespace', nspname FROM pg_namespace
 UNION ALL SELECT 'type', n.nspname || '.' || t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
 UNION ALL SELECT 'acl', c.relname || c.relacl::text FROM pg_class c WHERE relacl IS NOT NULL

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import pytest
 import redis
+from flask import Flask
 
 from superset_ext.cache import heard as heard_of
 from superset_ext.cache import stamps
@@ -17,6 +18,8 @@ from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.query import running
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.events import Miss, Scope
+from superset_ext.freshness.watch import service
+from superset_ext.settings import Region
 from testing import shifted_clock
 from testing.lost_stamps import LOSSES, TAG, ask, nothing_old_is_shown
 from testing.regions import chart_region, client_of, heard
@@ -209,6 +212,16 @@ class TestListeners:
         look(cache)
         assert ask(cache, "not asked") == "old"
         assert cache.listeners() == {}
+
+    def test_a_watch_that_was_removed_while_redis_was_away(
+        self, cache: ChartCache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Intent: what `watch remove` could not say, a listener to anything else does."""
+        cache.beat(1, ["tables:1"])
+        cache.beat(2, ["tables:2"])
+        monkeypatch.setattr(service, "regions", lambda _app: {Region.CHART_DATA: cache})
+        service._retire(Flask("app"), {2})
+        assert list(cache.listeners()) == [2]
 
     @pytest.mark.parametrize("value", ["soon", "", "9" * 40, "9" * 16, "-1"])
     def test_a_word_that_is_none_is_not_believed(self, cache: ChartCache, valkey: Valkey, value: str) -> None:

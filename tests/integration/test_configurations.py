@@ -78,8 +78,8 @@ def loaded(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> A
         done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=300)
         lines = [line for line in done.stdout.splitlines() if line.startswith("TOLD ")]
         assert lines, done.stdout[-2000:] + done.stderr[-4000:]
-        told: dict[str, Any] = json.loads(lines[-1].removeprefix("TOLD "))
-        return {**told, "ready": "READY" in done.stdout}
+        report: dict[str, Any] = json.loads(lines[-1].removeprefix("TOLD "))
+        return {**report, "ready": "READY" in done.stdout}
 
     return load
 

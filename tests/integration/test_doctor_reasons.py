@@ -49,10 +49,10 @@ def test_a_refusal_is_told_as_the_server_said_it(fresh_valkey: Callable[..., Val
 def test_a_reason_that_many_checks_have_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: a log database that is away is one line, and not one for each check that needs it."""
     monkeypatch.setattr(examine, "CHECKS", (log.check_log, monitoring.check_views, monitoring.check_alerts))
-    found = examine.examine(*app_of(f"redis://127.0.0.1:{free_port()}"))
-    assert [(one.check, one.level) for one in found] == [("log", "error")]
-    assert found[0].message == "could not be looked at, and so could not views, alerts"
-    assert "Connection refused" in found[0].fix and "secret" not in found[0].fix
+    findings = examine.examine(*app_of(f"redis://127.0.0.1:{free_port()}"))
+    assert [(one.check, one.level) for one in findings] == [("log", "error")]
+    assert findings[0].message == "could not be looked at, and so could not views, alerts"
+    assert "Connection refused" in findings[0].fix and "secret" not in findings[0].fix
 
 
 def test_charts_that_are_cached_elsewhere_are_no_fault_of_other_checks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,24 +129,24 @@ def state(connection: Any) -> dict[Table, int]:
             "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('public', 'far') ORDER BY 1, 2"
         )
         names = cursor.fetchall()
-        found = {}
+        contents = {}
         for schema, name in names:
             cursor.execute(f"SELECT count(*), coalesce(sum(hashtext(t::text)::bigint), 0) FROM {schema}.{name} t")
-            found[Table(schema, name)] = hash(cursor.fetchone())
-        return found
+            contents[Table(schema, name)] = hash(cursor.fetchone())
+        return contents
 
 
 @pytest.mark.parametrize(("sql", "expected"), KNOWN, ids=[sql for sql, _ in KNOWN])
 def test_what_is_written_is_known(source: Any, sql: str, expected: str) -> None:
     """Intent: no table whose rows are others is left out; and nothing else is named, so that its entries stay."""
-    said = written(source, sql)
+    relations = written(source, sql)
     before = state(source)
     with source.cursor() as cursor:
         cursor.execute(sql)
     after = state(source)
     parts = tables("public.part")  # whose entries carry the tag of their whole
-    assert {table for table in before if before[table] != after[table]} - parts <= said
-    assert said == tables(expected)
+    assert {table for table in before if before[table] != after[table]} - parts <= relations
+    assert relations == tables(expected)
 
 
 @pytest.mark.parametrize("sql", UNKNOWN)

@@ -125,8 +125,8 @@ class Machine(RuleBasedStateMachine):
 
     def some(self, pick: int, *states: str) -> tuple[int, Session] | None:
         self.listen()
-        found = [(number, session) for number, session in self.sessions.items() if session.state in states]
-        return found[pick % len(found)] if found else None
+        sessions = [(number, session) for number, session in self.sessions.items() if session.state in states]
+        return sessions[pick % len(sessions)] if sessions else None
 
     def begin(self, place: int, key: str, forced: bool) -> None:
         self.listen()

@@ -72,8 +72,8 @@ def test_sql_lab_is_logged_by_whoever_ran_it(superset_stack: Any) -> None:
         assert asked.status_code in ((200, 202) if column != "nothere" else (400, 422, 500)), asked.text
     rows = awaited(superset_stack.database_url, f"f.sql LIKE '%{mark}%'", 3)
     assert len(rows) == 3
-    said = {row["sql"].split()[1]: (row["source"], row["channel"], row["rows"], row["error"]) for row in rows}
-    assert said == {
+    entries = {row["sql"].split()[1]: (row["source"], row["channel"], row["rows"], row["error"]) for row in rows}
+    assert entries == {
         "name": ("sqllab", "web", 3, None),
         "gender": ("sqllab", "celery", 3, None),
         "nothere": ("sqllab", "web", None, "COLUMN_DOES_NOT_EXIST_ERROR"),

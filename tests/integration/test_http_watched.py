@@ -41,8 +41,10 @@ def warmed(orders: World) -> dict[str, Any]:
     """What the charts show, once all are cached: of one change the listener may tell more than once."""
 
     def shown() -> dict[str, Any] | None:
-        found = {name: orders.look(name) for name in (*READING, "other")}
-        return {name: value for name, (_, value) in found.items()} if all(hit for hit, _ in found.values()) else None
+        answers = {name: orders.look(name) for name in (*READING, "other")}
+        return (
+            {name: value for name, (_, value) in answers.items()} if all(hit for hit, _ in answers.values()) else None
+        )
 
     return dict(until(shown))
 

@@ -89,7 +89,7 @@ def test_a_definition_told_to_another_process_is_followed(
 def test_what_is_remembered_is_remembered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: a source is asked once, and once more after a definition was told; a change of data asks nobody."""
     questions: list[Any] = []
-    told = dependencies.follow
+    follow = dependencies.follow
 
     def counted(*args: Any) -> Any:
         from superset_ext.freshness.relations import views
@@ -97,7 +97,7 @@ def test_what_is_remembered_is_remembered(world: World, monkeypatch: pytest.Monk
         with pytest.MonkeyPatch.context() as patch:
             ask = views.ask
             patch.setattr(views, "ask", lambda *of: questions.append(of) or ask(*of))
-            return told(*args)  # type: ignore[misc]
+            return follow(*args)  # type: ignore[misc]
 
     monkeypatch.setattr(dependencies, "follow", counted)
     counts = []

@@ -34,26 +34,26 @@ def played(postgres: Postgres, valkey: Valkey, folder: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def told(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def report(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What was asked within the request, and what that came to."""
     return played(postgres, shared_valkey, tmp_path_factory.mktemp("http"))
 
 
 @pytest.mark.thorough
-def test_each_user_and_guest_gets_their_own(told: Any) -> None:
+def test_each_user_and_guest_gets_their_own(report: Any) -> None:
     """Intent: nested three deep, by metric and as an annotation; rules added, changed, removed; forced and warmed."""
-    assert told["different"] == []
-    assert told["hits"] > told["asked"] / 3
-    assert told["refused"] == 0
+    assert report["different"] == []
+    assert report["hits"] > report["asked"] / 3
+    assert report["refused"] == 0
 
 
 @pytest.mark.thorough
-def test_what_was_warmed_is_read_by_whom_it_was_warmed_for(told: Any) -> None:
+def test_what_was_warmed_is_read_by_whom_it_was_warmed_for(report: Any) -> None:
     """Intent: the keys of a warming run, which replays requests, are those of the user's own requests."""
-    assert all(told["warmed"])
+    assert all(report["warmed"])
 
 
 @pytest.mark.thorough
-def test_a_new_token_of_the_same_guest_hits(told: Any) -> None:
+def test_a_new_token_of_the_same_guest_hits(report: Any) -> None:
     """Intent: a token lives for minutes; its times are no part of who asks."""
-    assert all(told["new tokens"].values())
+    assert all(report["new tokens"].values())

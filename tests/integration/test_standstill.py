@@ -38,8 +38,8 @@ def test_a_gevent_worker_reads_and_shares_as_others_do(fresh_valkey: Callable[..
     command = [sys.executable, "-m", "testing.gevent_reads", fresh_valkey().url]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
-    assert said == {"hits": READS, "shared": READS - 1, "ran": ["cold"], "failed": 0}
+    counts = json.loads(done.stdout.splitlines()[-1])
+    assert counts == {"hits": READS, "shared": READS - 1, "ran": ["cold"], "failed": 0}
 
 
 def test_a_thread_that_holds_up_all_others(fresh_valkey: Callable[..., Valkey]) -> None:

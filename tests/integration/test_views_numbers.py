@@ -94,19 +94,19 @@ def view(database: LogDatabase, name: str, key: Sequence[str]) -> dict[Any, Row]
         if "day" in row:
             assert row["day"].astimezone(UTC).time() == time.min
             row["day"] = row["day"].astimezone(UTC).date()
-    found = {tuple(row.pop(column) for column in key): row for row in rows}
-    assert len(found) == len(rows), f"{name} has two rows with the same key"
-    return found
+    by_key = {tuple(row.pop(column) for column in key): row for row in rows}
+    assert len(by_key) == len(rows), f"{name} has two rows with the same key"
+    return by_key
 
 
-def equal(found: Mapping[Any, Row], expected: Mapping[Any, Row], within_5_percent: Sequence[str] = ()) -> None:
+def equal(actual: Mapping[Any, Row], expected: Mapping[Any, Row], within_5_percent: Sequence[str] = ()) -> None:
     """The same keys, columns and numbers; what is read from a histogram within 5 %."""
-    assert sorted(map(str, found)) == sorted(map(str, expected))
+    assert sorted(map(str, actual)) == sorted(map(str, expected))
     assert expected, "the test was to have rows here"
     for key, row in expected.items():
-        assert sorted(found[key]) == sorted(row)
+        assert sorted(actual[key]) == sorted(row)
         for column, value in row.items():
-            got, tolerance = found[key][column], 0.0501 if column in within_5_percent else 1e-9
+            got, tolerance = actual[key][column], 0.0501 if column in within_5_percent else 1e-9
             if isinstance(value, float):
                 assert got == pytest.approx(value, rel=tolerance, abs=1e-12), (key, column)
             else:
@@ -137,7 +137,9 @@ def cost_measures(group: Sequence[Row]) -> Row:
     }  # fmt: skip
 
 
-def each(rows: Iterable[Row], key: Callable[[Row], Any], measures: Callable[[Sequence[Row]], Row]) -> dict[Any, Row]:
+def grouped_by(
+    rows: Iterable[Row], key: Callable[[Row], Any], measures: Callable[[Sequence[Row]], Row]
+) -> dict[Any, Row]:
     return {name: measures(group) for name, group in grouped(rows, key).items()}
 
 
@@ -161,23 +163,23 @@ def test_views_of_the_caches(database: LogDatabase, views_url: str) -> None:
 
     equal(
         view(database, "perf_cache_hour", ("hour", "cache_type", "dashboard")),
-        each(recent, lambda row: (hour_of(row), row["cache_type"], board(row)), cache_measures),
+        grouped_by(recent, lambda row: (hour_of(row), row["cache_type"], board(row)), cache_measures),
         HISTOGRAM,
     )
     equal(
         view(database, "perf_cache_day", ("day", "cache_type", "dashboard")),
-        each(rows, lambda row: (day_of(row), row["cache_type"], board(row)), cache_measures),
+        grouped_by(rows, lambda row: (day_of(row), row["cache_type"], board(row)), cache_measures),
         HISTOGRAM,
     )
     charts = [row for row in people(rows) if row["cache_type"] == "chart_data"]
     equal(
         view(database, "perf_dashboard", ("day", "dashboard_id", "dashboard")),
-        each(charts, lambda row: (day_of(row), row["dashboard_id"] or 0, board(row)), cost_measures),
+        grouped_by(charts, lambda row: (day_of(row), row["dashboard_id"] or 0, board(row)), cost_measures),
         HISTOGRAM,
     )
     equal(
         view(database, "perf_chart", ("day", "chart_id", "chart", "dashboard", "dataset")),
-        each(
+        grouped_by(
             charts,
             lambda row: (
                 day_of(row), row["chart_id"] or 0, label("chart", row["chart_id"]), board(row),
@@ -187,7 +189,7 @@ def test_views_of_the_caches(database: LogDatabase, views_url: str) -> None:
         ),
         HISTOGRAM,
     )  # fmt: skip
-    by_dataset = each(
+    by_dataset = grouped_by(
         charts,
         lambda row: (
             day_of(row), row["dataset_id"] or 0, label("dataset", row["dataset_id"]),
@@ -203,7 +205,7 @@ def test_views_of_the_caches(database: LogDatabase, views_url: str) -> None:
     ]
     equal(
         view(database, "perf_miss_reason", ("hour", "cache_type", "dashboard", "reason")),
-        each(
+        grouped_by(
             (row for row in reasons if row["n"]),
             lambda row: (hour_of(row), row["cache_type"], board(row), row["reason"]),
             lambda group: {"misses": total(group, "n")},
@@ -238,7 +240,7 @@ def test_views_of_the_queries(database: LogDatabase, views_url: str) -> None:
 
     equal(
         view(database, "perf_query_hour", ("hour", "source", "database", "dataset", "dashboard")),
-        each(
+        grouped_by(
             younger(rows, days=8),
             lambda row: (
                 hour_of(row), row["source"], label("database", row["database_id"]),
@@ -250,7 +252,7 @@ def test_views_of_the_queries(database: LogDatabase, views_url: str) -> None:
     )  # fmt: skip
     equal(
         view(database, "perf_slow_query", ("day", "fingerprint", "database", "dataset", "chart", "dashboard")),
-        each(
+        grouped_by(
             younger(rows, days=30),
             lambda row: (
                 day_of(row), row["fingerprint"] or "", label("database", row["database_id"]),
@@ -318,8 +320,8 @@ def test_slow_queries_are_the_200_that_cost_most_of_a_day(database: LogDatabase,
     ]
     write(views_url, rows, "query_performance_log")
     refresh(database, SLOW_MS)
-    found = database.rows("SELECT day, count(*) AS n, min(mean_ms) AS least FROM perf_slow_query GROUP BY day")
-    assert [(row["n"], row["least"]) for row in found] == [(200, 31.0)] * 2
+    days = database.rows("SELECT day, count(*) AS n, min(mean_ms) AS least FROM perf_slow_query GROUP BY day")
+    assert [(row["n"], row["least"]) for row in days] == [(200, 31.0)] * 2
 
 
 def test_view_of_warming(database: LogDatabase) -> None:
@@ -341,9 +343,9 @@ def test_view_of_warming(database: LogDatabase) -> None:
                 (str(run), ordinal, state),
             )
     refresh(database, SLOW_MS)
-    [found] = database.rows("SELECT * FROM perf_warming")
-    assert str(found.pop("run_id")) == str(run)
-    assert found == {
+    [row] = database.rows("SELECT * FROM perf_warming")
+    assert str(row.pop("run_id")) == str(run)
+    assert row == {
         "schedule": "nightly", "started_at": started, "state": "done", "items": 6, "warmed": 3,
         "fresh": 5, "failed": 1, "entries": 8, "entries_read": 2, "read_ratio": 0.25, "spent_seconds": 4.0,
         "saved_seconds": 1.0, "wasted_seconds": 3.0,
@@ -394,7 +396,7 @@ def test_view_of_invalidations(database: LogDatabase, views_url: str, age: timed
 
 
 @pytest.mark.parametrize(
-    ("tables", "tags", "said"),
+    ("tables", "tags", "name"),
     [
         ([], ["any", "dataset:1", "chart:3"], "chart Revenue, dataset orders"),
         ([], ["any", "database:99"], "database #99"),
@@ -409,7 +411,7 @@ def test_view_of_invalidations(database: LogDatabase, views_url: str, age: timed
         ),
     ],
 )
-def test_what_a_change_is_called(database: LogDatabase, tables: list[str], tags: list[str], said: str) -> None:
+def test_what_a_change_is_called(database: LogDatabase, tables: list[str], tags: list[str], name: str) -> None:
     """Intent: a person reads what changed, of an edit in Superset too, and no number of a database."""
     with database.transaction() as cursor:
         cursor.execute(
@@ -418,7 +420,7 @@ def test_what_a_change_is_called(database: LogDatabase, tables: list[str], tags:
             (tables, tags),
         )
     refresh(database, SLOW_MS, lambda: NAMES)
-    assert database.rows("SELECT tables FROM perf_invalidation") == [{"tables": said}]
+    assert database.rows("SELECT tables FROM perf_invalidation") == [{"tables": name}]
 
 
 def test_view_of_memory(database: LogDatabase) -> None:
@@ -454,7 +456,7 @@ def test_view_of_memory(database: LogDatabase) -> None:
             "connections": top("connections"), "is_estimated": any(row["shared"] for row in group),
         }  # fmt: skip
 
-    equal(view(database, "perf_memory", ("at", "region")), each(samples, five, highest))
+    equal(view(database, "perf_memory", ("at", "region")), grouped_by(samples, five, highest))
 
 
 def test_view_of_alerts(database: LogDatabase) -> None:
@@ -477,9 +479,9 @@ def test_view_of_alerts(database: LogDatabase) -> None:
                 (rule, subject, at, ended),
             )
     refresh(database, SLOW_MS)
-    found = view(database, "perf_alert", ("subject",))
-    assert sorted(found) == [("chart_data",), ("lasting",)]
-    assert found[("chart_data",)] == {
+    alerts = view(database, "perf_alert", ("subject",))
+    assert sorted(alerts) == [("chart_data",), ("lasting",)]
+    assert alerts[("chart_data",)] == {
         "id": 1, "name": "Hit ratio", "severity": "warning", "fired_at": fired, "resolved_at": None, "value": 0.4,
         "threshold": 0.7, "message": "low", "confidence": None,
     }  # fmt: skip

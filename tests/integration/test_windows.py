@@ -38,9 +38,9 @@ def meta(asking: Asking) -> int:
 
 
 @pytest.mark.parametrize("name", ["t", "shown"])
-@pytest.mark.parametrize("told", ["its table", "its database", "by the metadata"])
+@pytest.mark.parametrize("subject", ["its table", "its database", "by the metadata"])
 def test_the_meta_database_shows_changes_of_the_databases_behind_it(
-    asking: Asking, meta: int, name: str, told: str
+    asking: Asking, meta: int, name: str, subject: str
 ) -> None:
     """Intent: `"source.public.t"` is a table of another database, or a view there; a change told of it must be seen."""
     dataset = asking.dataset(f"{asking.name}.public.{name}", None, database_id=meta, schema=None)
@@ -49,9 +49,9 @@ def test_the_meta_database_shows_changes_of_the_databases_behind_it(
     asking.told("other")
     assert asking.ask(dataset) == (True, 1)
     asking.sql("INSERT INTO t VALUES (100)")
-    if told == "its table":
+    if subject == "its table":
         asking.told("t")
-    elif told == "its database":
+    elif subject == "its database":
         asking.told(databases=(asking.database_id,))
     else:
         _edit(asking)

@@ -36,7 +36,10 @@ WHERE known.at < now() - interval '10 seconds'
 
 def listener(app: Any, log: LogDatabase) -> Listener:
     """A listener to all watched tables of Superset's databases."""
-    return Listener(lambda: _wanted(log), lambda number: connect(app, number), stamping(app), beating(app))
+    return Listener(
+        lambda: _wanted(log), lambda number: connect(app, number), stamping(app), beating(app),
+        lambda numbers: _retire(app, numbers),
+    )  # fmt: skip
 
 
 def stamping(app: Any) -> Stamp:
@@ -70,6 +73,15 @@ def say(database_id: int, names: Collection[Name], hears: bool) -> None:
     if isinstance(cache, ChartCache):
         with suppress(StoreUnavailable):
             cache.beat(database_id, _tags(database_id, names), hears)
+
+
+def _retire(app: Any, watched: Collection[int]) -> None:
+    """Expect to hear of no other databases: somebody may have removed a watch while Redis could not be told."""
+    with app.app_context(), suppress(StoreUnavailable):
+        cache = regions(app).get(Region.CHART_DATA)
+        if isinstance(cache, ChartCache):
+            for number in cache.listeners().keys() - watched:
+                cache.beat(number, (), hears=False)
 
 
 def _tags(database_id: int, names: Collection[Name]) -> set[str]:

@@ -104,7 +104,7 @@ def test_what_fails_is_told_later_to_those_who_missed_it(
         assert notify.deliver(database, to) == Delivered(done=2)
         titles = [post["title"].partition(":")[0] for post in hook.posts]
     assert titles == ["Warning", "Resolved"]
-    assert [str(each["Subject"]).partition(":")[0] for _, each in mail.mails] == ["Warning", "Resolved"]
+    assert [str(message["Subject"]).partition(":")[0] for _, message in mail.mails] == ["Warning", "Resolved"]
     [row] = alerts.recent(database)
     assert row["notified_at"] and row["resolved_notified_at"] and row["error"] is None
     for secret in (TOKEN, PASSWORD, "ops@example.org", str(port)):
@@ -153,7 +153,7 @@ def test_many_who_deliver_send_once(url: str, database: LogDatabase, mail: MailS
         rounds = list(pool.map(lambda own: notify.deliver(own, to), others))
     for own in others:
         own.close()
-    assert sum(each.done for each in rounds) == len(mail.mails) == 3
+    assert sum(delivery.done for delivery in rounds) == len(mail.mails) == 3
 
 
 def test_without_addresses_nothing_is_kept(database: LogDatabase, mail: MailServer) -> None:
@@ -187,4 +187,4 @@ def test_a_trial_says_what_is_wrong_with_each(mail: MailServer) -> None:
         2: "number 2 of SUPERSET_EXT_ALERT_URLS (nosuch) is no URL that Apprise knows; see "
         "https://github.com/caronc/apprise/wiki"
     }
-    assert [str(each["Subject"]) for _, each in mail.mails] == ["Trial"]
+    assert [str(message["Subject"]) for _, message in mail.mails] == ["Trial"]

@@ -34,7 +34,7 @@ Act = Callable[[LogDatabase], None]
 FORTNIGHT = 14 * 24 * 60
 
 
-def told(events: list[Event]) -> list[tuple[str, str, str]]:
+def summary(events: list[Event]) -> list[tuple[str, str, str]]:
     return [(event.kind, event.name, event.subject) for event in events]
 
 
@@ -152,11 +152,11 @@ def test_a_built_in_rule_is_raised_once_and_ends(database: LogDatabase, name: st
     assert evaluate(database) == []
     cause(database)
     fired = evaluate(database)
-    assert told(fired) == [("fired", *each) for each in expected]
+    assert summary(fired) == [("fired", *pair) for pair in expected]
     assert evaluate(database) == evaluate(database, 1) == []
     cure(database)
     ended = evaluate(database, END)
-    assert sorted(told(ended)) == sorted(("resolved", *each) for each in expected)
+    assert sorted(summary(ended)) == sorted(("resolved", *pair) for pair in expected)
     assert {event.alert_id for event in ended} == {event.alert_id for event in fired}
     assert evaluate(database, END) == evaluate(database, END + 1) == []
     rows = alerts.recent(database)
@@ -212,7 +212,7 @@ def test_the_first_hour_of_a_fresh_install_has_no_alert(database: LogDatabase) -
     requests(database, 1, 1, 24, cold=0)
     for chart in range(4):
         queries(database, 1, 3, 4000.0, fingerprint=f"-60 {chart}")
-    assert told(evaluate(database, 2)) == [
+    assert summary(evaluate(database, 2)) == [
         ("fired", "Low hit ratio of charts", "chart_data"), ("fired", "Many slow queries", "database:3")
     ]  # fmt: skip
 
@@ -222,7 +222,7 @@ def test_flapping_around_the_threshold_is_one_alert(database: LogDatabase) -> No
     none begins, after it one does."""
     for minute, hits in ((0, 690), (20, 710), (40, 690), (60, 740), (80, 699)):
         requests(database, minute, hits, 1000 - hits)
-    steps = [told(evaluate(database, minute)) for minute in (1, 21, 41, 61, 81)]
+    steps = [summary(evaluate(database, minute)) for minute in (1, 21, 41, 61, 81)]
     assert steps == [[("fired", "Low hit ratio of charts", "chart_data")], [], [], [], []]
     requests(database, 100, 760, 240)
     assert [event.kind for event in evaluate(database, 101)] == ["resolved"]
@@ -310,7 +310,7 @@ def test_a_rule_that_cannot_be_measured_holds_up_no_other(
         " window_minutes, severity) VALUES ('odd', 'moon', 1, '>', 5, 'info')",
     )
     poor(database)
-    assert told(evaluate(database)) == [("fired", "Low hit ratio of charts", "chart_data")]
+    assert summary(evaluate(database)) == [("fired", "Low hit ratio of charts", "chart_data")]
     assert "could not be measured" in caplog.text
     assert "'metric_type'" in caplog.text
     [odd] = [rule["id"] for rule in alert_rules.rules(database) if rule["name"] == "odd"]
@@ -335,7 +335,7 @@ def test_a_rule_of_ones_own_watches_its_subject(database: LogDatabase) -> None:
     rule_id = alert_rules.add(database, parse(OWN))
     for number in (3, 4):
         queries(database, -1, 4, 5000, database=number)
-    assert told(evaluate(database)) == [("fired", "Database 3 is slow", "database:3")]
+    assert summary(evaluate(database)) == [("fired", "Database 3 is slow", "database:3")]
     assert [rule["open"] for rule in alert_rules.rules(database) if rule["id"] == rule_id] == [1]
     assert alert_rules.remove(database, rule_id) == "removed"
     assert rule_id not in {rule["id"] for rule in alert_rules.rules(database)}
@@ -368,7 +368,7 @@ def test_a_built_in_rule_is_switched_off_for_good(database: LogDatabase, how: st
     requests(database, 100, 0, 100)
     assert evaluate(database, 101) == []
     alert_rules.change(database, fired.rule_id, {"enabled": True, "threshold_value": 0.5, "clear_value": None})
-    assert told(evaluate(database, 101)) == [("fired", "Low hit ratio of charts", "chart_data")]
+    assert summary(evaluate(database, 101)) == [("fired", "Low hit ratio of charts", "chart_data")]
 
 
 @pytest.mark.parametrize(

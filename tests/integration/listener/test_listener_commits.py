@@ -41,16 +41,16 @@ class TestCommits:
         caches.after(began)
         caches.after(write(source))
         caches.cold()
-        assert not [each for each in caches.stamps if each[0] > began and each[1] == "7:public.other"]
+        assert not [stamped for stamped in caches.stamps if stamped[0] > began and stamped[1] == "7:public.other"]
 
     def test_only_what_was_heard_is_told_as_a_change(self, source: Any, caches: Caches) -> None:
         """Intent: what is stamped since the listener has only begun is a precaution; a commit is a change. So a restart
         does not look like a commit."""
-        assert {each.unheard for each in caches.stamps if not each.again} == {True}
+        assert {stamped.unheard for stamped in caches.stamps if not stamped.again} == {True}
         caches.cold()
         before = len(caches.stamps)
         caches.after(write(source))
-        assert [each.unheard for each in caches.stamps[before:] if not each.again] == [False]
+        assert [stamped.unheard for stamped in caches.stamps[before:] if not stamped.again] == [False]
 
     def test_commits_that_do_not_notify_are_told(self, source: Any, caches: Caches) -> None:
         """Intent: each of many commits within a second has a stamp after it, though nearly none notifies."""
@@ -103,7 +103,7 @@ class TestCommits:
         run(writer, "BEGIN; SAVEPOINT a; UPDATE sales SET n = 5; ROLLBACK TO a; COMMIT")
         caches.after(write(source, "INSERT INTO other VALUES (1)"), OTHER)
         caches.cold()
-        assert not [each for each in caches.stamps if each[0] > began and each[1] == "7:public.sales"]
+        assert not [stamped for stamped in caches.stamps if stamped[0] > began and stamped[1] == "7:public.sales"]
 
     def test_a_savepoint_that_is_kept_is_told(self, source: Any, caches: Caches) -> None:
         """Intent: a write within a released savepoint counts, after one that was rolled back."""
@@ -142,7 +142,7 @@ class TestCommits:
         began = caches.cold()
         run(reader, "COMMIT")
         caches.after(write(source, "INSERT INTO other VALUES (1)"), OTHER)
-        assert not [each for each in caches.stamps if each[0] > began and each[1] == "7:public.sales"]
+        assert not [stamped for stamped in caches.stamps if stamped[0] > began and stamped[1] == "7:public.sales"]
 
 
 def prepare(writer: Any, session: Any, name: str, caches: Caches, meanwhile: Callable[[], object] = int) -> None:
@@ -292,7 +292,7 @@ class TestParts:
         run(ears, f"LISTEN {CHANNEL}")
         run(source, ddl)
         run(ears, "SELECT 1")
-        assert [each.payload for each in ears.notifies] == ['"list"']
+        assert [notice.payload for notice in ears.notifies] == ['"list"']
 
     @pytest.mark.parametrize(
         "ddl", ["CREATE TABLE third (n int)", "CREATE TEMP TABLE sales (n int)", "CREATE INDEX ON sales (n)"]
@@ -322,4 +322,4 @@ class TestParts:
 
 def _intact(connection: Any) -> bool:
     with transaction(connection) as cursor:
-        return all(each.intact for each in triggers.state(cursor))
+        return all(watched.intact for watched in triggers.state(cursor))

@@ -349,13 +349,13 @@ def test_a_listener_says_why_it_hears_nothing(
     assert tried.wait(PATIENCE)
     listener.stop()
     listener.join(PATIENCE)
-    said = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
-    assert len(said) == 1 and "database 3 is not listened to (it is a replica, where nobody writes)" in said[0]
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1 and "database 3 is not listened to (it is a replica, where nobody writes)" in warnings[0]
 
 
 def test_a_database_that_superset_has_no_more_is_not_distrusted_for_ever() -> None:
     """Intent: its watch stays wanted until somebody removes it; until then no reader pays for its silence."""
-    said: list[tuple[int, list[Name]]] = []
+    beats: list[tuple[int, list[Name]]] = []
     heard = threading.Event()
 
     @contextmanager
@@ -364,7 +364,7 @@ def test_a_database_that_superset_has_no_more_is_not_distrusted_for_ever() -> No
         yield
 
     def beat(number: int, names: Collection[Name]) -> None:
-        said.append((number, list(names)))
+        beats.append((number, list(names)))
         heard.set()
 
     listener = DatabaseListener(3, dict, connect, Caches(), beat)
@@ -372,4 +372,4 @@ def test_a_database_that_superset_has_no_more_is_not_distrusted_for_ever() -> No
     assert heard.wait(PATIENCE)
     listener.stop()
     listener.join(PATIENCE)
-    assert said[0] == (3, [])
+    assert beats[0] == (3, [])

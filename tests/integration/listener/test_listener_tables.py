@@ -64,7 +64,7 @@ class TestWhatIsWatched:
         write(source)
         sources.wanted[DATABASE] = set(add(source, "other"))
         caches.after(began, OTHER)
-        assert not [each for each in caches.stamps if each[0] > began and each[1] == "7:public.sales"]
+        assert not [stamped for stamped in caches.stamps if stamped[0] > began and stamped[1] == "7:public.sales"]
 
     def test_removed_and_added_at_once(self, source: Any, caches: Caches) -> None:
         """Intent: the number of the new watch is that of the old one, and nothing is taken for known."""
@@ -102,7 +102,7 @@ class TestWhatIsWatched:
 def _wanted_intact(connection: Any) -> bool:
     try:
         with transaction(connection) as cursor:
-            found = {each.name for each in triggers.state(cursor) if each.intact}
+            names = {watched.name for watched in triggers.state(cursor) if watched.intact}
     except WatchError:
         return False
-    return {SALES, OTHER} <= found
+    return {SALES, OTHER} <= names

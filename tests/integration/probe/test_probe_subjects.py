@@ -24,7 +24,7 @@ def test_a_probe_that_is_set_differently_is_told_once(source: Source, charts: Ch
     assert charts.run(120, after) == ["unchanged"]
     assert charts.row(before)
     assert charts.run(90_000, after) == ["unchanged"]
-    assert [each["probe"] for each in charts.database.rows("SELECT probe FROM cache_probe")] == [after.key]
+    assert [row["probe"] for row in charts.database.rows("SELECT probe FROM cache_probe")] == [after.key]
 
 
 def test_a_database_that_is_another_server_now_is_told(source: Source, charts: Charts, postgres: Postgres) -> None:
@@ -46,7 +46,7 @@ def test_a_datasets_table_and_the_dataset_are_told(source: Source, charts: Chart
     number = dataset(source, "t")
     probes = [source.probe(dataset=number), source.probe(dataset="public.t")]
     assert charts.run(0, *probes) == ["changed"] * 2
-    assert {(each.dataset_id, each.tables) for each in charts.changes} == {
+    assert {(change.dataset_id, change.tables) for change in charts.changes} == {
         (number, (SourceTable(source.id, Table("public", "t")),))
     }
     row = charts.row(probes[0])
@@ -110,9 +110,11 @@ def test_what_superset_does_not_know_is_a_failure_like_any_other(source: Source,
     """Intent: a typing error is said; where nobody knows whom to tell, nobody is told."""
     absent = Probe(database="absent", table="public.t", patience=0)
     unknown = [absent, source.probe(dataset=987654, patience=0), source.probe(dataset="public.no", patience=0)]
-    errors = {each.probe: (each.state, each.stamped, each.error) for each in charts.outcomes(0, *unknown)}
-    state, told, error = errors.pop(absent)
-    assert (state, told) == ("unknown", False)
+    errors = {
+        outcome.probe: (outcome.state, outcome.stamped, outcome.error) for outcome in charts.outcomes(0, *unknown)
+    }
+    state, stamped, error = errors.pop(absent)
+    assert (state, stamped) == ("unknown", False)
     assert error is not None and error.startswith("Superset has no database 'absent'; it has: ")
     assert errors == {
         unknown[1]: ("unknown", False, f"the database {source.name!r} has no dataset 987654"),
@@ -136,7 +138,7 @@ def test_who_was_known_is_told_also_when_nobody_is_found_any_more(source: Source
 
 
 @pytest.mark.parametrize(
-    ("said", "where", "problem"),
+    ("text", "where", "problem"),
     [
         ("[{}]", (0, "database"), "Field required"),
         ('[{"database": "d"}]', (0, "dataset"), "and table: name exactly one of them"),
@@ -163,10 +165,10 @@ def test_who_was_known_is_told_also_when_nobody_is_found_any_more(source: Source
         ("[", (), "is not JSON (Expecting value: line 1 column 2 (char 1)); write a list, as in [{…}, {…}]"),
     ],
 )  # fmt: skip
-def test_a_wrong_setting_is_one_clear_line(said: str, where: tuple[Any, ...], problem: str) -> None:
+def test_a_wrong_setting_is_one_clear_line(text: str, where: tuple[Any, ...], problem: str) -> None:
     """Intent: the first problem names its field and the fix, also where two fields contradict each other."""
     with pytest.raises(ValidationError) as raised:
-        TypeAdapter(Probes).validate_python(said)
+        TypeAdapter(Probes).validate_python(text)
     first = raised.value.errors()[0]
     assert (first["loc"], first["msg"].removeprefix("Value error, ")) == (where, problem)
 

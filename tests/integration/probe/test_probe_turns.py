@@ -135,8 +135,8 @@ def test_any_error_of_the_callback_counts(source: Source, charts: Charts) -> Non
         raise RuntimeError("secret")
 
     outcomes = run_due(charts.database, [first, second], stamp, now=T0)
-    assert [each.state for each in outcomes] == ["untold"] * 2
-    assert [charts.row(each)["answer"] for each in (first, second)] == [None] * 2
+    assert [outcome.state for outcome in outcomes] == ["untold"] * 2
+    assert [charts.row(probe)["answer"] for probe in (first, second)] == [None] * 2
     assert charts.row(first)["error"] == "charts could not be told: RuntimeError"
 
 
@@ -152,8 +152,8 @@ def test_two_runners_ask_once(app: Any, source: Source, charts: Charts, log_url:
             return run_due(own, probes, charts.stamp, now=T0)
 
     with ThreadPoolExecutor(6) as pool:
-        outcomes = [each for done in pool.map(tick, range(6)) for each in done]
-    assert sorted(each.probe.every for each in outcomes) == [60, 61, 62]
+        outcomes = [outcome for done in pool.map(tick, range(6)) for outcome in done]
+    assert sorted(outcome.probe.every for outcome in outcomes) == [60, 61, 62]
     assert len(charts.changes) == 3
 
 
@@ -173,7 +173,7 @@ def test_a_probe_that_another_worker_is_taking_is_passed_by(source: Source, char
     with closing(psycopg2.connect(log_url)) as other, other.cursor() as cursor:
         cursor.execute("SELECT FROM superset_ext.cache_probe WHERE probe = %s FOR UPDATE", (taken.key,))
         claims = [claiming.claim(charts.database, [taken, free], T0, whenever=False) for _ in range(2)]
-    assert [each and each.probe for each in claims] == [free, None]
+    assert [claim and claim.probe for claim in claims] == [free, None]
 
 
 def test_an_answer_that_comes_after_the_claim_is_not_taken(source: Source, charts: Charts) -> None:
@@ -224,7 +224,7 @@ def test_a_slow_source_keeps_nobody_waiting(
     assert until(lambda: not asking()), "the interrupted thread ends"
     endless.clear()
     is_late = probe_threads._Asked.is_late
-    monkeypatch.setattr(probe_threads._Asked, "is_late", lambda each: endless.is_set() and is_late(each))
+    monkeypatch.setattr(probe_threads._Asked, "is_late", lambda question: endless.is_set() and is_late(question))
     (again,) = charts.outcomes(120, slow)
     assert again.error == "it took longer than 0.4 s", "and the probe is asked again"
     assert until(lambda: not asking())
@@ -239,20 +239,20 @@ AT_THE_GATE = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND obj
 @contextmanager
 def gate(source: Source, count: int, seen: Callable[[], Any]) -> Iterator[list[Any]]:
     """Questions that come to `GATE` wait there until there are so many; what is then seen."""
-    found: list[Any] = []
+    answers: list[Any] = []
     with closing(psycopg2.connect(source.url)) as keeper, keeper.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(4711)")
 
         def keep() -> None:
             try:
                 until(lambda: source.rows(AT_THE_GATE) == [(count,)])
-                found.append(seen())
+                answers.append(seen())
             finally:
                 keeper.rollback()
 
         thread = threading.Thread(target=keep)
         thread.start()
-        yield found
+        yield answers
         thread.join()
 
 
@@ -260,8 +260,8 @@ def test_one_question_at_a_time_to_a_database_and_four_in_all(context: Any, sour
     """Intent: a run is quick over many databases, and easy on each."""
     alone = f"SELECT 1 / (CASE WHEN pg_try_advisory_xact_lock({{}}) THEN 1 ELSE 0 END), {GATE}"
     others = [registered(source.url) for _ in range(5)]
-    probes = [each.probe(sql=alone.format(number), timeout=60) for number, each in enumerate(others)]
-    probes += [each.probe(sql=alone.format(number), timeout=60, every=120) for number, each in enumerate(others[:2])]
+    probes = [other.probe(sql=alone.format(number), timeout=60) for number, other in enumerate(others)]
+    probes += [other.probe(sql=alone.format(number), timeout=60, every=120) for number, other in enumerate(others[:2])]
     with gate(source, 4, lambda: len(asking())) as seen:
         assert charts.run(0, *probes) == ["changed"] * 7
     assert seen == [4]
@@ -271,7 +271,7 @@ def test_a_probe_that_fails_comes_last(source: Source, charts: Charts) -> None:
     """Intent: a slow question does not keep the good ones of its database waiting each time."""
     bad, good = source.probe(sql="SELECT 1 / 0"), source.probe()
     assert sorted(charts.run(0, bad, good)) == ["changed", "failing"]
-    assert [each.probe for each in charts.outcomes(60, bad, good)] == [good, bad]
+    assert [outcome.probe for outcome in charts.outcomes(60, bad, good)] == [good, bad]
 
 
 def test_a_run_ends_and_leaves_the_rest_to_the_next(
@@ -281,8 +281,8 @@ def test_a_run_ends_and_leaves_the_rest_to_the_next(
     probes = [source.probe(sql=f"SELECT {number}") for number in range(2)]
     claimed: list[Any] = []
     claim = claiming.claim
-    monkeypatch.setattr(claiming, "claim", lambda *each: claimed.append(claim(*each)) or claimed[-1])
-    passed = lambda: sum(each is not None for each in claimed) * (probing.SLICE_SECONDS + 1)  # noqa: E731
+    monkeypatch.setattr(claiming, "claim", lambda *arguments: claimed.append(claim(*arguments)) or claimed[-1])
+    passed = lambda: sum(claim is not None for claim in claimed) * (probing.SLICE_SECONDS + 1)  # noqa: E731
     monkeypatch.setattr(probing, "time", SimpleNamespace(monotonic=passed))
     assert charts.run(0, *probes) == ["changed"]
     assert charts.run(0, *probes) == ["changed"]
@@ -298,7 +298,7 @@ def test_a_source_that_takes_no_connection_holds_one_thread(context: Any, charts
         assert charts.run(0, *probes) == ["failing"] * 3
         assert charts.run(120, *probes) == ["failing"] * 3
         assert len(asking()) == 1
-        errors = {charts.row(each)["error"] for each in probes}
+        errors = {charts.row(probe)["error"] for probe in probes}
         assert errors == {
             "it was asked before and has not come back, though it took longer than 0.2 s",
             "its database has not answered another probe's connection",
@@ -345,17 +345,17 @@ def test_status_says_what_is_wrong(source: Source, charts: Charts) -> None:
     """Intent: each probe has one line, with its problem and the fix."""
     good, bad, never = source.probe(), source.probe(table="public.no"), source.probe(table="public.never")
     probe_now(charts.database, [good, bad], charts.stamp)
-    said = status(charts.database, [good, bad, never])
-    assert [each["probe"] for each in said] == [good.name, bad.name, never.name]
-    assert said[0]["problem"] is None and said[0]["changed_at"] is not None
-    assert said[1]["problem"].startswith('it fails: there is no table "public"."no"')
-    assert said[2]["problem"] == "it was never asked; see that Celery beat and a worker run"
+    rows = status(charts.database, [good, bad, never])
+    assert [row["probe"] for row in rows] == [good.name, bad.name, never.name]
+    assert rows[0]["problem"] is None and rows[0]["changed_at"] is not None
+    assert rows[1]["problem"].startswith('it fails: there is no table "public"."no"')
+    assert rows[2]["problem"] == "it was never asked; see that Celery beat and a worker run"
     with charts.database.transaction() as cursor:
         cursor.execute("UPDATE cache_probe SET failed_since = now() - interval '1 hour' WHERE failed_since IS NOT NULL")
         cursor.execute("UPDATE cache_probe SET next_at = now() - interval '2 minutes' WHERE failed_since IS NULL")
-    said = status(charts.database, [good, bad])
-    assert re.fullmatch(r"its turn was 1\d\d s ago; see that Celery beat and a worker run", said[0]["problem"])
-    assert said[1]["problem"].startswith("it fails, and its charts go to the database: there is no table")
+    rows = status(charts.database, [good, bad])
+    assert re.fullmatch(r"its turn was 1\d\d s ago; see that Celery beat and a worker run", rows[0]["problem"])
+    assert rows[1]["problem"].startswith("it fails, and its charts go to the database: there is no table")
 
 
 def test_without_the_log_database_charts_go_to_the_database(
@@ -367,11 +367,11 @@ def test_without_the_log_database_charts_go_to_the_database(
     clock = [1000.0]
     monkeypatch.setattr(probing, "_away_since", None)
     monkeypatch.setattr(probing.time, "monotonic", lambda: clock[0])
-    for seconds, told in ((0, 0), (19, 0), (21, 1), (26, 2)):
+    for seconds, count in ((0, 0), (19, 0), (21, 1), (26, 2)):
         clock[0] = 1000.0 + seconds
         with pytest.raises(LogUnavailable):
             run_due(away, probes, charts.stamp)
-        assert len(charts.changes) == told
+        assert len(charts.changes) == count
     monkeypatch.undo()
     assert charts.changes[0].tables == (SourceTable(source.id, Table("public", "t")),)
     charts.run(0, *probes)

@@ -132,8 +132,10 @@ def test_ten_thousand_relations_take_no_time(database_url: str) -> None:
     )
     names = "v, v7, " + ", ".join(f"t{number}" for number in range(1, 40))
     with closing(psycopg2.connect(database_url)) as connection:
-        found = follow(connection, tables(names))
-        assert found == tables("public.v, public.v7, public.base") | {Table("public", f"t{n}") for n in range(1, 40)}
+        relations = follow(connection, tables(names))
+        assert relations == tables("public.v, public.v7, public.base") | {
+            Table("public", f"t{n}") for n in range(1, 40)
+        }
         asked = {"schemas": [""] * 41, "names": names.split(", "), "parted": False}
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query_text('postgresql_table_relations')}", asked)
@@ -174,8 +176,8 @@ def plans(postgres: Postgres) -> Iterator[Callable[[str], frozenset[Table]]]:
 def relations(plan: Any) -> Iterator[Table]:
     """The relations in a plan."""
     if isinstance(plan, list):
-        for each in plan:
-            yield from relations(each)
+        for node in plan:
+            yield from relations(node)
     if isinstance(plan, dict):
         if "Relation Name" in plan:
             yield Table(plan["Schema"], plan["Relation Name"])
@@ -186,8 +188,8 @@ def relations(plan: Any) -> Iterator[Table]:
 @given(queries())
 def test_postgresql_reads_nothing_else(plans: Callable[[str], frozenset[Table]], query: Query) -> None:
     """Intent: the scopes of CTEs are those of a real server, not of our reading of the standard."""
-    found = read_tables(query.sql, "postgresql")
-    named = {Table("public", table.name) for table in found or ()}
+    read = read_tables(query.sql, "postgresql")
+    named = {Table("public", table.name) for table in read or ()}
     assert query.double or plans(query.sql) <= named
 
 

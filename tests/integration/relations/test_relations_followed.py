@@ -29,9 +29,9 @@ PATIENCE = 120.0  # seconds; a test that waits longer has failed
 LIMITS = views._LIMITS
 
 
-def until(found: Callable[[], Any]) -> None:
+def until(condition: Callable[[], Any]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not found():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -112,34 +112,34 @@ def test_a_chart_is_followed_in_the_schema_of_its_dataset(sources: Sources, url:
 def test_the_catalog_is_another_database_of_the_server(sources: Sources, url: str, database_url: str) -> None:
     """Intent: Superset's catalogs of PostgreSQL are its databases; the same name is another table there."""
     run(database_url, "CREATE TABLE elsewhere (a int); CREATE VIEW v1 AS SELECT a FROM elsewhere")
-    database, each = sources.add(url), Followed()
+    database, followed = sources.add(url), Followed()
     other = database_url.rsplit("/", 1)[1]
-    assert each.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
-    assert each.tables(database, None, other, tables("v1")) == tables("public.v1, public.elsewhere")
+    assert followed.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
+    assert followed.tables(database, None, other, tables("v1")) == tables("public.v1, public.elsewhere")
 
 
 def test_answers_are_remembered_for_a_while(sources: Sources, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: only what is new is asked, and what is old."""
-    database, each = sources.add(url), Followed(seconds=60)
-    assert each.tables(database, None, None, tables("v1, gone")) == tables("public.v1, public.base, gone")
-    assert each.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
-    assert each.tables(database, None, None, tables("gone")) == tables("gone")
+    database, followed = sources.add(url), Followed(seconds=60)
+    assert followed.tables(database, None, None, tables("v1, gone")) == tables("public.v1, public.base, gone")
+    assert followed.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
+    assert followed.tables(database, None, None, tables("gone")) == tables("gone")
     assert len(sources.connected) == 1
-    assert each.tables(database, None, None, tables("v1, other")) == tables("public.v1, public.base, public.other")
-    assert each.tables(database, "public", None, tables("v1")) == tables("public.v1, public.base")
+    assert followed.tables(database, None, None, tables("v1, other")) == tables("public.v1, public.base, public.other")
+    assert followed.tables(database, "public", None, tables("v1")) == tables("public.v1, public.base")
     assert len(sources.connected) == 3
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 61)
-    assert each.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
+    assert followed.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
     assert len(sources.connected) == 4
 
 
 def test_an_edited_database_is_another_one(sources: Sources, url: str) -> None:
     """Intent: its URL may have changed."""
-    database, each = sources.add(url), Followed()
-    each.tables(database, None, None, tables("v1"))
+    database, followed = sources.add(url), Followed()
+    followed.tables(database, None, None, tables("v1"))
     database.changed_on = datetime(2026, 1, 1)
-    each.tables(database, None, None, tables("v1"))
+    followed.tables(database, None, None, tables("v1"))
     assert len(sources.connected) == 2
 
 
@@ -147,66 +147,66 @@ def test_an_impersonated_user_has_a_search_path_of_their_own(sources: Sources, u
     """Intent: PostgreSQL's default search path begins with the user's name."""
     from flask import g
 
-    database, each = sources.add(url), Followed()
+    database, followed = sources.add(url), Followed()
     for impersonated in (False, True):
         database.impersonate_user = impersonated
         for name in ("postgres", "somebody"):
             with app.app_context():
                 g.user = SimpleNamespace(username=name)
-                each.tables(database, None, None, tables("v1"))
+                followed.tables(database, None, None, tables("v1"))
     assert len(sources.connected) == 3
 
 
 def test_what_is_forgotten_is_asked_again(sources: Sources, database_url: str, url: str) -> None:
     """Intent: SQL Lab gave a view another definition; other databases are not asked for it."""
     run(database_url, "CREATE TABLE one (a int); CREATE TABLE two (a int); CREATE VIEW v AS SELECT a FROM one")
-    database, other, each = sources.add(database_url), sources.add(url), Followed()
-    each.tables(other, None, None, tables("v1"))
-    assert each.tables(database, None, None, tables("v")) == tables("public.v, public.one")
+    database, other, followed = sources.add(database_url), sources.add(url), Followed()
+    followed.tables(other, None, None, tables("v1"))
+    assert followed.tables(database, None, None, tables("v")) == tables("public.v, public.one")
     run(database_url, "CREATE OR REPLACE VIEW v AS SELECT a FROM two")
-    assert each.tables(database, None, None, tables("v")) == tables("public.v, public.one")
-    each.forget(database.id)
-    assert each.tables(database, None, None, tables("v")) == tables("public.v, public.two")
-    each.tables(other, None, None, tables("v1"))
+    assert followed.tables(database, None, None, tables("v")) == tables("public.v, public.one")
+    followed.forget(database.id)
+    assert followed.tables(database, None, None, tables("v")) == tables("public.v, public.two")
+    followed.tables(other, None, None, tables("v1"))
     assert len(sources.connected) == 3
 
 
 def test_what_is_forgotten_meanwhile_is_not_remembered(sources: Sources, url: str) -> None:
     """Intent: an answer that was given before the view changed does not outlive that."""
-    database, each = sources.add(url), Followed()
+    database, followed = sources.add(url), Followed()
     connection = database.get_raw_connection
 
     @contextmanager
     def forgetting(**place: Any) -> Iterator[Any]:
         with connection(**place) as made:
             yield made
-        each.forget(database.id)
+        followed.forget(database.id)
 
     database.get_raw_connection = forgetting
-    assert each.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
+    assert followed.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
     database.get_raw_connection = connection
-    each.tables(database, None, None, tables("v1"))
+    followed.tables(database, None, None, tables("v1"))
     assert len(sources.connected) == 2
 
 
 def test_memory_is_bounded(sources: Sources, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: SQL that names ever new tables does not fill a process."""
     monkeypatch.setattr(answers, "MOST", 5)
-    database, each = sources.add(url), Followed()
+    database, followed = sources.add(url), Followed()
     for number in range(10):
-        each.tables(database, None, None, tables(f"t{number}"))
-        assert len(each._answers._known) <= 5
-    each.tables(database, None, None, tables("t9"))
+        followed.tables(database, None, None, tables(f"t{number}"))
+        assert len(followed._answers._known) <= 5
+    followed.tables(database, None, None, tables("t9"))
     assert len(sources.connected) == 10
 
 
 def test_a_source_that_is_away_costs_the_answer(sources: Sources, caplog: pytest.LogCaptureFixture) -> None:
     """Intent: the chart is answered, carries the tag of any table, and the log says why without a password."""
-    database, each = sources.add("postgresql://somebody:hush@127.0.0.1:1/nothing"), Followed()
+    database, followed = sources.add("postgresql://somebody:hush@127.0.0.1:1/nothing"), Followed()
     with caplog.at_level(logging.WARNING):
-        assert each.tables(database, None, None, tables("v1")) is None
-        assert each.tables(database, None, None, tables("v1")) is None
-        assert each.changed(database, tables("v1")) is None
+        assert followed.tables(database, None, None, tables("v1")) is None
+        assert followed.tables(database, None, None, tables("v1")) is None
+        assert followed.changed(database, tables("v1")) is None
     assert sources.connected == [(None, None), (None, None)]  # remembered for a chart, but not for a change
     (message,) = [record.getMessage() for record in caplog.records if record.name == "superset_ext.cache"]
     assert "'source 1'" in message and "Connection refused" in message and "hush" not in message
@@ -226,68 +226,68 @@ def test_a_slow_source_is_not_waited_for(
 
 def test_a_view_that_calls_a_function_costs_its_own_answer(sources: Sources, url: str) -> None:
     """Intent: of charts on other tables that were asked with it, nothing is lost."""
-    database, each = sources.add(url), Followed()
-    assert each.tables(database, None, None, tables("opaque, v1")) is None
-    assert each.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
+    database, followed = sources.add(url), Followed()
+    assert followed.tables(database, None, None, tables("opaque, v1")) is None
+    assert followed.tables(database, None, None, tables("v1")) == tables("public.v1, public.base")
     assert len(sources.connected) == 1
 
 
 def test_a_changed_partition_is_a_changed_table(sources: Sources, url: str, database_url: str) -> None:
     """Intent: who loads a partition need not know what it is a part of; a view is no part of anything."""
-    each, database = Followed(), sources.add(url)
-    changed = each.changed(database, tables("sales_2026_1, public.other"))
+    followed, database = Followed(), sources.add(url)
+    changed = followed.changed(database, tables("sales_2026_1, public.other"))
     assert changed == tables("public.sales_2026_1, public.sales_2026, public.sales, public.other")
-    assert each.changed(database, tables("staff, first, opaque")) == tables(
+    assert followed.changed(database, tables("staff, first, opaque")) == tables(
         "public.staff, public.people, public.first, public.opaque"
     )
     run(database_url, "CREATE TABLE new (a int)", "CREATE TABLE whole (a int) PARTITION BY LIST (a)")
     database = sources.add(database_url)
-    assert each.changed(database, tables("new")) == tables("public.new")
+    assert followed.changed(database, tables("new")) == tables("public.new")
     run(database_url, "ALTER TABLE whole ATTACH PARTITION new FOR VALUES IN (1)")
-    assert each.changed(database, tables("new")) == tables("public.new, public.whole")
+    assert followed.changed(database, tables("new")) == tables("public.new, public.whole")
 
 
 def test_a_table_that_is_gone_may_have_been_a_partition(sources: Sources, url: str, database_url: str) -> None:
     """Intent: DROP TABLE of a partition takes rows from a table that nobody can name any more."""
-    each = Followed()
-    assert each.changed(sources.add(url), tables("public.dropped")) is None
+    followed = Followed()
+    assert followed.changed(sources.add(url), tables("public.dropped")) is None
     database = sources.add(database_url)
-    assert each.changed(database, tables("public.dropped")) == tables("public.dropped")
+    assert followed.changed(database, tables("public.dropped")) == tables("public.dropped")
     run(database_url, "CREATE TABLE whole (a int); CREATE TABLE part () INHERITS (whole); DROP TABLE part")
-    assert each.changed(database, tables("part")) is None
+    assert followed.changed(database, tables("part")) is None
 
 
 def test_other_engines_know_their_default_schema(sources: Sources, tmp_path: Path) -> None:
     """Intent: `orders` and `main.orders` are one tag, whoever writes it, and views are left alone."""
-    database, each = sources.add(f"sqlite:///{tmp_path / 'source.db'}"), Followed()
+    database, followed = sources.add(f"sqlite:///{tmp_path / 'source.db'}"), Followed()
     asked = []
     default = database.get_default_schema
     database.get_default_schema = lambda catalog: asked.append(catalog) or default(catalog)
-    assert each.tables(database, None, None, tables("orders, s.x")) == tables("main.orders, s.x")
-    assert each.changed(database, tables("orders")) == tables("main.orders")
+    assert followed.tables(database, None, None, tables("orders, s.x")) == tables("main.orders, s.x")
+    assert followed.changed(database, tables("orders")) == tables("main.orders")
     assert asked == [None]
-    assert each.tables(database, "aside", None, tables("orders")) == tables("aside.orders")
-    assert each.tables(database, None, "other", tables("s.x")) == tables("s.x")
+    assert followed.tables(database, "aside", None, tables("orders")) == tables("aside.orders")
+    assert followed.tables(database, None, "other", tables("s.x")) == tables("s.x")
     assert asked == [None] and sources.connected == []
-    each.forget(database.id)
-    assert each.tables(database, None, None, tables("orders")) == tables("main.orders")
+    followed.forget(database.id)
+    assert followed.tables(database, None, None, tables("orders")) == tables("main.orders")
     assert asked == [None, None]
 
 
 def test_a_default_schema_that_is_not_said_is_unknown(sources: Sources, tmp_path: Path) -> None:
     """Intent: were it left out, an entry would carry another tag than the change that is told later."""
-    database, each = sources.add(f"sqlite:///{tmp_path / 'source.db'}"), Followed()
+    database, followed = sources.add(f"sqlite:///{tmp_path / 'source.db'}"), Followed()
 
     def fails(_catalog: str | None) -> str:
         raise RuntimeError("hush")
 
     database.get_default_schema = fails
-    assert each.tables(database, None, None, tables("orders")) is None
-    assert each.changed(database, tables("orders")) is None
-    assert each.tables(database, None, None, tables("s.orders")) == tables("s.orders")
+    assert followed.tables(database, None, None, tables("orders")) is None
+    assert followed.changed(database, tables("orders")) is None
+    assert followed.tables(database, None, None, tables("s.orders")) == tables("s.orders")
     database.get_default_schema = lambda _catalog: None
-    each.forget(database.id)
-    assert each.tables(database, None, None, tables("orders")) == tables("orders")
+    followed.forget(database.id)
+    assert followed.tables(database, None, None, tables("orders")) == tables("orders")
 
 
 @pytest.mark.parametrize("engine", ["redshift", "cockroachdb"])

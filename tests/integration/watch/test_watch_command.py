@@ -42,8 +42,8 @@ class TestCommand:
             number = said(done)["database_id"]
             assert said(done) == {"database_id": number, "watched": [f"public.{table}"]}, done.stderr
             (row,) = said(perf(superset_stack, "watch", "list", "--json"))
-            found = (row["database"], row["table"], row["intact"], row["problem"])
-            assert found == ("examples", f"public.{table}", True, None)
+            columns = (row["database"], row["table"], row["intact"], row["problem"])
+            assert columns == ("examples", f"public.{table}", True, None)
             assert row["added_at"] and row["notified_at"] is None
             shown = perf(superset_stack, "watch", "list")
             assert f"public.{table}" in shown.stdout and "complete" in shown.stdout

@@ -36,8 +36,8 @@ class TestAdd:
     def test_it_says_what_is_there(self, source: Any) -> None:
         """Intent: a watch that is whole is told from one that is not."""
         add(source, "sales")
-        found = state(source)[SALES]
-        assert found.intact and found.missing == 0 and found.notified_at is None and found.part_of == ()
+        watched = state(source)[SALES]
+        assert watched.intact and watched.missing == 0 and watched.notified_at is None and watched.part_of == ()
         run(source, "ALTER TABLE sales DISABLE TRIGGER ALL")
         assert not state(source)[SALES].intact
 
@@ -358,8 +358,8 @@ class TestParts:
         run(second, f"LISTEN {CHANNEL}")
         arm(tree)
         run(tree, statement)
-        (said,) = all_notified(second)
-        assert f'"public", "{watched}"' in said
+        (payload,) = all_notified(second)
+        assert f'"public", "{watched}"' in payload
 
     def test_a_part_says_what_it_is_part_of(self, tree: Any) -> None:
         """Intent: what changes a part changes the whole, and charts read that."""
@@ -372,8 +372,8 @@ class TestParts:
         add(tree, "p")
         shape = state(tree)[Name("public", "p")].shape
         run(tree, "CREATE TABLE p3 PARTITION OF p FOR VALUES IN (3)")
-        found = state(tree)[Name("public", "p")]
-        assert found.missing == 1 and found.shape != shape
+        watched = state(tree)[Name("public", "p")]
+        assert watched.missing == 1 and watched.shape != shape
         add(tree, "p")
         assert state(tree)[Name("public", "p")].intact
 
