@@ -18,6 +18,7 @@ from superset_ext.cache.redis.circuit import Circuit, State
 from superset_ext.cache.redis.connection import NEVER, AnyConnection, Pool, PoolExhausted, parse_info
 from superset_ext.cache.redis.scripts import source
 from superset_ext.cache.redis.server_info import ServerInfo
+from superset_ext.core.warn_once import warn
 from superset_ext.errors import StoreUnavailable
 
 Command = tuple[Any, ...]
@@ -128,7 +129,10 @@ class Node:
             replies = connection.ask(commands)
             for reply in replies:
                 if isinstance(reply, redis_errors.NoScriptError):
-                    replies = connection.ask([*_loads(commands), *commands])[-len(commands) :]
+                    loaded = connection.ask([*_loads(commands), *commands])
+                    replies = loaded[-len(commands) :]
+                    for refusal in loaded[: -len(commands)]:
+                        self._name_refused(refusal)
                     break
             for reply in replies:
                 if isinstance(reply, _FATAL):
@@ -142,8 +146,14 @@ class Node:
             self._pool.leave()  # connected to what is a replica by now
         self.info = None
         unavailable = self._unavailable(error)
+        self._name_refused(error)
         self.circuit.failed(unavailable, self.probe)
         return unavailable
+
+    def _name_refused(self, reply: Any) -> None:
+        """Name what an ACL refuses: while other commands are answered, the circuit stays shut and says nothing."""
+        if isinstance(reply, redis_errors.NoPermissionError):
+            warn(f"acl {reply}", "%s", self._unavailable(reply))
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         fix = next((fix for kind, fix in _FIXES if isinstance(error, kind)), "check that it runs and can be reached")
@@ -181,7 +191,7 @@ class Node:
         connection = self._make()
         try:
             connection.open(time.monotonic() + _SUBSCRIBE_SECONDS)
-            connection.ask([("SUBSCRIBE", channel)])
+            self._name_refused(connection.ask([("SUBSCRIBE", channel)])[0])
         except BaseException:
             connection.shut()
             raise
