@@ -78,7 +78,7 @@ def _read(texts: Collection[tuple[Any, str]], database_id: int) -> tuple[Collect
         read = reads(sql, engine) if engine else Reads(None)
         named = read.tables
         tables = named if named is None or follow is None else follow(source, named)
-        tags |= table_tags(getattr(database, "id", None) or database_id, tables) | _elsewhere(source, read)
+        tags |= _elsewhere(source, read) | table_tags(getattr(database, "id", None) or database_id, tables)
         known, together = known and tables is not None, together | set(tables or ())
     return (together if known else None), tags
 

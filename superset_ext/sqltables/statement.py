@@ -174,7 +174,8 @@ class Statement:
         if self.is_command:
             raise Unknown(self.first)
         tokens = list(_with_selects(self.tokens))
-        (tree,) = self.dialect.parser().parse(tokens, self.source)
+        with silent_parser():
+            (tree,) = self.dialect.parser().parse(tokens, self.source)
         if tree is None or self._is_short_of(tree, tokens):
             raise Unknown(self.first)
         return tree

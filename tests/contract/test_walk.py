@@ -59,4 +59,4 @@ def test_a_miss_is_a_walk_that_one_can_follow(cache: ChartCache) -> None:
     """Intent: from the read over the lease to what is stored, fewer than 20 files and 60 returns."""
     steps = shortest(lambda key: ask(cache, key), [f"cold {number}" for number in range(5)])
     assert len(steps.files) < 20, " ".join(steps.files)
-    assert steps.returns < 60, steps.steps
+    assert steps.returns < 60, " ".join(steps.steps)
