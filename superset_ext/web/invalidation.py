@@ -71,12 +71,13 @@ class Invalidated(Answer):
     tags = fields.List(fields.String(), metadata={"description": "The tags that were stamped"})
     stamped_at = fields.Float(
         metadata={
+            "optional": True,
             "description": "Redis' time, in seconds since 1970, since when nothing older is served; absent where"
-            " only keys were named"
+            " only keys were named",
         },
     )
     keys_deleted = fields.Integer(
-        metadata={"description": "Keys that matched the patterns; absent where none was given"}
+        metadata={"optional": True, "description": "Keys that matched the patterns; absent where none was given"}
     )
 
 

@@ -164,7 +164,7 @@ def aged(site: Site, cache_key: str) -> Envelope:
         data = pack(
             value, key=name, ring=ring, as_of_us=envelope.as_of_us, tags=envelope.tags, cost_ms=envelope.cost_ms,
             run_id=envelope.run_id, stored_at_us=envelope.stored_at_us, fresh_until_us=envelope.stored_at_us + 1,
-            compression="none", level=1, min_size=0,
+            compression="none", level=1, min_size=0, last_stamp=envelope.last_stamp,
         )  # fmt: skip
         left_ms = client.pttl(name)
         assert TIMEOUT * 1000 < left_ms <= 2 * TIMEOUT * 1000, "it is kept for its grace, which is its timeout at most"

@@ -66,7 +66,7 @@ def test_sql_lab_is_logged_by_whoever_ran_it(superset_stack: Any) -> None:
             "/api/v1/sqllab/execute/",
             json={
                 "client_id": uuid.uuid4().hex[:11], "database_id": database, "runAsync": later, "queryLimit": 3,
-                "sql": f"SELECT {column} AS {mark} FROM birth_names WHERE name <> 'hush'", "schema": "public",
+                "sql": f"SELECT {column} FROM birth_names AS {mark} WHERE name <> 'hush'", "schema": "public",
             },
         )  # fmt: skip
         assert asked.status_code in ((200, 202) if column != "nothere" else (400, 422, 500)), asked.text

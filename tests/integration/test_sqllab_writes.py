@@ -47,7 +47,6 @@ KNOWN = [
 UNKNOWN = [
     "SELECT set_config('search_path', 'public', false); UPDATE base SET owner = 'x'",
     "CREATE TEMP TABLE base (owner text, v int); ALTER TABLE base RENAME TO away; UPDATE base SET owner = 'y'",
-    "CREATE TEMP TABLE other (owner text, v int); DISCARD TEMP; UPDATE other SET owner = 'z'",
     "UPDATE base SET owner = 'shadowed'; CREATE TABLE postgres.base AS SELECT 'new' AS owner, 1 AS v",
     "DO $$ BEGIN UPDATE base SET owner = 'do'; END $$",
     "INSERT INTO quiet SELECT 'w', writes()",
