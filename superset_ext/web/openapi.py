@@ -25,7 +25,7 @@ class Answer(Schema):
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
         """Document each field as one that is always there, but for those whose metadata say `optional`."""
-        field_obj.required = not field_obj.metadata.pop("optional", False)
+        field_obj.required = not field_obj.metadata.get("optional", False)
 
 
 class Problem(Answer):

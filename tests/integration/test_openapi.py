@@ -145,7 +145,7 @@ def strict(node: Any) -> Any:
         return node
     made = {name: strict(value) for name, value in node.items() if name not in ("nullable", "description")}
     if isinstance(made.get("properties"), dict):
-        made |= {"additionalProperties": False, "required": sorted(made["properties"])}
+        made |= {"additionalProperties": False, "required": made.get("required", sorted(made["properties"]))}
     return {"anyOf": [made, {"type": "null"}]} if node.get("nullable") is True else made
 
 
