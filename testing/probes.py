@@ -15,7 +15,6 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg2
-from celery import _state
 
 from superset_ext.compat import UTC
 from superset_ext.core.log_database import LogDatabase
@@ -33,15 +32,6 @@ SECRET = "the secret key of these tests"
 
 
 PATIENCE = 120.0  # seconds; a test that waits longer has failed
-
-
-@contextmanager
-def celery_as_before() -> Iterator[None]:
-    """Superset makes its Celery app that of the process, where other tests have none, or their own."""
-    before = (_state.default_app, _state._tls.current_app)
-    yield
-    _state.set_default_app(before[0])
-    _state._set_current_app(before[1])
 
 
 @dataclass

@@ -6,6 +6,7 @@ stored is False, and each is counted with its reason. Entries that hold what a c
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -305,8 +306,8 @@ def _heed(region: Region, config: Mapping[str, Any]) -> None:
     """Take a region's timeout and prefix from its dict, which a config may have changed since we made it."""
     values = {"timeout": config.get("CACHE_DEFAULT_TIMEOUT"), "prefix": config.get("CACHE_KEY_PREFIX")}
     timeout = values["timeout"]
-    if isinstance(timeout, int | float) and timeout < 0:  # Superset's sign for «not cached», which it passes itself
-        values["timeout"] = None
+    if isinstance(timeout, int | float):  # below 0 it is Superset's sign for «not cached», which it passes itself
+        values["timeout"] = None if timeout < 0 else math.ceil(timeout)
     try:
         override(region, **{name: value for name, value in values.items() if value is not None})
     except SettingsError as error:

@@ -32,7 +32,7 @@ _NOTHING = Written(frozenset(), False)
 
 def install(tell: Tell) -> None:
     """Listen from now on."""
-    ended = UntilCommit[Change]("superset_ext_queries", lambda changes: _committed(changes, tell))
+    ended = UntilCommit[Change](lambda changes: _committed(changes, tell))
     ended.listen()
 
     @unfailing("noticing the end of a query in SQL Lab")

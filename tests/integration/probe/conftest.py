@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
@@ -16,26 +13,16 @@ import pytest
 from superset_ext.core import warn_once as quiet
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
-from testing.probes import EMPTY, SECRET, Charts, Source, celery_as_before, lite_run, registered
+from testing.probes import EMPTY, SECRET, Charts, Source, lite_run, registered
+from testing.stock_app import stock_app
 
 
 @pytest.fixture(scope="module")
 def app(postgres: Postgres) -> Iterator[Any]:
     """Superset as stock, with the tables that it keeps databases and datasets in."""
-    with celery_as_before(), pytest.MonkeyPatch.context() as patch:
-        config = importlib.import_module("superset.config")
-        own = ModuleType("superset_config_of_probes")
-        vars(own).update({name: value for name, value in vars(config).items() if name.isupper()})
-        vars(own).update(
-            SQLALCHEMY_DATABASE_URI=postgres.create_database(f"m_{uuid4().hex[:12]}"), SECRET_KEY=SECRET,
-            FLASK_APP_MUTATOR=None, CONTENT_SECURITY_POLICY_WARNING=False,
-        )  # fmt: skip
-        patch.setitem(sys.modules, own.__name__, own)
-        from superset.app import create_app
-        from superset.extensions import celery_app
-
-        patch.setattr(celery_app, "Task", celery_app.Task)  # Superset puts its own there
-        made = create_app(own.__name__)
+    metadata = postgres.create_database(f"m_{uuid4().hex[:12]}")
+    names = {"SECRET_KEY": SECRET, "CONTENT_SECURITY_POLICY_WARNING": False}
+    with stock_app("superset_config_of_probes", SQLALCHEMY_DATABASE_URI=metadata, **names) as made:
         with made.app_context():
             from flask_appbuilder import Model
             from superset.extensions import db

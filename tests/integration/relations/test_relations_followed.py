@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery import _state
 
 from superset_ext.core import warn_once as quiet
 from superset_ext.freshness.relations import answers, postgresql, views
 from superset_ext.freshness.relations.views import Followed
 from testing.relations import run
 from testing.sql_text import tables
+from testing.stock_app import stock_app
 
 PATIENCE = 120.0  # seconds; a test that waits longer has failed
 
@@ -42,30 +40,11 @@ def until(condition: Callable[[], Any]) -> None:
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Superset's app, for the config that its databases read."""
-    with celery_as_before(), pytest.MonkeyPatch.context() as patch:
-        config = importlib.import_module("superset.config")
-        own = ModuleType("superset_config_of_views")
-        vars(own).update({name: value for name, value in vars(config).items() if name.isupper()})
-        metadata = tmp_path_factory.mktemp("views") / "superset.db"
-        vars(own).update(
-            SQLALCHEMY_DATABASE_URI=f"sqlite:///{metadata}", SECRET_KEY="of these tests", FLASK_APP_MUTATOR=None,
-            CONTENT_SECURITY_POLICY_WARNING=False, PREVENT_UNSAFE_DB_CONNECTIONS=False,
-        )  # fmt: skip
-        patch.setitem(sys.modules, own.__name__, own)
-        from superset.app import create_app
-        from superset.extensions import celery_app
-
-        patch.setattr(celery_app, "Task", celery_app.Task)  # Superset puts its own there
-        yield create_app(own.__name__)
-
-
-@contextmanager
-def celery_as_before() -> Iterator[None]:
-    """Superset makes its Celery app that of the process, where other tests have none, or their own."""
-    before = (_state.default_app, _state._tls.current_app)
-    yield
-    _state.set_default_app(before[0])
-    _state._set_current_app(before[1])
+    metadata = tmp_path_factory.mktemp("views") / "superset.db"
+    uri = f"sqlite:///{metadata}"
+    names = {"CONTENT_SECURITY_POLICY_WARNING": False, "PREVENT_UNSAFE_DB_CONNECTIONS": False, "SECRET_KEY": "a secret"}
+    with stock_app("superset_config_of_views", SQLALCHEMY_DATABASE_URI=uri, **names) as made:
+        yield made
 
 
 @dataclass
