@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from celery import _state
 
+CeleryApps = tuple[Any, Any]
+
 
 @contextmanager
 def stock_app(name: str, **changes: Any) -> Iterator[Any]:
@@ -49,10 +51,20 @@ def _stock_names() -> dict[str, Any]:
     return {name: value for name, value in vars(module).items() if name.isupper()}
 
 
+def celery_apps() -> CeleryApps:
+    """Celery's default app of the process, and the current one of the thread."""
+    return _state.default_app, _state._tls.current_app
+
+
+def set_celery_apps(apps: CeleryApps) -> None:
+    """Make these Celery's again: Superset makes its own that of the process, where other tests have none, or theirs."""
+    _state.set_default_app(apps[0])
+    _state._set_current_app(apps[1])
+
+
 @contextmanager
 def celery_as_before() -> Iterator[None]:
-    """Superset makes its Celery app that of the process, where other tests have none, or their own."""
-    before = (_state.default_app, _state._tls.current_app)
+    """Whatever becomes Celery's app within the block is not afterwards."""
+    before = celery_apps()
     yield
-    _state.set_default_app(before[0])
-    _state._set_current_app(before[1])
+    set_celery_apps(before)
