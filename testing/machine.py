@@ -38,7 +38,7 @@ _SOURCE = SimpleNamespace(database=SimpleNamespace(db_engine_spec=SimpleNamespac
 
 @dataclass
 class Message:
-    """What a worker says: of a session the value it found, that it found none, or that it has ended."""
+    """What a worker says: of a session the value it found, that it found none, that it ended, or what it died of."""
 
     session: int
     kind: str
@@ -114,6 +114,13 @@ def _change(cache: ChartCache, table: str) -> bool:
 
 
 def _request(cache: ChartCache, session: int, steps: Any, say: Any, key: str, forced: bool) -> None:
+    try:
+        _answer(cache, session, steps, say, key, forced)
+    except Exception as error:  # noqa: BLE001  (whatever it is, somebody waits for the answer)
+        say(Message(session, "error", repr(error)))
+
+
+def _answer(cache: ChartCache, session: int, steps: Any, say: Any, key: str, forced: bool) -> None:
     with running(Scope(dataset_id=1, database_id=1, forced=forced), _SOURCE):
         entry = cache.get(key)
         if entry is not None:
@@ -158,8 +165,8 @@ def _break(cache: ChartCache, broken: str | None) -> None:
     elif broken == "era":  # stamps that are lost count as none
         reading = cache._store._reading
 
-        def ageless(words: Any, data: Any, run_id: str) -> Any:
-            made = reading(words, data, run_id)
+        def ageless(words: Any, data: Any, run_id: str, views: int | None = None) -> Any:
+            made = reading(words, data, run_id, views)
             return replace(made, run_id=made.run_id and run_id)
 
         vars(cache._store)["_reading"] = ageless
