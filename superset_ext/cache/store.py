@@ -173,7 +173,8 @@ class Store:
         command = self._fill(key, data, ttl_ms, travelling)
         reply = self.ask([(key, command), *self._remember([key], ttl_ms)], weigh=True).replies[0]
         if travelling is not None:
-            travelling.is_returned = True
+            # A script that was refused, or ended half-way, has given nothing back.
+            travelling.is_returned = not isinstance(reply, Exception)
         if isinstance(reply, OutOfMemoryError):
             self.delete(name)
             return False
@@ -247,12 +248,20 @@ class Store:
         return [(self.names.heard, ("HGETALL", self.names.heard))]
 
     def _heard(self, looked: Sequence[Any], readings: list[Reading]) -> list[Reading] | None:
-        """The readings, or `None` where stamps were written after them, since a listener is not heard."""
+        """The readings, or `None` where stamps were written after them, since a listener is not heard.
+
+        Raises:
+            StoreUnavailable: it is not heard, and what it would tell of could not be stamped.
+        """
         fields = looked[0] if looked and isinstance(looked[0], list) else []
         if not fields or self.unheard is None:
             return readings
         until = dict(zip(fields[::2], fields[1::2], strict=True))
-        return None if self.unheard(until, readings[0].time_us) else readings
+        try:
+            return None if self.unheard(until, readings[0].time_us) else readings
+        except StoreUnavailable:
+            self._look_at = 0.0  # until it is stamped, no read trusts what it has read
+            raise
 
     def _reads(self, key: bytes) -> list[Addressed]:
         seen, stamps = self.names.seen, self.names.stamps

@@ -202,6 +202,25 @@ class TestListeners:
         look(cache)
         assert ask(cache, "not asked") == "v3"
 
+    def test_what_cannot_be_stamped_is_not_trusted(
+        self, fresh_valkey: Callable[..., Valkey], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Intent: while the server refuses to note what is not trusted any more, every read goes to the database, and
+        not only the one that has looked."""
+        server = fresh_valkey()
+        cache, client = chart_region(server.url), client_of(server.url)
+        assert ask(cache, "old") == "old"
+        with monkeypatch.context() as killed:
+            killed.setattr(heard_of, "PATIENCE", -1.0)
+            cache.beat(1, ["tables:1"])
+        client.execute_command("ACL", "SETUSER", "default", "-@write", "+evalsha")
+        look(cache)
+        for value in ("v1", "v2", "v3"):
+            assert ask(cache, value) == value
+        client.execute_command("ACL", "SETUSER", "default", "+@all")
+        assert ask(cache, "stored again") == "stored again"
+        assert ask(cache, "not asked") == "stored again"
+
     def test_what_is_not_watched_any_more_is_trusted(self, cache: ChartCache, monkeypatch: pytest.MonkeyPatch) -> None:
         """Intent: `watch remove` works without a listener."""
         with monkeypatch.context() as killed:

@@ -344,3 +344,27 @@ def test_nested_queries_neither_wait_for_themselves_nor_lose_their_tags(url: str
             cache.get("outer")
             running_query.tags |= {"dataset:2", "layer:5", "tables:2"}
             cache.set("outer", {"query": "SELECT 1"})
+
+
+def test_a_refused_script_has_not_given_the_lease_back(
+    fresh_valkey: Callable[..., Valkey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: the lease travels with the answer, so what refuses the answer may refuse the lease too, as a server
+    without enough replicas does; it is given back all the same, and nobody waits until it runs out."""
+    server = fresh_valkey()
+    cache, client = region(server.url), client_of(server.url)
+    fill = cache._store.fill
+
+    def refused(*arguments: Any) -> Any:
+        client.config_set("min-replicas-to-write", 1)
+        try:
+            return fill(*arguments)
+        finally:
+            client.config_set("min-replicas-to-write", 0)
+
+    monkeypatch.setattr(cache._store, "fill", refused)
+    with running(Scope(dataset_id=1, database_id=1)):
+        assert cache.get("k") is None
+        assert client.exists(cache._store.names.leases + b"chart_k")
+        assert cache.set("k", {"query": "SELECT 1", "value": 1}) is False
+    assert not client.keys("*chart_k")

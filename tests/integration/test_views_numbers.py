@@ -306,7 +306,7 @@ def test_the_start_of_a_listener_is_no_change(database: LogDatabase) -> None:
         if metric["metric_name"] == "changes"
     ]
     assert database.rows(f"SELECT source, {changes} AS n FROM perf_invalidation GROUP BY 1 ORDER BY 1") == [
-        {"source": "listener start", "n": 0}, {"source": "postgresql", "n": 1}
+        {"source": "listener, to be safe", "n": 0}, {"source": "postgresql", "n": 1}
     ]  # fmt: skip
 
 
