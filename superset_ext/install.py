@@ -112,7 +112,7 @@ def _freshness(
     )
     app.extensions[FRESHNESS] = freshness
     depends.follow = following.follow
-    depends.look_through = Windows(settings.catalogs, following.follow).tags
+    depends.look_through = Windows(settings.catalogs, following.follow, following.windows).tags
     if database is not None:
         shared = SharedEntries(database, lambda: chart_region(app))
         shared.install()

@@ -122,7 +122,7 @@ class Settings(Record):
     )
     catalogs: Catalogs = Field(
         cast(Any, "[]"),
-        description="Which of Superset's databases lies behind a catalog of another, a JSON list; see «Freshness».",
+        description="Superset's database behind a catalog or foreign server of another, a JSON list; see «Freshness».",
     )
     views_seconds: float = Field(
         10, ge=0, description="Seconds for which a process remembers which tables a view of a PostgreSQL source reads."
