@@ -34,7 +34,7 @@ class Cleaner(Protocol):
         ...
 
 
-class KeptPool(Pool):
+class KeptPool(Pool):  # type: ignore[misc]
     """Connections of one URL that wait to be used again; it never makes anybody wait for one.
 
     Attributes:

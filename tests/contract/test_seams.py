@@ -70,14 +70,14 @@ def fingerprint(node: ast.FunctionDef) -> str:
             "Database",
             "_get_sqla_engine",
             "a2c85d89602d73f8",
-            "engines.of_database: the URL is final in create_engine",
+            "engines.of_database",
         ),
         (
             "models/core.py",
             "Database",
             "get_raw_connection",
             "5975a42476ce7833",
-            "engines: what is set on each connection",
+            "engines: prequeries",
         ),
         (
             "models/core.py",
@@ -165,7 +165,7 @@ def test_the_fetches_of_asynchronous_charts_are_where_we_look(endpoint: str) -> 
 
 
 def test_listeners_of_all_pools_can_be_seen() -> None:
-    """Intent: `sources.engines` keeps no connection where somebody listens to each; SQLAlchemy has no public way to ask."""
+    """Intent: `sources.engines` keeps no connection where somebody listens to each; SQLAlchemy tells that to nobody."""
     assert not Pool.dispatch.connect._clslevel.get(Pool)
 
     def listener(*_: object) -> None:
