@@ -122,7 +122,7 @@ class Settings(Record):
     )
     catalogs: Catalogs = Field(
         cast(Any, "[]"),
-        description="Which of Superset's databases lies behind a catalog of another, a JSON list; see «Freshness».",
+        description="Superset's database behind a catalog or foreign server of another, a JSON list; see «Freshness».",
     )
     views_seconds: float = Field(
         10, ge=0, description="Seconds for which a process remembers which tables a view of a PostgreSQL source reads."
@@ -139,6 +139,17 @@ class Settings(Record):
     rewarm: bool = Field(False, description="Whether what people use is warmed again after a change, in order of use.")
     rewarm_budget_seconds: float = Field(
         120, gt=0, description="Expected seconds of queries that are spent on warming again after one change."
+    )
+
+    # Sources.
+    source_idle_seconds: float = Field(
+        60,
+        ge=0,
+        description="Seconds for which a connection to a PostgreSQL source waits for the next chart's query; 0 for a "
+        "new connection each time.",
+    )
+    source_idle_connections: int = Field(
+        4, ge=1, le=100, description="Connections to one source that wait in a process at most."
     )
 
     # Warming.

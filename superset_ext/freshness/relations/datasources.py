@@ -10,6 +10,7 @@ from superset_ext.core.signals import count_failure
 from superset_ext.freshness.relations.answers import Known
 from superset_ext.freshness.relations.views import Followed
 from superset_ext.host.databases import database_in_own_session
+from superset_ext.sqltables.reads import Window
 from superset_ext.sqltables.table import Table
 
 
@@ -31,13 +32,18 @@ class Following:
         Without a schema of its own it is on a search path, where a table that is made later may take a name over. It
         then depends on the bare name too, which is stamped with every table that has it.
         """
-        place = (source.database, source.schema, getattr(source, "catalog", None))
-        query = queries.current()
-        now = self._latest() if query is None or query.views is None else query.views
-        followed = self._followed.tables(*place, tables, now)
+        followed = self._followed.tables(*_place(source), tables, self._now())
         if followed is None or source.schema:
             return followed
         return followed | {table for table in tables if not table.schema}
+
+    def windows(self, source: Any, tables: frozenset[Table]) -> frozenset[Window]:
+        """The foreign tables that a datasource's SQL reads if it names `tables`, by their servers."""
+        return self._followed.windows(*_place(source), tables, self._now())
+
+    def _now(self) -> Known | None:
+        query = queries.current()
+        return self._latest() if query is None or query.views is None else query.views
 
     def ancestors(self, database_id: int, tables: frozenset[Table]) -> frozenset[Table] | None:
         """`tables` with their schemas, and the tables that they are parts of; `None` if the source does not tell."""
@@ -58,3 +64,8 @@ class Following:
     def forget(self, database_id: int) -> None:
         """Ask again what the views of a database are made of."""
         self._followed.forget(database_id)
+
+
+def _place(source: Any) -> tuple[Any, str | None, str | None]:
+    """Where the names of a datasource's SQL are looked up."""
+    return source.database, source.schema, getattr(source, "catalog", None)

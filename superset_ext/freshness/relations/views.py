@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.warn_once import warn
 from superset_ext.freshness.relations.answers import MISSING, Answers, Key, Known
 from superset_ext.freshness.relations.effects import written_with
 from superset_ext.freshness.relations.postgresql import Relations, ask
+from superset_ext.sqltables.reads import Window
 from superset_ext.sqltables.table import Table
 
 if TYPE_CHECKING:
@@ -32,6 +33,18 @@ SECONDS = 60.0
 _LIMITS = """SELECT set_config(name, value, true)
 FROM pg_settings JOIN (VALUES ('statement_timeout', '3000'), ('jit', 'off')) AS own (name, value) USING (name)"""
 _Tables = frozenset[Table]
+
+
+class _Behind(NamedTuple):
+    """What lies behind a table.
+
+    Attributes:
+        tables: everything that it depends on, `None` if that cannot be known.
+        windows: the foreign tables among it, by their servers.
+    """
+
+    tables: _Tables | None
+    windows: frozenset[Window] = frozenset()
 
 
 class Followed:
@@ -69,6 +82,20 @@ class Followed:
         except Exception as error:  # noqa: BLE001  (Superset raises what it likes over a database that is not well set)
             _warn(database, error)
             return None
+
+    def windows(
+        self,
+        database: Database,
+        schema: str | None,
+        catalog: str | None,
+        tables: Collection[Table],
+        now: Known | None = None,
+    ) -> frozenset[Window]:
+        """The foreign tables that SQL which reads these tables reads; the arguments are those of `tables`."""
+        if database.db_engine_spec.engine != ENGINE:
+            return frozenset()
+        behind = self._behind(database, schema or "", catalog, tables, now)
+        return frozenset[Window]().union(*(one.windows for one in behind))
 
     def changed(self, database: Database, tables: Collection[Table]) -> _Tables | None:
         """The tables that changed if these did: with a partition, what it is a part of. `None` if it may be any table.
@@ -116,14 +143,21 @@ class Followed:
         self, database: Database, schema: str, catalog: str | None, tables: Collection[Table], now: Known | None
     ) -> _Tables | None:
         """Everything that the tables depend on, as remembered or as the source tells."""
+        depends = [one.tables for one in self._behind(database, schema, catalog, tables, now)]
+        return None if None in depends else _Tables().union(*filter(None, depends))
+
+    def _behind(
+        self, database: Database, schema: str, catalog: str | None, tables: Collection[Table], now: Known | None
+    ) -> Collection[_Behind]:
+        """What lies behind each table, as remembered or as the source tells."""
         place = (*_place(database, catalog), schema)
         known = {table: self._answers.get((*place, table), now) for table in tables}
-        if new := [table for table, depends in known.items() if depends is MISSING]:
+        if new := [table for table, behind in known.items() if behind is MISSING]:
             age = self._answers.age(database.id)
             asked = _asked(database, schema, catalog, new)
-            self._answers.put(database.id, age, now, {(*place, table): depends for table, depends in asked.items()})
+            self._answers.put(database.id, age, now, {(*place, table): behind for table, behind in asked.items()})
             known |= asked
-        return None if None in known.values() else _Tables().union(*known.values())
+        return known.values()
 
     def _named(
         self, database: Database, schema: str, catalog: str | None, tables: Collection[Table], now: Known | None
@@ -154,14 +188,14 @@ def _place(database: Database, catalog: str | None) -> Key:
     return database.id, str(database.changed_on), catalog, user
 
 
-def _asked(database: Database, schema: str, catalog: str | None, tables: Collection[Table]) -> dict[Table, Any]:
-    """What the source tells that the tables depend on; `None` for a table of which that cannot be known."""
+def _asked(database: Database, schema: str, catalog: str | None, tables: Collection[Table]) -> dict[Table, _Behind]:
+    """What the source tells that lies behind the tables."""
     try:
         relations = _at_source(database, schema, catalog, tables)
     except Exception as error:  # noqa: BLE001  (as in `changed`; remembered too, so that few wait for a slow source)
         _warn(database, error)
-        return dict.fromkeys(tables)
-    return {table: _depends(database, table, relations, schema) for table in tables}
+        return dict.fromkeys(tables, _Behind(None))
+    return {table: _Behind(_depends(database, table, relations, schema), relations.windows(table)) for table in tables}
 
 
 def _depends(database: Database, table: Table, relations: Relations, schema: str) -> _Tables | None:
