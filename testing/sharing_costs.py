@@ -105,9 +105,13 @@ def _schemas_of(world: World, schemas: dict[str, str | None]) -> None:
 
 
 def _move(world: World, schema: str) -> None:
-    """Have the source look unqualified names up in another schema."""
-    _execute(world, f"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = {schema}', "
-                    "current_database()); END $$")  # fmt: skip
+    """Have the source look unqualified names up in another schema; connections that are open keep the former one."""
+    from superset_ext.host import engines
+
+    change = f"EXECUTE format('ALTER DATABASE %I SET search_path = {schema}', current_database());"
+    _execute(world, f"DO $$ BEGIN {change} END $$")
+    if engines.engines is not None:
+        engines.engines.reset()
 
 
 def _execute(world: World, sql: str) -> None:
