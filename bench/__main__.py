@@ -9,6 +9,7 @@ PARTS = (
     "captured",
     "sizing",
     "reads",
+    "misses",
     "sharing",
     "freshness",
     "recorder",

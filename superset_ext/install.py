@@ -21,7 +21,7 @@ from superset_ext.freshness.change import Freshness
 from superset_ext.freshness.listeners import install as listeners
 from superset_ext.freshness.log import InvalidationLog
 from superset_ext.freshness.relations.datasources import Following
-from superset_ext.host import permissions, seams
+from superset_ext.host import engines, permissions, seams
 from superset_ext.host import task_context as postrun
 from superset_ext.host.regions import chart_region, regions
 from superset_ext.host.same_source import same_source
@@ -31,6 +31,7 @@ from superset_ext.monitor.log import queries
 from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.package import EXTENSION, Package
 from superset_ext.settings import PREFIX, Region, Settings, current
+from superset_ext.sources.engines import Engines
 from superset_ext.warm.refresh import Refresher
 from superset_ext.warm.registry import capture
 from superset_ext.warm.registry.registry import Registry
@@ -49,6 +50,7 @@ def install(app: Any) -> Package | None:
     for line in notes(app.config):  # a command leaves them to the doctor
         logger.log(logging.INFO if quiet.is_on() else logging.WARNING, "superset_ext: %s", line)
     postrun.install()
+    engines.engines = _engines(settings)
     left_alone = tuple(seams.apply())
     for reason in left_alone:
         logger.warning("superset_ext: %s; charts are cached, but not all of what they do is counted", reason)
@@ -62,6 +64,12 @@ def install(app: Any) -> Package | None:
     _add_commands(app)
     _add_api()
     return package
+
+
+def _engines(settings: Settings) -> Engines | None:
+    if not settings.source_idle_seconds:
+        return None
+    return Engines(settings.source_idle_seconds, settings.source_idle_connections)
 
 
 _Log = tuple[LogDatabase | None, Recorder | None, InvalidationLog | None]

@@ -13,7 +13,7 @@ embedded pages and warming all pass. Each is wrapped to
 `Database.get_df`, through which every chart's query goes to its source, is wrapped to tell what that took: raw cursors
 fire no event of SQLAlchemy's. Within it, `execute` of the engine specs is wrapped to note the SQL as it is sent, which
 `SQL_QUERY_MUTATOR` and somebody's own engine spec may have changed. The macros that nest one dataset in another note
-which one that is.
+which one that is. Where its engine is made, one that was kept is taken (see `host.engines`).
 
 A seam is applied only where Superset's version and the function's parameters are the ones it was written for.
 Otherwise it steps aside with one warning, and the caches work without scopes.
@@ -36,12 +36,13 @@ from superset_ext.cache.sent import Sent, note, sending
 from superset_ext.core.signals import count_failure, tell
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Miss, Outcome, Queried, Scope, queried
-from superset_ext.host import reserved
+from superset_ext.host import engines, reserved
 from superset_ext.host.replicas import POSTGRESQL, seen_until_us
 from superset_ext.host.scope import id_of, is_fetch, own_scope, scope_of, shown_by
 from superset_ext.host.sharing import annotation_keys, dataset_keys
 from superset_ext.host.sql import parsed
 from superset_ext.settings import Region
+from superset_ext.sources.pool import note_sent
 
 logger = logging.getLogger(__name__)
 
@@ -186,8 +187,10 @@ def _execute(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def execute(cls: Any, cursor: Any, query: str, database: Any, **kwargs: Any) -> Any:
         sent = note(query)
-        if sent is not None and cls.engine == POSTGRESQL and len(sent.statements) == 1:
-            sent.seen_until_us = seen_until_us(cursor)
+        if sent is not None and cls.engine == POSTGRESQL:
+            note_sent(getattr(cursor, "connection", None), query)
+            if len(sent.statements) == 1:
+                sent.seen_until_us = seen_until_us(cursor)
         return stock(cls, cursor, query, database, **kwargs)
 
     return execute
@@ -265,6 +268,14 @@ SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
     ("superset.connectors.sqla.models", "SqlaTable", "get_extra_cache_keys", ("self", "query_obj"), dataset_keys),
     ("superset.models.sql_lab", "Query", "get_extra_cache_keys", ("self", "query_obj"), dataset_keys),
     ("superset.models.core", "Database", "get_df", ("self", "sql", "catalog", "schema", "mutator"), _source),
+    (
+        "superset.models.core",
+        "Database",
+        "_get_sqla_engine",
+        ("self", "catalog", "schema", "nullpool", "source", "sqlalchemy_uri"),
+        engines.of_database,
+    ),
+    ("superset.models.core", "", "create_engine", ("url", "kwargs"), engines.made),
     (
         "superset.db_engine_specs.base",
         "BaseEngineSpec",

@@ -141,6 +141,17 @@ class Settings(Record):
         120, gt=0, description="Expected seconds of queries that are spent on warming again after one change."
     )
 
+    # Sources.
+    source_idle_seconds: float = Field(
+        60,
+        ge=0,
+        description="Seconds for which a connection to a PostgreSQL source waits for the next chart's query; 0 for a "
+        "new connection each time.",
+    )
+    source_idle_connections: int = Field(
+        4, ge=1, le=100, description="Connections to one source that wait in a process at most."
+    )
+
     # Warming.
     warm_capture: bool = Field(
         True, description="Whether the chart requests of people are remembered for warming (needs the recorder)."

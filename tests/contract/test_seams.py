@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import hashlib
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 
 import pytest
+import sqlalchemy
+from sqlalchemy.pool import Pool
 
 from superset_ext.host.scope import FETCHES
 from superset_ext.host.seams import SEAMS
@@ -65,6 +68,20 @@ def fingerprint(node: ast.FunctionDef) -> str:
         (
             "models/core.py",
             "Database",
+            "_get_sqla_engine",
+            "a2c85d89602d73f8",
+            "engines.of_database",
+        ),
+        (
+            "models/core.py",
+            "Database",
+            "get_raw_connection",
+            "5975a42476ce7833",
+            "engines: prequeries",
+        ),
+        (
+            "models/core.py",
+            "Database",
             "_execute_sql_with_mutation_and_logging",
             "f11dade3d41cdb1f",
             "seams: get_df sends by its spec's execute",
@@ -119,6 +136,9 @@ def test_the_wrapped_code_is_the_code_we_know(file: str, owner: str, name: str, 
 def test_each_seam_names_the_parameters_of_its_function(seam: tuple[str, str, str, tuple[str, ...], object]) -> None:
     """Intent: a seam steps aside where the parameters differ, so here they must not."""
     module, owner, name, parameters, _ = seam
+    if name == "create_engine":  # SQLAlchemy's, as Superset's module has it
+        assert tuple(signature(sqlalchemy.create_engine).parameters) == parameters
+        return
     file = module.removeprefix("superset.").replace(".", "/") + ".py"
     arguments = function(file, owner, name).args
     names = [a.arg for a in arguments.args] + [a.arg for a in (arguments.vararg, arguments.kwarg) if a]
@@ -142,3 +162,23 @@ def test_the_fetches_of_asynchronous_charts_are_where_we_look(endpoint: str) -> 
     """Intent: an asynchronous chart's last read is known by its endpoint."""
     file = {"ChartDataRestApi": "charts/data/api.py", "Superset": "views/core.py"}[endpoint.split(".")[0]]
     assert function(file, *endpoint.split("."))
+
+
+def test_listeners_of_all_pools_can_be_seen() -> None:
+    """Intent: `sources.engines` keeps no connection where somebody listens to each; SQLAlchemy tells that to nobody."""
+    assert not Pool.dispatch.connect._clslevel.get(Pool)
+
+    def listener(*_: object) -> None:
+        """Nothing."""
+
+    sqlalchemy.event.listen(Pool, "connect", listener)
+    try:
+        assert list(Pool.dispatch.connect._clslevel[Pool]) == [listener]
+    finally:
+        sqlalchemy.event.remove(Pool, "connect", listener)
+
+
+def test_superset_makes_engines_for_databases_in_one_place() -> None:
+    """Intent: no engine of a source is made past `host.engines`."""
+    text = (SUPERSET / "models/core.py").read_text()
+    assert text.count("create_engine(") == 1
