@@ -18,6 +18,7 @@ FEATURE_FLAGS = {"ENABLE_TEMPLATE_PROCESSING": True, "ALLOW_ADHOC_SUBQUERY": Tru
 from superset_ext.config import *
 """
 STORY = """
+from pathlib import Path
 from testing.sharing import World
 from testing.sharing_async import story
 say(story(World(app, source), Path(os.environ["FOLDER"]), int(os.environ["PORT"])))
