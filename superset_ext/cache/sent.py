@@ -44,22 +44,22 @@ class Sent:
         return "\n;\n".join(self.statements)
 
 
-_sending: ContextVar[Sent | None] = ContextVar("superset_ext_sending", default=None)
+under_way: ContextVar[Sent | None] = ContextVar("superset_ext_sending", default=None)
 
 
 @contextmanager
 def sending(sent: Sent) -> Iterator[None]:
     """Within this, statements that are noted belong to `sent`."""
-    token = _sending.set(sent)
+    token = under_way.set(sent)
     try:
         yield
     finally:
-        _sending.reset(token)
+        under_way.reset(token)
 
 
 def note(statement: str) -> Sent | None:
     """Note a statement that is about to reach a driver; what it belongs to, if that is a chart query."""
-    sent = _sending.get()
+    sent = under_way.get()
     if sent is not None:
         sent.statements.append(statement)
     elif has_app_context():

@@ -39,6 +39,21 @@ def table_tags(database_id: int, tables: Collection[Table] | None) -> set[str]:
     return {table_tag(database_id, table) for table in tables}
 
 
+def source_tags(database_id: int, tables: Collection[Table], whole: Collection[Table] | None) -> set[str]:
+    """The tags that a change of some tables concerns.
+
+    Args:
+        whole: these with their schemas, and the tables that they are parts of; `None` where they cannot be known.
+    """
+    tags = {tables_tag(database_id)} if tables or whole is None else set()
+    if whole is None or not all(table.schema for table in whole):
+        tags.add(object_tag("database", database_id))
+    for table in {*tables, *(whole or ())}:
+        # SQL that names no schema carries the table without one.
+        tags |= {table_tag(database_id, table), f"table:{database_id}:.{_word(table.name)}"}
+    return tags
+
+
 def scope_tags(scope: Scope) -> set[str]:
     """The tags of Superset's own objects that something is asked of."""
     ids = {

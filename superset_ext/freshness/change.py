@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from superset_ext import events
 from superset_ext.cache.dependencies import variants
-from superset_ext.cache.tags import ALL, ANY, VIEWS, object_tag, table_tag, tables_tag
+from superset_ext.cache.tags import ALL, ANY, VIEWS, object_tag, source_tags
 from superset_ext.core.signals import attempt, tell
 from superset_ext.settings import Operation
 from superset_ext.sqltables.table import Table
@@ -199,7 +199,7 @@ class Freshness:
         if whole is None:
             yield VIEWS  # what may have written anything may have defined anything
         for sibling in {database_id, *self.siblings(database_id, lately)}:
-            yield from _table_tags(sibling, tables, whole)
+            yield from source_tags(sibling, tables, whole)
 
     def _whole(
         self, database_id: int, tables: frozenset[Table], functions: frozenset[Table], change: Change
@@ -209,16 +209,6 @@ class Freshness:
         if self.written is None or change.source == "probe" or change.operation != "data_update":
             return self.ancestors(database_id, tables)
         return self.written(database_id, tables, frozenset(function.name for function in functions))
-
-
-def _table_tags(database_id: int, tables: frozenset[Table], whole: Collection[Table] | None) -> Iterator[str]:
-    if tables or whole is None:
-        yield tables_tag(database_id)
-    if whole is None or not all(table.schema for table in whole):
-        yield object_tag("database", database_id)
-    for table in {*tables, *(whole or ())}:
-        yield table_tag(database_id, table)
-        yield table_tag(database_id, Table("", table.name))
 
 
 def changed(change: Change, logged: bool = True) -> StampedChange:

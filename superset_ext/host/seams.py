@@ -42,7 +42,6 @@ from superset_ext.host.scope import id_of, is_fetch, own_scope, scope_of, shown_
 from superset_ext.host.sharing import annotation_keys, dataset_keys
 from superset_ext.host.sql import parsed
 from superset_ext.settings import Region
-from superset_ext.sources.pool import note_sent
 
 logger = logging.getLogger(__name__)
 
@@ -187,10 +186,8 @@ def _execute(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def execute(cls: Any, cursor: Any, query: str, database: Any, **kwargs: Any) -> Any:
         sent = note(query)
-        if sent is not None and cls.engine == POSTGRESQL:
-            note_sent(getattr(cursor, "connection", None), query)
-            if len(sent.statements) == 1:
-                sent.seen_until_us = seen_until_us(cursor)
+        if sent is not None and cls.engine == POSTGRESQL and len(sent.statements) == 1:
+            sent.seen_until_us = seen_until_us(cursor)
         return stock(cls, cursor, query, database, **kwargs)
 
     return execute
@@ -270,13 +267,6 @@ SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
     ("superset.connectors.sqla.models", "SqlaTable", "get_extra_cache_keys", ("self", "query_obj"), dataset_keys),
     ("superset.models.sql_lab", "Query", "get_extra_cache_keys", ("self", "query_obj"), dataset_keys),
     ("superset.models.core", "Database", "get_df", ("self", "sql", "catalog", "schema", "mutator"), _source),
-    (
-        "superset.models.core",
-        "Database",
-        "_get_sqla_engine",
-        ("self", "catalog", "schema", "nullpool", "source", "sqlalchemy_uri"),
-        engines.of_database,
-    ),
     ("superset.models.core", "", "create_engine", ("url", "kwargs"), engines.made),
     (
         "superset.db_engine_specs.base",

@@ -10,20 +10,14 @@ import re
 import select
 import threading
 import time
-import weakref
 from typing import Any, Protocol
 
 from sqlalchemy.pool import Pool
 
+from superset_ext.cache.sent import under_way
+
 # A parameter with a dot in its name that was set once is empty ever after in a session of PostgreSQL, not absent.
 _OWN_PARAMETER = re.compile(r"\bset_config\s*\(|\bset\s+(session\s+|local\s+)?\"?\w+\"?\s*\.", re.IGNORECASE)
-_soiled: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def note_sent(connection: Any, sql: str) -> None:
-    """Keep in mind that a driver's connection cannot be made as new after this statement, where that is so."""
-    if _OWN_PARAMETER.search(sql):
-        _soiled.add(connection)
 
 
 class Cleaner(Protocol):
@@ -64,10 +58,9 @@ class KeptPool(Pool):  # type: ignore[misc]
             return self._idle.pop()[1] if self._idle else None
 
     def _do_return_conn(self, record: Any) -> None:
-        connection = record.dbapi_connection
+        can_be_clean = record.dbapi_connection is not None and _is_cleanable()
         with self._lock:
-            kept = not self._retired and connection is not None and self._waiting() < self.most
-            kept = kept and connection not in _soiled
+            kept = can_be_clean and not self._retired and self._waiting() < self.most
             self._cleaning += kept
         if kept:
             self.cleaner.take(self, record)
@@ -124,6 +117,12 @@ class KeptPool(Pool):  # type: ignore[misc]
     def status(self) -> str:
         """How many wait and are cleaned, in words."""
         return f"{len(self._idle)} connections wait, {self._cleaning} are being cleaned"
+
+
+def _is_cleanable() -> bool:
+    """Whether no statement of the query under way has made a name that its session keeps."""
+    sent = under_way.get()
+    return sent is not None and not any(map(_OWN_PARAMETER.search, sent.statements))
 
 
 def _is_alive(connection: Any) -> bool:

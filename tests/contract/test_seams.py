@@ -70,7 +70,7 @@ def fingerprint(node: ast.FunctionDef) -> str:
             "Database",
             "_get_sqla_engine",
             "a2c85d89602d73f8",
-            "engines.of_database",
+            "engines.made: the URL is final",
         ),
         (
             "models/core.py",

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.engine.url import make_url
 from sqlalchemy.pool import NullPool, Pool
 
+from superset_ext.cache.sent import Sent, sending
 from superset_ext.core import fork_reset
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.host import engines as seam
@@ -70,7 +71,7 @@ def kept(engines: Engines, url: str, **connect: Any) -> Any:
 @contextmanager
 def taken(engine: Any) -> Iterator[Any]:
     """A raw connection, as Superset takes it for a chart."""
-    with closing(engine.raw_connection()) as connection:
+    with sending(Sent(None, None, None)), closing(engine.raw_connection()) as connection:
         yield connection
 
 
@@ -200,8 +201,9 @@ def test_no_more_wait_than_may(url: str, postgres: Postgres) -> None:
     engine = kept(Engines(FOR_LONG, 2), url)
     connections = [engine.raw_connection() for _ in range(6)]
     assert sessions(postgres, make_url(url).database) == 6
-    for connection in connections:
-        connection.close()
+    with sending(Sent(None, None, None)):
+        for connection in connections:
+            connection.close()
     wait_for(lambda: sessions(postgres, make_url(url).database) == 2)
     assert "2 connections wait" in engine.pool.status()
 
@@ -254,8 +256,9 @@ def test_a_source_that_was_restarted_costs_nothing(tmp_path: Path) -> None:
     with postgres_in(tmp_path) as server:
         engine = kept(Engines(FOR_LONG, 4), server.url())
         connections = [engine.raw_connection() for _ in range(3)]
-        for connection in connections:
-            connection.close()
+        with sending(Sent(None, None, None)):
+            for connection in connections:
+                connection.close()
         settled(engine)
         server.stop()
         server.start()

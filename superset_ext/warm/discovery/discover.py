@@ -64,7 +64,7 @@ def discover(app: Flask, database: LogDatabase, settings: Settings, page: Page) 
     if not seen.requests and seen.problems:
         raise _why_not_opened("; ".join(seen.problems), base_url(app, settings))
     root = app.config.get("APPLICATION_ROOT") or "/"
-    requests = [request for one in seen.requests if (request := _request(one, root))]
+    requests = [request for one in seen.requests if (request := chart_request(one, root))]
     number = _register(database, settings, page, user, requests)
     with database.transaction() as cursor:
         cursor.execute(_DISCOVERED, (page.name, page.version, number, list(seen.problems)))
@@ -127,7 +127,8 @@ def _visited(app: Flask, settings: Settings, page: Page, user: Any) -> Visit:
     )
 
 
-def _request(seen: Seen, root: str) -> ChartRequest | None:
+def chart_request(seen: Seen, root: str) -> ChartRequest | None:
+    """The chart request that a browser was seen to make of an app below `root`; `None` for any other request."""
     path = seen.path.removeprefix(root.rstrip("/"))
     kind = kind_of(path)
     if kind is None:
