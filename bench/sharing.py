@@ -10,7 +10,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,16 +74,26 @@ def _nothing() -> Iterator[None]:
 
 @contextmanager
 def without_digest() -> Iterator[None]:
-    """Keys as stock makes them."""
-    from superset_ext.host import sharing
+    """Keys and checks of rights as stock makes them."""
+    from superset.common.query_context_processor import QueryContextProcessor
+    from superset.connectors.sqla.models import SqlaTable
 
-    kept: tuple[Callable[..., Any], Callable[..., Any]] = sharing._sql_key, sharing._chart_key
-    sharing._sql_key = lambda *_: []
-    sharing._chart_key = lambda layer: ""
+    from superset_ext.host import reserved
+
+    ours: list[tuple[Any, str, Any]] = [
+        (QueryContextProcessor, "query_cache_key", QueryContextProcessor.query_cache_key.__wrapped__),
+        (SqlaTable, "get_extra_cache_keys", SqlaTable.get_extra_cache_keys.__wrapped__),
+        (reserved, "moment", lambda is_key=False: _nothing()),
+        (reserved, "keep_rights", lambda query_context: None),
+    ]
+    kept = [(owner, name, getattr(owner, name)) for owner, name, _ in ours]
+    for owner, name, stock in ours:
+        setattr(owner, name, stock)
     try:
         yield
     finally:
-        sharing._sql_key, sharing._chart_key = kept
+        for owner, name, function in kept:
+            setattr(owner, name, function)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from superset_ext.cache import dependencies as depends
 from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.region import RegionCache
 from superset_ext.configuration.notes import notes
+from superset_ext.core import quiet
 from superset_ext.core.log_database import LogDatabase, log_of
 from superset_ext.freshness.change import EXTENSION as FRESHNESS
 from superset_ext.freshness.change import Freshness
@@ -46,8 +47,8 @@ def install(app: Any) -> Package | None:
         return None
     if installed := app.extensions.get(EXTENSION):  # a config's mutator may call the one of the config that it imports
         return installed  # type: ignore[no-any-return]
-    for line in notes(app.config):
-        logger.warning("superset_ext: %s", line)
+    for line in notes(app.config):  # a command leaves them to the doctor
+        logger.log(logging.INFO if quiet.is_on() else logging.WARNING, "superset_ext: %s", line)
     postrun.install()
     engines.engines = _engines(settings)
     left_alone = tuple(seams.apply())

@@ -105,7 +105,7 @@ class Asking:
             db.session.commit()
             return int(made.id)
 
-    def told(self, *tables: str, database_id: int | None = None, **named: Any) -> None:
+    def tell(self, *tables: str, database_id: int | None = None, **named: Any) -> None:
         """Tell that tables of the schema public, or what is named, changed."""
         place = database_id or self.database_id
         with self.app.app_context():

@@ -28,10 +28,10 @@ connection.sendall(json.dumps(request).encode() + b"\\n")
 passed = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 for number in passed:
     signal.signal(number, lambda number, _: connection.sendall(bytes([number])))
-said = b""
+reply = b""
 while part := connection.recv(64):
-    said += part
-status = int(said.rsplit(b"status ", 1)[1]) if b"status " in said else 1
+    reply += part
+status = int(reply.rsplit(b"status ", 1)[1]) if b"status " in reply else 1
 if status < 0:
     for number in passed:
         signal.signal(number, signal.SIG_DFL)

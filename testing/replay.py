@@ -19,7 +19,7 @@ from superset_ext.cache.tags import object_tag, table_tag
 from superset_ext.compat import UTC
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.advice import overrides
-from superset_ext.monitor.advice.told import told
+from superset_ext.monitor.advice.announced import announced_tags
 from superset_ext.monitor.advice.tune import Done, tune
 from superset_ext.settings import Settings, load
 from superset_ext.sqltables.table import Table
@@ -157,7 +157,7 @@ class Replay:
         now, rows = self.moment(self.now), self._database.rows
         self.totals.done += tune(self._database, self._settings, now)
         heard = overrides.read(rows) if self._settings.auto_apply else {}
-        tuned.put(heard, told(rows, now) if heard else ())
+        tuned.put(heard, announced_tags(rows, now) if heard else ())
 
     def _hour(self) -> None:
         counts: dict[tuple[int, int, int], list[float]] = defaultdict(lambda: [0.0] * len(COUNTS))

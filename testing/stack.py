@@ -73,7 +73,7 @@ class Up:
     def __init__(self, state_dir: Path, *options: str, port: int = 0, env: Mapping[str, str] | None = None) -> None:
         self.port = port or free_port()
         self.lines: list[str] = []
-        self._said = Condition()
+        self._more = Condition()
         command = [*COMMAND, "up", "--state-dir", str(state_dir), "--port", str(self.port), *options]
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=clean_environment(**(PATIENT | dict(env or {}))), stdin=subprocess.DEVNULL,
@@ -84,12 +84,12 @@ class Up:
     def _read(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
-            with self._said:
+            with self._more:
                 self.lines.append(line.rstrip("\n"))
-                self._said.notify_all()
-        with self._said:
+                self._more.notify_all()
+        with self._more:
             self.lines.append("(end of output)")
-            self._said.notify_all()
+            self._more.notify_all()
 
     def wait_for(self, pattern: str, seconds: float = FIRST_START_SECONDS, after: int = 0) -> re.Match[str]:
         """The first match in a line from the line number `after` on."""
@@ -100,8 +100,8 @@ class Up:
         def done() -> bool:
             return first_match() is not None or self.lines[-1:] == ["(end of output)"]
 
-        with self._said:
-            in_time = self._said.wait_for(done, seconds)
+        with self._more:
+            in_time = self._more.wait_for(done, seconds)
             match = first_match()
         assert match, f"{'ended' if in_time else 'waited'} without {pattern!r}:\n" + "\n".join(self.lines[-60:])
         return match

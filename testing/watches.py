@@ -91,7 +91,7 @@ def all_notified(connection: Any) -> list[str]:
     return [payload for payload in payloads if payload != mark]
 
 
-def said(done: subprocess.CompletedProcess[str]) -> Any:
+def printed(done: subprocess.CompletedProcess[str]) -> Any:
     """The JSON that was printed, after what Superset says on its own."""
     match = re.search(r"^[{\[]$|^[{\[].*[}\]]$", done.stdout, re.MULTILINE)
     assert match, done.stderr

@@ -64,6 +64,7 @@ class Query:
         sent: what it has sent to sources, itself and not its parts.
         views: the run of Redis and the stamp of `VIEWS` when its read began, `None` where they are not known.
         seen_until_us: the least of those of its parts that read from a replica; see `Sent`.
+        supposed: what its key was made of without asking the source.
         started: `time.perf_counter()` when it began, in seconds.
     """
 
@@ -79,6 +80,7 @@ class Query:
     sent: list[Sent] = field(default_factory=list)
     views: Views | None = None
     seen_until_us: int | None = None
+    supposed: dict[Any, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
 
     def lease(self, key: str) -> Lease | None:
@@ -97,6 +99,10 @@ class Query:
     def seen_until(self) -> int | None:
         """Up to when its rows surely have what was committed: the least of all replicas, `None` if it asked none."""
         return _least(self.seen_until_us, *(sent.seen_until_us for sent in self.sent))
+
+    def refuse(self) -> None:
+        """Have its answers not stored: their keys were made of what the source says otherwise by now."""
+        self.seen_until_us = 0
 
     def keep(self, key: str, event: Outcome) -> None:
         """Keep a get's outcome until the query ends; the last one of a key counts."""

@@ -15,7 +15,7 @@ from superset_ext.host.worker_report import reports as reports_within
 from superset_ext.host.worker_report import secret
 from superset_ext.package import Package
 from superset_ext.settings import Region
-from superset_ext.warm.service import QUEUE
+from superset_ext.warm.service import queue_of
 
 REPLY_SECONDS = (2.0, 10.0)  # the second where the first brings too little: a worker may be slow
 SILENT_SECONDS = 30.0  # the tick comes every five
@@ -26,9 +26,12 @@ _START = "start one: celery --app=superset.tasks.celery_app:app worker"
 
 def check_workers(app: Any, _package: Package) -> Iterator[Finding]:
     """Workers answer, are set as this process is, and consume all queues."""
+    from superset_ext.host.services import celery_app
+
+    queue = queue_of(celery_app)
     reports: Reports = {}
     for seconds in REPLY_SECONDS:
-        if not _warms(reports):
+        if not _warms(reports, queue):
             reports |= _asked(seconds)
     if not reports:
         message = f"no Celery worker answers within {REPLY_SECONDS[-1]:g} s"
@@ -36,9 +39,9 @@ def check_workers(app: Any, _package: Package) -> Iterator[Finding]:
         return
     for name, report in sorted(reports.items()):
         yield from _worker(app, name, report)
-    if not _warms(reports):
-        fix = f"add {QUEUE} to a worker's -Q, or start one for it"
-        yield Finding("workers", "warning", f"nobody consumes {QUEUE}, so nothing is warmed", fix)
+    if not _warms(reports, queue):
+        fix = f"add {queue} to a worker's -Q, or start one for it"
+        yield Finding("workers", "warning", f"nobody consumes {queue}, so nothing is warmed", fix)
     yield Finding("workers", "fine", f"{len(reports)} answer")
 
 
@@ -53,9 +56,9 @@ def _asked(seconds: float) -> Reports:
     }
 
 
-def _warms(reports: Reports) -> bool:
-    """Whether somebody consumes what is to be warmed."""
-    return any(QUEUE in report.get("queues", ()) for report in reports.values())
+def _warms(reports: Reports, queue: str | None) -> bool:
+    """Whether somebody consumes what is to be warmed; where its route names no queue, whoever answers may."""
+    return any(queue is None or queue in report.get("queues", ()) for report in reports.values())
 
 
 def _worker(app: Any, name: str, report: Mapping[str, Any]) -> Iterator[Finding]:

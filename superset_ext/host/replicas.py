@@ -41,10 +41,10 @@ def _replayed_until(connection: Any) -> float | None:
     cursor = connection.cursor()
     try:
         if connection.autocommit:  # there is no transaction that an error could spoil, and no savepoint either
-            return _told(cursor)
+            return _replay_time(cursor)
         cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
         try:
-            return _told(cursor)
+            return _replay_time(cursor)
         except Exception:
             cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
             raise
@@ -52,7 +52,7 @@ def _replayed_until(connection: Any) -> float | None:
         cursor.close()
 
 
-def _told(cursor: Any) -> float | None:
+def _replay_time(cursor: Any) -> float | None:
     cursor.execute(query_text("postgresql_replayed"))
     (until,) = cursor.fetchone()
     return None if until is None else float(until)

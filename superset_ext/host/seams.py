@@ -36,7 +36,7 @@ from superset_ext.cache.sent import Sent, note, sending
 from superset_ext.core.signals import count_failure, tell
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Miss, Outcome, Queried, Scope, queried
-from superset_ext.host import engines, reserved
+from superset_ext.host import engines, moment, nested, remembered, reserved, rights
 from superset_ext.host.replicas import POSTGRESQL, seen_until_us
 from superset_ext.host.scope import id_of, is_fetch, own_scope, scope_of, shown_by
 from superset_ext.host.sharing import annotation_keys, dataset_keys
@@ -214,9 +214,11 @@ def _note_dataset(dataset_id: Any) -> None:
 
 def _dataset_macro(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
-    def dataset_macro(dataset_id: int, *args: Any, **kwargs: Any) -> Any:
+    def dataset_macro(
+        dataset_id: int, include_metrics: bool = False, columns: Any = None, from_dttm: Any = None, to_dttm: Any = None
+    ) -> Any:
         _note_dataset(dataset_id)
-        return stock(dataset_id, *args, **kwargs)
+        return nested.macro(stock, dataset_id, include_metrics, columns, from_dttm, to_dttm)
 
     return dataset_macro
 
@@ -305,6 +307,39 @@ SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
         _dataset_macro,
     ),
     ("superset.jinja_context", "", "metric_macro", ("env", "context", "metric_key", "dataset_id"), _metric_macro),
+    (_MANAGER, "SupersetSecurityManager", "can_access", ("self", "permission_name", "view_name"), moment.rights_once),
+    (_MANAGER, "SupersetSecurityManager", "user_view_menu_names", ("self", "permission_name"), rights.names_once),
+    (_MANAGER, "SupersetSecurityManager", "get_rls_filters", ("self", "table"), rights.rules_once),
+    (
+        "superset.utils.rls",
+        "",
+        "get_predicates_for_table",
+        ("table", "database", "default_catalog"),
+        rights.predicates_once,
+    ),
+    (
+        "superset.daos.base",
+        "BaseDAO",
+        "find_by_id",
+        ("cls", "model_id", "skip_base_filter", "id_column", "query_options"),
+        moment.once,
+    ),
+    (
+        "superset.daos.datasource",
+        "DatasourceDAO",
+        "get_datasource",
+        ("cls", "datasource_type", "database_id_or_uuid"),
+        moment.once,
+    ),
+    ("superset.models.core", "Database", "get_default_schema", ("self", "catalog"), remembered.default_schema),
+    ("superset.sql.parse", "SQLStatement", "_parse", ("cls", "script", "engine"), remembered.parsed_once),
+    (
+        "superset.jinja_context",
+        "BaseTemplateProcessor",
+        "process_template",
+        ("self", "sql", "kwargs"),
+        remembered.compiled_once,
+    ),
     (_MANAGER, "SupersetSecurityManager", "can_access_database", ("self", "database"), reserved.right),
     (_MANAGER, "SupersetSecurityManager", "can_access_catalog", ("self", "database", "catalog"), reserved.right),
     (_MANAGER, "SupersetSecurityManager", "can_access_schema", ("self", "datasource"), reserved.right),

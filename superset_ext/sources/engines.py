@@ -23,7 +23,7 @@ from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.sources.cleaner import Cleaner
 from superset_ext.sources.pool import KeptPool
 
-LIFE_SECONDS = 300.0  # what a role's or a database's settings were changed to reaches charts after that at most
+LIFE_SECONDS = 60.0  # after which a role or database whose settings were changed is surely connected to anew
 MOST_ENGINES = 64  # a process; with tokens that rotate, each is a new one
 _DRIVERS = {"postgresql", "postgresql+psycopg2"}  # whose connections can be made as new
 _EVENTS = ("connect", "first_connect", "checkout", "checkin", "reset", "invalidate", "close", "detach")

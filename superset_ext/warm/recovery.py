@@ -7,7 +7,7 @@ from celery import Celery
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.settings import Settings
 from superset_ext.warm.run import items, runs
-from superset_ext.warm.service import QUEUE, enqueue
+from superset_ext.warm.service import TASK, enqueue, queue_of
 
 SILENT_SECONDS = 12.0  # without a sign of life, after which a run is stalled
 REPLY_SECONDS = (2.0, 8.0)  # that workers have to answer; the second time for those that are slow
@@ -22,7 +22,7 @@ def recover(celery: Celery, database: LogDatabase, settings: Settings) -> None:
     """See to stalled runs. Any number of processes may do so at once, and as often as they like.
 
     Raises:
-        WarmError: the broker takes no message.
+        WarmError: the broker takes no message, or the config gives the task no queue.
         LogUnavailable: the log database does not answer.
     """
     items.give_up(database, max(_LEAST_DEATHS, settings.warm_attempts))
@@ -33,9 +33,15 @@ def recover(celery: Celery, database: LogDatabase, settings: Settings) -> None:
     consumed = bool(waiting) and is_consumed(celery)
     for run_id in waiting:
         if not consumed:
-            runs.fail(database, run_id, f"no Celery worker consumes the queue {QUEUE}; start one with -Q {QUEUE}")
+            runs.fail(database, run_id, _nobody(queue_of(celery)))
         elif _is_ours(database, run_id):
             enqueue(celery, run_id)
+
+
+def _nobody(queue: str | None) -> str:
+    if queue is None:
+        return f"no Celery worker answers; start one for the exchange of the route of {TASK}"
+    return f"no Celery worker consumes the queue {queue}; start one with -Q {queue}"
 
 
 def _is_over(database: LogDatabase, run: dict[str, object]) -> bool:
@@ -51,13 +57,17 @@ def _is_ours(database: LogDatabase, run_id: str) -> bool:
 
 
 def is_consumed(celery: Celery) -> bool:
-    """Whether a worker answers that it consumes warming's queue; slow workers are asked a second time."""
-    return any(_answers(celery, seconds) for seconds in REPLY_SECONDS)
+    """Whether a worker answers that it consumes warming's queue; slow workers are asked a second time.
+
+    Where the config's routes name no queue for it, whoever answers may be the one.
+    """
+    queue = queue_of(celery)
+    return any(_answers(celery, queue, seconds) for seconds in REPLY_SECONDS)
 
 
-def _answers(celery: Celery, seconds: float) -> bool:
+def _answers(celery: Celery, name: str | None, seconds: float) -> bool:
     try:
         queues = celery.control.inspect(timeout=seconds).active_queues() or {}
     except Exception:  # noqa: BLE001  (kombu raises what its transport does)
         return False
-    return any(queue["name"] == QUEUE for of_worker in queues.values() for queue in of_worker)
+    return any(name in (None, queue["name"]) for of_worker in queues.values() for queue in of_worker)

@@ -15,6 +15,19 @@ QUEUE = "superset_ext_warm"
 TASK = "superset_ext.warm"
 
 
+def queue_of(celery: Celery) -> str | None:
+    """The name of the queue where the config's routes send a run; `None` where they name an exchange and no queue.
+
+    Raises:
+        WarmError: a router of the config fails, or names a queue that Celery may not make.
+    """
+    try:
+        queue = celery.amqp.router.route({}, TASK, args=("",), kwargs={}).get("queue")
+    except Exception as error:  # noqa: BLE001  (a router may be anybody's function)
+        raise WarmError(f"the Celery config gives {TASK} no queue ({error}); correct its task_routes") from None
+    return None if queue is None else str(getattr(queue, "name", queue))
+
+
 def start(
     celery: Celery,
     database: LogDatabase,

@@ -142,12 +142,14 @@ def test_without_data_they_say_so(chromium: Browser, superset_stack: Any, ids: d
     assert {answer.status for answer in answers} == {200}
     assert seen.page.locator(".ant-alert-error").count() == 0
     timeless = {"Memory", "Numbers as of", "When the numbers were refreshed"}
-    texts = {chart["name"]: _said(seen.page, chart) for chart in holders(seen.page) if chart["name"] not in timeless}
+    texts = {
+        chart["name"]: _shown_text(seen.page, chart) for chart in holders(seen.page) if chart["name"] not in timeless
+    }
     assert {name: text for name, text in texts.items() if text not in ("No data yet", "No data", "0")} == {}
     seen.page.close()
 
 
-def _said(page: Page, holder: dict[str, Any]) -> str:
+def _shown_text(page: Page, holder: dict[str, Any]) -> str:
     chart = page.locator(f"[data-test-chart-name='{holder['name']}']")
     empty = chart.locator(".ant-empty-description")
     if empty.count():

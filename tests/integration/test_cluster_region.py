@@ -220,7 +220,7 @@ def until(ready: Callable[[], object], what: str | Callable[[], str]) -> None:
         time.sleep(0.05)
 
 
-def found(events: Sequence[Outcome], nodes: list[Valkey], victim: Valkey, replica: Valkey) -> str:
+def last_outcome(events: Sequence[Outcome], nodes: list[Valkey], victim: Valkey, replica: Valkey) -> str:
     """What the region met with last, and what each node thinks of the cluster."""
     views = [call(server, "CLUSTER", "NODES") for server in (*nodes, replica) if server is not victim]
     return f"the replica is not found: {events[-1]}\n" + "\n".join(map(str, views))
@@ -264,6 +264,6 @@ def test_one_node_dies(cache: RegionCache, nodes: list[Valkey], tmp_path: Path) 
                 call(server, "CONFIG", "SET", "cluster-node-timeout", 1000)
         until(lambda: call(replica, "ROLE")[0] == b"master", "no failover")  # type: ignore[index]
         with heard() as events:
-            until(lambda: cache.get(mine) == 1, lambda: found(events, nodes, victim, replica))
+            until(lambda: cache.get(mine) == 1, lambda: last_outcome(events, nodes, victim, replica))
     finally:
         replica.stop()

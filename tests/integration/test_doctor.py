@@ -88,6 +88,7 @@ def closed() -> str:
 
 @pytest.mark.thorough
 def test_a_region_without_a_server(superset_stack: RunningStack, closed: str) -> None:
+    """Intent: a server that is away is named by its region, its address and its setting."""
     report = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=closed)
     assert_only(report, "error", "servers", r"chart_data does not reach redis://127\.0\.0\.1:\d+: .*; check SUPERSET")
 
@@ -104,6 +105,7 @@ def test_a_region_without_a_server(superset_stack: RunningStack, closed: str) ->
 def test_a_policy(
     superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey], policy: str, level: str, pattern: str
 ) -> None:
+    """Intent: a server that evicts the marks of changes, is nearly full, or takes nothing new, is told with the fix."""
     server = fresh_valkey(args=["--maxmemory", "64mb", "--maxmemory-policy", policy])
     if policy == "volatile-lru":
         with closing(redis.Redis.from_url(server.url)) as client:
@@ -127,6 +129,7 @@ def test_bad_stamps(superset_stack: RunningStack, fresh_valkey: Callable[..., Va
 def test_a_server_that_takes_the_whole_machine(
     superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey]
 ) -> None:
+    """Intent: a server without a limit of its memory is told, with both settings that it lacks."""
     server = fresh_valkey(args=["--maxmemory", "0", "--maxmemory-policy", "noeviction"])
     report = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
     assert_only(report, "warning", "servers", "has no maxmemory; set maxmemory, and set maxmemory-policy volatile-lru")
@@ -167,6 +170,7 @@ def configured(folder: Path, text: str) -> Iterator[dict[str, str]]:
 def test_a_config(
     superset_stack: RunningStack, tmp_path: Path, lines: str, level: str, check: str, pattern: str
 ) -> None:
+    """Intent: a cache that is off, elsewhere, or shares the keys of another one, is told by its name."""
     with configured(tmp_path, lines) as env:
         assert_only(doctor(superset_stack, **env), level, check, pattern)
 
@@ -183,6 +187,7 @@ def test_another_secret(superset_stack: RunningStack, tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_no_worker(superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey]) -> None:
+    """Intent: a broker at which nobody works is told, within the time that a worker has to answer."""
     report = doctor(superset_stack, SUPERSET_EXT_BROKER_URL=f"{fresh_valkey().url}/0")
     assert_only(report, "error", "workers", r"no Celery worker answers within 10 s; check the broker's URL")
 
@@ -258,6 +263,7 @@ def test_rules(superset_stack: RunningStack) -> None:
 
 @pytest.mark.thorough
 def test_a_probe_that_was_never_asked(superset_stack: RunningStack) -> None:
+    """Intent: a probe that is set and has never run is told, and whom to look at."""
     probes = json.dumps([{"database": "examples", "table": "public.birth_names"}])
     report = doctor(superset_stack, SUPERSET_EXT_PROBES=probes)
     assert_only(report, "warning", "probes", "examples: public.birth_names: it was never asked; see that Celery beat")
@@ -265,6 +271,7 @@ def test_a_probe_that_was_never_asked(superset_stack: RunningStack) -> None:
 
 @pytest.mark.thorough
 def test_a_watch_of_a_table_that_is_gone(superset_stack: RunningStack) -> None:
+    """Intent: a watch whose triggers are not on the source is told by its table."""
     number = rows(superset_stack, "SELECT id FROM public.dbs WHERE database_name = 'examples'")[0][0]
     rows(superset_stack, "INSERT INTO superset_ext.cache_watch VALUES (%s, 'public', 'gone')", (number,))
     try:
@@ -405,6 +412,7 @@ def test_addresses_without_apprise(superset_stack: RunningStack, tmp_path: Path)
 
 @pytest.mark.thorough
 def test_notices_that_do_not_arrive(superset_stack: RunningStack) -> None:
+    """Intent: an address that refuses notices is told with its reason."""
     notice = """
         INSERT INTO superset_ext.performance_alert_notice (alert_id, event, severity, title, body, done_at, error)
         VALUES (-1, 'fired', 'info', 'a trial', '', now(), 'address 1 refused it')"""
@@ -433,5 +441,6 @@ def test_a_dashboard_that_forces(superset_stack: RunningStack, tmp_path: Path) -
 
 @pytest.mark.thorough
 def test_a_version_that_is_not_known(superset_stack: RunningStack, tmp_path: Path) -> None:
+    """Intent: a Superset that the package leaves alone is an error, since nothing of it works then."""
     with configured(tmp_path, "from superset_ext.host import seams\nseams.SUPPORTED = ('9.9',)\n") as env:
         assert_only(doctor(superset_stack, **env), "error", "superset", "use a release of the package")

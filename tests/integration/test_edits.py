@@ -125,7 +125,7 @@ def test_bulk_statements_concern_the_rows_that_they_change(superset_app: InProce
         from superset.extensions import db
         from superset.models.core import Log
 
-        def told(statement: Callable[[Any], Any]) -> list[tuple[list[int], bool]]:
+        def changes_of(statement: Callable[[Any], Any]) -> list[tuple[list[int], bool]]:
             with heard() as changes:
                 statement(db.session.query)
                 db.session.commit()
@@ -133,16 +133,18 @@ def test_bulk_statements_concern_the_rows_that_they_change(superset_app: InProce
 
         mine, own = SqlMetric.table_id == world.edited, ([world.edited], False)
         both = sorted((world.edited, world.other))
-        assert told(lambda query: query(SqlMetric).filter(mine).update({"expression": "1"})) == [own]
-        assert told(lambda query: query(SqlMetric).filter(SqlMetric.id == 0).update({"expression": "1"})) == []
-        assert told(lambda query: query(SqlMetric).filter(SqlMetric.id.in_(set())).delete("fetch")) == []
-        assert told(
+        assert changes_of(lambda query: query(SqlMetric).filter(mine).update({"expression": "1"})) == [own]
+        assert changes_of(lambda query: query(SqlMetric).filter(SqlMetric.id == 0).update({"expression": "1"})) == []
+        assert changes_of(lambda query: query(SqlMetric).filter(SqlMetric.id.in_(set())).delete("fetch")) == []
+        assert changes_of(
             lambda query: query(SqlMetric).filter(mine).update({"table_id": world.other, "metric_name": "x"})
         ) == [([world.edited], True)]
         catalog = lambda query: query(SqlaTable).filter_by(database_id=world.database).update({"catalog": None})  # noqa: E731
-        assert told(catalog) == [(both, False)]
-        assert told(lambda query: query(Log).filter(Log.id == 0).delete()) == []
-        assert told(lambda query: query(SqlMetric).filter_by(table_id=world.other).delete()) == [([world.other], False)]
+        assert changes_of(catalog) == [(both, False)]
+        assert changes_of(lambda query: query(Log).filter(Log.id == 0).delete()) == []
+        assert changes_of(lambda query: query(SqlMetric).filter_by(table_id=world.other).delete()) == [
+            ([world.other], False)
+        ]
 
 
 def test_savepoints(superset_app: InProcess, world: World) -> None:
@@ -151,7 +153,7 @@ def test_savepoints(superset_app: InProcess, world: World) -> None:
         from superset.connectors.sqla.models import SqlaTable
         from superset.extensions import db
 
-        def told(*steps: str) -> list[list[int]]:
+        def changes_of(*steps: str) -> list[list[int]]:
             datasets = {"edited": world.edited, "other": world.other}
             with heard() as changes:
                 for place, step in enumerate(steps):
@@ -164,12 +166,12 @@ def test_savepoints(superset_app: InProcess, world: World) -> None:
             return [list(change.datasets) for change in changes]
 
         both, first = sorted((world.edited, world.other)), [world.edited]
-        assert told("edited", "begin_nested", "other", "commit", "rollback") == []
-        assert told("edited", "begin_nested", "other", "commit", "commit") == [both]
-        assert told("edited", "begin_nested", "other", "rollback", "commit") == [first]
-        assert told("begin_nested", "edited", "begin_nested", "other", "commit", "rollback", "commit") == []
-        assert told("begin_nested", "edited", "begin_nested", "other", "rollback", "commit", "commit") == [
+        assert changes_of("edited", "begin_nested", "other", "commit", "rollback") == []
+        assert changes_of("edited", "begin_nested", "other", "commit", "commit") == [both]
+        assert changes_of("edited", "begin_nested", "other", "rollback", "commit") == [first]
+        assert changes_of("begin_nested", "edited", "begin_nested", "other", "commit", "rollback", "commit") == []
+        assert changes_of("begin_nested", "edited", "begin_nested", "other", "rollback", "commit", "commit") == [
             [world.edited]
         ]
-        assert told("begin_nested", "begin_nested", "other", "commit", "commit", "edited", "commit") == [both]
-        assert told("edited", "close", "other", "commit") == [[world.other]]
+        assert changes_of("begin_nested", "begin_nested", "other", "commit", "commit", "edited", "commit") == [both]
+        assert changes_of("edited", "close", "other", "commit") == [[world.other]]

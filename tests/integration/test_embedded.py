@@ -68,7 +68,7 @@ def of_each(up: Up, ask: Callable[[psutil.Process], list[Any]]) -> list[Any]:
 
 
 def test_the_ready_line_is_true(stack: RunningStack) -> None:
-    """It names the URL, and a user and password that can log in."""
+    """Intent: it names the URL, and a user and password that can log in."""
     assert stack.up
     line = stack.up.wait_for(READY).groupdict()
     login = {"username": line["user"], "password": line["password"], "provider": "db"}
@@ -78,7 +78,7 @@ def test_the_ready_line_is_true(stack: RunningStack) -> None:
 
 
 def test_the_examples_are_stock_s(superset_stack: RunningStack) -> None:
-    """Loading by COPY leaves the same dashboards, charts, datasets and columns as stock, and all rows."""
+    """Intent: loading by COPY leaves the same dashboards, charts, datasets and columns as stock, and all rows."""
     metadata = superset_stack.env["SUPERSET_EXT_DATABASE_URL"]
     assert {table: value(metadata, f"SELECT count(*) FROM {table} WHERE {NOT_OURS[table]}") for table in STOCK} == STOCK
     rows = {table: value(superset_stack.examples_url, f"SELECT count(*) FROM {table}") for table in STOCK_ROWS}
@@ -86,7 +86,7 @@ def test_the_examples_are_stock_s(superset_stack: RunningStack) -> None:
 
 
 def test_env_is_for_a_shell(superset_stack: RunningStack) -> None:
-    """`eval` of it gives addresses that answer; the log's tables are found without their schema."""
+    """Intent: `eval` of it gives addresses that answer; the log's tables are found without their schema."""
     done = embedded("env", "--state-dir", superset_stack.state_dir)
     assert done.returncode == 0
     script = 'eval "$1"; printf "%s\\n" "$SUPERSET_URL" "$DATABASE_URL" "$EXAMPLES_URL" "$REDIS_URL"'
@@ -97,7 +97,7 @@ def test_env_is_for_a_shell(superset_stack: RunningStack) -> None:
 
 
 def test_superset_s_command_is_that_of_the_stack(superset_stack: RunningStack) -> None:
-    """Its words, status and output are its own, options of it too."""
+    """Intent: its words, status and output are its own, options of it too."""
     done = embedded("superset", "--state-dir", superset_stack.state_dir, "--", "perf", "status", "--json")
     assert done.returncode == 0, done.stderr
     status = json.loads(done.stdout[done.stdout.index("{\n") :])
@@ -107,7 +107,7 @@ def test_superset_s_command_is_that_of_the_stack(superset_stack: RunningStack) -
 
 
 def test_everything_listens_on_loopback_alone(stack: RunningStack) -> None:
-    """Nobody on the network reaches a development stack."""
+    """Intent: nobody on the network reaches a development stack."""
     assert stack.up
     sockets = [c for c in of_each(stack.up, lambda p: p.net_connections()) if c.status == psutil.CONN_LISTEN]
     assert {c.laddr.ip for c in sockets} == {LOOPBACK}
@@ -115,7 +115,7 @@ def test_everything_listens_on_loopback_alone(stack: RunningStack) -> None:
 
 
 def test_no_list_of_processes_shows_a_secret(stack: RunningStack) -> None:
-    """Every user of the machine can see command lines."""
+    """Intent: every user of the machine can see command lines."""
     assert stack.up
     shown = " ".join(of_each(stack.up, lambda p: p.cmdline()))
     secrets = [p.read_text().strip() for p in stack.state_dir.iterdir() if p.suffix in (".password", ".key")]
@@ -125,7 +125,7 @@ def test_no_list_of_processes_shows_a_secret(stack: RunningStack) -> None:
 
 
 def test_a_second_start_on_it_is_refused(superset_stack: RunningStack, tmp_path: Path) -> None:
-    """On the same state, or on the same port: one line, and the stack that runs is not disturbed."""
+    """Intent: on the same state, or on the same port: one line, and the stack that runs is not disturbed."""
     done = embedded("up", "--state-dir", superset_stack.state_dir)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "a stack already runs on" in done.stderr
@@ -136,7 +136,7 @@ def test_a_second_start_on_it_is_refused(superset_stack: RunningStack, tmp_path:
 
 
 def test_a_killed_web_server_is_restarted(stack: RunningStack) -> None:
-    """Said in one line; its workers do not live on with the port; charts are answered again."""
+    """Intent: said in one line; its workers do not live on with the port; charts are answered again."""
     assert stack.up
     before = len(stack.up.lines)
     web = of_each(stack.up, lambda p: [p] if "gunicorn" in " ".join(p.cmdline()) else [])[0]

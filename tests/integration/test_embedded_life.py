@@ -44,11 +44,11 @@ def assert_reads_its_own(copy: RunningStack, original: RunningStack) -> None:
 
 @pytest.mark.thorough
 def test_the_life_of_a_stack(superset_stack: RunningStack, tmp_path: Path) -> None:
-    """One story, since each chapter needs the one before: a first start is what takes long.
+    """Intent: one story, since each chapter needs the one before: a first start is what takes long.
 
-    Killed outright in the middle of the migrations, it leaves nothing running; the next start goes
-    on from there, and is ready beside the session's stack; Ctrl-C leaves nothing; the start after
-    that has nothing to prepare, and so has a start on a copy of its files, beside it; `down` ends it.
+    Killed outright in the middle of the migrations, it leaves nothing running; the next start goes on from there, and
+    is ready beside the session's stack; Ctrl-C leaves nothing; the start after that has nothing to prepare, and so has
+    a start on a copy of its files, beside it; `down` ends it.
     """
     state_dir = tmp_path / "state"
     up = Up(state_dir, "--no-examples")
@@ -88,7 +88,8 @@ def test_the_life_of_a_stack(superset_stack: RunningStack, tmp_path: Path) -> No
 
 
 def test_what_a_killed_stack_left_is_ended_by_down(tmp_path: Path) -> None:
-    """Where no kernel ends them: what the state directory names is ended, and only if it is that very process."""
+    """Intent: where no kernel ends them: what the state directory names is ended, and only if it is that very
+    process."""
     state = StateDir(tmp_path / "state")
     state.prepare()
     mine = subprocess.Popen(["sleep", "600"], start_new_session=True)

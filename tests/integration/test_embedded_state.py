@@ -49,7 +49,7 @@ def refused(tmp_path: Path) -> Refused:
 
 
 def test_a_port_in_use(refused: Refused, tmp_path: Path) -> None:
-    """Before minutes of preparation, not after."""
+    """Intent: before minutes of preparation, not after."""
     with socket.create_server((LOOPBACK, 0)) as taken:
         port = str(taken.getsockname()[1])
         line = refused(tmp_path / "state", "--port", port)
@@ -57,7 +57,7 @@ def test_a_port_in_use(refused: Refused, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_somebody_else(refused: Refused, tmp_path: Path) -> None:
-    """A `postgres` folder that lies there must not be taken for an unfinished one of ours, and replaced."""
+    """Intent: a `postgres` folder that lies there must not be taken for an unfinished one of ours, and replaced."""
     precious = tmp_path / "postgres" / "precious"
     precious.parent.mkdir()
     precious.write_text("data")
@@ -66,14 +66,14 @@ def test_a_folder_of_somebody_else(refused: Refused, tmp_path: Path) -> None:
 
 
 def test_a_state_directory_that_cannot_be_made(refused: Refused, tmp_path: Path) -> None:
-    """Also where the user is root, whom permissions do not stop."""
+    """Intent: also where the user is root, whom permissions do not stop."""
     (tmp_path / "file").touch()
     assert "run: make up STATE_DIR=<a directory of yours>" in refused(tmp_path / "file" / "state")
     assert "was not made by this stack" in refused(tmp_path / "file")
 
 
 def test_data_of_another_postgresql(refused: Refused, tmp_path: Path) -> None:
-    """The data is kept, and the line says of which version it is."""
+    """Intent: the data is kept, and the line says of which version it is."""
     StateDir(tmp_path / "state").prepare()
     data = tmp_path / "state/postgres"
     data.mkdir()
@@ -85,13 +85,13 @@ def test_data_of_another_postgresql(refused: Refused, tmp_path: Path) -> None:
 
 
 def test_a_setting_that_is_none(refused: Refused, tmp_path: Path) -> None:
-    """The caller's own settings are checked once, not in each part's log."""
+    """Intent: the caller's own settings are checked once, not in each part's log."""
     line = refused(tmp_path / "state", SUPERSET_EXT_RETENTION_DAY="3")
     assert "SUPERSET_EXT_RETENTION_DAY is not a setting; did you mean SUPERSET_EXT_RETENTION_DAYS?" in line
 
 
 def test_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the numbers, before anything is written."""
+    """Intent: with the numbers, before anything is written."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - 10**8, 10**8))
     with pytest.raises(StackError, match=r"95 MB are free on the disk of .*, 1024 MB are needed; free some, or run"):
         StateDir(tmp_path / "state").prepare()
@@ -100,7 +100,7 @@ def test_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_disk_that_fills_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No traceback when a write fails on the way."""
+    """Intent: no traceback when a write fails on the way."""
 
     def full(_: StateDir) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -111,7 +111,7 @@ def test_a_disk_that_fills_up(
 
 
 def test_two_starts_on_one_directory(tmp_path: Path) -> None:
-    """The kernel's lock decides, so a stack that was killed does not count."""
+    """Intent: the kernel's lock decides, so a stack that was killed does not count."""
     state = StateDir(tmp_path / "state")
     state.prepare()
     with state.locked():
@@ -123,7 +123,7 @@ def test_two_starts_on_one_directory(tmp_path: Path) -> None:
 
 
 def test_secrets_are_made_once_and_kept_to_their_owner(tmp_path: Path) -> None:
-    """A second start signs with the same key; no other user reads it."""
+    """Intent: a second start signs with the same key; no other user reads it."""
     state = StateDir(tmp_path / "state")
     state.prepare()
     first = state.secret("secret.key")
@@ -133,7 +133,7 @@ def test_secrets_are_made_once_and_kept_to_their_owner(tmp_path: Path) -> None:
 
 
 def test_a_server_s_port_is_kept_until_it_is_taken(tmp_path: Path) -> None:
-    """Bookmarked addresses stay; a stranger on the port does not stop the start."""
+    """Intent: bookmarked addresses stay; a stranger on the port does not stop the start."""
     state = StateDir(tmp_path / "state")
     state.prepare()
     kept = state.port("postgres")
@@ -202,7 +202,7 @@ def test_superset_s_databases_follow_the_server_to_another_port(database_url: st
 
 
 def test_an_interrupted_initdb_is_done_again(tmp_path: Path) -> None:
-    """A folder without a finished cluster in it is replaced, so that the next start goes on."""
+    """Intent: a folder without a finished cluster in it is replaced, so that the next start goes on."""
     server = Postgres(tmp_path / "postgres")
     for half in (tmp_path / "postgres", tmp_path / "postgres.new"):
         half.mkdir()
@@ -216,7 +216,7 @@ def test_an_interrupted_initdb_is_done_again(tmp_path: Path) -> None:
 
 
 def test_commands_for_a_stack_where_none_runs(tmp_path: Path) -> None:
-    """They say so, and make no directory."""
+    """Intent: they say so, and make no directory."""
     state_dir = tmp_path / "state"
     for words in (["env"], ["superset"]):
         done = embedded(*words, "--state-dir", state_dir)
@@ -228,14 +228,14 @@ def test_commands_for_a_stack_where_none_runs(tmp_path: Path) -> None:
 
 
 def test_exports_are_safe_for_a_shell() -> None:
-    """`eval` of a path with a quote and a space gives the path."""
+    """Intent: `eval` of a path with a quote and a space gives the path."""
     assert exports({"A": "it's $HOME"}) == """export A='it'"'"'s $HOME'"""
 
 
 def test_what_the_parts_are_told_is_free_of_the_caller_s_superset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A shell that was set up for another Superset does not mix the two; our own settings pass."""
+    """Intent: a shell that was set up for another Superset does not mix the two; our own settings pass."""
     for name in ("SUPERSET_CONFIG", "SUPERSET_SECRET_KEY", "FLASK_APP", "PYTHONPATH", "PGHOST"):
         monkeypatch.setenv(name, "foreign")
     monkeypatch.setenv("SUPERSET_EXT_RETENTION_DAYS", "7")

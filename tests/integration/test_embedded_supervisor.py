@@ -64,7 +64,7 @@ def wait_for_file(path: Path) -> str:
 def test_a_crash_is_said_in_one_line_and_the_part_restarted(
     watched: Watched, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whoever watches sees what died and of what, once, and it runs again."""
+    """Intent: whoever watches sees what died and of what, once, and it runs again."""
     first = watched.start("echo hello; exec sleep 600")
     watched.supervisor.settled()
     first.kill()
@@ -77,7 +77,7 @@ def test_a_crash_is_said_in_one_line_and_the_part_restarted(
 
 
 def test_a_crash_before_the_stack_is_ready_ends_the_start(watched: Watched) -> None:
-    """A part that cannot start at all is not tried for ever."""
+    """Intent: a part that cannot start at all is not tried for ever."""
     watched.supervisor.start(Part("part", ["sh", "-c", "exit 3"], ENV))
     watched.supervisor._keepers["part"].join(SECONDS)
     with pytest.raises(StackError, match="part ended with status 3 while it was starting"):
@@ -85,7 +85,7 @@ def test_a_crash_before_the_stack_is_ready_ends_the_start(watched: Watched) -> N
 
 
 def test_orphans_of_a_killed_part_are_ended(watched: Watched, tmp_path: Path) -> None:
-    """A worker that outlives its master would keep the port; its open output must not hide the master's end."""
+    """Intent: a worker that outlives its master would keep the port; its open output must not hide the master's end."""
     pid = tmp_path / "orphan"
     first = watched.start(f"sleep 600 & echo $! > {pid}; wait")
     orphan = psutil.Process(int(wait_for_file(pid)))
@@ -98,7 +98,7 @@ def test_orphans_of_a_killed_part_are_ended(watched: Watched, tmp_path: Path) ->
 def test_stop_ends_a_part_that_does_not_listen(
     watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asked first, made to in the end, with all that it had started."""
+    """Intent: asked first, made to in the end, with all that it had started."""
     monkeypatch.setattr(module, "GRACE_SECONDS", 1.0)
     ready = tmp_path / "ready"
     part = watched.start(f"trap '' TERM; echo yes > {ready}; while :; do sleep 600; done")
@@ -119,7 +119,7 @@ class Gone(io.StringIO):
 
 
 def test_lost_output_is_noticed(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`make up | head` must neither hang with a full pipe nor run on unseen: the stack is told, and stops."""
+    """Intent: `make up | head` must neither hang with a full pipe nor run on unseen: the stack is told, and stops."""
     monkeypatch.setattr(sys, "stdout", Gone())
     watched.start("echo anything; exec sleep 600")
     assert watched.supervisor.lost_output.wait(SECONDS)
@@ -127,7 +127,7 @@ def test_lost_output_is_noticed(watched: Watched, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
 def test_a_guarded_process_ends_with_its_starter() -> None:
-    """SIGKILL of the supervisor leaves nothing running."""
+    """Intent: SIGKILL of the supervisor leaves nothing running."""
     script = (
         "import subprocess, sys, time; from superset_ext.embedded.parts import guarded;"
         "p = subprocess.Popen(guarded(['sleep', '600'])); print(p.pid, flush=True); time.sleep(600)"
@@ -140,14 +140,14 @@ def test_a_guarded_process_ends_with_its_starter() -> None:
 
 
 def test_a_guarded_process_is_the_command_itself() -> None:
-    """Signals to its number reach the program, so the guard must have become it."""
+    """Intent: signals to its number reach the program, so the guard must have become it."""
     with subprocess.Popen(guarded(["sh", "-c", "echo $$"]), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert int(process.stdout.read()) == process.pid
 
 
 def test_a_number_given_to_another_process_is_not_ours() -> None:
-    """`make down` of an old state directory must never end a stranger."""
+    """Intent: `make down` of an old state directory must never end a stranger."""
     mine = note(os.getpid())
     assert is_alive(mine)
     assert not is_alive({**mine, "started": mine["started"] - 60})

@@ -36,17 +36,17 @@ def test_what_was_dropped_is_unknown_where_nothing_is_registered(views_url: str)
     database = LogDatabase(views_url)
     log = InvalidationLog(database, lambda: None)
 
-    def told(name: str) -> None:
+    def tell(name: str) -> None:
         change = Change("webhook", "data_update", tables=(SourceTable(1, Table("public", name)),))
         log.note(StampedChange(change, ("any", f"table:1:public.{name}"), 1_700_000_000.0, None))
         log.flush()
 
     with closing(database):
-        told("unknown")
+        tell("unknown")
         with database.transaction() as cursor:
             cursor.execute(REQUEST)
-        told("none")
-        told("read")
+        tell("none")
+        tell("read")
         for table in ("cache_invalidation_log", "perf_invalidation_live"):
             rows = database.rows(f"SELECT entries_affected FROM superset_ext.{table} ORDER BY id")
             assert [row["entries_affected"] for row in rows] == [None, 0, 2]

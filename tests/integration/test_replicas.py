@@ -102,7 +102,7 @@ def test_what_a_replica_answers_before_it_has_a_change_is_not_fresh_after_it(
     run(replica, "SELECT pg_wal_replay_pause()")
     until(lambda: run(replica, "SELECT pg_get_wal_replay_pause_state()") == "paused")
     asking.sql("INSERT INTO t VALUES (100)")
-    asking.told("t")
+    asking.tell("t")
     assert [asking.ask(dataset) for _ in range(3)] == [(False, 1)] * 3  # as without a cache
     run(replica, "SELECT pg_wal_replay_resume()")
     caught_up(asking.url, replica)

@@ -197,9 +197,9 @@ def test_a_refused_command_is_named(
             reasons = everything(user_url)
         log: Any = admin.acl_log(128)
         refused = {str(entry["object"]) for entry in log if entry["reason"] == "command"}
-    told = "\n".join([*reasons, *(record.getMessage() for record in caplog.records)])
+    messages = "\n".join([*reasons, *(record.getMessage() for record in caplog.records)])
     for name in refused:
-        assert f"'{name}'" in told.lower(), told
+        assert f"'{name}'" in messages.lower(), messages
 
 
 def test_a_role_that_owns_the_schema_alone_can_keep_the_log(postgres: Postgres, database_url: str, role: str) -> None:

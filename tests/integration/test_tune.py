@@ -27,11 +27,11 @@ from superset_ext.events import Scope
 from superset_ext.freshness.change import Change, Freshness, SourceTable
 from superset_ext.freshness.watch.service import HEARTBEAT
 from superset_ext.monitor.advice import overrides
+from superset_ext.monitor.advice.announced import PROBE_LATE_SECONDS, announced_tags
 from superset_ext.monitor.advice.effect import Window, effect
 from superset_ext.monitor.advice.lifetimes import MIN_REQUESTS, Dataset, Use
 from superset_ext.monitor.advice.overrides import EVERY_SECONDS, Overrides
 from superset_ext.monitor.advice.steps import Step, best, situation
-from superset_ext.monitor.advice.told import PROBE_LATE_SECONDS, told
 from superset_ext.monitor.advice.tune import asking, begin, tune
 from superset_ext.settings import load
 from superset_ext.sqltables.table import Table
@@ -222,7 +222,7 @@ def test_who_tells(database: LogDatabase) -> None:
     def run(sql: str, *values: Any) -> frozenset[str]:
         with database.transaction() as cursor:
             cursor.execute(sql, values)
-        return told(database.rows, now)
+        return announced_tags(database.rows, now)
 
     assert run("SELECT 1") == frozenset()
     log = (
@@ -230,7 +230,7 @@ def test_who_tells(database: LogDatabase) -> None:
     )
     assert run(log, now - DAY, "webhook", "data_update", ["any", "tables:1", "table:1:a.a"]) == frozenset()
     assert run(log, now, "cli", "data_update", ["any", "tables:1", "table:1:a.a"]) == {"table:1:a.a"}
-    assert told(database.rows, now + 6 * DAY) == frozenset()
+    assert announced_tags(database.rows, now + 6 * DAY) == frozenset()
     run("DELETE FROM superset_ext.cache_invalidation_log")
     watch = (
         "INSERT INTO superset_ext.cache_watch (database_id, schema_name, table_name) VALUES (1, 'Public', 'Or.ders')"
@@ -241,7 +241,7 @@ def test_who_tells(database: LogDatabase) -> None:
     columns = "probe, name, dataset_id, answered_at, next_at"
     probe = f"INSERT INTO superset_ext.cache_probe ({columns}) VALUES ('p', 'p', 7, %s, %s)"
     assert run(probe, now, now) == {"dataset:7"}
-    assert told(database.rows, now + timedelta(seconds=PROBE_LATE_SECONDS + 1)) == frozenset()
+    assert announced_tags(database.rows, now + timedelta(seconds=PROBE_LATE_SECONDS + 1)) == frozenset()
     assert run("UPDATE superset_ext.cache_probe SET failed_since = now()") == frozenset()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from kombu import Exchange, Queue
 
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import WarmError
@@ -18,6 +19,7 @@ from superset_ext.warm.recovery import recover
 from superset_ext.warm.run import items, runs
 from superset_ext.warm.schedules import next_run, start_due
 from superset_ext.warm.tasks import ROUTES
+from testing.warming import until
 
 EVERY_MINUTE = '[{"name": "often", "cron": "* * * * *", "targets": ["common_queries"]}]'
 
@@ -120,3 +122,54 @@ def test_a_broker_that_is_away_fails_the_run_at_once(database: LogDatabase) -> N
     with pytest.raises(WarmError, match="broker takes no message"):
         service.start(away, database, Targets(dashboards=(1,)), "test")
     assert [row["state"] for row in database.rows("SELECT state FROM superset_ext.cache_warm_run")] == ["failed"]
+
+
+ELSEWHERE = Exchange("jobs", type="topic")
+
+
+@pytest.mark.parametrize(
+    ("routes", "queues", "name"),
+    [
+        ({service.TASK: {"queue": "slow"}}, (), "slow"),
+        ([{"superset_ext.*": {"queue": "ours"}}, ROUTES], (), "ours"),
+        (lambda name, *_args, **_options: {"queue": "asked"} if name == service.TASK else None, (), "asked"),
+        (None, (), "celery"),
+        ({service.TASK: {"queue": "alias"}}, {"alias": {"exchange": "e", "routing_key": "k"}}, "alias"),
+        ({service.TASK: {"exchange": "jobs", "routing_key": "warm"}}, [Queue("jobs", ELSEWHERE, "warm")], None),
+    ],
+)
+def test_the_queue_is_that_of_the_routes(
+    celery: Celery, database: LogDatabase, settings: Settings, routes: Any, queues: Any, name: str | None
+) -> None:
+    """Intent: a run whose task a config sends elsewhere is no run without a worker: who consumes that queue has it, and
+    where nobody does, that queue is named."""
+    celery.conf.update(task_routes=routes, task_queues=queues or None)
+    assert service.queue_of(celery) == name
+    run_id, _ = service.start(celery, database, Targets(dashboards=(1,)), "test")
+    silence(database, int(recovery.SILENT_SECONDS) + 1)
+    recover(celery, database, settings)
+    status = runs.status(database, run_id)
+    place = f"consumes the queue {name}; start one with -Q {name}" if name else "answers; start one for the exchange"
+    assert status["state"] == "failed" and status["reason"].startswith(f"no Celery worker {place}")
+    assert not recovery.is_consumed(celery)
+
+
+def test_a_route_that_leads_nowhere_is_told(celery: Celery) -> None:
+    """Intent: a router that fails, and a queue that Celery may not make, are one line with the fix."""
+    celery.conf.task_create_missing_queues = False
+    celery.conf.task_routes = {service.TASK: {"queue": "nowhere"}}
+    with pytest.raises(WarmError, match=r"gives superset_ext\.warm no queue .*nowhere.*; correct its task_routes"):
+        service.queue_of(celery)
+
+
+@pytest.mark.thorough
+def test_a_worker_of_the_queue_of_the_routes_is_one(celery: Celery) -> None:
+    """Intent: a worker that consumes the queue to which the config routes warming is found by it, and one that consumes
+    the package's own queue alone is not."""
+    from celery.contrib.testing.worker import start_worker
+
+    celery.conf.update(task_routes={service.TASK: {"queue": "slow"}}, task_queues=[Queue("slow"), Queue(service.QUEUE)])
+    for name in (service.QUEUE, "slow"):
+        with start_worker(celery, pool="solo", queues=[name], perform_ping_check=False):
+            assert until(lambda: celery.control.inspect(timeout=1.0).active_queues())
+            assert recovery.is_consumed(celery) is (name == "slow")

@@ -83,7 +83,7 @@ def test_tags_are_those_of_the_sql_that_was_sent(
     assert asking.ask(dataset) == (False, 10)
     assert asking.ask(dataset) == (True, 10)
     asking.sql(MORE.format("t_tenant"))
-    asking.told("t_tenant")
+    asking.tell("t_tenant")
     assert asking.ask(dataset) == (False, 110)
     assert asking.ask(dataset) == (True, 110)
 
@@ -93,7 +93,7 @@ def test_what_the_mutator_left_out_is_no_reason(asking: Asking, monkeypatch: pyt
     by_config(True)(asking, monkeypatch)
     dataset = asking.dataset("t")
     asking.ask(dataset)
-    asking.told("t")
+    asking.tell("t")
     assert asking.ask(dataset) == (True, 10)
 
 
@@ -105,7 +105,7 @@ def test_several_statements_count_together(asking: Asking, monkeypatch: pytest.M
     dataset = asking.dataset("moved", "SELECT v FROM t")
     assert asking.ask(dataset) == (False, 7)
     asking.sql("INSERT INTO tenant.t VALUES (100)")
-    asking.told("t_tenant")  # which table that was cannot be known, so that any change of the database counts
+    asking.tell("t_tenant")  # which table that was cannot be known, so that any change of the database counts
     assert asking.ask(dataset) == (False, 107)
 
 
@@ -127,13 +127,13 @@ def edit_column(asking: Asking, inner: int) -> int:
 
 def drop_by_name(asking: Asking, inner: int) -> int:
     asking.sql(MORE.format("t"))
-    asking.told(datasets=(inner,))
+    asking.tell(datasets=(inner,))
     return 101
 
 
 def change_table(asking: Asking, inner: int) -> int:
     asking.sql(MORE.format("t"))
-    asking.told("t")
+    asking.tell("t")
     return 101
 
 
@@ -170,7 +170,7 @@ def test_a_metric_that_is_borrowed_changes_with_its_dataset(asking: Asking) -> N
         dataset.metrics[0].expression = "SUM(v) * 5"
     assert asking.ask(borrower, metrics=[borrowed]) == (False, 5)
     assert asking.ask(borrower, metrics=[borrowed]) == (True, 5)
-    asking.told(datasets=(lender,))
+    asking.tell(datasets=(lender,))
     assert asking.ask(borrower, metrics=[borrowed]) == (False, 5)
 
 
@@ -198,10 +198,10 @@ def test_a_chart_that_is_edited_changes_what_shows_it(asking: Asking) -> None:
         dataset.sql = "SELECT v * 10 AS v FROM t"
     assert shown(asking, outer, asked) == (False, [{"twice": 20}])
     asking.sql(MORE.format("t"))
-    asking.told("t")
+    asking.tell("t")
     assert shown(asking, outer, asked) == (False, [{"twice": 2020}])
     assert shown(asking, outer, asked) == (True, [{"twice": 2020}])
-    asking.told(charts=(chart,))
+    asking.tell(charts=(chart,))
     assert shown(asking, outer, asked) == (False, [{"twice": 2020}])
 
 
@@ -249,10 +249,10 @@ def test_supersets_own_executor_is_cached_as_of_its_sql(asking: Asking) -> None:
         data = result.statements[0].data  # a frame, or, from the cache, a list of rows
         return bool(result.is_cached), int(data[0]["total"] if isinstance(data, list) else data["total"][0])
 
-    asking.told("t")
+    asking.tell("t")
     assert [execute(force=True), execute(force=False)] == [(False, 1), (True, 1)]
     asking.sql(MORE.format("t"))
-    asking.told("t")
+    asking.tell("t")
     assert [execute(force=False), execute(force=True), execute(force=False)] == [
         (False, 101),
         (False, 101),

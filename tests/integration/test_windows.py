@@ -48,13 +48,13 @@ def test_the_meta_database_shows_changes_of_the_databases_behind_it(
     dataset = asking.dataset(f"{asking.name}.public.{name}", None, database_id=meta, schema=None)
     assert asking.ask(dataset) == (False, 1)
     assert asking.ask(dataset) == (True, 1)
-    asking.told("other")
+    asking.tell("other")
     assert asking.ask(dataset) == (True, 1)
     asking.sql("INSERT INTO t VALUES (100)")
     if subject == "its table":
-        asking.told("t")
+        asking.tell("t")
     elif subject == "its database":
-        asking.told(databases=(asking.database_id,))
+        asking.tell(databases=(asking.database_id,))
     else:
         _edit(asking)
     assert asking.ask(dataset) == (False, 101)
@@ -76,7 +76,7 @@ def test_a_join_over_two_databases_depends_on_both(asking: Asking, meta: int) ->
     dataset = asking.dataset("both", sql, database_id=meta, schema=None)
     assert asking.ask(dataset) == (False, 1)
     assert asking.ask(dataset) == (True, 1)
-    asking.told("t")
+    asking.tell("t")
     assert asking.ask(dataset) == (False, 1)
 
 

@@ -122,7 +122,7 @@ def long(column: Any) -> pd.Series:
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_columns(name: str) -> None:
-    """Short, in its compact form, two of them in one block, and with no row at all."""
+    """Intent: short, in its compact form, two of them in one block, and with no row at all."""
     short, many = pd.DataFrame({"c": COLUMNS[name]}, copy=False), long(COLUMNS[name])
     compact = (pd.DataFrame({"c": many}), pd.DataFrame({"c": many, "d": many}))
     for frame in (short, *compact, short.iloc[:0], short.iloc[:1], short.iloc[::-1]):
@@ -130,7 +130,7 @@ def test_columns(name: str) -> None:
 
 
 def test_only_sparse_needs_a_pickle() -> None:
-    """A chart's entry is pickled in no case that Superset's engines produce."""
+    """Intent: a chart's entry is pickled in no case that Superset's engines produce."""
     pickled = {
         name for name, column in COLUMNS.items() if codec.encode(pd.DataFrame({"c": column}))[0] == codec.PICKLED
     }
@@ -179,14 +179,14 @@ FRAMES: dict[str, pd.DataFrame] = {
 
 @pytest.mark.parametrize("name", FRAMES)
 def test_frames(name: str) -> None:
-    """Labels, names, frequencies and shapes, also in the middle of other values."""
+    """Intent: labels, names, frequencies and shapes, also in the middle of other values."""
     frame = FRAMES[name]
     assert_same(again(frame), frame)
     assert_same(again({"df": frame, "other": [frame, (frame,)]}), {"df": frame, "other": [frame, (frame,)]})
 
 
 def test_attributes_and_flags() -> None:
-    """What is attached to a frame stays there."""
+    """Intent: what is attached to a frame stays there."""
     frame = labelled()
     frame.attrs = {"source": {"a": (1, Decimal("2"))}, 3: [None]}
     assert_same(again(frame), frame)
@@ -197,7 +197,7 @@ def test_attributes_and_flags() -> None:
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_decoded_frames_are_writable_and_independent(name: str) -> None:
-    """Superset assigns to decoded frames; another reader of the same bytes must not see that."""
+    """Intent: Superset assigns to decoded frames; another reader of the same bytes must not see that."""
     codec_name, data = codec.encode(pd.DataFrame({"c": long(COLUMNS[name]), "d": long(COLUMNS[name])}))
     ours, theirs, untouched = (codec.decode(codec_name, data) for _ in range(3))
     ours.columns = ["x", "y"]
@@ -209,7 +209,7 @@ def test_decoded_frames_are_writable_and_independent(name: str) -> None:
 
 
 def test_a_decoded_frame_works_like_any_other() -> None:
-    """The way it is put together leaves pandas nothing to stumble over."""
+    """Intent: the way it is put together leaves pandas nothing to stumble over."""
     frame = pd.DataFrame({"k": ["a", "b"] * 5, "v": np.arange(10), "t": pd.date_range("2026", periods=10)})
     back = again(frame)
     assert_same(back.groupby("k").agg({"v": "sum", "t": "max"}), frame.groupby("k").agg({"v": "sum", "t": "max"}))

@@ -56,7 +56,7 @@ def again(value: Any) -> Any:
 @FEW
 @given(VALUES)
 def test_values(value: Any) -> None:
-    """Any nesting of any of the types that have rules."""
+    """Intent: any nesting of any of the types that have rules."""
     assert_same(again(value), value)
 
 
@@ -84,7 +84,7 @@ def _objects(values: list[Any]) -> np.ndarray[Any, Any]:
 @FEW
 @given(frames())
 def test_frames(frame: pd.DataFrame) -> None:
-    """Columns of any dtype or mixture, short and in their compact forms, under any labels."""
+    """Intent: columns of any dtype or mixture, short and in their compact forms, under any labels."""
     assert_same(again(frame), frame)
 
 
@@ -93,7 +93,7 @@ def test_frames(frame: pd.DataFrame) -> None:
     DTYPES.flatmap(lambda dtype: some.arrays(dtype.newbyteorder("="), st.integers(arrays.SHORT - 1, 2 * arrays.SHORT)))
 )
 def test_long_arrays(array: np.ndarray[Any, Any]) -> None:
-    """Every compact form keeps every bit."""
+    """Intent: every compact form keeps every bit."""
     back = arrays.array_of(arrays.parts_of(array))
     assert back.dtype == array.dtype and back.flags.writeable
     assert_same(back, array)
@@ -106,7 +106,7 @@ def test_long_arrays(array: np.ndarray[Any, Any]) -> None:
     st.booleans(),
 )
 def test_decimal_floats(numbers: np.ndarray[Any, Any], places: int, gap: bool) -> None:
-    """Floats that look like decimals keep their last bit, whether or not they are stored as decimals."""
+    """Intent: floats that look like decimals keep their last bit, whether or not they are stored as decimals."""
     array = numbers / 10.0**places
     if gap:
         array[::7] = np.nan
@@ -116,7 +116,7 @@ def test_decimal_floats(numbers: np.ndarray[Any, Any], places: int, gap: bool) -
 @FEW
 @given(st.binary(max_size=200))
 def test_any_bytes_decode_or_are_a_codec_error(data: bytes) -> None:
-    """A decoder that is handed nonsense says so in one way."""
+    """Intent: a decoder that is handed nonsense says so in one way."""
     with contextlib.suppress(CodecError):
         codec.decode(codec.PLAIN, data)
 
@@ -124,7 +124,7 @@ def test_any_bytes_decode_or_are_a_codec_error(data: bytes) -> None:
 @FEW
 @given(st.binary(max_size=300))
 def test_any_bytes_are_no_entry(data: bytes) -> None:
-    """Nonsense under a cache key is refused before it is looked into."""
+    """Intent: nonsense under a cache key is refused before it is looked into."""
     for entry in (data, b"SXC\x01" + data):
         try:
             unpack(entry, key="k", ring=KeyRing("secret"), max_decoded=1 << 20)
@@ -136,7 +136,7 @@ def test_any_bytes_are_no_entry(data: bytes) -> None:
 @FEW
 @given(VALUES, st.text(max_size=20), st.sampled_from(["zstd", "lz4", "none"]))
 def test_entries(value: Any, key: str, compression: str) -> None:
-    """The whole way to Redis and back."""
+    """Intent: the whole way to Redis and back."""
     ring = KeyRing("secret")
     data = pack(
         value, key=key, ring=ring, as_of_us=1, tags=["t"], cost_ms=1, run_id="r", stored_at_us=2,

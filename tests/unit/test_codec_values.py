@@ -76,7 +76,7 @@ PLAIN = [
 
 @pytest.mark.parametrize("value", PLAIN, ids=lambda value: type(value).__name__)
 def test_comes_back_the_same_without_a_pickle(value: Any) -> None:
-    """Each of these has a rule: alone, in a list, as a value, and nothing about it needs pickle."""
+    """Intent: each of these has a rule: alone, in a list, as a value, and nothing about it needs pickle."""
     for wrapped in (value, [value], {"a": (value, [value])}):
         assert codec.encode(wrapped)[0] == codec.PLAIN
         assert_same(again(wrapped), wrapped)
@@ -90,7 +90,7 @@ PICKLED = [
 
 @pytest.mark.parametrize("value", PICKLED, ids=lambda value: type(value).__name__)
 def test_what_has_no_rule_is_pickled_and_the_name_says_so(value: Any) -> None:
-    """The last resort works, and cannot be taken for anything else."""
+    """Intent: the last resort works, and cannot be taken for anything else."""
     name, data = codec.encode([value])
     assert name == codec.PICKLED
     assert_same(codec.decode(name, data), [value])
@@ -109,20 +109,20 @@ class Holder:
     "wrap", [lambda r: r, lambda r: [r], lambda r: {"a": (r,)}, Holder, lambda r: {"df": pd.DataFrame([[r]])}]
 )
 def test_a_response_is_never_stored(wrap: Any) -> None:
-    """However deep it is hidden, also inside of what is pickled."""
+    """Intent: however deep it is hidden, also inside of what is pickled."""
     with pytest.raises(CodecError, match="Response"):
         codec.encode(wrap(Response("secret")))
 
 
 @pytest.mark.parametrize("value", [lambda: 0, (x for x in ()), pd.DataFrame({"a": [memoryview(b"x")]})])
 def test_what_cannot_be_stored_is_one_clear_error(value: Any) -> None:
-    """Whatever pickle or msgpack raise, callers see one kind of error."""
+    """Intent: whatever pickle or msgpack raise, callers see one kind of error."""
     with pytest.raises(CodecError, match="cannot be stored"):
         codec.encode(value)
 
 
 def test_endless_and_bottomless_values_are_errors() -> None:
-    """A list in itself, and one deeper than the stack, end in the same kind of error."""
+    """Intent: a list in itself, and one deeper than the stack, end in the same kind of error."""
     endless: list[Any] = []
     endless.append(endless)
     deep: Any = ()
@@ -134,7 +134,7 @@ def test_endless_and_bottomless_values_are_errors() -> None:
 
 
 def test_empty_filter_columns_come_back_true() -> None:
-    """Superset then finds filters and filter columns, and serves the entry; in all else it is an empty list."""
+    """Intent: Superset then finds filters and filter columns, and serves the entry; in all else it is an empty list."""
     import json
 
     value = again({"df": pd.DataFrame(), "applied_filter_columns": []})["applied_filter_columns"]
@@ -146,7 +146,7 @@ def test_empty_filter_columns_come_back_true() -> None:
 
 
 def test_enums_are_looked_up_in_known_packages_only() -> None:
-    """A payload cannot name a class elsewhere, nor something that is no enum."""
+    """Intent: a payload cannot name a class elsewhere, nor something that is no enum."""
     import msgpack
 
     from superset_ext.cache.codec.scalars import ENUM
@@ -158,7 +158,7 @@ def test_enums_are_looked_up_in_known_packages_only() -> None:
 
 
 def test_one_value_leaves_no_trace_in_the_next() -> None:
-    """What packs is kept by the thread: neither a pickle, an error nor a large value may show afterwards."""
+    """Intent: what packs is kept by the thread: neither a pickle, an error nor a large value may show afterwards."""
     assert codec.encode(complex(1))[0] == codec.PICKLED
     with pytest.raises(CodecError):
         codec.encode({"a": [(1, Response("secret"))]})
@@ -169,7 +169,7 @@ def test_one_value_leaves_no_trace_in_the_next() -> None:
 
 
 def test_threads_do_not_mix_their_values() -> None:
-    """Requests are served by threads at once."""
+    """Intent: requests are served by threads at once."""
     values = [{"df": pd.DataFrame({"a": [n] * 50}), "t": (n, (str(n),))} for n in range(200)]
     with ThreadPoolExecutor(8) as threads:
         for value, back in zip(values, threads.map(again, values), strict=True):

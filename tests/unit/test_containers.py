@@ -86,14 +86,14 @@ def read_by_superset() -> set[str]:
 
 @pytest.mark.parametrize("path", [COMPOSE, OVERLAY], ids=lambda p: p.name)
 def test_compose_files_follow_the_specification(path: Path) -> None:
-    """Both compose files are valid under the compose specification's own schema."""
+    """Intent: both compose files are valid under the compose specification's own schema."""
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_dependencies_exist_and_can_be_met() -> None:
-    """Each service waits for services that exist, under a condition that those can reach."""
+    """Intent: each service waits for services that exist, under a condition that those can reach."""
     known = services(COMPOSE)
     for name, service in known.items():
         for other, how in service.get("depends_on", {}).items():
@@ -105,7 +105,7 @@ def test_dependencies_exist_and_can_be_met() -> None:
 
 
 def test_every_service_is_looked_after() -> None:
-    """Each service has a health check (or is a one-shot), a restart policy and rotated logs."""
+    """Intent: each service has a health check (or is a one-shot), a restart policy and rotated logs."""
     for name, service in services(COMPOSE).items():
         one_shot = service["restart"] == "no"
         assert service["restart"] == ("no" if one_shot else "unless-stopped"), name
@@ -114,13 +114,13 @@ def test_every_service_is_looked_after() -> None:
 
 
 def test_overlay_names_services_of_the_official_project() -> None:
-    """A service that the official project does not have would be a new, broken one."""
+    """Intent: a service that the official project does not have would be a new, broken one."""
     assert services(OVERLAY).keys() <= OFFICIAL_SERVICES
     assert services(OVERLAY).keys() >= OFFICIAL_SERVICES - {"redis", "db"}
 
 
 def test_images_are_pinned() -> None:
-    """No image without a tag, and none with a tag that moves by its name."""
+    """Intent: no image without a tag, and none with a tag that moves by its name."""
     images = [service["image"] for service in services(COMPOSE).values()]
     images += re.findall(r"^ARG SUPERSET_IMAGE=(\S+)", DOCKERFILE.read_text(), re.M)
     images.append("{repository}:{tag}".format(**load(HELM)["image"]))
@@ -130,19 +130,20 @@ def test_images_are_pinned() -> None:
 
 
 def test_only_the_web_port_is_published_and_only_here() -> None:
-    """PostgreSQL and Valkey are out of reach; Superset listens on this machine alone unless told otherwise."""
+    """Intent: PostgreSQL and Valkey are out of reach; Superset listens on this machine alone unless told otherwise."""
     published = {name: service["ports"] for name, service in services(COMPOSE).items() if "ports" in service}
     assert published == {"web": ["${SUPERSET_PUBLISH:-127.0.0.1:8088}:8088"]}
 
 
 def test_named_volumes_are_declared() -> None:
-    """Every volume that a service mounts is declared at the end of the file, and none is declared for nothing."""
+    """Intent: every volume that a service mounts is declared at the end of the file, and none is declared for
+    nothing."""
     mounted = {v.split(":")[0] for service in services(COMPOSE).values() for v in service.get("volumes", [])}
     assert mounted == load(COMPOSE)["volumes"].keys()
 
 
 def test_mounted_paths_exist() -> None:
-    """The overlay mounts what is in this repository, or in the folder of the official project."""
+    """Intent: the overlay mounts what is in this repository, or in the folder of the official project."""
     for service in services(OVERLAY).values():
         for volume in service.get("volumes", []):
             host = VARIABLE.sub(lambda m: m[3] if m[2] == "-" else f"<{m[1]}>", volume).split(":")[0]
@@ -151,7 +152,8 @@ def test_mounted_paths_exist() -> None:
 
 
 def test_the_image_holds_what_it_runs() -> None:
-    """What the Dockerfile copies exists, is not kept out by the ignore file, and holds each path used elsewhere."""
+    """Intent: what the Dockerfile copies exists, is not kept out by the ignore file, and holds each path used
+    elsewhere."""
     ignored = (ROOT / "docker/Dockerfile.dockerignore").read_text().splitlines()
     allowed = [line[1:] for line in ignored if line.startswith("!")]
     inside = copied()
@@ -164,13 +166,13 @@ def test_the_image_holds_what_it_runs() -> None:
 
 
 def test_the_image_installs_the_locked_driver() -> None:
-    """The driver for PostgreSQL has the version that everything here is tested with."""
+    """Intent: the driver for PostgreSQL has the version that everything here is tested with."""
     (wanted,) = re.findall(r"psycopg2-binary==([\d.]+)", DOCKERFILE.read_text())
     assert f"psycopg2-binary=={wanted}\n" in (ROOT / "requirements.txt").read_text()
 
 
 def test_overlay_checks_are_mounted() -> None:
-    """A health check of the overlay runs a file that the same service mounts."""
+    """Intent: a health check of the overlay runs a file that the same service mounts."""
     for service in services(OVERLAY).values():
         targets = [v.rsplit(":", 2)[1] for v in service.get("volumes", [])]
         for word in service.get("healthcheck", {}).get("test", []):
@@ -178,7 +180,7 @@ def test_overlay_checks_are_mounted() -> None:
 
 
 def test_variables_are_read_by_something() -> None:
-    """Every variable that is passed to a service is read by it: a misspelt one would silently do nothing."""
+    """Intent: every variable that is passed to a service is read by it: a misspelt one would silently do nothing."""
     superset = read_by_entry_scripts() | read_by_superset() | settings.variables().keys() | {"PYTHONPATH"}
     for path in (COMPOSE, OVERLAY):
         for name, service in services(path).items():
@@ -189,14 +191,14 @@ def test_variables_are_read_by_something() -> None:
 
 
 def test_settings_that_the_files_name_exist() -> None:
-    """Wherever a SUPERSET_EXT_* name appears in these files and their README, it is a setting."""
+    """Intent: wherever a SUPERSET_EXT_* name appears in these files and their README, it is a setting."""
     for path in [COMPOSE, *(file for file in (ROOT / "docker").rglob("*") if file.is_file())]:
         named = set(re.findall(r"SUPERSET_EXT_[A-Z_]+(?![A-Z_*<])", path.read_text()))
         assert named <= settings.variables().keys(), f"{path.name} names {named - settings.variables().keys()}"
 
 
 def test_the_example_explains_every_variable() -> None:
-    """The example file has each variable that the compose file takes, under a comment, and no other."""
+    """Intent: the example file has each variable that the compose file takes, under a comment, and no other."""
     text = EXAMPLE.read_text()
     explained = set(re.findall(r"^(\w+)=", text, re.M))
     assert explained == {match[0] for match in VARIABLE.findall(COMPOSE.read_text())}
@@ -205,7 +207,7 @@ def test_the_example_explains_every_variable() -> None:
 
 
 def test_secrets_have_no_usable_default() -> None:
-    """Without its secrets the stack does not start, and each message says what to do."""
+    """Intent: without its secrets the stack does not start, and each message says what to do."""
     example = EXAMPLE.read_text()
     required = {name: message for name, how, message in VARIABLE.findall(COMPOSE.read_text()) if how == "?"}
     assert required.keys() == SECRETS
@@ -215,7 +217,8 @@ def test_secrets_have_no_usable_default() -> None:
 
 
 def test_commands_are_roles() -> None:
-    """Each Superset service starts a role that the entry script has, and checks one that the health check has."""
+    """Intent: each Superset service starts a role that the entry script has, and checks one that the health check
+    has."""
     roles = re.search(r"usage: entrypoint.sh ([\w|-]+)", (ROOT / "docker/entrypoint.sh").read_text())
     assert roles
     for name, service in services(COMPOSE).items():
@@ -227,14 +230,15 @@ def test_commands_are_roles() -> None:
 
 @pytest.mark.parametrize("path", [COMPOSE, OVERLAY, HELM], ids=lambda p: p.name)
 def test_redis_keeps_what_has_no_timeout(path: Path) -> None:
-    """Invalidation stamps have no timeout: any policy but volatile-* would evict them and bring back old answers."""
+    """Intent: invalidation stamps have no timeout: any policy but volatile-* would evict them and bring back old
+    answers."""
     policies = re.findall(r"maxmemory-policy[ ,]+([\w-]+)", path.read_text())
     assert policies
     assert all(policy.startswith("volatile-") for policy in policies)
 
 
 def test_helm_values_are_ones_that_the_chart_reads() -> None:
-    """A key that the chart does not have would be ignored without a word."""
+    """Intent: a key that the chart does not have would be ignored without a word."""
     known = json.loads((ROOT / "testing/data/superset_helm_keys.json").read_text())["keys"]
     kinds = {"list": list, "map": dict, "text": str, "number": int}
 
@@ -337,7 +341,7 @@ def test_helm_processes_run_as_the_chart_s_do(name: str) -> None:
 
 
 def test_overlay_keeps_what_the_project_has_configured(tmp_path: Path) -> None:
-    """Under the overlay's mounts the project's broker and flags stay, and the caches are the package's."""
+    """Intent: under the overlay's mounts the project's broker and flags stay, and the caches are the package's."""
     service = services(OVERLAY)["superset"]
     for volume in service["volumes"]:
         source, target, _ = VARIABLE.sub(lambda m: m[3] if m[2] == "-" else str(ROOT), volume).split(":")

@@ -69,7 +69,7 @@ def recorded(tmp_path: Path) -> Recorded:
 
 
 def test_scripts_are_sound() -> None:
-    """The shell script parses and shellcheck finds nothing to say."""
+    """Intent: the shell script parses and shellcheck finds nothing to say."""
     assert run("bash", "-n", ENTRYPOINT).returncode == 0
     done = run(BIN / "shellcheck", "--norc", ENTRYPOINT)
     assert done.returncode == 0, done.stdout
@@ -77,7 +77,7 @@ def test_scripts_are_sound() -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["web", "more"], ["--help"]], ids=str)
 def test_entry_with_no_known_role_says_how(arguments: list[str]) -> None:
-    """Anything but one known role is one line of usage and EX_USAGE."""
+    """Intent: anything but one known role is one line of usage and EX_USAGE."""
     done = run(ENTRYPOINT, *arguments)
     assert (done.returncode, done.stdout) == (64, "")
     assert done.stderr == "usage: entrypoint.sh init|web|worker|warmer|beat|worker-beat|listener\n"
@@ -85,7 +85,7 @@ def test_entry_with_no_known_role_says_how(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("role", ["init", "web", "worker", "beat", "worker-beat"])
 def test_entry_stops_at_a_bad_setting(role: str) -> None:
-    """A bad setting ends every role at once, in one line that names the variable, before Superset is loaded."""
+    """Intent: a bad setting ends every role at once, in one line that names the variable, before Superset is loaded."""
     done = run(ENTRYPOINT, role, SUPERSET_EXT_REDIS_URL="http://cache:6379")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
@@ -93,7 +93,7 @@ def test_entry_stops_at_a_bad_setting(role: str) -> None:
 
 
 def test_web_becomes_gunicorn(recorded: Recorded) -> None:
-    """The process is replaced, so that signals reach gunicorn; its own parser takes every option."""
+    """Intent: the process is replaced, so that signals reach gunicorn; its own parser takes every option."""
     pid, [(caller, name, *arguments, _)] = recorded("web", SUPERSET_PORT="9", SUPERSET_BIND="::1", SUPERSET_THREADS="7")
     assert (int(caller), name) == (pid, "gunicorn")
     parsed = Config().parser().parse_args(arguments)
@@ -110,7 +110,7 @@ def parsed(command: click.Command, arguments: list[str]) -> dict[str, object]:
 
 
 def test_worker_becomes_celery(recorded: Recorded) -> None:
-    """A worker runs as many tasks as it is told; only worker-beat also keeps the schedule."""
+    """Intent: a worker runs as many tasks as it is told; only worker-beat also keeps the schedule."""
     pid, [(caller, name, app, command, *arguments, _)] = recorded("worker", SUPERSET_CELERY_CONCURRENCY="3")
     assert (int(caller), name, app, command) == (pid, "celery", CELERY_APP, "worker")
     options = parsed(celery_worker, arguments)
@@ -118,14 +118,14 @@ def test_worker_becomes_celery(recorded: Recorded) -> None:
 
 
 def test_worker_beat_keeps_the_schedule(recorded: Recorded) -> None:
-    """Worker and beat in one process, with the schedule file where it is told."""
+    """Intent: worker and beat in one process, with the schedule file where it is told."""
     _, [(_, _, _, command, *arguments, _)] = recorded("worker-beat", SUPERSET_BEAT_SCHEDULE="/somewhere/beat")
     options = parsed(celery_worker, arguments)
     assert (command, options["beat"], options["schedule_filename"]) == ("worker", True, "/somewhere/beat")
 
 
 def test_beat_leaves_no_pid_file(recorded: Recorded) -> None:
-    """A pid file that a killed container left behind would keep beat from starting again."""
+    """Intent: a pid file that a killed container left behind would keep beat from starting again."""
     pid, [(caller, name, app, command, *arguments, _)] = recorded("beat")
     assert (int(caller), name, app, command) == (pid, "celery", CELERY_APP, "beat")
     options = parsed(celery_beat, arguments)
@@ -133,7 +133,7 @@ def test_beat_leaves_no_pid_file(recorded: Recorded) -> None:
 
 
 def test_init_migrates_then_makes_the_administrator(recorded: Recorded) -> None:
-    """Everything in order; the password reaches the command by its environment, never by its arguments."""
+    """Intent: everything in order; the password reaches the command by its environment, never by its arguments."""
     _, calls = recorded("init", SUPERSET_ADMIN_PASSWORD="not-in-ps", SUPERSET_ADMIN_USER="boss")
     commands = [call[2:-1] for call in calls]
     assert commands[0] == ["db", "upgrade"]
@@ -146,7 +146,7 @@ def test_init_migrates_then_makes_the_administrator(recorded: Recorded) -> None:
 
 
 def test_the_password_variable_is_the_one_that_the_command_reads() -> None:
-    """Superset's command line takes options from FLASK_*: the name that entrypoint.sh uses must be its own."""
+    """Intent: superset's command line takes options from FLASK_*: the name that entrypoint.sh uses must be its own."""
     root = click.Context(click.Group("superset"), info_name="superset", auto_envvar_prefix="FLASK")
     context = click.Context(
         create_admin, parent=click.Context(fab, parent=root, info_name="fab"), info_name="create-admin"
@@ -158,7 +158,7 @@ def test_the_password_variable_is_the_one_that_the_command_reads() -> None:
 
 
 def test_init_makes_no_administrator_unasked(recorded: Recorded) -> None:
-    """No password, no administrator: there is no default one to guess."""
+    """Intent: no password, no administrator: there is no default one to guess."""
     _, calls = recorded("init")
     assert [call[2:-1] for call in calls] == [["db", "upgrade"], ["init"], ["perf", "upgrade"]]
 
@@ -187,7 +187,7 @@ def serving(status: int) -> Iterator[int]:
 
 
 def test_web_check_asks_health() -> None:
-    """Healthy is a 200 from /health; an error page and a closed port are not, and say so in one line."""
+    """Intent: healthy is a 200 from /health; an error page and a closed port are not, and say so in one line."""
     with serving(200) as port:
         assert run(sys.executable, HEALTHCHECK, "web", SUPERSET_PORT=str(port)).returncode == 0
     with serving(500) as port:
@@ -198,7 +198,7 @@ def test_web_check_asks_health() -> None:
 
 
 def test_beat_check_looks_at_the_schedule_file(tmp_path: Path) -> None:
-    """Beat that has not written its file, under any ending, for ten minutes is stuck."""
+    """Intent: beat that has not written its file, under any ending, for ten minutes is stuck."""
     schedule = str(tmp_path / "beat")
     check = (sys.executable, str(HEALTHCHECK), "beat")
     assert "does not exist" in run(*check, SUPERSET_BEAT_SCHEDULE=schedule).stderr
@@ -209,7 +209,7 @@ def test_beat_check_looks_at_the_schedule_file(tmp_path: Path) -> None:
 
 
 def test_listener_check_looks_at_the_file_that_it_touches(tmp_path: Path) -> None:
-    """A listener that has not seen for a minute what is to be watched is blind."""
+    """Intent: a listener that has not seen for a minute what is to be watched is blind."""
     beat = tmp_path / "listener"
     check = (sys.executable, str(HEALTHCHECK), "listener")
     assert "does not exist" in run(*check, SUPERSET_LISTENER_BEAT=str(beat)).stderr
@@ -220,7 +220,7 @@ def test_listener_check_looks_at_the_file_that_it_touches(tmp_path: Path) -> Non
 
 
 def test_check_of_no_known_role_says_how() -> None:
-    """Anything but one known role is one line of usage."""
+    """Intent: anything but one known role is one line of usage."""
     done = run(sys.executable, HEALTHCHECK, "init")
     assert (done.returncode, done.stderr) == (64, "usage: healthcheck.py web|worker|warmer|beat|listener\n")
 
@@ -255,7 +255,7 @@ def composed_valkey(tmp_path: Path) -> Iterator[str]:
 
 
 def test_valkey_starts_as_the_compose_file_says(tmp_path: Path) -> None:
-    """The password is asked for, no list of processes shows it, and the policy spares what has no timeout."""
+    """Intent: the password is asked for, no list of processes shows it, and the policy spares what has no timeout."""
     with composed_valkey(tmp_path) as address:
         with pytest.raises(redis.AuthenticationError), redis.Redis.from_url(f"redis://{address}") as stranger:
             stranger.ping()
@@ -276,7 +276,7 @@ def test_valkey_starts_as_the_compose_file_says(tmp_path: Path) -> None:
     ],
 )
 def test_worker_check_names_a_wrong_setting(name: str, value: str, line: str) -> None:
-    """A container that is set up wrongly is unhealthy with one line, not with a traceback."""
+    """Intent: a container that is set up wrongly is unhealthy with one line, not with a traceback."""
     env = {f"SUPERSET_EXT_{name}": value, "PYTHONPATH": str(ROOT)}
     done = run(sys.executable, HEALTHCHECK, "worker", **env)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
@@ -284,7 +284,8 @@ def test_worker_check_names_a_wrong_setting(name: str, value: str, line: str) ->
 
 
 def test_worker_check_pings_this_host_s_worker(tmp_path: Path) -> None:
-    """A worker that runs is healthy; without it, or without the broker, the check says which, but no password."""
+    """Intent: a worker that runs is healthy; without it, or without the broker, the check says which, but no
+    password."""
     check = (sys.executable, str(HEALTHCHECK), "worker")
     with composed_valkey(tmp_path) as address:
         url = f"redis://:open-sesame@{address}"

@@ -74,7 +74,7 @@ class Bomb:
 @pytest.mark.parametrize("compression", ["zstd", "lz4", "none"])
 @pytest.mark.parametrize("tags", [(), ("one",), ("db:1", "table ä", "x" * 1000)])
 def test_an_entry_carries_all_that_it_was_given(compression: str, tags: tuple[str, ...]) -> None:
-    """The value, and whatever the reader judges it by."""
+    """Intent: the value, and whatever the reader judges it by."""
     envelope, value = read(packed(compression=compression, tags=tags))
     assert_same(value, VALUE)
     times = (envelope.as_of_us, envelope.stored_at_us, envelope.fresh_until_us, envelope.last_stamp)
@@ -84,7 +84,7 @@ def test_an_entry_carries_all_that_it_was_given(compression: str, tags: tuple[st
 
 
 def test_the_fixed_part_can_be_read_without_unpacking() -> None:
-    """Lua reads the entry's id, the size of the tags, and the tags, at these very places."""
+    """Intent: Lua reads the entry's id, the size of the tags, and the tags, at these very places."""
     data = packed(tags=("one", "two"))
     envelope, _ = read(data)
     assert data[:4] == b"SXC\x03" and data[8:24] == envelope.entry_id
@@ -94,14 +94,14 @@ def test_the_fixed_part_can_be_read_without_unpacking() -> None:
 
 
 def test_compression_is_used_where_it_pays() -> None:
-    """Not below the least size, not for noise, and a large text shrinks."""
+    """Intent: not below the least size, not for noise, and a large text shrinks."""
     assert read(packed("x" * 60))[0].compression == "none"
     assert read(packed(os.urandom(5000)))[0].compression == "none"
     assert len(packed("x" * 5000)) < 500
 
 
 def test_any_flipped_byte_is_refused() -> None:
-    """No bit of an entry can be changed: not the tags, not the times, not a number of the payload."""
+    """Intent: no bit of an entry can be changed: not the tags, not the times, not a number of the payload."""
     for compression in ("zstd", "none"):
         data = packed(compression=compression)
         for place in range(len(data)):
@@ -113,7 +113,7 @@ def test_any_flipped_byte_is_refused() -> None:
 
 
 def test_entries_cut_anywhere_or_lengthened_are_refused() -> None:
-    """Redis may hand out half an entry after a crash, or another writer may add to one."""
+    """Intent: Redis may hand out half an entry after a crash, or another writer may add to one."""
     data = packed()
     for length in range(len(data)):
         with pytest.raises(EnvelopeError):
@@ -123,7 +123,8 @@ def test_entries_cut_anywhere_or_lengthened_are_refused() -> None:
 
 
 def test_an_entry_under_another_key_is_refused() -> None:
-    """Whoever can copy keys in Redis cannot show one user's answer to another; nor can key and text trade places."""
+    """Intent: whoever can copy keys in Redis cannot show one user's answer to another; nor can key and text trade
+    places."""
     with pytest.raises(BadSignature):
         read(packed(), key="other")
     with pytest.raises(BadSignature):
@@ -132,7 +133,7 @@ def test_an_entry_under_another_key_is_refused() -> None:
 
 
 def test_another_secret_is_refused_and_an_earlier_one_accepted() -> None:
-    """Rotation: the new key signs, the old one still verifies as long as it is listed."""
+    """Intent: rotation: the new key signs, the old one still verifies as long as it is listed."""
     old, new = KeyRing("old"), KeyRing(b"new", ["older", "old"])
     assert_same(read(packed(ring=old), ring=new)[1], VALUE)
     with pytest.raises(BadSignature):
@@ -142,7 +143,7 @@ def test_another_secret_is_refused_and_an_earlier_one_accepted() -> None:
 
 
 def test_a_secret_that_everybody_knows_is_never_an_earlier_one() -> None:
-    """Who moved away from Superset's default key must not go on trusting entries that anybody can sign."""
+    """Intent: who moved away from Superset's default key must not go on trusting entries that anybody can sign."""
     public = "CHANGE_ME_TO_A_COMPLEX_RANDOM_SECRET"
     with pytest.raises(BadSignature):
         read(packed(ring=KeyRing(public)), ring=KeyRing("new", [public]))
@@ -151,7 +152,7 @@ def test_a_secret_that_everybody_knows_is_never_an_earlier_one() -> None:
 
 
 def test_an_unsigned_pickle_does_not_run(tmp_path: Path) -> None:
-    """The attack that signing is for, as a bare pickle, and as an entry signed with a guessed key."""
+    """Intent: the attack that signing is for, as a bare pickle, and as an entry signed with a guessed key."""
     pickled = pickle.dumps(Bomb(tmp_path / "executed"))
     payload = msgpack.packb(msgpack.ExtType(20, pickled))
     for data in (pickled, b"!" + pickled, payload, signed(HEADER, payload, ring=KeyRing("guess"))):
@@ -161,13 +162,13 @@ def test_an_unsigned_pickle_does_not_run(tmp_path: Path) -> None:
 
 
 def test_the_attack_works_with_the_right_key(tmp_path: Path) -> None:
-    """Else the test above would prove nothing."""
+    """Intent: else the test above would prove nothing."""
     read(signed(HEADER, msgpack.packb(msgpack.ExtType(20, pickle.dumps(Bomb(tmp_path / "executed"))))))
     assert (tmp_path / "executed").exists()
 
 
 def test_a_pickle_under_a_plain_name_does_not_run(tmp_path: Path) -> None:
-    """A codec's name says all that a reader has to be ready for."""
+    """Intent: a codec's name says all that a reader has to be ready for."""
     payload = msgpack.packb(msgpack.ExtType(20, pickle.dumps(Bomb(tmp_path / "executed"))))
     with pytest.raises(CodecError):
         read(signed(HEADER | {"codec": codec.PLAIN}, payload))
@@ -175,7 +176,7 @@ def test_a_pickle_under_a_plain_name_does_not_run(tmp_path: Path) -> None:
 
 
 def test_nothing_grows_beyond_the_limit() -> None:
-    """A zip bomb is refused by its header, and one whose header lies by the decompressor."""
+    """Intent: a zip bomb is refused by its header, and one whose header lies by the decompressor."""
     bomb = pa.Codec("zstd").compress(bytes(64 * MEGA), asbytes=True)
     with pytest.raises(EnvelopeError, match="limit"):
         read(signed(HEADER | {"comp": "zstd", "raw": 64 * MEGA}, bomb))
@@ -199,14 +200,14 @@ def test_nothing_grows_beyond_the_limit() -> None:
     ],
 )
 def test_an_unknown_format_is_a_miss_and_no_attack(header: dict[str, Any], version: int) -> None:
-    """Entries of a later release, met after a step back, raise no alarm."""
+    """Intent: entries of a later release, met after a step back, raise no alarm."""
     with pytest.raises(EnvelopeError) as caught:
         read(signed(HEADER | header, b"\xc1junk", version))
     assert not isinstance(caught.value, BadSignature)
 
 
 def test_a_later_header_may_say_more_and_an_earlier_one_less() -> None:
-    """Fields can be added without a new version; a missing one is an unreadable header."""
+    """Intent: fields can be added without a new version; a missing one is an unreadable header."""
     assert read(signed(HEADER | {"codec": codec.PLAIN, "new": 1}, b"\x01"))[1] == 1
     for broken in ({"cost": 1}, [], 5):
         with pytest.raises(EnvelopeError):
@@ -215,14 +216,14 @@ def test_a_later_header_may_say_more_and_an_earlier_one_less() -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x92\x01", b"\x01\x01", b"\xc7\x00\x7f", b"\xd4\x63\x01"])
 def test_payloads_that_do_not_decode_are_codec_errors(payload: bytes) -> None:
-    """Whatever a decoder of a payload trips over, callers see one kind of error."""
+    """Intent: whatever a decoder of a payload trips over, callers see one kind of error."""
     with pytest.raises(CodecError):
         read(signed(HEADER, payload))
 
 
 @pytest.mark.parametrize("tags", [["a\nb"], [""], ["a", ""], ["\ud800"], ["x" * 70_000]])
 def test_tags_that_would_be_read_as_others_are_refused(tags: list[str]) -> None:
-    """A tag that the reader splits, or loses, could never be stamped."""
+    """Intent: a tag that the reader splits, or loses, could never be stamped."""
     with pytest.raises(CodecError, match="tag"):
         packed(tags=tags)
 
@@ -231,7 +232,7 @@ UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "
 
 
 def test_pickles_are_loaded_in_exactly_one_place() -> None:
-    """One call to review, and `envelope.unpack` alone leads there, after it has checked the signature."""
+    """Intent: one call to review, and `envelope.unpack` alone leads there, after it has checked the signature."""
     importers, loads, decodes = set(), [], set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -24,15 +24,15 @@ def wanted(log: LogDatabase) -> Mapping[int, set[Name]]:
 
 def remember(log: LogDatabase, database_id: int, names: Collection[Name]) -> None:
     """These tables are to be watched."""
-    _each(log, _REMEMBER, database_id, names)
+    _run_for_names(log, _REMEMBER, database_id, names)
 
 
 def forget(log: LogDatabase, database_id: int, names: Collection[Name]) -> None:
     """These tables are not to be watched any more."""
-    _each(log, _FORGET, database_id, names)
+    _run_for_names(log, _FORGET, database_id, names)
 
 
-def _each(log: LogDatabase, statement: str, database_id: int, names: Collection[Name]) -> None:
+def _run_for_names(log: LogDatabase, statement: str, database_id: int, names: Collection[Name]) -> None:
     with log.transaction() as cursor:
         for name in names:
             cursor.execute(statement, (database_id, *name))

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from superset_ext.cache.tuned import Tuned, are_told
 from superset_ext.core.sql_folder import query_text
-from superset_ext.monitor.advice.told import Ask
+from superset_ext.monitor.advice.announced import Ask
 
 DAY = 86_400.0
 # An entry that may live for three mean intervals between changes ends by a change in 95 of 100 cases: what a still

@@ -10,7 +10,7 @@ from typing import Literal
 from superset_ext.cache import tuned
 from superset_ext.cache.tuned import Tuned
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.monitor.advice.told import Ask, told
+from superset_ext.monitor.advice.announced import Ask, announced_tags
 
 Setting = Literal["timeout", "grace"]
 EVERY_SECONDS = 30.0
@@ -74,5 +74,5 @@ class Overrides:
             return
         heard: Mapping[int, Tuned] = read(self._database.rows)
         # Who tells is of interest only where something is set.
-        tuned.put(heard, told(self._database.rows, self._database.rows(_NOW)[0]["now"]) if heard else ())
+        tuned.put(heard, announced_tags(self._database.rows, self._database.rows(_NOW)[0]["now"]) if heard else ())
         self._next = self._clock() + EVERY_SECONDS

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from superset_ext.cache.tuned import Tuned
 from superset_ext.core.sql_folder import query_text
 from superset_ext.monitor.advice import overrides
+from superset_ext.monitor.advice.announced import announced_tags
 from superset_ext.monitor.advice.lifetimes import (
     MIN_REQUESTS,
     RELATIVE_SECONDS,
@@ -23,7 +24,6 @@ from superset_ext.monitor.advice.lifetimes import (
 )
 from superset_ext.monitor.advice.look import Look, Recommendation, brings
 from superset_ext.monitor.advice.steps import LEAST, situation
-from superset_ext.monitor.advice.told import told
 from superset_ext.settings import DAY, PREFIX
 
 MIN_SECONDS = 5.0  # a day: less is not worth a change of the settings
@@ -40,7 +40,7 @@ def timeouts(look: Look) -> list[Recommendation]:
     """Datasets whose answers expire more often than their data changes."""
     chart_uses = uses(look.rows, look.now - timedelta(days=1), look.now)
     plain = Tuned(float(look.settings.chart_data.timeout), look.settings.grace_seconds)
-    known = datasets(look.rows, look.now, chart_uses, told(look.rows, look.now), plain, _set(look))
+    known = datasets(look.rows, look.now, chart_uses, announced_tags(look.rows, look.now), plain, _set(look))
     if situation(chart_uses, known).is_short_of_memory:
         return []  # longer lives would throw out what others read: see `regions`
     return [recommendation for dataset in known if _counts(dataset) for recommendation in _of(look, dataset)]

@@ -17,11 +17,11 @@ from superset_ext.cache.tuned import Tuned
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.rows import all_rows
 from superset_ext.monitor.advice import overrides
+from superset_ext.monitor.advice.announced import Ask, announced_tags
 from superset_ext.monitor.advice.effect import Effect, Window, effect
 from superset_ext.monitor.advice.lifetimes import Dataset, Limits, Use, datasets, uses
 from superset_ext.monitor.advice.overrides import EVERY_SECONDS, Setting, subject
 from superset_ext.monitor.advice.steps import Step, best, may_live_longer, situation
-from superset_ext.monitor.advice.told import Ask, told
 
 logger = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ class _Turn:
         settings = self._settings
         plain = Tuned(float(settings.chart_data.timeout), settings.grace_seconds)
         set_ = overrides.read(self._ask)
-        return datasets(self._ask, self._now, chart_uses, told(self._ask, self._now), plain, set_)
+        return datasets(self._ask, self._now, chart_uses, announced_tags(self._ask, self._now), plain, set_)
 
     def _withdraw(self) -> list[Done]:
         """Go back to the settings where what is set must not stand any more."""

@@ -111,7 +111,7 @@ def deliver(database: LogDatabase, outbox: Outbox) -> Delivered:
     done = waiting = given_up = 0
     until = time.monotonic() + ROUND_SECONDS
     while time.monotonic() < until and (notice := _claimed(database)):
-        delivered_to, error = _told(outbox, notice)
+        delivered_to, error = _delivered(outbox, notice)
         _settle(database, notice, delivered_to, error)
         done += error is None
         given_up += error is not None and notice.is_last
@@ -132,7 +132,7 @@ def _claimed(database: LogDatabase) -> _Notice | None:
     return None if row is None else _Notice(*row)
 
 
-def _told(outbox: Outbox, notice: _Notice) -> tuple[list[str], str | None]:
+def _delivered(outbox: Outbox, notice: _Notice) -> tuple[list[str], str | None]:
     """Send a notice to the addresses that do not have it; the hashes of all that have, and the first failure."""
     delivered_to, failed = list(notice.delivered_to), []
     for number, address in _numbered(outbox):

@@ -213,12 +213,12 @@ def test_a_slow_source_keeps_nobody_waiting(
     """Intent: other databases are asked meanwhile; a driver without a time limit is interrupted."""
     slow, quick = lite.probe(sql=ENDLESS, timeout=0.4), source.probe(timeout=60)
 
-    def told(_: Probed) -> None:
+    def release(_: Probed) -> None:
         assert endless.wait(PATIENCE)
         monkeypatch.setattr(probe_threads, "GRACE_SECONDS", 0.0)
 
     monkeypatch.setattr(probe_threads, "GRACE_SECONDS", PATIENCE)  # until the quick one has come
-    quickly, late = run_due(charts.database, [slow, quick], told, now=T0)
+    quickly, late = run_due(charts.database, [slow, quick], release, now=T0)
     assert (quickly.probe, quickly.state) == (quick, "changed")
     assert (late.probe, late.state, late.error) == (slow, "failing", "it took longer than 0.4 s")
     assert until(lambda: not asking()), "the interrupted thread ends"

@@ -18,7 +18,7 @@ from testing.programs import program
 from testing.serving import Client, process
 from testing.stack import RunningStack
 from testing.warming import PATIENCE, perf, until
-from testing.watches import CATALOG, connected, run, said
+from testing.watches import CATALOG, connected, printed, run
 
 
 class TestCommand:
@@ -39,9 +39,9 @@ class TestCommand:
         with connected(superset_stack.examples_url) as source:
             before = run(source, CATALOG)
             done = perf(superset_stack, "watch", "add", "examples", table, "--json")
-            number = said(done)["database_id"]
-            assert said(done) == {"database_id": number, "watched": [f"public.{table}"]}, done.stderr
-            (row,) = said(perf(superset_stack, "watch", "list", "--json"))
+            number = printed(done)["database_id"]
+            assert printed(done) == {"database_id": number, "watched": [f"public.{table}"]}, done.stderr
+            (row,) = printed(perf(superset_stack, "watch", "list", "--json"))
             columns = (row["database"], row["table"], row["intact"], row["problem"])
             assert columns == ("examples", f"public.{table}", True, None)
             assert row["added_at"] and row["notified_at"] is None
@@ -82,7 +82,7 @@ class TestCommand:
                 assert "secret" not in done.stderr and done.returncode == 1
                 ((away,),) = run(metadata, "SELECT id FROM public.dbs WHERE database_name = 'away'")
                 run(metadata, "INSERT INTO superset_ext.cache_watch VALUES (%s, 'public', 't')", away)
-                (row,) = said(perf(superset_stack, "watch", "list", "--json"))
+                (row,) = printed(perf(superset_stack, "watch", "list", "--json"))
                 assert row["intact"] is False and "cannot be connected to" in row["problem"]
             finally:
                 run(metadata, "DELETE FROM public.dbs WHERE database_name = ANY(%s)", list(uris))
@@ -121,7 +121,7 @@ class TestCommand:
                 until(lambda: rows()[0] == 5)
                 print(f"the chart followed within {time.monotonic() - began:.3f} s")
                 until(lambda: rows() == (5, True))
-            shown = said(perf(superset_stack, "watch", "list", "--json"))
+            shown = printed(perf(superset_stack, "watch", "list", "--json"))
             assert shown[0]["listeners"] == 2 and shown[0]["notified_at"]
             listener.terminate()
             assert listener.wait(PATIENCE) == 0, (tmp_path / "log").read_text()[-2000:]

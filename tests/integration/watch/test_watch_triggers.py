@@ -319,6 +319,9 @@ class TestByHand:
         run(source, f"CREATE TABLE other (n int); GRANT TRIGGER ON other TO {reader.info.user}")
         with pytest.raises(WatchError, match="permission denied for table watched"):
             add(reader, "other")
+        run(source, "CREATE TABLE third (n int)")  # a right on it would not help
+        with pytest.raises(WatchError, match="permission denied for table watched"):
+            add(reader, "third")
         with pytest.raises(WatchError, match="permission denied for table watched"):
             remove(reader, SALES)
 

@@ -37,8 +37,8 @@ WHERE answered_at IS NOT NULL AND failed_since IS NULL AND next_at >= %(now)s - 
 """
 
 
-def told(ask: Ask, now: datetime) -> frozenset[str]:
-    """The tags of all tables and datasets of which somebody says so when their data changes."""
+def announced_tags(ask: Ask, now: datetime) -> frozenset[str]:
+    """The tags of all tables and datasets whose data changes are announced by a job, a watch or a probe."""
     values = {
         "now": now, "days": TOLD_DAYS, "times": TOLD_TIMES, "late": PROBE_LATE_SECONDS, "listener": HEARTBEAT,
         "silent": LISTENER_SECONDS,
