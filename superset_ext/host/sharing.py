@@ -235,7 +235,24 @@ def _keys_of_chart(number: int) -> list[Any]:
         return [viz.cache_key(viz.query_obj()), chart.viz_type, chart.params]
     context = chart.get_query_context()
     context.raise_for_access()
-    return [*(context.query_cache_key(query) for query in context.queries), chart.query_context]
+    return [*(_key_within(context.datasource, query) for query in context.queries), chart.query_context]
+
+
+def _key_within(datasource: Any, query: Any) -> str:
+    """What a query of an annotation's chart would be cached under, where no more than who may share it matters.
+
+    What templates give Superset's key by calls of their own is in the SQL too, of which this has a digest.
+    """
+    from superset_ext.host.services import security_manager
+
+    layers = [_chart_key(layer) for layer in query.annotation_layers or () if _is_chart(layer)]
+    with nested.tokens():
+        own = _sql_key(datasource, query.to_dict(), has_own=True)
+    rules = security_manager.get_rls_cache_key(datasource)
+    key = query.cache_key(
+        datasource=datasource.uid, extra_cache_keys=own, rls=rules, changed_on=datasource.changed_on, layers=layers
+    )
+    return str(key)
 
 
 def _digest(text: str) -> str:
