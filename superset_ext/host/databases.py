@@ -36,15 +36,30 @@ def database_typed(text: str) -> Any:
 
 def has_database(named: int | str) -> bool:
     """Whether Superset has a database of this id or name."""
-    return _find(named) is not None
+    from superset_ext.host.models import Database, db
+
+    return db.session.query(Database.id).filter(_is_named(named)).first() is not None
 
 
 def databases_of_people(engine: str) -> list[tuple[int, str]]:
-    """Ids and names of all databases of an engine (Superset's word for it) but that of the performance dashboards."""
+    """Ids and names of all databases of an engine (Superset's word for it) but that of the performance dashboards.
+
+    Nothing is decrypted: a database whose secrets were written with another SECRET_KEY is one as well.
+    """
     from superset_ext.host.models import Database, db
 
-    rows = db.session.query(Database).order_by(Database.id)
-    return [(row.id, row.database_name) for row in rows if row.backend == engine and str(row.uuid) != DATABASE_UUID]
+    columns = Database.id, Database.database_name, Database.sqlalchemy_uri, Database.uuid
+    rows = db.session.query(*columns).order_by(Database.id)
+    return [(number, name) for number, name, uri, uuid in rows if _is_of(engine, uri) and str(uuid) != DATABASE_UUID]
+
+
+def _is_of(engine: str, uri: str) -> bool:
+    from sqlalchemy.engine.url import make_url
+
+    try:
+        return bool(make_url(uri).get_backend_name() == engine)
+    except Exception:  # noqa: BLE001  (Superset keeps whatever was typed)
+        return False
 
 
 def has_table(database: Any, name: str, schema: str | None) -> bool:
@@ -86,8 +101,13 @@ def database_in_own_session(database_id: int) -> Iterator[Any]:
 def _find(named: int | str) -> Any | None:
     from superset_ext.host.models import Database, db
 
-    column = Database.id if isinstance(named, int) else Database.database_name
-    return db.session.query(Database).filter(column == named).one_or_none()
+    return db.session.query(Database).filter(_is_named(named)).one_or_none()
+
+
+def _is_named(named: int | str) -> Any:
+    from superset_ext.host.models import Database
+
+    return (Database.id if isinstance(named, int) else Database.database_name) == named
 
 
 def _known() -> str:

@@ -219,6 +219,18 @@ def test_a_worker(
 
 
 @pytest.mark.thorough
+def test_a_queue_of_the_config_s_own(superset_stack: RunningStack, tmp_path: Path) -> None:
+    """Intent: where the config routes warming elsewhere, a worker of that queue is missed, and not one of the
+    package's name."""
+    lines = "from superset_ext.configuration.shapes import added_to\n"
+    lines += "routes = {'superset_ext.warm': {'queue': 'slow'}}\n"
+    lines += "CELERY_CONFIG = added_to(CELERY_CONFIG, lambda own: {'task_routes': routes})"
+    with configured(tmp_path, lines) as env:
+        report = doctor(superset_stack, **env)
+    assert_only(report, "warning", "workers", "nobody consumes slow, so nothing is warmed; add slow to a worker's -Q")
+
+
+@pytest.mark.thorough
 def test_the_log(superset_stack: RunningStack, postgres: Postgres) -> None:
     """Intent: tables that are missing, a beat that never ran or has stopped, dashboards that read the log that was
     used before, and a role that may only read."""

@@ -19,7 +19,7 @@ def connect(app: Any, database_id: int) -> Iterator[Any]:
 
     Raises:
         UnknownDatabase: there is no such database.
-        WatchError: it is not PostgreSQL, or it does not answer.
+        WatchError: it is not PostgreSQL, its secrets cannot be decrypted, or it does not answer.
     """
     with app.app_context(), ExitStack() as stack:
         database = watchable(database_id)
@@ -48,9 +48,13 @@ def watchable(named: int | str) -> Any:
 
     Raises:
         UnknownDatabase: there is none.
-        WatchError: it is not PostgreSQL.
+        WatchError: it is not PostgreSQL, or its secrets cannot be decrypted.
     """
-    database = database_typed(named) if isinstance(named, str) else database_of(named)
+    try:
+        database = database_typed(named) if isinstance(named, str) else database_of(named)
+    except ValueError:  # as Superset's encrypted columns say it
+        reason = "were written with another SECRET_KEY; set that one, or run: superset re-encrypt-secrets"
+        raise WatchError(f"the secrets of the database {named!r} {reason}") from None
     if database.db_engine_spec.engine != "postgresql":
         raise WatchError(
             f"the database {database.database_name!r} is {database.db_engine_spec.engine}, and only PostgreSQL can be "

@@ -14,91 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from superset_ext.core.sql_folder import query_text
 from superset_ext.monitor.alerts.rules import AlertRule, MetricType
 from superset_ext.monitor.alerts.series import readings
 from superset_ext.monitor.alerts.state import Reading
 
 Unit = Literal["share", "times", "minutes", "anomaly"]
-# The requests of each region in the window.
-_REGIONS = """
-SELECT cache_type, cache_type, {value}, {occurrences} FROM superset_ext.cache_performance_log
-WHERE created_at > %(now)s - %(window)s AND created_at <= %(now)s {channel} GROUP BY cache_type
-"""
-_NOT_WARM = "AND channel IS DISTINCT FROM 'warm'"
-_REQUESTS = "nullif(sum(cache_hits + cache_misses), 0)"
-_REPEATED = "nullif(sum(cache_hits + cache_misses - miss_cold), 0)"
-# A statement is new for as long as its first answers are fresh by default; one without a text is never new.
-_KNOWN = """NOT EXISTS (
-    SELECT FROM superset_ext.query_fingerprint AS f
-    WHERE f.fingerprint = log.fingerprint AND log.created_at < f.first_seen + interval '15 minutes'
-)"""
-_WRITES = "sets + sets_too_large + sets_refused + sets_memory + sets_superseded + errors - miss_error"
-# The queries of each source database in the window.
-_QUERIES = """
-SELECT 'database:' || q.id, coalesce(n.name, '#' || q.id), bad::float8 / runs, bad
-FROM (
-    SELECT coalesce(database_id, 0) AS id, count(*) AS runs, count(*) FILTER (WHERE {bad}) AS bad
-    FROM superset_ext.query_performance_log AS log
-    WHERE created_at > %(now)s - %(window)s AND created_at <= %(now)s AND channel IS DISTINCT FROM 'warm' AND {which}
-    GROUP BY 1
-) AS q LEFT JOIN superset_ext.object_name n ON n.kind = 'database' AND n.id = q.id
-"""
-# Of the windows of the day before only those count in which anybody asked: nights would make every morning a spike.
-_SPIKE = f"""
-SELECT 'database:' || q.id, coalesce(n.name, '#' || q.id), recent / greatest(earlier::float8 / windows, 1), recent
-FROM (
-    SELECT id, coalesce(sum(slow) FILTER (WHERE ago = 0), 0) AS recent,
-        coalesce(sum(slow) FILTER (WHERE ago > 0), 0) AS earlier, count(*) FILTER (WHERE ago > 0) AS windows
-    FROM (
-        SELECT coalesce(database_id, 0) AS id, count(*) FILTER (WHERE duration_ms >= %(slow_ms)s) AS slow,
-            floor(extract(epoch FROM %(now)s - created_at) / extract(epoch FROM %(window)s)) AS ago
-        FROM superset_ext.query_performance_log AS log
-        WHERE created_at > %(now)s - interval '1 day' - %(window)s AND created_at <= %(now)s
-            AND channel IS DISTINCT FROM 'warm' AND {_KNOWN}
-        GROUP BY 1, 3
-    ) AS by_window
-    GROUP BY id
-) AS q LEFT JOIN superset_ext.object_name n ON n.kind = 'database' AND n.id = q.id
-WHERE windows >= 4
-"""  # noqa: S608  (no value comes from outside)
-# Regions of one server say the same: one alert a server.
-_MEMORY = """
-SELECT server, server, percentile_cont(0.5) WITHIN GROUP (ORDER BY server_memory::float8 / maxmemory),
-    count(DISTINCT at)
-FROM superset_ext.cache_sample
-WHERE at > %(now)s - %(window)s AND at <= %(now)s AND maxmemory > 0 AND server_memory IS NOT NULL GROUP BY server
-"""
-_VIEWS = """
-SELECT view, view, extract(epoch FROM %(now)s - coalesce(refreshed_at, failed_since))::float8 / 60, 1
-FROM superset_ext.view_refresh WHERE coalesce(refreshed_at, failed_since) IS NOT NULL
-"""
-_FAILED = """
-SELECT schedule, schedule, CASE WHEN state = 'failed' THEN 1 ELSE coalesce(failed::float8 / nullif(items, 0), 0) END,
-    CASE WHEN state = 'failed' THEN greatest(failed, 1) ELSE failed END
-FROM (
-    SELECT DISTINCT ON (schedule) run_id, schedule, state, fresh FROM superset_ext.cache_warm_run
-    WHERE schedule = ANY(%(schedules)s) AND finished_at > %(now)s - %(window)s AND finished_at <= %(now)s
-    ORDER BY schedule, finished_at DESC
-) AS last
-CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE i.state = 'failed') AS failed, count(*) + last.fresh AS items
-    FROM superset_ext.cache_warm_item i WHERE i.run_id = last.run_id
-) AS done
-"""
-_READ = """
-SELECT schedule, schedule, sum(entries_read)::float8 / sum(entries), count(*) FILTER (WHERE settled)
-FROM superset_ext.cache_warm_run
-WHERE schedule = ANY(%(schedules)s) AND created_at > %(now)s - %(window)s AND created_at <= %(now)s AND entries > 0
-GROUP BY schedule
-"""
-
-
-def _regions(value: str, occurrences: str, channel: str = _NOT_WARM) -> str:
-    return _REGIONS.format(value=value, occurrences=occurrences, channel=channel)
-
-
-def _queries(bad: str, which: str) -> str:
-    return _QUERIES.format(bad=bad, which=which)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,56 +30,47 @@ class Metric:
         what: what the value is, with `{label}` for the subject.
         unit: of the value and of a rule's threshold.
         counted: what `min_occurrences` counts.
-        sql: gives subject, label, value and occurrences; `None` where it is no query.
+        query: the file of `sql/queries/` that gives subject, label, value and occurrences; `None` where it is no query.
     """
 
     what: str
     unit: Unit
     counted: str
-    sql: str | None
+    query: str | None
 
 
 METRICS: Mapping[MetricType, Metric] = {
-    "hit_ratio": Metric(
-        "hit ratio of {label}",
-        "share",
-        "misses",
-        _regions(f"sum(cache_hits) / {_REPEATED}", "sum(cache_misses - miss_cold)"),
-    ),
+    "hit_ratio": Metric("hit ratio of {label}", "share", "misses", "alert_hit_ratio_by_region"),
     "invalidation_share": Metric(
-        "share of the requests to {label} whose answers changes had dropped",
-        "share",
-        "of them",
-        _regions(f"sum(miss_invalidated) / {_REQUESTS}", "sum(miss_invalidated)"),
+        "share of the requests to {label} whose answers changes had dropped", "share", "of them",
+        "alert_invalidation_share_by_region",
     ),
-    "memory_share": Metric("share of its memory that the cache server {label} uses", "share", "samples", _MEMORY),
+    "memory_share": Metric(
+        "share of its memory that the cache server {label} uses", "share", "samples", "alert_memory_share_by_server"
+    ),
     "slow_query_share": Metric(
-        "share of slow queries to database {label}",
-        "share",
-        "of them",
-        _queries("duration_ms >= %(slow_ms)s", _KNOWN),
+        "share of slow queries to database {label}", "share", "of them", "alert_slow_query_share_by_database"
     ),
-    "slow_query_spike": Metric("number of slow queries to database {label}", "times", "of them", _SPIKE),
+    "slow_query_spike": Metric(
+        "number of slow queries to database {label}", "times", "of them", "alert_slow_query_spike_by_database"
+    ),
     "cache_error_share": Metric(
-        "share of failed reads and writes of {label}",
-        "share",
-        "of them",
-        _regions(f"sum(errors) / nullif(sum(cache_hits + cache_misses + {_WRITES}), 0)", "sum(errors)", ""),
+        "share of failed reads and writes of {label}", "share", "of them", "alert_cache_error_share_by_region"
     ),
-    # People try things in SQL Lab: an error there is theirs.
     "query_error_share": Metric(
-        "share of failed chart queries to database {label}",
-        "share",
-        "of them",
-        _queries("error IS NOT NULL", "source = 'chart'"),
+        "share of failed chart queries to database {label}", "share", "of them", "alert_query_error_share_by_database"
     ),
-    "view_age": Metric("age of the figures in {label}", "minutes", "", _VIEWS),
-    "warm_failures": Metric("share of failed items in the last run of schedule {label}", "share", "of them", _FAILED),
+    "view_age": Metric("age of the figures in {label}", "minutes", "", "alert_view_age"),
+    "warm_failures": Metric(
+        "share of failed items in the last run of schedule {label}", "share", "of them",
+        "alert_failed_share_of_last_run",
+    ),
     "warm_read_ratio": Metric(
-        "share of the entries that schedule {label} warmed and people read", "share", "runs", _READ
+        "share of the entries that schedule {label} warmed and people read", "share", "runs",
+        "alert_read_share_by_schedule",
     ),
     "anomaly": Metric("{label}", "anomaly", "requests", None),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,19 +92,20 @@ def measure(cursor: Any, rule: AlertRule, context: Context) -> list[Reading]:
     """What a rule's metric says of each subject that it watches; nothing of those without any request.
 
     Raises:
+        SchemaError: the query's file is missing.
         psycopg2.Error: within `LogDatabase.transaction`, which says what it means.
     """
-    sql = METRICS[rule.metric_type].sql
-    every_reading = readings(cursor, context.now) if sql is None else _asked(cursor, sql, rule, context)
+    query = METRICS[rule.metric_type].query
+    every_reading = readings(cursor, context.now) if query is None else _asked(cursor, query, rule, context)
     return [reading for reading in every_reading if rule.subject in (None, reading.subject)]
 
 
-def _asked(cursor: Any, sql: str, rule: AlertRule, context: Context) -> list[Reading]:
+def _asked(cursor: Any, query: str, rule: AlertRule, context: Context) -> list[Reading]:
     values = {
         "now": context.now, "window": f"{rule.window_minutes} minutes", "slow_ms": context.slow_ms,
         "schedules": list(context.schedules),
     }  # fmt: skip
-    cursor.execute(sql.replace("%(now)s", "%(now)s::timestamptz").replace("%(window)s", "%(window)s::interval"), values)
+    cursor.execute(query_text(query), values)
     return [
         Reading(subject, float(value), int(occurrences), label)
         for subject, label, value, occurrences in cursor.fetchall()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 
@@ -13,6 +14,7 @@ from superset_ext.errors import LogUnavailable
 from superset_ext.monitor.alerts import evaluate as alerts
 from superset_ext.monitor.alerts import rules as alert_rules
 from superset_ext.monitor.alerts.events import Event
+from superset_ext.monitor.alerts.metrics import METRICS
 from superset_ext.monitor.alerts.rules import AlertError, AlertRule, parse
 from testing.alert_cases import END, evaluate, good, poor
 from testing.alerts import (
@@ -416,3 +418,10 @@ def test_old_alerts_are_forgotten(database: LogDatabase) -> None:
     refreshed(database, -FORTNIGHT * 3)
     evaluate(database, END + 1)
     assert [row["name"] for row in alerts.recent(database)] == ["Figures are old"]
+
+
+def test_what_a_metric_asks_is_a_file_that_runs(database: LogDatabase) -> None:
+    """Intent: each query stands in `sql/queries/`, and takes the values that rules give, also over an empty log."""
+    values = {"now": datetime.now(UTC), "window": "60 minutes", "slow_ms": 1000.0, "schedules": ["a schedule"]}
+    for query in filter(None, (metric.query for metric in METRICS.values())):
+        assert database.query(query, values) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -112,3 +112,40 @@ def test_a_source_that_is_away_is_left_out(
     assert listed(superset_app)[1] == ""
     with superset_app.app.app_context():
         assert installed.hints(superset_app.app, superset_app.package.log()) == []
+
+
+@pytest.fixture
+def undecryptable(superset_app: InProcess) -> Iterator[int]:
+    """A database of Superset's whose password was written with another SECRET_KEY."""
+    from sqlalchemy import String
+    from sqlalchemy.dialects.postgresql import dialect
+    from sqlalchemy_utils import EncryptedType
+    from superset.extensions import db
+    from superset.models.core import Database
+
+    secret = EncryptedType(String, "another secret").process_bind_param("x", dialect())
+    with superset_app.app.app_context():
+        made = Database(database_name="From elsewhere", sqlalchemy_uri="postgresql://u@127.0.0.1:9/none")
+        db.session.add(made)
+        db.session.commit()
+        number = int(made.id)
+    superset_app.rows("UPDATE dbs SET password = %s WHERE id = %s", (secret, number))
+    yield number
+    superset_app.rows("DELETE FROM superset_ext.cache_watch WHERE database_id = %s", (number,))
+    superset_app.rows("DELETE FROM dbs WHERE id = %s", (number,))
+
+
+def test_a_database_whose_secrets_cannot_be_read_is_its_own_trouble(
+    undecryptable: int, superset_app: InProcess, warehouse: Callable[[str], str], source: Any, database_url: str
+) -> None:
+    """Intent: a database that was imported with another SECRET_KEY keeps nobody from what is said of the others, and is
+    named with its reason where one of its tables is watched."""
+    install(source, "sales")
+    warehouse(database_url)
+    superset_app.rows("INSERT INTO superset_ext.cache_watch VALUES (%s, 'public', 'far')", (undecryptable,))
+    with superset_app.app.app_context():
+        findings = list(check_watches(superset_app.app, superset_app.package))
+    error, hint = findings
+    assert (error.level, hint.level) == ("error", "warning")
+    assert "public.far" in error.message and "were written with another SECRET_KEY; set that one" in error.message
+    assert hint.message.startswith(f"{TITLE}: 1 table has triggers")
