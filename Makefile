@@ -36,10 +36,10 @@ down env superset:
 	@exec $(STACK) $@ --state-dir "$(STATE_DIR)" $(if $(filter superset,$@),-- $(ARGS))
 
 test: check
-	@$(RUN) pytest --numprocesses 2 --dist loadgroup -m "not thorough" $(PYTEST)
+	@$(RUN) pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m "not thorough" $(PYTEST)
 
 test-all: check
-	@$(RUN) pytest --numprocesses 2 --dist loadgroup $(PYTEST)
+	@$(RUN) pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(PYTEST)
 
 check: venv-dev
 	@$(RUN) ruff check

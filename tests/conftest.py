@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,15 +21,14 @@ from testing.databases import Databases, postgres_in
 from testing.in_process import InProcess, start, stop
 from testing.log import PATIENCE
 from testing.programs import forked
-from testing.stack import READY, RunningStack, Up
+from testing.stack import FIRST_START_SECONDS, READY, RunningStack, Up, copy_state
 
 # A machine that stalls is no failure of what is tested.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
-# What one process has, and the group of its tests. A second app would disturb the first one, and the process of the
-# largest group is not given the other tests that make an app.
-SHARED = {"superset_stack": "stack", "in_process": "stack"}
+PREPARED = "stack-prepared"  # a folder beside those of the processes
+SHARED = {"passes": "passes", "in_process": "in_process"}  # what one process alone has, and the group of its tests
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -122,7 +122,7 @@ def fresh_valkey(tmp_path: Path) -> Iterator[Callable[..., Valkey]]:
 
 @pytest.fixture(scope="session")
 def superset_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """The whole embedded stack with its examples, once a session.
+    """The whole embedded stack with its examples, once a process.
 
     TEST_STACK=<state directory> takes one that runs already, and leaves it running.
     """
@@ -130,12 +130,38 @@ def superset_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
         yield RunningStack.on(Path(running))
         return
     state_dir = tmp_path_factory.mktemp("stack") / "state"
+    shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else state_dir.parent
+    first = _is_first(shared / "stack-begun")
+    if not first:
+        shutil.copytree(_prepared(shared), state_dir)
     up = Up(state_dir)
     try:
         up.wait_for(READY)
-        yield RunningStack.on(state_dir, up)
+        stack = RunningStack.on(state_dir, up)
+        if first and shared != state_dir.parent:
+            copy_state(stack, shared / "stack-copying")
+            (shared / "stack-copying").rename(shared / PREPARED)
+        yield stack
     finally:
         up.end()
+
+
+def _is_first(mark: Path) -> bool:
+    """Whether this is the first process to ask for a stack: it starts one from nothing, the others from its files."""
+    try:
+        mark.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _prepared(shared: Path) -> Path:
+    """The files of the first process's stack, as they were before its tests began."""
+    deadline = time.monotonic() + FIRST_START_SECONDS
+    while not (shared / PREPARED).exists():
+        assert time.monotonic() < deadline, "the stack of the other process has not started; its tests say why"
+        time.sleep(0.2)
+    return shared / PREPARED
 
 
 @pytest.fixture(scope="session")
@@ -157,12 +183,31 @@ def superset_app(in_process: InProcess) -> Iterator[InProcess]:
         yield in_process
 
 
+# What takes longest goes first, so that both processes end together; what needs no stack stands where the second
+# process would otherwise wait for the first one's.
+FIRST = (
+    "browser/test_warming.py", "integration/test_freshness_machine.py", "integration/listener",
+    "integration/test_doctor.py", "in_process", "browser/test_same_answer.py", "browser/test_warm_browser.py",
+    "browser/test_performance_dashboards.py", "browser/test_dashboards.py", "browser/test_board.py",
+    "integration/test_uninstall.py", "integration/test_lock.py", "integration/test_embedded_life.py",
+    "integration/test_http_", "integration/watch", "integration/test_views_", "integration/test_programs.py",
+    "integration/test_configurations.py", "unit/test_codec_frames.py",
+)  # fmt: skip
+
+
+def _place(item: pytest.Item) -> int:
+    """Where an item's group stands in the order."""
+    names = "in_process" if "in_process" in getattr(item, "fixturenames", ()) else str(item.path)
+    return next((place for place, name in enumerate(FIRST) if name in names), len(FIRST))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests are spread over several processes, one has the stack, one the app, and each file is run by one.
+    """Where tests are spread over several processes, each file is run by one, and so is each group of `SHARED`.
 
     Without a Chromium, browser tests are skipped, saying so; in CI that is an error.
     """
+    items.sort(key=_place)
     for item in items:
         used = getattr(item, "fixturenames", ())
         shared = next((group for name, group in SHARED.items() if name in used), item.path.name)
