@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
+from playwright.sync_api import TimeoutError as BrowserTimeout
 
 from superset_ext.settings import OWN_DASHBOARDS
 
@@ -26,6 +27,7 @@ FLAGS = [
 CHART_PATHS = ("/api/v1/chart/data", "/superset/explore_json/")
 BUSY = "[data-test='loading-indicator'], .loading, .ant-spin-spinning"
 PATIENCE = 180.0
+LOGINS = 6  # times that the form of the login page is sent
 # By the page's own clock, and until it has shown a frame: one that stalls does not rest.
 MOMENT = "() => new Promise(done => setTimeout(() => requestAnimationFrame(() => setTimeout(done)), 250))"
 
@@ -67,11 +69,20 @@ class Visit:
         self.page.on("requestfinished", lambda r: self.pending.discard(r))
 
     def login(self, user: str, password: str) -> None:
-        self.page.goto(f"{self.base}/login/")
-        self.page.fill("input[type=text], #username", user)
-        self.page.fill("input[type=password]", password)
-        self.page.press("input[type=password]", "Enter")
-        self.page.wait_for_url(lambda url: "/login" not in url)
+        """Log in. Chromium now and then does not follow the answer to the form, so a page that stays is sent again."""
+        for _ in range(LOGINS):
+            self.page.goto(f"{self.base}/login/")
+            if "/login" not in self.page.url:  # the form before has been taken after all
+                return
+            self.page.fill("input[type=text], #username", user)
+            self.page.fill("input[type=password]", password)
+            self.page.press("input[type=password]", "Enter")
+            try:
+                self.page.wait_for_url(lambda url: "/login" not in url, timeout=PATIENCE * 1000 / LOGINS)
+                return
+            except BrowserTimeout:
+                continue
+        raise AssertionError(f"{user} cannot log in at {self.base}")
 
     def dashboards(self) -> list[dict[str, Any]]:
         """All but the package's own."""

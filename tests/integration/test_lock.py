@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import zipfile
@@ -95,9 +96,11 @@ def test_the_installed_wheel_runs(
     config = tmp_path / "config" / "superset_config.py"
     config.parent.mkdir()
     config.write_text("from superset_ext.config import *\n")
+    web = socket.create_server(("127.0.0.1", 0))  # in place of the web server, which is not what is tested
     env = environment_of(
         programs, tmp_path, PYTHONPATH=str(config.parent), SUPERSET_EXT_REDIS_URL=valkey.url,
         SUPERSET_EXT_DATABASE_URL=database_url, **PATIENT,
+        SUPERSET_EXT_WARM_BASE_URL=f"http://127.0.0.1:{web.getsockname()[1]}",
     )  # fmt: skip
     where = run([python, "-c", "import superset_ext; print(superset_ext.__file__)"], env, tmp_path).stdout
     assert Path(where.strip()).is_relative_to(programs.parent)
@@ -112,6 +115,7 @@ def test_the_installed_wheel_runs(
         cursor = log.cursor()
         until(lambda: cursor.execute("SELECT FROM superset_ext.heartbeat") or cursor.rowcount)
         done = run([superset, "perf", "doctor"], env, tmp_path)
+    web.close()
     lines = [line for line in done.stdout.splitlines() if line.startswith(("fine", "warning", "error"))]
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     assert len(lines) > 10 and all(line.startswith("fine ") for line in lines), lines
