@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
-from playwright.sync_api import TimeoutError as BrowserTimeout
 
 from superset_ext.settings import OWN_DASHBOARDS
 
@@ -69,19 +68,21 @@ class Visit:
         self.page.on("requestfinished", lambda r: self.pending.discard(r))
 
     def login(self, user: str, password: str) -> None:
-        """Log in. Chromium now and then does not follow the answer to the form, so a page that stays is sent again."""
+        """Log in.
+
+        An answer to the login page that comes after the one to its form brings the cookie from before, and nobody is
+        logged in. So the page comes to rest first, and the form is sent again where Superset knows nobody.
+        """
         for _ in range(LOGINS):
             self.page.goto(f"{self.base}/login/")
-            if "/login" not in self.page.url:  # the form before has been taken after all
-                return
+            self.settle()
             self.page.fill("input[type=text], #username", user)
             self.page.fill("input[type=password]", password)
-            self.page.press("input[type=password]", "Enter")
-            try:
-                self.page.wait_for_url(lambda url: "/login" not in url, timeout=PATIENCE * 1000 / LOGINS)
+            with self.page.expect_navigation():
+                self.page.press("input[type=password]", "Enter")
+            self.settle()
+            if self.page.request.get(f"{self.base}/api/v1/me/").ok:
                 return
-            except BrowserTimeout:
-                continue
         raise AssertionError(f"{user} cannot log in at {self.base}")
 
     def dashboards(self) -> list[dict[str, Any]]:

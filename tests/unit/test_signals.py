@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from blinker import Signal
 from sqlalchemy import Column, Integer, String, create_engine, event
 from sqlalchemy.orm import Session, declarative_base
 
@@ -34,9 +35,10 @@ def broken(*_args: Any, **_options: Any) -> Any:
 
 
 @pytest.fixture
-def received() -> Iterator[list[Any]]:
-    """The changes that a second receiver gets, after one that always fails."""
+def received(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The changes that a second receiver gets, after one that always fails; no app that others have made hears them."""
     events_received: list[Any] = []
+    monkeypatch.setattr(events, "changed", Signal())
 
     def receive(sender: Any, event: Any) -> None:
         events_received.append(event)
