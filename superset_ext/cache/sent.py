@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from flask import g, has_app_context
 
+_numbers = count(1)
 _LOOSE = "superset_ext_sent"  # in Flask's `g`: when SQL was sent, and whether something was stored since
 
 
@@ -29,6 +31,7 @@ class Sent:
         known: whether those are all.
         seen_until_us: of a replica, up to when its rows have what was committed, in microseconds since 1970, 0 where it
             does not say; `None` where the rows are as of now.
+        number: its own in this process.
     """
 
     database: Any
@@ -37,6 +40,7 @@ class Sent:
     statements: list[str] = field(default_factory=list)
     known: bool = True
     seen_until_us: int | None = None
+    number: int = field(default_factory=_numbers.__next__)
 
     @property
     def sql(self) -> str:

@@ -89,7 +89,10 @@ def rules_once(stock: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def predicates_once(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """Wraps `get_predicates_for_table`: only a table of which a dataset has a rule is looked up, and any by a guest."""
+    """Wraps `get_predicates_for_table`: only a table of which a dataset has a rule is looked up, and any by a guest.
+
+    Where the metadata database may take two spellings for one name, as MySQL does, any rule of the same source counts.
+    """
     asked = once(stock)
 
     @wraps(stock)
@@ -99,10 +102,19 @@ def predicates_once(stock: Callable[..., Any]) -> Callable[..., Any]:
         memory = memory_of_key()
         if memory is None or security_manager.is_guest_user():
             return list(asked(table, database, default_catalog))
-        ruled = any(name == (database.id, table.table) for _, name in _ruled(memory))
+        exact = _compares_exactly()
+        ruled = any(
+            number == database.id and (not exact or name == table.table) for _, (number, name) in _ruled(memory)
+        )
         return list(asked(table, database, default_catalog)) if ruled else []
 
     return get_predicates_for_table
+
+
+def _compares_exactly() -> bool:
+    from superset_ext.host.models import db
+
+    return db.session.get_bind().dialect.name in ("postgresql", "sqlite")
 
 
 def _ruled(memory: Memory) -> list[tuple[int, tuple[int, str]]]:

@@ -33,14 +33,19 @@ class Cleaner:
         self._thread: threading.Thread | None = None
 
     def take(self, pool: KeptPool, record: Any) -> None:
-        """Clean a connection soon, and give it back to its pool."""
+        """Clean a connection soon, and give it back to its pool.
+
+        Raises:
+            RuntimeError: there is no thread for it, and none can be started.
+        """
         with self._changed:
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="superset_ext-sources", daemon=True)
+                thread.start()
+                self._thread = thread
             self._dirty.append((pool, record))
             self._pools.add(pool)
             self._changed.notify()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="superset_ext-sources", daemon=True)
-                self._thread.start()
 
     def _run(self) -> None:
         while True:

@@ -3,6 +3,8 @@
 Superset makes an engine without a pool for each query, and most of a short query's time is then spent on connecting
 and on what SQLAlchemy asks a server that it does not know. An engine of ours is kept for whoever asks with the same
 final URL and parameters: after impersonation, somebody's `DB_CONNECTION_MUTATOR` and the catalog have had their say.
+Only what a second query asks for is kept. A token that is made for each query would otherwise leave a connection that
+nobody can use again.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from superset_ext.sources.pool import KeptPool
 
 LIFE_SECONDS = 60.0  # after which a role or database whose settings were changed is surely connected to anew
 MOST_ENGINES = 64  # a process; with tokens that rotate, each is a new one
+_MOST_SEEN = 1000  # URLs of which the process knows that one query asked for them
 _DRIVERS = {"postgresql", "postgresql+psycopg2"}  # whose connections can be made as new
 _EVENTS = ("connect", "first_connect", "checkout", "checkin", "reset", "invalidate", "close", "detach")
 
@@ -53,15 +56,19 @@ class Engines:
         """Begin with none: a child shares no connection with its parent."""
         self._lock = threading.Lock()
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._seen: OrderedDict[bytes, int] = OrderedDict()  # the first query that asked for it
 
-    def engine(self, make: Callable[..., Any], url: Any, arguments: Mapping[str, Any]) -> Any:
+    def engine(self, make: Callable[..., Any], url: Any, arguments: Mapping[str, Any], query: int) -> Any:
         """What `make(url, **arguments)` would make, with a pool; or just that, where it cannot be kept.
+
+        Args:
+            query: a number of the query that asks, which may ask several times.
 
         Raises:
             Exception: whatever `make` raises.
         """
         name = self._name(url, arguments)
-        if name is None:
+        if name is None or not self._is_asked_again(name, query):
             return make(url, **arguments)
         with self._lock:
             kept = self._kept.get(name)
@@ -69,6 +76,15 @@ class Engines:
                 kept = self._replace(name, make(url, **{**arguments, "poolclass": self._pool_class}))
             self._kept.move_to_end(name)
         return kept.engine
+
+    def _is_asked_again(self, name: bytes, query: int) -> bool:
+        """Whether another query than this one has asked for it."""
+        with self._lock:
+            first = self._seen.setdefault(name, query)
+            self._seen.move_to_end(name)
+            if len(self._seen) > _MOST_SEEN:
+                self._seen.popitem(last=False)
+        return first != query
 
     def _name(self, url: Any, arguments: Mapping[str, Any]) -> bytes | None:
         """What stands for a URL and its parameters; `None` where an engine of these cannot be kept."""

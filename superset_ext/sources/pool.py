@@ -62,10 +62,13 @@ class KeptPool(Pool):  # type: ignore[misc]
         with self._lock:
             kept = can_be_clean and not self._retired and self._waiting() < self.most
             self._cleaning += kept
-        if kept:
-            self.cleaner.take(self, record)
-        else:
+        if not kept:
             record.close()
+            return
+        try:
+            self.cleaner.take(self, record)
+        except RuntimeError:  # no thread can be started: the process ends, or has too many
+            self.ready(record, is_clean=False)
 
     def _waiting(self) -> int:
         return len(self._idle) + self._cleaning

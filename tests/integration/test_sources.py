@@ -64,8 +64,10 @@ def url(databases: Databases) -> Iterator[str]:
 
 
 def kept(engines: Engines, url: str, **connect: Any) -> Any:
-    """The engine of a URL, as Superset asks for it."""
-    return engines.engine(create_engine, make_url(url), {"poolclass": NullPool, "connect_args": connect})
+    """The engine of a URL, as Superset asks for it in a second query."""
+    arguments = {"poolclass": NullPool, "connect_args": connect}
+    engines.engine(create_engine, make_url(url), arguments, 1)
+    return engines.engine(create_engine, make_url(url), arguments, 2)
 
 
 @contextmanager
@@ -174,10 +176,30 @@ def test_what_cannot_be_kept_is_made_anew(url: str) -> None:
         {"creator": lambda: psycopg2.connect(url)}, {"connect_args": {"connection_factory": None.__class__}},
         {"isolation_level": "AUTOCOMMIT"}, {"poolclass": None}, {"execution_options": {"a": 1}},
     ):  # fmt: skip
-        made = engines.engine(create_engine, address, {"poolclass": NullPool, **arguments})
-        assert made is not engines.engine(create_engine, address, {"poolclass": NullPool, **arguments})
-    made = engines.engine(create_engine, make_url("sqlite://"), {"poolclass": NullPool})
-    assert isinstance(made.pool, NullPool)
+        made = [engines.engine(create_engine, address, {"poolclass": NullPool, **arguments}, n) for n in (1, 2, 3)]
+        assert len(set(map(id, made))) == 3
+    other = [engines.engine(create_engine, make_url("sqlite://"), {"poolclass": NullPool}, n) for n in (1, 2)]
+    assert all(isinstance(engine.pool, NullPool) for engine in other)
+
+
+def test_what_one_query_alone_asks_for_is_not_kept(url: str) -> None:
+    """Intent: a token that is made for each query leaves no connection behind, however often the query asks."""
+    engines, arguments = Engines(FOR_LONG, 4), {"poolclass": NullPool}
+    asked_once = [engines.engine(create_engine, make_url(url), arguments, 1) for _ in range(3)]
+    assert all(isinstance(engine.pool, NullPool) for engine in asked_once)
+    assert not isinstance(engines.engine(create_engine, make_url(url), arguments, 2).pool, NullPool)
+
+
+def test_where_no_thread_can_be_started_a_query_is_answered(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: a process that ends, or has too many threads, closes the connection as stock does."""
+
+    def refuse(_thread: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    engine = kept(Engines(FOR_LONG, 4), url)
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    assert backend(engine) != backend(engine)
+    assert engine.pool.status() == "0 connections wait, 0 are being cleaned"
 
 
 def test_a_config_that_listens_to_new_connections_has_them(url: str) -> None:
@@ -341,7 +363,7 @@ def test_no_connection_is_kept_for_what_is_not_a_chart(charts: Asking) -> None:
     assert not seam.engines._kept  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("what", ["tunnel", "oauth2", "context"])
+@pytest.mark.parametrize("what", ["tunnel", "oauth2", "context", "own spec"])
 def test_what_belongs_to_one_moment_is_not_kept(charts: Asking, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: tunnels, tokens of a person, and a config that wraps each engine."""
     from contextlib import nullcontext
@@ -353,7 +375,12 @@ def test_what_belongs_to_one_moment_is_not_kept(charts: Asking, what: str, monke
     elif what == "oauth2":
         monkeypatch.setattr(Database, "get_oauth2_config", lambda _self: {"id": "x"})
         monkeypatch.setattr("superset.models.core.get_oauth2_access_token", lambda *_: None)
+    elif what == "own spec":
+        from superset.db_engine_specs.base import BaseEngineSpec
+
+        monkeypatch.setattr(BaseEngineSpec.execute.__func__, "__module__", "somebody.specs")
     else:
         monkeypatch.setattr(seam, "_is_plain", lambda: 1 / 0)  # whatever fails in looking, stock's engine is made
-    assert charts.ask(charts.dataset("t")) == (False, 1)
+    dataset = charts.dataset("t")
+    assert [charts.ask(dataset, row_limit=limit) for limit in (10, 11)] == [(False, 1)] * 2
     assert not seam.engines._kept  # type: ignore[union-attr]
