@@ -20,6 +20,7 @@ from typing import Any
 from superset_ext import settings as _settings
 from superset_ext.configuration.caches import REPLACED, own_caches, replaced
 from superset_ext.configuration.celery import celery_config
+from superset_ext.configuration.events import event_logger
 from superset_ext.configuration.importer import HOST, importer, stock
 from superset_ext.configuration.metadata import MetadataAway, reach
 from superset_ext.core import quiet
@@ -37,6 +38,7 @@ def names(settings: Settings, own: Mapping[str, Any]) -> dict[str, Any]:
     if settings.redis_url is None:
         return {}
     config = own_caches(settings, own)
+    config.update(event_logger(settings, own))
     config["FLASK_APP_MUTATOR"] = mutator(own.get("FLASK_APP_MUTATOR"))
     config["CELERY_CONFIG"] = celery_config(settings, own.get("CELERY_CONFIG", stock("CELERY_CONFIG")))
     config["FEATURE_FLAGS"] = {**_flags(os.environ), **own.get("FEATURE_FLAGS", {})}

@@ -91,9 +91,8 @@ def preload() -> None:
     bare = Flask("bare")
     bare.config.from_object("superset.config")
     Babel(bare)  # some modules translate while they are imported
-    initialiser = SupersetAppInitializer(bare)
-    initialiser.configure_db_encrypt()
-    initialiser.setup_event_logger()
+    SupersetAppInitializer(bare).configure_db_encrypt()
+    _log_with_the_app_s_own()
     # Models keep the config whose SECRET_KEY they are to use: that of whichever app there will be.
     vars(encrypted_field_factory)["_config"] = LocalProxy(lambda: current_app.config)
     appbuilder.sm = _Later(appbuilder)
@@ -113,6 +112,22 @@ def preload() -> None:
     logging.root.handlers.clear()  # somebody logged, which makes one
     gc.collect()
     gc.freeze()
+
+
+def _log_with_the_app_s_own() -> None:
+    """Views are decorated with the logger that there is when they are imported: theirs asks the app's, once there is
+    one."""
+    from superset.extensions import _event_logger
+    from superset.utils.log import AbstractEventLogger
+
+    class Current(AbstractEventLogger):  # type: ignore[misc]
+        def log(self, *args: Any, **kwargs: Any) -> None:
+            _event_logger["event_logger"].log(*args, **kwargs)
+
+        def log_with_context(self, *args: Any, **kwargs: Any) -> None:
+            _event_logger["event_logger"].log_with_context(*args, **kwargs)
+
+    _event_logger["event_logger"] = Current()
 
 
 class _Later:

@@ -7,6 +7,7 @@ sockets that it shares with its parent, and locks of threads that it does not ha
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from typing import Protocol
 
@@ -34,3 +35,37 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+class Pausable(Protocol):
+    """Something with a thread that uses what other threads use too."""
+
+    def pause(self) -> bool:
+        """Wait a little for its thread to come to rest; whether it did, and stays so."""
+        ...
+
+    def resume(self) -> None:
+        """Let the thread go on."""
+        ...
+
+
+_busy: weakref.WeakSet[Pausable] = weakref.WeakSet()
+_forking = threading.local()
+
+
+def quiet_while_forking(thing: Pausable) -> None:
+    """Pause its thread while the process forks: a lock of imports, SQLAlchemy or TLS that the thread holds would stay
+    locked in the child."""
+    _busy.add(thing)
+
+
+def _before_fork() -> None:
+    _forking.paused = [thing for thing in list(_busy) if thing.pause()]
+
+
+def _after_fork_in_parent() -> None:
+    for thing in _forking.paused:
+        thing.resume()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)

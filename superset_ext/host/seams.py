@@ -37,6 +37,7 @@ from superset_ext.core.signals import count_failure, tell
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Miss, Outcome, Queried, Scope, queried
 from superset_ext.host import engines, moment, nested, remembered, reserved, rights
+from superset_ext.host.release import SUPPORTED
 from superset_ext.host.replicas import POSTGRESQL, seen_until_us
 from superset_ext.host.scope import id_of, is_fetch, own_scope, scope_of, shown_by
 from superset_ext.host.sharing import annotation_keys, dataset_keys
@@ -45,7 +46,6 @@ from superset_ext.settings import Region
 
 logger = logging.getLogger(__name__)
 
-SUPPORTED = ("6.1.",)
 _MARK = "_superset_ext_seam"
 
 Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]

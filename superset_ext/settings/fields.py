@@ -152,6 +152,15 @@ class Settings(Record):
         4, ge=1, le=100, description="Connections to one source that wait in a process at most."
     )
 
+    # Superset's own log of events.
+    event_log_seconds: float = Field(
+        0.5,
+        ge=0,
+        le=60,
+        description="Seconds for which a row of Superset's `logs` may wait in memory, if its request has only read; 0 "
+        "to write each within its request, as stock does.",
+    )
+
     # Warming.
     warm_capture: bool = Field(
         True, description="Whether the chart requests of people are remembered for warming (needs the recorder)."

@@ -6,20 +6,17 @@ count. A forked child starts a thread of its own, without its parent's counts.
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from superset_ext.compat import UTC
-from superset_ext.core.fork_reset import reset_on_fork
+from superset_ext.core.fork_reset import quiet_while_forking, reset_on_fork
 from superset_ext.core.log_database import MISSING, LogDatabase
+from superset_ext.core.process_end import ProcessEnd
 from superset_ext.errors import LogUnavailable
 from superset_ext.events import Outcome, outcome
 from superset_ext.monitor.log.counts import Batch, Key
@@ -78,8 +75,9 @@ class Recorder:
         self._sampler = sampler
         self.beside = list(beside)
         self._last_flush: datetime | None = None
+        self._end = ProcessEnd(self.finish)
         reset_on_fork(self)
-        _recorders.add(self)
+        quiet_while_forking(self)
 
     def reset(self) -> None:
         """Have no counts and no thread."""
@@ -95,25 +93,13 @@ class Recorder:
 
     def start(self) -> None:
         """Count from now on; the end of the process flushes."""
-        from celery.signals import worker_process_shutdown, worker_shutdown
-
         outcome.connect(self._record, weak=False)
-        atexit.register(self.finish)
-        # A prefork child of Celery ends without atexit.
-        worker_process_shutdown.connect(self._on_shutdown, weak=False)
-        worker_shutdown.connect(self._on_shutdown, weak=False)
+        self._end.listen()
 
     def stop(self) -> None:
         """Stop counting, and write the counts."""
-        from celery.signals import worker_process_shutdown, worker_shutdown
-
         outcome.disconnect(self._record)
-        atexit.unregister(self.finish)
-        worker_process_shutdown.disconnect(self._on_shutdown)
-        worker_shutdown.disconnect(self._on_shutdown)
-        self.finish()
-
-    def _on_shutdown(self, **_: Any) -> None:
+        self._end.unlisten()
         self.finish()
 
     def _record(self, _sender: str, event: Outcome) -> None:
@@ -255,6 +241,14 @@ class Recorder:
         self._last_flush = datetime.now(UTC)
         self._overflows += batch.overflows
 
+    def pause(self) -> bool:
+        """Wait a little for a flush to end, and let none begin."""
+        return self._flushing.acquire(timeout=FORK_SECONDS)
+
+    def resume(self) -> None:
+        """Let flushes begin again."""
+        self._flushing.release()
+
     def status(self) -> RecorderStatus:
         """The state of this process: what it has not written yet, and how the last flush went."""
         with self._lock:
@@ -266,20 +260,3 @@ class Recorder:
                 last_flush=self._last_flush,
                 last_error=self._last_error,
             )
-
-
-_recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
-_forking = threading.local()
-
-
-def _before_fork() -> None:
-    """Wait a little for flushes to end: a lock of imports, SQLAlchemy or TLS would stay locked in the child."""
-    _forking.held = [recorder for recorder in list(_recorders) if recorder._flushing.acquire(timeout=FORK_SECONDS)]
-
-
-def _after_fork_in_parent() -> None:
-    for recorder in _forking.held:
-        recorder._flushing.release()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)

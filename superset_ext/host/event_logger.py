@@ -1,0 +1,132 @@
+"""Superset's event logger, which commits nothing while a request that only reads is answered.
+
+Stock's commits each event within its request, with the request's session. This one hands the rows of a request that
+has only read to a thread, and leaves its session alone. In all other cases it does what stock's does, at once: what a
+request has changed is committed by that commit, and some of Superset's code leaves it to it (rows of `cache_keys`).
+Whoever reads `logs` in this process sees what was logged before.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+from flask import g, has_app_context, has_request_context, request
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from superset.utils import json
+from superset.utils.log import DBEventLogger
+
+from superset_ext.core.signals import count_failure, unfailing
+from superset_ext.host.event_rows import Event
+from superset_ext.host.event_writer import EventWriter
+from superset_ext.host.release import SUPPORTED
+
+FLUSH_SECONDS = 1.0  # that somebody who reads `logs` waits for the thread
+_PAGES = frozenset({"LogRestApi", "LogModelView"})  # a transaction may see only what was there when it began
+_HAS_WRITTEN = "superset_ext_has_written"
+_writers: list[EventWriter] = []  # one for each config of this process
+
+
+class BatchedEventLogger(DBEventLogger):  # type: ignore[misc]
+    """Writes the same rows as stock's, those of requests that only read a moment later.
+
+    Args:
+        seconds: after which such a row is written at the latest.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._writer = EventWriter(seconds)
+        _writers.append(self._writer)
+        if not event.contains(Engine, "before_cursor_execute", _about_to_execute):
+            event.listen(Engine, "before_cursor_execute", _about_to_execute)
+
+    def log(
+        self,
+        user_id: int | None,
+        action: str,
+        dashboard_id: int | None,
+        duration_ms: int | None,
+        slice_id: int | None,
+        referrer: str | None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """Log an event, as `DBEventLogger.log`."""
+        names = {"user_id": user_id, "action": action, "duration_ms": duration_ms, "referrer": referrer}
+        if not self._leave(names, dashboard_id, slice_id, kwargs):
+            super().log(user_id, action, dashboard_id, duration_ms, slice_id, referrer, *args, **kwargs)
+
+    def _leave(self, names: dict[str, Any], dashboard_id: Any, slice_id: Any, given: dict[str, Any]) -> bool:
+        """Whether the thread has taken the event over."""
+        try:
+            if not _has_only_read() or (engine := _engine()) is None:
+                return False
+            rows = [_row(names, dashboard_id, slice_id, record) for record in _records(given)]
+            size = sum(len(row["json"] or "") for row in rows)
+            return not rows or self._writer.put(Event(engine, rows, size))
+        except Exception as error:  # noqa: BLE001  (stock's way is open)
+            count_failure("leaving an event to be written later", error)
+            return False
+
+
+def is_known(logger: Any) -> bool:
+    """Whether a config's logger is stock's, in a Superset whose stock we know."""
+    return type(logger) is DBEventLogger and version("apache-superset").startswith(SUPPORTED)
+
+
+def _records(given: dict[str, Any]) -> list[Any]:
+    """What stock makes rows of."""
+    curated = given.get("curated_payload")
+    return given.get("records", []) or ([curated] if curated else [])
+
+
+def _row(names: dict[str, Any], dashboard_id: Any, slice_id: Any, record: Any) -> dict[str, Any]:
+    """A row as stock's logger and the columns' defaults make it."""
+    text: str | None
+    try:
+        text = json.dumps(record)
+    except Exception:  # noqa: BLE001  (as stock)
+        text = None
+    return {
+        **names, "json": text, "dashboard_id": dashboard_id or record.get("dashboard_id"),
+        "slice_id": slice_id or record.get("slice_id"), "dttm": datetime.utcnow(),
+    }  # fmt: skip
+
+
+def _has_only_read() -> bool:
+    """Whether this is a request, and its session has nothing that stock's commit would commit."""
+    from superset_ext.host.models import db
+
+    if not has_request_context() or getattr(g, _HAS_WRITTEN, False):
+        return False
+    session = db.session()
+    return not (session.new or session.dirty or session.deleted)
+
+
+def _engine() -> Engine | None:
+    """The engine that rows of `logs` go to; `None` where they are to be written by the session.
+
+    SQLite has one writer at a time, and in memory one connection.
+    """
+    from superset_ext.host.models import Log, db
+
+    bind = db.session.get_bind(mapper=Log.__mapper__, clause=Log.__table__)
+    return bind if isinstance(bind, Engine) and bind.dialect.name != "sqlite" else None
+
+
+@unfailing("looking at a statement before it is sent")
+def _about_to_execute(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    """Note that a request writes; have what waits written before somebody reads it."""
+    if statement[:6].upper() != "SELECT" and has_app_context():
+        setattr(g, _HAS_WRITTEN, True)
+    for writer in _writers:
+        if len(writer) and _reads_logs(statement):
+            writer.flush(FLUSH_SECONDS)
+
+
+def _reads_logs(statement: str) -> bool:
+    if has_request_context() and request.blueprint in _PAGES:
+        return True
+    return "logs" in statement and not statement.startswith("INSERT")
