@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from superset_ext.cache import used
 from superset_ext.cache.lease import Lease
 from superset_ext.cache.tags import ANY, object_tag, tables_tag
 from superset_ext.core.signals import tell
@@ -127,6 +128,7 @@ def running(scope: Scope, source: Any = None, layers: Iterable[int] = ()) -> Ite
         layers: ids of the annotation layers that it shows.
     """
     outer = _query.get()
+    used.note_source(source)
     query = Query(scope, source, outer, {object_tag("layer", layer) for layer in layers})
     token = _query.set(query)
     try:

@@ -8,6 +8,7 @@
 | `tables:ID` | SQL whose tables cannot be known | any table of this database changed |
 | `table:ID:schema.name` | SQL that reads this table | this table changed |
 | `usage:HITS` | what goes early unless it is read so often | never |
+| `part:ID:KEY` | a grant that was made of this entry | never |
 | `rule:NAME` | what follows this rule of the settings | never |
 | `dataset:ID`, `chart:ID`, `dashboard:ID`, `layer:ID` | what was asked of it | it was edited, or is to be dropped |
 """
@@ -21,6 +22,7 @@ from superset_ext.events import Scope
 from superset_ext.sqltables.table import Table
 
 USAGE = "usage:"  # the number of reads follows; nobody stamps it
+PART = "part:"  # an entry's id and name follow: what a grant was made of; nobody stamps it
 RULE = "rule:"  # the rule's name follows; nobody stamps it
 ALL = "all"
 ANY = "any"

@@ -29,6 +29,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
+from superset_ext.cache import used
 from superset_ext.cache.query import Query, current, running
 from superset_ext.core.signals import tell
 from superset_ext.core.warn_once import warn
@@ -76,6 +77,7 @@ def _query_context(stock: Callable[..., Any]) -> Callable[..., Any]:
         context = self._query_context
         scope = scope_of(context, context.form_data, bool(context.force), bool(force_cached))
         layers = layers_of(getattr(query_obj, "annotation_layers", None))
+        used.note_query(query_obj)
         with running(scope, context.datasource, layers) as query, _attributes(context, force=False):
             return _counted(query, lambda: stock(self, query_obj, bool(force_cached) and not is_fetch()))
 
@@ -88,6 +90,7 @@ def _viz(stock: Callable[..., Any]) -> Callable[..., Any]:
         scope = scope_of(self, self.form_data, bool(self.force), bool(self.force_cached))
         cached = bool(self.force_cached) and not is_fetch()
         layers = layers_of(self.form_data.get("annotation_layers"))
+        used.note_query(self)
         with running(scope, self.datasource, layers) as query, _attributes(self, force=False, _force_cached=cached):
             return _counted(query, lambda: stock(self, query_obj, **kwargs))
 

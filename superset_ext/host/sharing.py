@@ -89,17 +89,17 @@ def _sql_key(datasource: Any, query_obj: Mapping[str, Any]) -> list[str]:
 
 
 def _may_depend(datasource: Any, query_obj: Mapping[str, Any]) -> bool:
-    if _is_mutated():
+    if is_mutated():
         return True
     asked = json.dumps(query_obj, default=str)
     return (
         bool(JINJA.search(asked))
         or bool(SUBQUERY.search(asked))
-        or any(JINJA.search(text) for text in _texts(datasource))
+        or any(JINJA.search(text) for text in texts(datasource))
     )
 
 
-def _texts(datasource: Any) -> Iterable[str]:
+def texts(datasource: Any) -> Iterable[str]:
     """All of a datasource that Superset renders as a template."""
     from superset_ext.host.services import security_manager
 
@@ -124,7 +124,7 @@ def _sql(datasource: Any, query_obj: Mapping[str, Any]) -> str:
 
 def _bare(database: Any, sql: str) -> str:
     """The SQL that is sent. Where a mutator has changed it, its comments go: many name the user, and choose no rows."""
-    if not _is_mutated():
+    if not is_mutated():
         return sql
     from sqlglot.dialects.dialect import Dialect
     from superset.sql.parse import SQLGLOT_DIALECTS
@@ -134,7 +134,7 @@ def _bare(database: Any, sql: str) -> str:
     return json.dumps([(token.token_type.name, token.text) for token in tokens])
 
 
-def _is_mutated() -> bool:
+def is_mutated() -> bool:
     """Whether somebody has set `SQL_QUERY_MUTATOR`; Superset's own does nothing."""
     from flask import current_app
 

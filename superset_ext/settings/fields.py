@@ -127,6 +127,14 @@ class Settings(Record):
         120, gt=0, description="Expected seconds of queries that are spent on warming again after one change."
     )
 
+    # Grants.
+    grants: Literal["off", "triggers"] = Field(
+        "off",
+        description="Whether an answer is given again to the same identity before Superset's view runs: `off`, or "
+        "`triggers`, which tell of every change on the metadata database (PostgreSQL).",
+    )
+    grants_seconds: float = Field(300, gt=0, le=3600, description="Seconds for which an answer is given again at most.")
+
     # Warming.
     warm_capture: bool = Field(
         True, description="Whether the chart requests of people are remembered for warming (needs the recorder)."

@@ -19,6 +19,7 @@ def _sha(name: str) -> bytes:
 FILL = _sha("fill")
 LEASE = _sha("lease")
 LEFT = _sha("left")
+PARTS = _sha("parts")
 READ = _sha("read")
 RELEASE = _sha("release")
 RENEW = _sha("renew")
