@@ -187,16 +187,16 @@ class Hooks:
         if spoiled:
             self._refuse(spoiled)
             return
-        why = refusals.of_response(response) or refusals.of_used(self._app, capture.used)
-        why = why or _of_person(capture)
-        if why is None:
-            try:
-                grant = self._granted(capture, response)
-                self.kept += self._judge.keep(capture.key, grant, capture.used.entries)
-            except Unanswerable as error:
-                self._refuse(str(error))
-        else:
-            self._refuse(why, capture.key)
+        passing = refusals.of_response(response) or _of_person(capture)
+        lasting = None if passing else refusals.of_used(self._app, capture.used)
+        if passing or lasting:
+            self._refuse(passing or lasting or "", capture.key if lasting else None)
+            return
+        try:
+            grant = self._granted(capture, response)
+            self.kept += self._judge.keep(capture.key, grant, capture.used.entries)
+        except Unanswerable as error:
+            self._refuse(str(error))
 
     def _granted(self, capture: Capture, response: Response) -> Grant:
         ranges = tuple(ranges_of(capture.used.queries))

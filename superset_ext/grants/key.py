@@ -29,6 +29,9 @@ class Keys:
     """
 
     def __init__(self, app: Flask, ring: KeyRing) -> None:
+        from superset.jinja_context import get_template_processors
+
+        get_template_processors()  # which completes the configuration when it is first called
         self._key = ring.keys[0]
         self._setup = self._digest(json.dumps(_plain(dict(app.config)), sort_keys=True))
 

@@ -73,7 +73,9 @@ def _of_types(queries: Iterable[Any]) -> str | None:
 
 def _of_templates(app: Flask, used: Used) -> str | None:
     templates = [text for text in _texts(used) if JINJA.search(text)]
-    if templates and app.config.get("CUSTOM_TEMPLATE_PROCESSORS"):
+    # Superset puts its own processors into the setting, too.
+    processors = (app.config.get("CUSTOM_TEMPLATE_PROCESSORS") or {}).values()
+    if templates and not all(kind.__module__.startswith("superset.") for kind in processors):
         return "templates of a processor of its own"
     known = _KNOWN - set(app.config.get("JINJA_CONTEXT_ADDONS") or {})
     return next((why for text in templates if (why := _of_template(text, known))), None)

@@ -1,0 +1,337 @@
+"""People, rules and dashboards whose rights change all the time, asked with grants and without.
+
+Runs in a process with a Superset app (see `testing/superset_app.py`). The same app with its grants switched off is the
+oracle: what it answers this person now is what may be granted.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+
+PASSWORD = "inside-1!"
+PEOPLE = tuple(f"p{number}" for number in range(1, 9))
+CSRF_SETTINGS = """
+WTF_CSRF_ENABLED = False
+RATELIMIT_ENABLED = False
+GUEST_ROLE_NAME = "guests"
+GUEST_TOKEN_JWT_SECRET = "the secret of guests, long enough for a key"
+GUEST_TOKEN_JWT_EXP_SECONDS = 3600
+from superset_ext.config import *
+FEATURE_FLAGS = {**FEATURE_FLAGS, "ENABLE_TEMPLATE_PROCESSING": True, "EMBEDDED_SUPERSET": True}
+"""
+TABLE = """
+CREATE TABLE t (owner text, v int, at timestamp);
+INSERT INTO t SELECT 'p' || 1 + n %% 8, n, timestamp '2026-01-01' + n * interval '1 day' FROM generate_series(1, 80) n;
+"""
+Change = Callable[[random.Random], str]
+
+
+class World:
+    """One app, its people, and two datasets over one table: `t`, and `own`, which shows each person their rows.
+
+    Args:
+        app: with grants switched on.
+        source: Superset's database over an empty one.
+        url: the metadata database's.
+    """
+
+    def __init__(self, app: Any, source: Any, url: str) -> None:
+        self.app, self.url = app, url
+        self.source_id = source.id
+        with source.get_sqla_engine() as engine, engine.begin() as connection:
+            connection.exec_driver_sql(TABLE)
+        self._rights()
+        self.datasets = {"t": self._dataset("t"), "own": self._dataset("own", OWN)}
+        self._people()
+        self._dashboard()
+        self.clients: dict[str, Any] = {}
+
+    @property
+    def grants(self) -> Any:
+        """What gives answers again in it."""
+        return self.app.extensions["superset_ext_grants"]
+
+    def ready(self) -> World:
+        """Itself, once its triggers are there."""
+        assert self.grants.stamps.make_ready()
+        return self
+
+    def _rights(self) -> None:
+        from superset.extensions import appbuilder, security_manager
+
+        appbuilder.add_permissions(update_perms=True)
+        security_manager.sync_role_definitions()
+        admin = security_manager.find_role("Admin")
+        security_manager.add_user("boss", "Ada", "Min", "admin@example.org", admin, PASSWORD)
+
+    def _dataset(self, name: str, sql: str | None = None) -> int:
+        from superset.connectors.sqla.models import SqlaTable, SqlMetric, TableColumn
+        from superset.extensions import db
+
+        made = SqlaTable(table_name=name, database_id=self.source_id, sql=sql, schema="public")
+        made.columns = [
+            TableColumn(column_name="owner", type="TEXT"), TableColumn(column_name="v", type="INT"),
+            TableColumn(column_name="at", type="TIMESTAMP", is_dttm=True),
+        ]  # fmt: skip
+        made.metrics = [SqlMetric(metric_name="total", expression="sum(v)")]
+        db.session.add(made)
+        db.session.commit()
+        return int(made.id)
+
+    def _people(self) -> None:
+        """Each person has a role of their own, so that what is done to one concerns nobody else."""
+        from superset.connectors.sqla.models import SqlaTable
+        from superset.extensions import db, security_manager
+
+        perms = [security_manager.add_permission_view_menu("can_read", "Chart")]
+        perms += [
+            security_manager.add_permission_view_menu("datasource_access", dataset.perm)
+            for dataset in db.session.query(SqlaTable)
+        ]
+        for name in ("guests", *PEOPLE):
+            role = security_manager.add_role(f"of {name}")if name != "guests" else security_manager.add_role(name)
+            role.permissions = list(perms[:1] if name == "guests" else perms)
+            if name != "guests":
+                security_manager.add_user(name, name, name, f"{name}@example.org", [role], password=PASSWORD)
+        db.session.commit()
+
+    def _dashboard(self) -> None:
+        from superset.extensions import db
+        from superset.models.dashboard import Dashboard
+        from superset.models.embedded_dashboard import EmbeddedDashboard
+        from superset.models.slice import Slice
+
+        chart = Slice(slice_name="c", datasource_id=self.datasets["t"], datasource_type="table", viz_type="table")
+        board = Dashboard(dashboard_title="board", slices=[chart], published=True)
+        board.embedded = [EmbeddedDashboard(allow_domain_list="")]
+        db.session.add(board)
+        db.session.commit()
+        self.chart_id, self.board_id, self.embedded_id = chart.id, board.id, str(board.embedded[0].uuid)
+
+    def body(self, dataset: str = "t", **more: Any) -> dict[str, Any]:
+        """A query context."""
+        query = {"columns": ["owner"], "metrics": ["total"], "orderby": [["owner", True]], "row_limit": 100, **more}
+        return {
+            "datasource": {"id": self.datasets[dataset], "type": "table"},
+            "queries": [query],
+            "result_format": "json",
+            "result_type": "full",
+            "form_data": {"slice_id": self.chart_id, "dashboardId": self.board_id},
+        }
+
+    def client(self, name: str, kind: str = "jwt") -> Any:
+        """Somebody's browser: with a session, or with a token."""
+        if (name, kind) not in self.clients:
+            client = self.app.test_client()
+            login = {"username": name, "password": PASSWORD, "provider": "db"}
+            if kind == "jwt":
+                token = client.post("/api/v1/security/login", json=login).json["access_token"]
+                client = self.app.test_client(use_cookies=False)
+                client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+            else:
+                answer = client.post("/login/", data={"username": name, "password": PASSWORD})
+                assert answer.status_code == 302, answer.status_code
+            self.clients[name, kind] = client
+        return self.clients[name, kind]
+
+    def guest(self, rules: list[dict[str, Any]] | None = None, **claims: Any) -> Any:
+        """A guest's browser."""
+        from superset.extensions import security_manager
+
+        with self.app.app_context():
+            resources = [{"type": "dashboard", "id": self.embedded_id}]
+            user = {"username": "guest", **claims}
+            token = security_manager.create_guest_access_token(user, resources, rules or [])
+        client = self.app.test_client(use_cookies=False)
+        client.environ_base["HTTP_X_GUESTTOKEN"] = token.decode() if isinstance(token, bytes) else token
+        return client
+
+    def ask(self, client: Any, body: Any) -> tuple[int, Any]:
+        """An answer, with grants."""
+        return said(client.post("/api/v1/chart/data", json=body))
+
+    def oracle(self, client: Any, body: Any) -> tuple[int, Any]:
+        """What Superset answers now, without them."""
+        with self.off():
+            return self.ask(client, body)
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """Without grants, in the whole app."""
+        hooks = self.grants.hooks
+        hooks._is_possible = False
+        try:
+            yield
+        finally:
+            hooks._is_possible = None
+
+    def granted(self, client: Any, body: Any) -> tuple[int, Any]:
+        """An answer that was given again; it was asked as often as that takes."""
+        for _ in range(6):
+            before = self.grants.hooks.given
+            answer = self.ask(client, body)
+            if self.grants.hooks.given > before:
+                return answer
+        raise AssertionError(f"never granted: {self.grants.hooks.refused}, {answer}")
+
+    def sql(self, statement: str, *values: Any) -> list[Any]:
+        """Run a statement on the metadata database, past Superset."""
+        with psycopg2.connect(self.url) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            rows = cursor.fetchall() if cursor.description else []
+        connection.close()
+        return rows
+
+
+OWN = "SELECT owner, v, at FROM t WHERE owner = '{{ current_username() }}'"
+
+
+def said(response: Any) -> tuple[int, Any]:
+    """Status and answer, without the numbers that each error has of its own."""
+    answer = response.get_json(silent=True)
+    return response.status_code, answer
+
+
+def raw_changes(world: World, name: str) -> list[tuple[str, list[tuple[str, tuple[Any, ...]]], list[Any]]]:
+    """What may be done to one person past Superset, each with how it is undone: name, statements, statements."""
+    mine = "(SELECT id FROM ab_user WHERE username = %s)"
+    role = "(SELECT id FROM ab_role WHERE name = %s)"
+    own = f"of {name}"
+    insert = f"INSERT INTO ab_user_role (id, user_id, role_id) VALUES (nextval('ab_user_role_id_seq'), {mine}, {role})"
+    perms = world.sql(f"SELECT permission_view_id FROM ab_permission_view_role WHERE role_id = {role}", own)
+    back = (
+        "INSERT INTO ab_permission_view_role (id, permission_view_id, role_id) SELECT "
+        f"nextval('ab_permission_view_role_id_seq'), pv, {role} FROM unnest(%s::int[]) WITH ORDINALITY AS p(pv, n)"
+    )
+    rule = (
+        "WITH f AS (INSERT INTO row_level_security_filters (id, name, filter_type, clause) VALUES "
+        "((SELECT coalesce(max(id), 0) + 1 FROM row_level_security_filters), %s, 'Regular', %s) RETURNING id), "
+        "r AS (INSERT INTO rls_filter_roles (id, role_id, rls_filter_id) SELECT (SELECT coalesce(max(id), 0) + 1 FROM "
+        f"rls_filter_roles), {role}, f.id FROM f) INSERT INTO rls_filter_tables (id, table_id, rls_filter_id) "
+        "SELECT (SELECT coalesce(max(id), 0) + 1 FROM rls_filter_tables), %s, f.id FROM f"
+    )
+    unrule = [
+        ("DELETE FROM rls_filter_tables WHERE rls_filter_id IN (SELECT id FROM row_level_security_filters WHERE name = %s)", (name,)),
+        ("DELETE FROM rls_filter_roles WHERE rls_filter_id IN (SELECT id FROM row_level_security_filters WHERE name = %s)", (name,)),
+        ("DELETE FROM row_level_security_filters WHERE name = %s", (name,)),
+    ]
+    return [
+        ("deactivated", [("UPDATE ab_user SET active = false WHERE username = %s", (name,))],
+         [("UPDATE ab_user SET active = true WHERE username = %s", (name,))]),
+        ("role taken", [(f"DELETE FROM ab_user_role WHERE user_id = {mine}", (name,))], [(insert, (name, own))]),
+        ("rights taken", [(f"DELETE FROM ab_permission_view_role WHERE role_id = {role}", (own,))],
+         [(back, (own, [row[0] for row in perms]))]),
+        ("rule added", [(rule, (name, "v < 20", own, world.datasets["t"]))], unrule),
+        ("renamed", [("UPDATE ab_user SET username = 'p99' WHERE username = %s", (name,))],
+         [("UPDATE ab_user SET username = %s WHERE username = 'p99'", (name,))]),
+        ("metric", [("UPDATE sql_metrics SET expression = 'sum(v) + 1' WHERE table_id = %s", (world.datasets["t"],))],
+         [("UPDATE sql_metrics SET expression = 'sum(v)' WHERE table_id = %s", (world.datasets["t"],))]),
+        ("dataset", [("UPDATE tables SET sql = 'SELECT owner, v, at FROM t WHERE v < 9' WHERE id = %s", (world.datasets["t"],))],
+         [("UPDATE tables SET sql = NULL WHERE id = %s", (world.datasets["t"],))]),
+    ]  # fmt: skip
+
+
+def run(world: World, statements: list[Any]) -> None:
+    """Run statements past Superset, in one transaction."""
+    with psycopg2.connect(world.url) as connection, connection.cursor() as cursor:
+        for statement, values in statements:
+            cursor.execute(statement, values)
+    connection.close()
+
+
+def changes(world: World, seed: int, rounds: int) -> dict[str, Any]:
+    """Changes past Superset in random order, each followed at once by a request; what differed from the oracle."""
+    chance, different, count, granted = random.Random(seed), [], 0, 0
+    for _ in range(rounds):
+        name, kind = chance.choice(PEOPLE[:3]), chance.choice(("jwt", "session"))
+        dataset = chance.choice(("t", "own"))
+        client, body = world.client(name, kind), world.body(dataset)
+        what, do, undo = chance.choice(raw_changes(world, name))
+        world.granted(client, body)
+        run(world, do)
+        for step in ("after", "undone"):
+            before = world.grants.hooks.given
+            answer, expected = world.ask(client, body), world.oracle(client, body)
+            granted += world.grants.hooks.given - before
+            count += 1
+            if not same(answer, expected):
+                different.append((what, step, name, kind, dataset, answer, expected))
+            if step == "after":
+                run(world, undo)
+    return {"asked": count, "granted": granted, "different": different[:5], "differ": len(different)}
+
+
+def same(one: tuple[int, Any], other: tuple[int, Any]) -> bool:
+    """Whether two answers say the same, times of the cache aside."""
+    return one[0] == other[0] and _bare(one[1]) == _bare(other[1])
+
+
+def _bare(answer: Any) -> Any:
+    if not isinstance(answer, dict) or "result" not in answer:
+        return answer
+    aside = ("cached_dttm", "queried_dttm", "is_cached", "from_dttm", "to_dttm")
+    return [{k: v for k, v in result.items() if k not in aside} for result in answer["result"]]
+
+
+def killed(world: World, rounds: int) -> dict[str, Any]:
+    """A writer that is killed at each step of a commit; each time the next answer is the oracle's."""
+    different, client, body = [], world.client("p4"), world.body()
+    name = "p4"
+    for number in range(rounds):
+        what, do, undo = raw_changes(world, name)[number % 4]
+        step = ("begun", "written", "committed")[number // 4 % 3]
+        world.granted(client, body)
+        _write_and_die(world.url, do, step)
+        answer, expected = world.ask(client, body), world.oracle(client, body)
+        if not same(answer, expected):
+            different.append((what, step, answer, expected))
+        if step == "committed":
+            run(world, undo)
+    return {"rounds": rounds, "different": different[:5], "differ": len(different)}
+
+
+def _write_and_die(url: str, statements: list[Any], step: str) -> None:
+    pid = os.fork()
+    if pid == 0:
+        connection = psycopg2.connect(url)
+        cursor = connection.cursor()
+        cursor.execute("SELECT 1")
+        if step != "begun":
+            for statement, values in statements:
+                cursor.execute(statement, values)
+        if step == "committed":
+            connection.commit()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def eight_writers(world: World, rounds: int) -> dict[str, Any]:
+    """Eight people at once, each of whose role is taken and given back; each answer follows from the last commit."""
+    wrong: list[Any] = []
+    body = world.body()
+    clients = {name: world.client(name) for name in PEOPLE}
+    plans = {name: raw_changes(world, name)[1] for name in PEOPLE}
+
+    def toggle(name: str) -> None:
+        _, do, undo = plans[name]
+        for _ in range(rounds):
+            for statements, status in ((do, 403), (undo, 200)):
+                run(world, statements)
+                answers = [world.ask(clients[name], body)[0] for _ in range(3)]
+                if set(answers) != {status}:
+                    wrong.append((name, status, answers))
+
+    threads = [threading.Thread(target=toggle, args=(name,)) for name in PEOPLE]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"asked": rounds * 2 * 3 * len(PEOPLE), "wrong": wrong[:5], "given": world.grants.hooks.given}
