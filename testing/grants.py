@@ -97,7 +97,7 @@ class World:
             for dataset in db.session.query(SqlaTable)
         ]
         for name in ("guests", *PEOPLE):
-            role = security_manager.add_role(f"of {name}")if name != "guests" else security_manager.add_role(name)
+            role = security_manager.add_role(name if name == "guests" else f"of {name}")
             role.permissions = list(perms[:1] if name == "guests" else perms)
             if name != "guests":
                 security_manager.add_user(name, name, name, f"{name}@example.org", [role], password=PASSWORD)
@@ -205,7 +205,8 @@ def raw_changes(world: World, name: str) -> list[tuple[str, list[tuple[str, tupl
     mine = "(SELECT id FROM ab_user WHERE username = %s)"
     role = "(SELECT id FROM ab_role WHERE name = %s)"
     own = f"of {name}"
-    insert = f"INSERT INTO ab_user_role (id, user_id, role_id) VALUES (nextval('ab_user_role_id_seq'), {mine}, {role})"
+    columns = "ab_user_role (id, user_id, role_id)"
+    insert = f"INSERT INTO {columns} VALUES (nextval('ab_user_role_id_seq'), {mine}, {role})"
     perms = world.sql(f"SELECT permission_view_id FROM ab_permission_view_role WHERE role_id = {role}", own)
     back = (
         "INSERT INTO ab_permission_view_role (id, permission_view_id, role_id) SELECT "
@@ -218,9 +219,10 @@ def raw_changes(world: World, name: str) -> list[tuple[str, list[tuple[str, tupl
         f"rls_filter_roles), {role}, f.id FROM f) INSERT INTO rls_filter_tables (id, table_id, rls_filter_id) "
         "SELECT (SELECT coalesce(max(id), 0) + 1 FROM rls_filter_tables), %s, f.id FROM f"
     )
+    these = "WHERE rls_filter_id IN (SELECT id FROM row_level_security_filters WHERE name = %s)"
     unrule = [
-        ("DELETE FROM rls_filter_tables WHERE rls_filter_id IN (SELECT id FROM row_level_security_filters WHERE name = %s)", (name,)),
-        ("DELETE FROM rls_filter_roles WHERE rls_filter_id IN (SELECT id FROM row_level_security_filters WHERE name = %s)", (name,)),
+        (f"DELETE FROM rls_filter_tables {these}", (name,)),
+        (f"DELETE FROM rls_filter_roles {these}", (name,)),
         ("DELETE FROM row_level_security_filters WHERE name = %s", (name,)),
     ]
     return [
@@ -234,7 +236,7 @@ def raw_changes(world: World, name: str) -> list[tuple[str, list[tuple[str, tupl
          [("UPDATE ab_user SET username = %s WHERE username = 'p99'", (name,))]),
         ("metric", [("UPDATE sql_metrics SET expression = 'sum(v) + 1' WHERE table_id = %s", (world.datasets["t"],))],
          [("UPDATE sql_metrics SET expression = 'sum(v)' WHERE table_id = %s", (world.datasets["t"],))]),
-        ("dataset", [("UPDATE tables SET sql = 'SELECT owner, v, at FROM t WHERE v < 9' WHERE id = %s", (world.datasets["t"],))],
+        ("dataset", [("UPDATE tables SET sql = 'SELECT * FROM t WHERE v < 9' WHERE id = %s", (world.datasets["t"],))],
          [("UPDATE tables SET sql = NULL WHERE id = %s", (world.datasets["t"],))]),
     ]  # fmt: skip
 
@@ -335,3 +337,173 @@ def eight_writers(world: World, rounds: int) -> dict[str, Any]:
     for thread in threads:
         thread.join()
     return {"asked": rounds * 2 * 3 * len(PEOPLE), "wrong": wrong[:5], "given": world.grants.hooks.given}
+
+
+def credentials(world: World) -> dict[str, Any]:
+    """Tampered, expired, swapped and doubled credentials, each with the answer that the oracle gives."""
+    body, good = world.body(), world.client("p1")
+    world.granted(good, body)
+    world.granted(world.client("p1", "session"), body)
+    token = good.environ_base["HTTP_AUTHORIZATION"]
+    other = world.client("p2").environ_base["HTTP_AUTHORIZATION"]
+    head, claims, mac = token.split(".")
+    wrong = {
+        "signature": f"{head}.{claims}.{mac[:-4]}AAAA", "swapped": f"{head}.{other.split('.')[1]}.{mac}",
+        "other person": other, "no scheme": token.removeprefix("Bearer "), "twice": f"{token} {token}",
+        "empty": "Bearer ", "expired": _expired(world),
+    }  # fmt: skip
+    said: dict[str, Any] = {}
+    for name, header in wrong.items():
+        client = world.app.test_client(use_cookies=False)
+        client.environ_base["HTTP_AUTHORIZATION"] = header
+        said[name] = _beside(world, client, body)
+    both = world.app.test_client()
+    both.post("/login/", data={"username": "p2", "password": PASSWORD})
+    both.environ_base["HTTP_AUTHORIZATION"] = token
+    said["session and token"] = _beside(world, both, body)
+    cookie = world.client("p1", "session").get_cookie("session").value
+    for name, value in (("session cut", cookie[:-3] + "AAA"), ("session made up", "x" + cookie)):
+        client = world.app.test_client()
+        client.set_cookie("session", value)
+        said[name] = _beside(world, client, body)
+    said["nobody"] = _beside(world, world.app.test_client(), body)
+    return said
+
+
+def _beside(world: World, client: Any, body: Any) -> list[Any]:
+    """Whether it is the oracle's answer, and its status."""
+    answer, expected = world.ask(client, body), world.oracle(client, body)
+    return [same(answer, expected), answer[0]]
+
+
+def _expired(world: World) -> str:
+    from datetime import timedelta
+
+    from flask_jwt_extended import create_access_token
+
+    with world.app.app_context():
+        (number,) = world.sql("SELECT id FROM ab_user WHERE username = 'p1'")[0]
+        return f"Bearer {create_access_token(str(number), expires_delta=timedelta(seconds=-5))}"
+
+
+def guests(world: World) -> dict[str, Any]:
+    """Guests with other rules and resources, and one whose dashboard is no longer embedded."""
+    body, plain = world.body(), world.guest()
+    first = world.granted(plain, body)
+    ruled = world.guest([{"clause": "v < 20"}])
+    narrow = world.granted(ruled, body)
+    found = {
+        "again": same(world.ask(plain, body), first), "ruled": same(narrow, world.oracle(ruled, body)),
+        "differ": not same(first, narrow), "other token": same(world.ask(world.guest(), body), first),
+    }  # fmt: skip
+    world.sql("DELETE FROM embedded_dashboards")
+    found["removed"] = _beside(world, plain, body)
+    return found
+
+
+def refused(world: World) -> dict[str, Any]:
+    """Requests that are answered as ever, each asked until it would have been granted: how many were."""
+    client, hooks = world.client("p1"), world.grants.hooks
+    force, download = world.body(), world.body()
+    force["force"], download["result_format"] = True, "csv"
+    samples = world.body() | {"result_type": "samples"}
+    asked = {
+        "force": force, "csv": download, "samples": samples,
+        "column asks": world.body(columns=[_adhoc("{{ now() }}")]), "url": world.body(columns=[_adhoc("1")]),
+    }  # fmt: skip
+    found = {}
+    for name, body in asked.items():
+        before = hooks.given
+        for _ in range(4):
+            world.ask(client, body)
+        found[name] = hooks.given - before
+    return found
+
+
+def _adhoc(sql: str) -> dict[str, str]:
+    return {"label": "x", "sqlExpression": sql, "expressionType": "SQL"}
+
+
+def counted(world: World) -> dict[str, Any]:
+    """What a granted answer leaves in Superset's log and in ours, beside what the same answer leaves without grants."""
+    client, body = world.client("p1"), world.body()
+    world.granted(client, body)
+    logs = world.grants.logs
+    logs.flush()
+    rows = (
+        "SELECT action, json, dashboard_id, slice_id, user_id, referrer FROM logs WHERE id > %s ORDER BY action, json"
+    )
+
+    def left(ask: Callable[[Any, Any], Any]) -> list[Any]:
+        ((last,),) = world.sql("SELECT max(id) FROM logs")
+        ask(client, body)
+        logs.flush()
+        return world.sql(rows, last)
+
+    with_grants, without = left(world.ask), left(world.oracle)
+    return {"equal": with_grants == without, "rows": len(without)}
+
+
+def counted_hits(world: World) -> dict[str, Any]:
+    """The outcomes and the requests for warming of an answer, with grants and without."""
+    from superset_ext import events
+
+    client, body = world.client("p1"), world.body()
+    world.granted(client, body)
+    told: list[Any] = []
+
+    def hear(_sender: Any, event: Any) -> None:
+        told.append(event)
+
+    found = []
+    for ask in (world.ask, world.oracle):
+        told.clear()
+        with events.outcome.connected_to(hear), events.asked.connected_to(hear):
+            ask(client, body)
+        found.append([_timeless(event) for event in told])
+    return {"equal": found[0] == found[1], "told": len(found[1]), "differ": found if found[0] != found[1] else []}
+
+
+def _timeless(event: Any) -> str:
+    from dataclasses import replace
+
+    return repr(replace(event, ms=0.0) if hasattr(event, "ms") else event)
+
+
+def stopped(world: World) -> dict[str, Any]:
+    """Without triggers nothing is granted; with new ones, nothing that was granted before."""
+    client, body, found = world.client("p5"), world.body(), {}
+    world.granted(client, body)
+    world.sql("ALTER TABLE ab_user_role DISABLE TRIGGER superset_ext_grants")
+    run(world, raw_changes(world, "p5")[1][1])
+    found["disabled"] = _beside(world, client, body)
+    run(world, raw_changes(world, "p5")[1][2])
+    world.sql("ALTER TABLE ab_user_role ENABLE ALWAYS TRIGGER superset_ext_grants")
+    found["enabled"] = _beside(world, client, body)
+    assert world.grants.stamps.make_ready()
+    world.granted(client, body)
+    world.sql("DROP SCHEMA superset_ext_grants CASCADE")
+    found["dropped"] = _beside(world, client, body)
+    assert world.grants.stamps.make_ready()
+    world.granted(client, body)
+    world.grants.stamps.uninstall()
+    ((left,),) = world.sql("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'superset%%'")
+    found["left"] = left
+    found["removed"] = _beside(world, client, body)
+    return found
+
+
+def late_commit(world: World) -> list[Any]:
+    """A transaction that began before a grant was stored, and ends after one that began later."""
+    client, body = world.client("p6"), world.body()
+    (_, do, undo), found = raw_changes(world, "p6")[1], []
+    early = psycopg2.connect(world.url)
+    for statement, values in do:
+        early.cursor().execute(statement, values)
+    world.sql("UPDATE dbs SET cache_timeout = cache_timeout")  # a later transaction that ends first
+    world.granted(client, body)
+    early.commit()
+    found.append(_beside(world, client, body))
+    early.close()
+    run(world, undo)
+    return found

@@ -43,8 +43,8 @@ class Keys:
         headers = [(name, request.headers.get(name)) for name in _HEADERS]
         parts = (
             self._setup, caller.kind, caller.identity.name, caller.claims, session.get("locale"), request.method,
-            request.script_root, request.path, request.query_string.decode("latin-1"), request.content_type, headers,
-            _is_report(), content,
+            request.script_root, request.path, request.query_string.decode("latin-1"), _kind(), headers, _is_report(),
+            content,
         )  # fmt: skip
         return PREFIX + self._digest(json.dumps(parts))
 
@@ -60,6 +60,11 @@ def _content() -> str | list[tuple[str, str]] | None:
         return None if request.files else list(request.form.items(multi=True))
     body = request.get_data()
     return None if len(body) > MAX_BODY else body.decode("latin-1")
+
+
+def _kind() -> str | None:
+    """The type of the content; a form's fields are read by now, and its boundary is another one each time."""
+    return request.mimetype if request.mimetype in _FORMS else request.content_type
 
 
 def _is_report() -> bool:

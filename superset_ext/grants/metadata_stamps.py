@@ -26,6 +26,7 @@ from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.sql_folder import sql_folder
 from superset_ext.core.warn_once import warn
+from superset_ext.errors import Unanswerable
 
 # What people do while they look, and what no answer of a chart is made of.
 IDLE = frozenset(
@@ -110,15 +111,21 @@ class MetadataStamps:
             cursor.execute(_WATCH, (self._tables(),))
             return int(cursor.fetchone()[0])
 
-    def uninstall(self) -> None:
-        """Remove triggers and schema.
+    def uninstall(self) -> bool:
+        """Remove triggers and schema; whether there were any.
 
         Raises:
             SQLAlchemyError, psycopg2.Error: as for `install`.
         """
         self._triggers = None
+        if not is_possible(self._engine()):
+            return False
         with self._cursor() as cursor:
-            cursor.execute(_UNINSTALL.read_text(encoding="utf-8"))
+            cursor.execute(_INSTALLED)
+            present = cursor.fetchone()[0] is not None
+            if present:
+                cursor.execute(_UNINSTALL.read_text(encoding="utf-8"))
+            return present
 
     def tidy(self, life_seconds: float) -> None:
         """Delete what no grant needs that lives `life_seconds`; once a minute, however often it is called."""
@@ -137,6 +144,8 @@ class MetadataStamps:
     def make_ready(self) -> bool:
         """Look for the triggers, and make those that are missing; whether they are all there."""
         try:
+            if not is_possible(self._engine()):
+                raise Unanswerable("the metadata database is not PostgreSQL")
             self._triggers = self.install()
             self._tried = float("-inf")
         except Exception as error:  # noqa: BLE001  (whatever it is, Superset answers without grants)
