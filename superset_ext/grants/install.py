@@ -50,6 +50,12 @@ def install(app: Flask, charts: Any, settings: Settings) -> Grants | None:
     return made
 
 
+def grants(app: Flask) -> Grants | None:
+    """The grants of an app; `None` where they are off."""
+    made: Grants | None = app.extensions.get(EXTENSION)
+    return made
+
+
 def metadata_stamps(app: Flask) -> MetadataStamps:
     """The triggers of an app's metadata database."""
     from superset.extensions import db

@@ -75,6 +75,11 @@ class MetadataStamps:
         self._tried = float("-inf")
         self._tidied = float("-inf")
 
+    @property
+    def number(self) -> int | None:
+        """How many triggers there are; `None` while that is not known."""
+        return self._triggers
+
     def now(self) -> Mark | None:
         """The mark of this moment; `None` where the triggers are not all there, or the server does not answer."""
         if self._triggers is None:
