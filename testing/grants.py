@@ -70,7 +70,7 @@ class World:
         appbuilder.add_permissions(update_perms=True)
         security_manager.sync_role_definitions()
         admin = security_manager.find_role("Admin")
-        security_manager.add_user("boss", "Ada", "Min", "admin@example.org", admin, PASSWORD)
+        security_manager.add_user("boss", "Ada", "Min", "boss@example.org", admin, PASSWORD)
 
     def _dataset(self, name: str, sql: str | None = None) -> int:
         from superset.connectors.sqla.models import SqlaTable, SqlMetric, TableColumn
@@ -181,6 +181,16 @@ class World:
             if self.grants.hooks.given > before:
                 return answer
         raise AssertionError(f"never granted: {self.grants.hooks.refused}, {answer}")
+
+    def source(self, statement: str) -> None:
+        """Run a statement on the source, past Superset."""
+        from superset.extensions import db
+        from superset.models.core import Database
+
+        with self.app.app_context():
+            source = db.session.get(Database, self.source_id)
+            with source.get_sqla_engine() as engine, engine.begin() as connection:
+                connection.exec_driver_sql(statement)
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
         """Run a statement on the metadata database, past Superset."""
@@ -506,4 +516,63 @@ def late_commit(world: World) -> list[Any]:
     found.append(_beside(world, client, body))
     early.close()
     run(world, undo)
+    return found
+
+
+def by_api(world: World) -> dict[str, Any]:
+    """Changes by the API that Superset's pages use, each followed at once by a request."""
+    boss, client, body = world.client("boss"), world.client("p7"), world.body()
+    ((user,),) = world.sql("SELECT id FROM ab_user WHERE username = 'p7'")
+    ((role,),) = world.sql("SELECT id FROM ab_role WHERE name = 'of p7'")
+    ((other,),) = world.sql("SELECT id FROM ab_role WHERE name = 'Public'")
+    perms = [
+        row[0] for row in world.sql("SELECT permission_view_id FROM ab_permission_view_role WHERE role_id = %s", role)
+    ]
+    dataset, found = world.datasets["t"], {}
+    rule = {"name": "r", "filter_type": "Regular", "tables": [dataset], "roles": [role], "clause": "v < 30"}
+    rights = f"/api/v1/security/roles/{role}/permissions"
+    steps: list[tuple[str, str, str, Any]] = [
+        ("inactive", "put", f"/api/v1/security/users/{user}", {"active": False}),
+        ("active", "put", f"/api/v1/security/users/{user}", {"active": True}),
+        ("other role", "put", f"/api/v1/security/users/{user}", {"roles": [other]}),
+        ("own role", "put", f"/api/v1/security/users/{user}", {"roles": [role]}),
+        ("no rights", "post", rights, {"permission_view_menu_ids": []}),
+        ("rights", "post", rights, {"permission_view_menu_ids": perms}),
+        ("rule", "post", "/api/v1/rowlevelsecurity/", rule),
+        ("clause", "put", "/api/v1/rowlevelsecurity/{rule}", {"clause": "v < 9"}),
+        ("no rule", "delete", "/api/v1/rowlevelsecurity/{rule}", None),
+        ("dataset", "put", f"/api/v1/dataset/{dataset}", {"description": "another"}),
+    ]
+    for name, verb, path, change in steps:
+        rules = world.sql("SELECT coalesce(max(id), 0) FROM row_level_security_filters")
+        done = getattr(boss, verb)(path.format(rule=rules[0][0]), json=change)
+        if not name.startswith(("no ", "inactive", "other")):
+            found[name] = [*_beside(world, client, body), done.status_code]
+            world.granted(client, body)
+        else:
+            found[name] = [*_beside(world, client, body), done.status_code]
+            if found[name][1] == 200:
+                world.granted(client, body)
+    return found
+
+
+def fresh(world: World) -> dict[str, Any]:
+    """Rows that change at the source: told of, seen by somebody's forced read, and with the entry deleted."""
+    from superset_ext.host.regions import regions
+
+    client, other, body, found = world.client("p8"), world.client("p3"), world.body(), {}
+    region = regions(world.app)["chart_data"]
+    forced = body | {"force": True}
+    enders: dict[str, Callable[[], object]] = {
+        "told": lambda: region.stamp([f"dataset:{world.datasets['t']}"]),  # type: ignore[attr-defined]
+        "forced": lambda: world.ask(other, forced),
+        "deleted": region.clear,
+    }
+    for name, end in enders.items():
+        old = world.granted(client, body)
+        world.source("UPDATE t SET v = v + 1")
+        still = world.ask(client, body)
+        end()
+        now = world.ask(client, body)
+        found[name] = [same(still, old), not same(now, old), same(now, world.oracle(client, body))]
     return found

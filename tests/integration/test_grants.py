@@ -35,6 +35,8 @@ found = {
     "refused": grants.refused(world),
     "logs": grants.counted(world),
     "told": grants.counted_hits(world),
+    "api": grants.by_api(world),
+    "fresh": grants.fresh(world),
     "guests": grants.guests(world),
     "stopped": grants.stopped(world),
 }
@@ -60,6 +62,19 @@ def test_a_change_past_superset_is_seen_at_once(found: dict[str, Any]) -> None:
     """Intent: rights, rules, users and datasets that raw SQL changes; the next answer is the oracle's."""
     assert found["changes"]["different"] == []
     assert found["changes"]["asked"] == 2 * ROUNDS
+
+
+def test_a_change_by_superset_is_seen_at_once(found: dict[str, Any]) -> None:
+    """Intent: people, roles, rights, rules and datasets that Superset's own pages change; each as the oracle says."""
+    api = found["api"]
+    assert all(said[0] and said[2] in (200, 201) for said in api.values()), api
+    statuses = {name: said[1] for name, said in api.items() if said[1] != 200}
+    assert statuses == {"inactive": 401, "other role": 403, "no rights": 403}
+
+
+def test_rows_that_changed_end_a_grant(found: dict[str, Any]) -> None:
+    """Intent: a told change, another person's forced read, a deleted entry; until then the old answer is stock's."""
+    assert found["fresh"] == dict.fromkeys(("told", "forced", "deleted"), [True, True, True])
 
 
 def test_a_transaction_that_ends_late_is_seen(found: dict[str, Any]) -> None:
