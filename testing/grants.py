@@ -52,7 +52,7 @@ class World:
         self.datasets = {"t": self._dataset("t"), "own": self._dataset("own", OWN)}
         self._people()
         self._dashboard()
-        self.clients: dict[str, Any] = {}
+        self.clients: dict[tuple[str, str], Any] = {}
 
     @property
     def grants(self) -> Any:
@@ -402,7 +402,7 @@ def guests(world: World) -> dict[str, Any]:
     first = world.granted(plain, body)
     ruled = world.guest([{"clause": "v < 20"}])
     narrow = world.granted(ruled, body)
-    found = {
+    found: dict[str, Any] = {
         "again": same(world.ask(plain, body), first), "ruled": same(narrow, world.oracle(ruled, body)),
         "differ": not same(first, narrow), "other token": same(world.ask(world.guest(), body), first),
     }  # fmt: skip

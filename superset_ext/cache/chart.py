@@ -28,7 +28,7 @@ from superset_ext.cache.query import Query, Read
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.single_flight import SingleFlight
 from superset_ext.cache.stamps import fresh, stamp
-from superset_ext.cache.store import Reading
+from superset_ext.cache.store import Reading, whole
 from superset_ext.cache.tags import PART, USAGE
 from superset_ext.errors import StoreUnavailable
 from superset_ext.events import Miss, Stored
@@ -126,6 +126,15 @@ class ChartCache(RegionCache):
         read = Read(min(part.as_of_us for part in parts.values()), time.perf_counter(), first.run_id)
         data = self._entries.encode(name, value, read, lives)
         return isinstance(data, bytes) and self._store.write({name: data}, lives.ttl_ms)[0]
+
+    def run(self, script: bytes, names: Sequence[str], *values: Any) -> Any:
+        """Run a script of `lua/` on keys of our own, of these names.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        keys = [f"{self._store.names.area}g:{name}".encode() for name in names]
+        return whole(self._store.ask([(keys[0], ("EVALSHA", script, len(keys), *keys, *values))]).replies[0])
 
     def seconds_left(self, keys: Sequence[str]) -> list[float | None]:
         """How long each entry is still fresh, `None` where there is none; nothing is counted.

@@ -14,6 +14,7 @@ from superset_ext.grants.judge import Judge
 from superset_ext.grants.key import Keys
 from superset_ext.grants.log_rows import LogRows
 from superset_ext.grants.metadata_stamps import MetadataStamps, watched_tables
+from superset_ext.grants.redis_stamps import LIFE_SECONDS, RedisStamps
 from superset_ext.settings import Settings
 
 EXTENSION = "superset_ext_grants"
@@ -41,13 +42,24 @@ def install(app: Flask, charts: Any, settings: Settings) -> Grants | None:
         return None
     stamps = metadata_stamps(app)
     logger = event_logger._get_current_object()
-    judge = Judge(charts, stamps, settings.grants_seconds)
+    judge = _judge(app, charts, stamps, settings)
     logs = LogRows(app, logger)
     hooks = Hooks(app, judge, lambda: Keys(app, _ring(app)), logs)
     hooks.install(logger)
     made = Grants(hooks, stamps, logs, settings.grants_seconds)
     app.extensions[EXTENSION] = made
     return made
+
+
+def _judge(app: Flask, charts: ChartCache, stamps: MetadataStamps, settings: Settings) -> Judge:
+    from superset.extensions import db
+
+    if settings.grants == "triggers":
+        return Judge(charts, stamps, settings.grants_seconds)
+    own = RedisStamps(charts)
+    with app.app_context():
+        own.install(db.engine)
+    return Judge(charts, own, min(settings.grants_seconds, LIFE_SECONDS))
 
 
 def grants(app: Flask) -> Grants | None:

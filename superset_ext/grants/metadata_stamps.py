@@ -127,7 +127,7 @@ class MetadataStamps:
             return False
         with self._cursor() as cursor:
             cursor.execute(_INSTALLED)
-            present = cursor.fetchone()[0] is not None
+            present: bool = cursor.fetchone()[0] is not None
             if present:
                 cursor.execute(_UNINSTALL.read_text(encoding="utf-8"))
             return present

@@ -74,7 +74,7 @@ def test_a_change_by_superset_is_seen_at_once(found: dict[str, Any]) -> None:
 
 def test_rows_that_changed_end_a_grant(found: dict[str, Any]) -> None:
     """Intent: a told change, another person's forced read, a deleted entry; until then the old answer is stock's."""
-    assert found["fresh"] == dict.fromkeys(("told", "forced", "deleted"), [True, True, True])
+    assert found["fresh"] == {name: [True, True, True] for name in ("told", "forced", "deleted")}
 
 
 def test_a_transaction_that_ends_late_is_seen(found: dict[str, Any]) -> None:
