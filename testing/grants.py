@@ -439,7 +439,7 @@ def counted(world: World) -> dict[str, Any]:
     client, body = world.client("p1"), world.body()
     world.granted(client, body)
     logs = world.grants.logs
-    logs.flush()
+    logs.finish()
     rows = (
         "SELECT action, json, dashboard_id, slice_id, user_id, referrer FROM logs WHERE id > %s ORDER BY action, json"
     )
@@ -447,7 +447,7 @@ def counted(world: World) -> dict[str, Any]:
     def left(ask: Callable[[Any, Any], Any]) -> list[Any]:
         ((last,),) = world.sql("SELECT max(id) FROM logs")
         ask(client, body)
-        logs.flush()
+        logs.finish()
         return world.sql(rows, last)
 
     with_grants, without = left(world.ask), left(world.oracle)
