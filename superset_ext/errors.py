@@ -27,6 +27,10 @@ class StoreUnavailable(SupersetExtError):
     """Redis did not answer within its budget, refused, or the circuit is open."""
 
 
+class NoChartRegion(StoreUnavailable):
+    """The config keeps charts in a cache of its own, which knows no changes."""
+
+
 class NotSwitchedOn(SupersetExtError):
     """The app runs without the package."""
 

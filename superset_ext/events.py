@@ -6,10 +6,11 @@ A region knows no recorder: it sends `outcome`, and whoever wants to count subsc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal
 
 from blinker import Namespace
+
+from superset_ext.compat import StrEnum
 
 Channel = Literal["web", "embedded", "celery", "report", "cli", "warm"]
 WARM: Channel = "warm"

@@ -13,6 +13,7 @@ from typing import Any
 from superset_ext.cache import dependencies as depends
 from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.region import RegionCache
+from superset_ext.configuration.notes import notes
 from superset_ext.core.log_database import LogDatabase, log_url
 from superset_ext.freshness.change import EXTENSION as FRESHNESS
 from superset_ext.freshness.change import Freshness
@@ -23,6 +24,7 @@ from superset_ext.grants import install as grants
 from superset_ext.host import permissions, seams
 from superset_ext.host import task_context as postrun
 from superset_ext.host.regions import chart_region, regions
+from superset_ext.host.windows import Windows
 from superset_ext.monitor.advice.overrides import Overrides
 from superset_ext.monitor.log import queries
 from superset_ext.monitor.log.recorder import Recorder
@@ -37,10 +39,14 @@ logger = logging.getLogger(__name__)
 
 
 def install(app: Any) -> Package | None:
-    """Install the package into a Superset app; `None` where no Redis is set, and Superset runs as stock."""
+    """Install the package into a Superset app, once; `None` where no Redis is set, and Superset runs as stock."""
     settings = current()
     if settings.redis_url is None:
         return None
+    if installed := app.extensions.get(EXTENSION):  # a config's mutator may call the one of the config that it imports
+        return installed  # type: ignore[no-any-return]
+    for line in notes(app.config):
+        logger.warning("superset_ext: %s", line)
     postrun.install()
     left_alone = tuple(seams.apply())
     for reason in left_alone:
@@ -100,6 +106,7 @@ def _freshness(
     freshness = Freshness(lambda: chart_region(app), following.ancestors, note, following.forget)
     app.extensions[FRESHNESS] = freshness
     depends.follow = following.follow
+    depends.look_through = Windows(settings.catalogs, following.follow).tags
     if database is not None:
         shared = SharedEntries(database, lambda: chart_region(app))
         shared.install()

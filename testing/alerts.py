@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from superset_ext.compat import UTC
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.settings import load
 from superset_ext.warm.registry import worth
@@ -14,13 +15,15 @@ SETTINGS = load({"SUPERSET_EXT_WARM_SCHEDULES": '[{"name": "nightly"}]'})
 NOW = datetime.now(UTC).replace(microsecond=0)
 _LOG = """
 INSERT INTO superset_ext.cache_performance_log (created_at, window_seconds, host, pid, batch, cache_type, channel,
-    cache_hits, cache_misses, miss_invalidated, errors, response_count, response_ms_sum)
-VALUES (%(at)s, 5, 'h', 1, gen_random_uuid(), %(region)s, %(channel)s, %(hits)s, %(misses)s, %(invalidated)s,
+    cache_hits, cache_misses, miss_cold, miss_invalidated, errors, response_count, response_ms_sum)
+VALUES (%(at)s, 5, 'h', 1, gen_random_uuid(), %(region)s, %(channel)s, %(hits)s, %(misses)s, %(cold)s, %(invalidated)s,
     %(errors)s, %(hits)s + %(misses)s, %(ms)s * (%(hits)s + %(misses)s))
 """
 _QUERIES = """
-INSERT INTO superset_ext.query_performance_log (created_at, host, pid, source, channel, database_id, duration_ms, error)
-SELECT %(at)s, 'h', 1, %(source)s, %(channel)s, %(database)s, %(ms)s, %(error)s FROM generate_series(1, %(n)s)
+INSERT INTO superset_ext.query_performance_log (created_at, host, pid, source, channel, database_id, fingerprint,
+    duration_ms, error)
+SELECT %(at)s, 'h', 1, %(source)s, %(channel)s, %(database)s, %(fingerprint)s, %(ms)s, %(error)s
+FROM generate_series(1, %(n)s)
 """
 _SAMPLE = """
 INSERT INTO superset_ext.cache_sample (at, region, server, shared, server_memory, maxmemory)
@@ -53,14 +56,24 @@ def make_days(database: LogDatabase) -> None:
 
 def requests(database: LogDatabase, minutes: float, hits: int, misses: int, /, **more: Any) -> None:
     """Reads of a region."""
-    values = {"region": "chart_data", "channel": "web", "invalidated": 0, "errors": 0, "ms": 50.0} | more
+    values = {"region": "chart_data", "channel": "web", "cold": 0, "invalidated": 0, "errors": 0, "ms": 50.0} | more
     write(database, _LOG, at=at(minutes), hits=hits, misses=misses, **values)
 
 
 def queries(database: LogDatabase, minutes: float, n: int, ms: float = 100.0, /, **more: Any) -> None:
     """Queries to a source."""
-    values = {"source": "chart", "channel": "web", "database": 3, "error": None} | more
+    values = {"source": "chart", "channel": "web", "database": 3, "fingerprint": None, "error": None} | more
     write(database, _QUERIES, at=at(minutes), n=n, ms=ms, **values)
+
+
+def statement(database: LogDatabase, minutes: float, fingerprint: str) -> None:
+    """A statement that is sent for the first time."""
+    write(
+        database,
+        "INSERT INTO superset_ext.query_fingerprint (fingerprint, database_id, sql, first_seen, last_seen)"
+        " VALUES (%(fingerprint)s, 3, 'SELECT ?', %(at)s, %(at)s)",
+        fingerprint=fingerprint, at=at(minutes),
+    )  # fmt: skip
 
 
 def memory(database: LogDatabase, minutes: float, used: int) -> None:

@@ -52,7 +52,7 @@ class InProcess:
     env: Mapping[str, str]
     config: Path
     _receivers: dict[Signal, dict[Any, Any]] = field(default_factory=dict)
-    _follow: Any = None
+    _hooks: tuple[Any, Any] = (None, None)
 
     @property
     def package(self) -> Package:
@@ -92,14 +92,21 @@ class InProcess:
         for signal, receivers in self._receivers.items():
             for receiver in receivers.values():
                 signal.connect(receiver, weak=False)
-        dependencies.follow, self._follow = self._follow, dependencies.follow
+        self._hooks = _swap(self._hooks)
 
     def sleep(self) -> None:
         """Take its receivers away; they are kept for when it wakes."""
         for signal, receivers in self._receivers.items():
             for receiver in receivers.values():
                 signal.disconnect(receiver)
-        dependencies.follow, self._follow = self._follow, dependencies.follow
+        self._hooks = _swap(self._hooks)
+
+
+def _swap(hooks: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Put these hooks in the place of those that are there; the latter."""
+    before = dependencies.follow, dependencies.look_through
+    dependencies.follow, dependencies.look_through = hooks
+    return before
 
 
 @contextmanager
@@ -132,14 +139,14 @@ def start(url: str, redis_url: str, folder: Path) -> InProcess:
         "SUPERSET_CONFIG_PATH": str(config), "SUPERSET_HOME": str(folder), "SUPERSET_EXT_REDIS_URL": redis_url,
         "SUPERSET_EXT_DATABASE_URL": url, **{f"SUPERSET_EXT_{name}": str(value) for name, value in PATIENT.items()},
     }  # fmt: skip
-    before, follow = _receivers(), dependencies.follow
+    before, hooks = _receivers(), (dependencies.follow, dependencies.look_through)
     with _environment(env):
         made = InProcess(_app(), url, redis_url, env, config)
         made._receivers = {
             signal: {key: receiver for key, receiver in now.items() if key not in before[signal]}
             for signal, now in _receivers().items()
         }
-        made._follow = follow
+        made._hooks = hooks
         with made.app.app_context():
             _furnish()
         upgrade = made.perf("upgrade")

@@ -7,7 +7,7 @@ import os
 import queue
 import signal
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +28,11 @@ TABLES = ("a", "b", "c")
 READS = {"k1": ("a",), "k2": ("a", "b"), "k3": ("b", "c"), "k4": ("c",)}  # which tables a key's query reads
 LIVES = {"long": 60.0, "short": 0.02}  # seconds; what is short is soon in its grace
 KNOBS: dict[str, Any] = {"LEASE_SECONDS": 1, "WAIT_SECONDS": 0.05, "GRACE_SECONDS": 60, "CIRCUIT_RESET_SECONDS": 0.05}
+_FORGET = """
+redis.call('HDEL', KEYS[1], unpack(ARGV))
+local era = string.sub(redis.call('HGET', KEYS[1], '~'), 1, 50)
+redis.call('HSET', KEYS[1], '~', era .. string.format(' %06d', redis.call('HLEN', KEYS[1])))
+"""
 _SOURCE = SimpleNamespace(database=SimpleNamespace(db_engine_spec=SimpleNamespace(engine="postgresql")))
 
 
@@ -136,17 +141,32 @@ def _break(cache: ChartCache, broken: str | None) -> None:
         def late(region: str, key: str) -> queries.Read | None:
             read = recall(region, key)
             clock = cache._store.clock()
-            return read and queries.Read(clock.time_us, read.started, clock.run_id)
+            return read and queries.Read(clock.time_us, read.started, clock.run_id, clock.last_stamp)
 
         queries.recall = late
     elif broken == "stamps":  # an entry that is in its time is not judged by its stamps
-        vars(charts)["fresh"] = lambda _as_of_us, _stamps: True
+        vars(charts)["fresh"] = lambda _last_stamp, _stamps: True
     elif broken == "fence":  # whoever stores last wins, and a stamp is forgotten with what it stamped
         stamp = vars(charts)["stamp"]
 
         def forgetful(store: Store, tags: Any) -> Any:
             at = stamp(store, tags)
-            store.ask([(b"", ("UNLINK", *(store.names.stamps + tag.encode() for tag in tags)))])
+            store.ask([(b"", ("EVAL", _FORGET, 1, store.names.stamps, *(tag.encode() for tag in tags)))])
             return at
 
         vars(charts)["stamp"] = forgetful
+    elif broken == "era":  # stamps that are lost count as none
+        reading = cache._store._reading
+
+        def ageless(words: Any, data: Any, run_id: str) -> Any:
+            made = reading(words, data, run_id)
+            return replace(made, run_id=made.run_id and run_id)
+
+        vars(cache._store)["_reading"] = ageless
+    elif broken == "clock":  # an entry is judged by the clock
+        outdated = vars(charts)["_outdated"]
+
+        def timely(envelope: Any, found: Any) -> Any:
+            return outdated(replace(envelope, last_stamp=envelope.as_of_us, as_of_us=0), found)
+
+        vars(charts)["_outdated"] = timely

@@ -11,11 +11,12 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from superset_ext.cache import tuned
 from superset_ext.cache.tags import object_tag, table_tag
+from superset_ext.compat import UTC
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.advice import overrides
 from superset_ext.monitor.advice.told import told

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg2
 from psycopg2.extras import execute_values
 
+from superset_ext.compat import UTC
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.events import Miss
 from superset_ext.monitor.log.histogram import bucket, pairs

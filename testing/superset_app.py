@@ -11,7 +11,7 @@ from typing import Any
 from testing.programs import program
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 300
+SECONDS = 900  # for a machine that stalls
 _CONFIG = """
 import os
 SECRET_KEY = "the secret of the tests, long enough for a key"
@@ -42,13 +42,16 @@ db.session.commit()
 """
 
 
-def run(script: str, metadata: str, source: str, directory: Path, settings: str = "", **env: str) -> Any:
+def run(
+    script: str, metadata: str, source: str, directory: Path, settings: str = "", seconds: float = SECONDS, **env: str
+) -> Any:
     """Run a script within a Superset's app context; what it said last.
 
     Args:
         metadata: URL of an empty database for Superset's own tables.
         source: URL of a database to ask.
         settings: lines at the end of its configuration.
+        seconds: how long it may take.
     """
     config = directory / "superset_config.py"
     config.write_text(_CONFIG + settings)
@@ -57,7 +60,7 @@ def run(script: str, metadata: str, source: str, directory: Path, settings: str 
     command = [program("python", real="PYTHONHASHSEED" in env), "-c", _START + script]
     done = subprocess.run(
         command, cwd=ROOT, env={**kept, **own, **env}, capture_output=True, text=True,
-        timeout=SECONDS, check=False,
+        timeout=seconds, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.rsplit("SAID ", 1)[1])

@@ -10,7 +10,7 @@
 DO $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_watch', 0)); END $$;
 
 CREATE SCHEMA IF NOT EXISTS superset_ext_watch;
-COMMENT ON SCHEMA superset_ext_watch IS 'superset_ext: watched tables, version 1';
+COMMENT ON SCHEMA superset_ext_watch IS 'superset_ext: watched tables, version 2';
 
 CREATE TABLE IF NOT EXISTS superset_ext_watch.watched (
     id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

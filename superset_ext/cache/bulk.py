@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from superset_ext.cache.envelope import MAX_BLOCK, TAGS_AT, times
+from superset_ext.cache.envelope import MAX_BLOCK, TAGS_AT, short, times
 from superset_ext.cache.redis.node import Node
 from superset_ext.cache.redis.scripts import LEFT
 from superset_ext.cache.stamps import fresh
@@ -47,24 +47,25 @@ def delete_like(store: Store, pattern: str) -> int:
 def left_ms(store: Store, names: Sequence[str]) -> list[float | None]:
     """Milliseconds that each entry is still fresh, `None` where there is none, or one that is out of date."""
     left: list[int] = []
+    run = short(store.clock().run_id) if store.names.stamps else b""
     for start in range(0, len(names), _BATCH):
-        left += _left(store, [name.encode() for name in names[start : start + _BATCH]])
+        left += _left(store, [name.encode() for name in names[start : start + _BATCH]], run)
     return [None if ms == _NO_KEY else math.inf if ms == _NO_END else ms for ms in left]
 
 
-def _left(store: Store, keys: Sequence[bytes]) -> Sequence[int]:
+def _left(store: Store, keys: Sequence[bytes], run: bytes) -> Sequence[int]:
     if store.topology.clustered:  # where the keys of a script must be of one slot
         heads = store.ask([(key, ("GETRANGE", key, 0, TAGS_AT + MAX_BLOCK)) for key in keys]).replies
         return [_fresh_ms(reading) for reading in store.judgeable(keys, [entry_of(head) for head in heads])]
-    command = ("EVALSHA", LEFT, len(keys), *keys, store.names.stamps)
+    command = ("EVALSHA", LEFT, len(keys), *keys, store.names.stamps, run)
     (reply,) = store.ask([(keys[0], command)]).replies
     return struct.unpack(f"<{len(keys)}q", whole(reply))
 
 
 def _fresh_ms(reading: Reading) -> int:
     """What `lua/left.lua` answers for an entry, from a reading of its first bytes."""
-    as_of_us, until_us = times(reading.data or b"")
-    if not reading.data or not fresh(as_of_us, reading.stamps) or 0 < until_us <= reading.time_us:
+    last_stamp, run, until_us = times(reading.data or b"")
+    if run != short(reading.run_id) or not fresh(last_stamp, reading.stamps) or 0 < until_us <= reading.time_us:
         return _NO_KEY
     return (until_us - reading.time_us) // 1000 if until_us else _NO_END
 

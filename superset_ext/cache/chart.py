@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from superset_ext.cache import bulk, rules, tuned, usage, used
+from superset_ext.cache import bulk, click, heard, rules, tuned, usage, used
 from superset_ext.cache import query as queries
 from superset_ext.cache.dependencies import Depends, depends
 from superset_ext.cache.entries import Lifetime, Lookup
@@ -27,7 +27,7 @@ from superset_ext.cache.lease import Busy, Lease
 from superset_ext.cache.query import Query, Read
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.single_flight import SingleFlight
-from superset_ext.cache.stamps import fresh, stamp
+from superset_ext.cache.stamps import Health, fresh, health, repair, stamp
 from superset_ext.cache.store import Reading, whole
 from superset_ext.cache.tags import PART, USAGE
 from superset_ext.errors import StoreUnavailable
@@ -60,6 +60,7 @@ class ChartCache(RegionCache):
         """See `RegionCache.bind`."""
         super().bind(app)
         self._flights = SingleFlight(self._store, self._settings.lease_seconds)
+        self._store.unheard = self._distrusts
 
     def set(self, key: str, value: Any, timeout: float | None = None) -> bool:
         """Store a value for `timeout` seconds (see `Policy.ttl_ms`); whether it was stored."""
@@ -89,6 +90,30 @@ class ChartCache(RegionCache):
             StoreUnavailable: Redis did not answer; some of them may still be used.
         """
         return stamp(self._store, tags) / 1e6
+
+    def stamps_health(self) -> Health:
+        """What lies in Redis in the place of stamps.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        return health(self._store)
+
+    def beat(self, database_id: int, tags: Collection[str], hears: bool = True) -> None:
+        """Say that a listener hears of all that changes what these tags stand for; see `heard.beat`.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        heard.beat(self._store, database_id, tags, hears)
+
+    def listeners(self) -> dict[int, float]:
+        """Seconds since the listener of each watched database was heard, by Superset's id of the database.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        return heard.listeners(self._store)
 
     def delete_like(self, pattern: str) -> int:
         """Delete the entries whose keys match a pattern with `*` and `?`, and return how many those were.
@@ -123,7 +148,10 @@ class ChartCache(RegionCache):
         if lives is None or self._store.topology.clustered:
             return False
         name = self._store.name(key)
-        read = Read(min(part.as_of_us for part in parts.values()), time.perf_counter(), first.run_id)
+        as_of_us, last_stamp = (
+            min(getattr(part, name) for part in parts.values()) for name in ("as_of_us", "last_stamp")
+        )
+        read = Read(as_of_us, time.perf_counter(), first.run_id, last_stamp)
         data = self._entries.encode(name, value, read, lives)
         return isinstance(data, bytes) and self._store.write({name: data}, lives.ttl_ms)[0]
 
@@ -146,15 +174,24 @@ class ChartCache(RegionCache):
         return [None if ms is None else ms / 1000 for ms in left]
 
     def _look_up(self, keys: Sequence[str]) -> list[Lookup]:
-        query = queries.current()
+        query, waited_us = queries.current(), 0
         if query is not None and query.scope.forced:
+            waited_us = click.waited_us()
             # The time alone: what the query of a forced read will find is as of now.
             lookups = [Lookup(self._store.clock(), Miss.FORCED)] * len(keys)
         else:
             lookups = super()._look_up(keys)
+            outdated = [lookup.reading for lookup in lookups if lookup.verdict is Miss.INVALIDATED]
+            if outdated and repair(self._store, outdated):
+                lookups = super()._look_up(keys)
         if query is None or len(keys) > 1:
             return [_without_grace(lookup) for lookup in lookups]
-        return [self._shared(keys[0], lookups[0], query)]
+        return [self._shared(keys[0], lookups[0], query, waited_us)]
+
+    def _distrusts(self, until: Mapping[bytes, bytes], time_us: int) -> bool:
+        """Whether what nobody tells of was stamped."""
+        lost = heard.unheard(until, time_us)
+        return bool(lost) and heard.distrust(self._store, lost)
 
     def _judge(self, name: str, reading: Reading) -> Miss | tuple[Envelope, Any]:
         verdict = self._entries.judge(name, reading)
@@ -176,7 +213,7 @@ class ChartCache(RegionCache):
                     usage.count_read(self._store, self._store.name(key), envelope)
         return super()._answer(key, lookup, started, of)
 
-    def _shared(self, key: str, first: Lookup, query: Query) -> Lookup:
+    def _shared(self, key: str, first: Lookup, query: Query, waited_us: int) -> Lookup:
         """What a read comes to whose first reading is `first`, with other readers taken into account."""
         old, miss = _is_old(first), _without_grace(first)
         # A probe never runs the query, and a query does not wait for itself.
@@ -185,15 +222,15 @@ class ChartCache(RegionCache):
         try:
             if old and not query.scope.refreshing:
                 return self._in_grace(key, first, query)
-            return self._awaited(key, miss, query) if self._settings.wait_seconds else miss
+            return self._awaited(key, miss, query, waited_us) if self._settings.wait_seconds else miss
         except StoreUnavailable:
             return replace(first, stale=True) if old else miss
 
     def _in_grace(self, key: str, first: Lookup, query: Query) -> Lookup:
         """Give what is old, and have it refreshed unless that is under way; where nobody can, run the query."""
         name = self._store.name(key)
-        lease = self._flights.lease(name, first.reading.time_us)
-        busy, reading = self._flights.ask(lease, since_us=0)
+        lease = self._flights.lease(name, first.reading)
+        busy, reading = self._flights.ask(lease)
         if busy is not None:
             return replace(first, stale=True)
         again = Lookup(reading, self._judge(name, reading))
@@ -206,13 +243,14 @@ class ChartCache(RegionCache):
         query.leases[key] = lease
         return _missed(again, first, Miss.EXPIRED)
 
-    def _awaited(self, key: str, miss: Lookup, query: Query) -> Lookup:
+    def _awaited(self, key: str, miss: Lookup, query: Query, waited_us: int) -> Lookup:
         """Wait for another reader's answer, or be the one who has the lease."""
         name, end = self._store.name(key), time.monotonic() + self._settings.wait_seconds
-        lease = self._flights.lease(name, miss.reading.time_us)
+        lease = self._flights.lease(name, miss.reading)
+        asked_us = miss.reading.time_us - waited_us if query.scope.forced else None
         with self._flights.waiting(lease) as wake:
             while True:
-                busy, lookup = self._asked(lease, miss, query.scope.forced)
+                busy, lookup = self._asked(lease, miss, asked_us)
                 if busy is None:
                     return self._owned(key, lease, lookup, miss, query)
                 left = end - time.monotonic()
@@ -220,13 +258,13 @@ class ChartCache(RegionCache):
                     return lookup if lookup.coalesced else miss
                 self._flights.wait(wake, min(left, busy.seconds + _MARGIN))
 
-    def _asked(self, lease: Lease, miss: Lookup, forced: bool) -> tuple[Busy | None, Lookup]:
-        """Ask for the lease; the entry is taken if it answers what was asked when the read began."""
-        began_us = miss.reading.time_us
-        busy, reading = self._flights.ask(lease, began_us - SAME_CLICK_US if forced else _newest(miss.reading))
+    def _asked(self, lease: Lease, miss: Lookup, asked_us: int | None) -> tuple[Busy | None, Lookup]:
+        """Ask for the lease; the entry is taken if it answers what was asked: of a forced read, at `asked_us`."""
+        since = (0, _newest(miss.reading)) if asked_us is None else (asked_us - SAME_CLICK_US, 0)
+        busy, reading = self._flights.ask(lease, *since)
         lookup = Lookup(reading, self._judge(lease.name, reading))
         answer = _without_grace(lookup).verdict
-        usable = not isinstance(answer, Miss) and (not forced or _is_of_the_click(answer[0], began_us))
+        usable = not isinstance(answer, Miss) and (asked_us is None or _is_of_the_click(answer[0], asked_us))
         return busy, replace(lookup, coalesced=usable)
 
     def _owned(self, key: str, lease: Lease, lookup: Lookup, miss: Lookup, query: Query) -> Lookup:
@@ -273,13 +311,13 @@ def region_of(region: Region | str, settings: Settings | None = None) -> RegionC
 def _outdated(envelope: Envelope, reading: Reading) -> Miss | None:
     """Why a signed entry does not say what the data is now.
 
-    A server that started anew may have lost stamps, so what was stored in an earlier run counts as
-    evicted; an entry from the future was stored before the server's clock was set back.
+    A server that started anew may have lost stamps, and in a new era they are lost, so what was stored before counts
+    as evicted. An entry from the future was stored before the server's clock was set back: its timeout is wrong.
     """
     if envelope.run_id != reading.run_id:
         return Miss.EVICTED
     known = len(reading.stamps) == len(envelope.tags) and envelope.as_of_us <= reading.time_us
-    return None if known and fresh(envelope.as_of_us, reading.stamps) else Miss.INVALIDATED
+    return None if known and fresh(envelope.last_stamp, reading.stamps) else Miss.INVALIDATED
 
 
 def _is_old(lookup: Lookup) -> bool:
@@ -299,13 +337,13 @@ def _missed(last: Lookup, first: Lookup, why: Miss | tuple[Envelope, Any]) -> Lo
 
 
 def _newest(reading: Reading) -> int:
-    """When a read must have begun that leads to anything that this reader may use: after every stamp it has seen."""
-    return max((stamp + 1 for stamp in reading.stamps if stamp is not None), default=0)
+    """The stamp that a read must have known that leads to anything that this reader may use."""
+    return max((stamp for stamp in reading.stamps if stamp is not None), default=0)
 
 
-def _is_of_the_click(envelope: Envelope, began_us: int) -> bool:
+def _is_of_the_click(envelope: Envelope, asked_us: int) -> bool:
     """Whether an entry is what a forced read would find: its query was under way, and no older than a click."""
-    return envelope.as_of_us >= began_us - SAME_CLICK_US and envelope.stored_at_us >= began_us
+    return envelope.as_of_us >= asked_us - SAME_CLICK_US and envelope.stored_at_us >= asked_us
 
 
 def _plainly_fresh(lookup: Lookup) -> Envelope | None:

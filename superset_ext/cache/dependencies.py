@@ -1,7 +1,7 @@
 """What a value that is to be stored was read from: its tags, and the rule that its lifetime follows.
 
-The tables come from the SQL that really ran. What they are made of in turn (views, partitions) only the source knows:
-`follow` is set by what can ask it.
+The tables come from the SQL that was really sent (see `cache.sent`), and from what Superset has stored where nothing
+noted that. What they are made of in turn (views, partitions) only the source knows: `follow` is set by what can ask it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from superset_ext.cache.query import Query
 from superset_ext.cache.rules import Subject, matching, usage_tag
 from superset_ext.cache.tags import ALL, ANY, RULE, USAGE, scope_tags, table_tags
 from superset_ext.settings import Operation, Rule, Settings
-from superset_ext.sqltables.reads import read_tables
+from superset_ext.sqltables.reads import Reads, reads
 from superset_ext.sqltables.table import Table
 
 Follow = Callable[[Any, frozenset[Table]], "Collection[Table] | None"]
 follow: Follow | None = None  # a datasource and the tables that its SQL names to all that they depend on
+LookThrough = Callable[[Any, Reads], "set[str]"]
+look_through: LookThrough | None = None  # a datasource and what its SQL reads to the tags of what lies elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,10 @@ def depends(value: Any, query: Query | None, settings: Settings) -> Depends:
         return _carried({ANY}, None)
     rule, tags = None, {ANY}
     if isinstance(sql, str) and sql and query.scope.database_id is not None:
-        tables = _tables(sql, query.source)
+        texts = [(sent, sent.sql if sent.known else "") for sent in query.sent] or [(query.source, sql)]
+        tables, tags = _read(texts, query.scope.database_id)
         rule = matching(settings.rules, _subject(query, tables, sql)) if settings.rules else None
-        tags = table_tags(query.scope.database_id, tables)
-    tags |= scope_tags(query.scope)
+    tags |= scope_tags(query.scope) | query.opened
     tags |= {tag for tag in query.tags if not tag.startswith((USAGE, RULE))}
     query.tags |= tags
     return _carried(tags, rule)
@@ -55,10 +57,32 @@ def for_operations(tag: str, operations: Collection[Operation]) -> tuple[str, ..
     return (tag,) if "@" in tag else tuple(f"{tag}@{operation}" for operation in operations)
 
 
-def _tables(sql: str, source: Any) -> Collection[Table] | None:
-    engine = getattr(getattr(getattr(source, "database", None), "db_engine_spec", None), "engine", None)
-    named = read_tables(sql, engine) if engine else None
-    return named if named is None or follow is None else follow(source, named)
+def _read(texts: Collection[tuple[Any, str]], database_id: int) -> tuple[Collection[Table] | None, set[str]]:
+    """All tables that some texts read, `None` where those of one cannot be known, and the tags of all of it.
+
+    Args:
+        texts: each with where it was sent: a datasource, or a `Sent`.
+        database_id: where that does not say.
+    """
+    together: set[Table] = set()
+    tags: set[str] = set()
+    known = True
+    for source, sql in texts:
+        database = getattr(source, "database", None)
+        engine = getattr(getattr(database, "db_engine_spec", None), "engine", None)
+        read = reads(sql, engine) if engine else Reads(None)
+        named = read.tables
+        tables = named if named is None or follow is None else follow(source, named)
+        tags |= table_tags(getattr(database, "id", None) or database_id, tables) | _elsewhere(source, read)
+        known, together = known and tables is not None, together | set(tables or ())
+    return (together if known else None), tags
+
+
+def _elsewhere(source: Any, read: Reads) -> set[str]:
+    """The tags of what SQL reads of other databases."""
+    if read.beyond:
+        return {ANY}
+    return set() if look_through is None else look_through(source, read)
 
 
 def _subject(query: Query, tables: Collection[Table] | None, sql: str) -> Subject:

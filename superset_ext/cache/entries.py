@@ -154,7 +154,7 @@ class Entries:
         """
         if refusal := self._policy.refuses(value):
             return refusal
-        if lives.tags and read is not None and not read.as_of_us:
+        if lives.tags and read is not None and not (read.as_of_us and read.run_id):
             return Stored.ERROR  # nobody can tell what changed since that read began, nor in which run of Redis
         try:
             data = self.pack(name, value, read, lives)
@@ -177,6 +177,7 @@ class Entries:
             key=name,
             ring=self._ring,
             as_of_us=read.as_of_us if read else 0,
+            last_stamp=read.last_stamp if read else 0,
             tags=lives.tags,
             cost_ms=(time.perf_counter() - read.started) * 1000 if read else 0.0,
             run_id=read.run_id if read and read.run_id else self._store.last_run_id(),

@@ -1,6 +1,6 @@
 """The entry as it lies in Redis: what is needed to judge it, its signature, and the payload.
 
-Layout, version 2 (`lua/read.lua` and `lua/fill.lua` read the first 80 bytes and the tags, without unpacking):
+Layout, version 3 (`lua/read.lua` and `lua/fill.lua` read the first 88 bytes and the tags, without unpacking):
 
     0      4   magic "SXC" and the version
     4      2   length of the msgpack header, big-endian
@@ -8,9 +8,10 @@ Layout, version 2 (`lua/read.lua` and `lua/fill.lua` read the first 80 bytes and
     8      16  entry id, random
     24     32  HMAC-SHA256 over the length of the cache key, the cache key, and all but these 32 bytes
     56     8   when the read that led to it began, microseconds of the server's time, big-endian
-    64     8   the run of that server, hashed
-    72     8   until when it is fresh, likewise, 0 for ever
-    80     …   tags, utf-8, joined by newlines
+    64     8   the last stamp at that time, big-endian
+    72     8   the run of that server and the era of its stamps, hashed
+    80     8   until when it is fresh, microseconds of the server's time, big-endian, 0 for ever
+    88     …   tags, utf-8, joined by newlines
     …      …   msgpack header
     …      …   payload
 
@@ -36,9 +37,9 @@ from superset_ext.cache.keyring import KeyRing
 from superset_ext.errors import BadSignature, CodecError, EnvelopeError
 
 MAGIC = b"SXC"
-VERSION = 2
-_FIXED = struct.Struct(">3sBHH16s32sQ8sQ")
-_TIMES = struct.Struct(">Q8sQ")
+VERSION = 3
+_FIXED = struct.Struct(">3sBHH16s32sQQ8sQ")
+_TIMES = struct.Struct(">QQ8sQ")
 _MAC_AT, _MAC_END = 24, 56
 TAGS_AT = _FIXED.size
 MAX_BLOCK = 0xFFFF
@@ -56,10 +57,11 @@ class Envelope:
         codec: how the payload is encoded.
         compression: `zstd`, `lz4` or `none`.
         raw_size: bytes of the payload before compression.
-        run_id: the run of the server that it was written to.
+        run_id: the run of the server that it was written to, and the era of its stamps.
         stored_at_us: server time in microseconds when it was written, as far as the writer knew it.
         fresh_until_us: server time in microseconds until when it may be used, 0 for ever; what lives longer may
             still be used while somebody refreshes it.
+        last_stamp: the last stamp that the region had given when the read began; 0 where that is not known.
     """
 
     entry_id: bytes
@@ -72,6 +74,7 @@ class Envelope:
     run_id: str
     stored_at_us: int
     fresh_until_us: int = 0
+    last_stamp: int = 0
 
 
 def pack(
@@ -88,6 +91,7 @@ def pack(
     compression: str,
     level: int,
     min_size: int,
+    last_stamp: int = 0,
 ) -> bytes:
     """The signed entry of `value` under the cache key `key`.
 
@@ -102,7 +106,7 @@ def pack(
         }
     )  # fmt: skip
     block = _lines(tags)
-    times = (as_of_us, _short(run_id), fresh_until_us)
+    times = (as_of_us, last_stamp, short(run_id), fresh_until_us)
     fixed = _FIXED.pack(MAGIC, VERSION, len(header), len(block), os.urandom(16), b"", *times)
     head, judged = fixed[:_MAC_AT], fixed[_MAC_END:]
     mac = signature(ring.keys[0], _named(key), head, judged, block, header, payload)
@@ -156,15 +160,15 @@ def _lines(tags: Sequence[str]) -> bytes:
     return block
 
 
-def times(data: bytes) -> tuple[int, int]:
-    """`as_of_us` and `fresh_until_us` in an entry's first bytes, unverified; zeroes where those are none.
+def times(data: bytes) -> tuple[int, bytes, int]:
+    """Last stamp, hashed run and `fresh_until_us` in an entry's first bytes, unverified; 0, b"" and 1 without those.
 
     Unverified, they only say what is worth warming.
     """
     if len(data) < TAGS_AT or data[:4] != MAGIC + bytes([VERSION]):
-        return 0, 1
-    as_of_us, _, fresh_until_us = _TIMES.unpack_from(data, _MAC_END)
-    return as_of_us, fresh_until_us
+        return 0, b"", 1
+    _, last_stamp, run, fresh_until_us = _TIMES.unpack_from(data, _MAC_END)
+    return last_stamp, run, fresh_until_us
 
 
 def tags_of(data: bytes) -> list[bytes]:
@@ -175,7 +179,8 @@ def tags_of(data: bytes) -> list[bytes]:
     return block.split(b"\n") if block else []
 
 
-def _short(run_id: str) -> bytes:
+def short(run_id: str) -> bytes:
+    """What stands for a run in an entry's first bytes."""
     return blake2b(run_id.encode(), digest_size=8).digest()
 
 
@@ -199,10 +204,11 @@ def _measure(data: bytes) -> tuple[int, int, int]:
 def _envelope(data: bytes, block: bytes, header: bytes) -> Envelope:
     try:
         fields = msgpack.unpackb(header)
-        as_of_us, _, fresh_until_us = _TIMES.unpack_from(data, _MAC_END)
+        as_of_us, last_stamp, _, fresh_until_us = _TIMES.unpack_from(data, _MAC_END)
         return Envelope(
             data[8:24], as_of_us, tuple(block.decode().split("\n")) if block else (), fields["cost"], fields["codec"],
             fields["comp"], int(fields["raw"]), fields["run"], int(fields["at"]), fresh_until_us,
+            last_stamp,
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
         raise EnvelopeError("an entry's header does not read") from error

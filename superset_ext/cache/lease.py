@@ -16,6 +16,7 @@ class Lease:
         name: the entry's Redis key.
         token: of this owner, 32 hexadecimal digits.
         as_of_us: when its read began, in microseconds of the server's time.
+        last_stamp: the last stamp that the region had given by then.
         digest: what stands for the entry on the channel.
         give_back: called with the lease, and with whether its entry is stored; only the first call counts.
         is_over: whether it was given back.
@@ -25,6 +26,7 @@ class Lease:
     name: str
     token: str
     as_of_us: int
+    last_stamp: int
     digest: bytes
     give_back: Callable[[Lease, bool], None]
     is_over: bool = False

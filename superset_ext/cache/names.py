@@ -2,7 +2,10 @@
 
     PREFIX KEY                    an entry
     AREA seen                     sorted set: until when each entry was to live
-    AREA s:TAG                    a stamp: the server's time in microseconds, of chart_data only
+    AREA stamps                   hash: the era and the last stamp under `~`, and each tag's stamp, of chart_data only
+    AREA heard                    hash: until when the listener of each database is heard, of chart_data only
+    AREA heard:ID                 set: the tags of the tables that are watched there, of chart_data only
+    AREA bad                      how many bad stamps were found lately, of chart_data only
     AREA l:ENTRY                  a lease, of chart_data only
     AREA u:ENTRY-ID               reads of an entry that goes unless it is read often, of chart_data only
     AREA g:NAME                   what was written to the metadata database, and by whom it is being written
@@ -25,7 +28,8 @@ class Names:
         prefix: all its keys, except for the area in a cluster.
         area: all that are no entries.
         seen: the sorted set.
-        stamps: stamps; empty where entries have no tags.
+        stamps: the hash of stamps; empty where entries have no tags.
+        heard: the hash of listeners.
         leases: leases.
         reads: counts of reads.
         channel: the channel.
@@ -35,6 +39,7 @@ class Names:
     area: str
     seen: bytes
     stamps: bytes
+    heard: bytes
     leases: bytes
     reads: bytes
     channel: bytes
@@ -44,6 +49,5 @@ class Names:
         """The names of a region; `stamped` is whether its entries have tags."""
         area = f"{{{prefix}~}}" if clustered else f"{prefix}~"
         own = area.encode()
-        return cls(
-            prefix, area, own + b"seen", own + b"s:" if stamped else b"", own + b"l:", own + b"u:", own + b"done"
-        )
+        stamps, reads = own + b"stamps" if stamped else b"", own + b"u:"
+        return cls(prefix, area, own + b"seen", stamps, own + b"heard", own + b"l:", reads, own + b"done")

@@ -17,6 +17,7 @@ from typing import Any
 
 from superset_ext.cache import used
 from superset_ext.cache.lease import Lease
+from superset_ext.cache.sent import Sent
 from superset_ext.cache.tags import ANY, object_tag, tables_tag
 from superset_ext.core.signals import tell
 from superset_ext.events import WARM, Answer, Asked, Miss, Outcome, Scope, Stored, asked, outcome
@@ -33,12 +34,14 @@ class Read:
     Attributes:
         as_of_us: Redis server time in microseconds when the read began, 0 where Redis did not say.
         started: `time.perf_counter()` when the read began, in seconds.
-        run_id: of the server that said the time: the clock of another server or run says nothing; empty if unknown.
+        run_id: of the server that said the time, and the era of its stamps; empty if unknown.
+        last_stamp: the last stamp that the region had given when the read began.
     """
 
     as_of_us: int
     started: float
     run_id: str = ""
+    last_stamp: int = 0
 
 
 @dataclass(slots=True)
@@ -50,20 +53,24 @@ class Query:
         source: Superset's datasource, `None` where there is none.
         outer: the query that this one is a part of.
         tags: what its answers, and those of its parts, depend on.
+        opened: tags of Superset's objects that it reads through: annotation layers, nested datasets.
         leases: of the keys that it computes the answer of, for others too.
         reads: what the gets that missed left behind, by region and key.
         gets: the outcome of the last get of each key.
         sets: the outcome of the last set of each key.
+        sent: what it has sent to sources, itself and not its parts.
     """
 
     scope: Scope
     source: Any = None
     outer: Query | None = None
     tags: set[str] = field(default_factory=set)
+    opened: set[str] = field(default_factory=set)
     leases: dict[str, Lease] = field(default_factory=dict)
     reads: dict[tuple[str, str], Read] = field(default_factory=dict)
     gets: dict[str, Outcome] = field(default_factory=dict)
     sets: dict[str, Outcome] = field(default_factory=dict)
+    sent: list[Sent] = field(default_factory=list)
 
     def lease(self, key: str) -> Lease | None:
         """The lease of a key that this query, or one that it is a part of, has."""
@@ -75,7 +82,7 @@ class Query:
         for lease in self.leases.values():
             lease.release(filled=False)
         if self.outer is not None:
-            self.outer.tags |= self.tags or _unknown(self.scope)
+            self.outer.tags |= self.opened | (self.tags or _unknown(self.scope))
 
     def keep(self, key: str, event: Outcome) -> None:
         """Keep a get's outcome until the query ends; the last one of a key counts."""
@@ -120,16 +127,16 @@ def _unknown(scope: Scope) -> set[str]:
 
 
 @contextmanager
-def running(scope: Scope, source: Any = None, layers: Iterable[int] = ()) -> Iterator[Query]:
+def running(scope: Scope, source: Any = None, shown: Iterable[str] = ()) -> Iterator[Query]:
     """Run a block as one chart query of `scope`; its outcomes are sent when it ends, however it ends.
 
     Args:
         source: Superset's datasource.
-        layers: ids of the annotation layers that it shows.
+        shown: tags of what it shows beside its own rows: annotation layers, and charts as such.
     """
     outer = _query.get()
     used.note_source(source)
-    query = Query(scope, source, outer, {object_tag("layer", layer) for layer in layers})
+    query = Query(scope, source, outer, opened=set(shown))
     token = _query.set(query)
     try:
         yield query
@@ -139,6 +146,13 @@ def running(scope: Scope, source: Any = None, layers: Iterable[int] = ()) -> Ite
         query.close()
         if outer is None and query.gets and not scope.own:
             tell(asked, scope.channel, query.asked())
+
+
+def note_opened(kind: str, number: int) -> None:
+    """Note that the query under way reads through an object of Superset's, such as a nested dataset."""
+    query = _query.get()
+    if query is not None:
+        query.opened.add(object_tag(kind, number))
 
 
 def remember(region: str, key: str, read: Read) -> None:

@@ -26,9 +26,9 @@ from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.cache.store import Reading, Store
 from superset_ext.core.clock import skew
 from superset_ext.core.warn_once import warn
-from superset_ext.errors import CodecError, StoreUnavailable
+from superset_ext.errors import CodecError, SettingsError, StoreUnavailable
 from superset_ext.events import Miss, Outcome, Stored
-from superset_ext.settings import Region, Settings, current
+from superset_ext.settings import Region, Settings, current, override, stop
 
 _UNREAD = Lookup(Reading(None, 0, (), None, ""), Miss.ERROR)
 _RESULT_SECONDS = 30.0  # a SQL Lab result that is not stored fails the user's query, and may have 100 MB
@@ -55,11 +55,12 @@ class RegionCache(BaseCache):
 
     @classmethod
     def factory(cls, app: Any, config: Mapping[str, Any], args: Any, kwargs: Any) -> RegionCache:
-        """The region of a config dict; Flask-Caching calls this.
+        """The region of a config dict, whose timeout and prefix count; Flask-Caching calls this.
 
         Raises:
             SettingsError: the region has no Redis, its URL is malformed, or there is no secret key.
         """
+        _heed(Region(config["SUPERSET_EXT_REGION"]), config)
         cache = cls(config["SUPERSET_EXT_REGION"])
         cache.bind(app)
         return cache
@@ -227,7 +228,7 @@ class RegionCache(BaseCache):
         reading, took = lookup.reading, (time.perf_counter() - started) * 1000 / of
         size = len(reading.data or b"")
         if isinstance(lookup.verdict, Miss):
-            queries.remember(self.region, key, Read(reading.time_us, started, reading.run_id))
+            queries.remember(self.region, key, Read(reading.time_us, started, reading.run_id, reading.last_stamp))
             queries.report(key, Outcome(self.region, lookup.verdict, took, size))
             return None
         envelope, value = lookup.verdict
@@ -285,11 +286,23 @@ class RegionCache(BaseCache):
         verdict = self._judge(name, reading)
         absent = isinstance(verdict, Miss)
         number: int = delta if isinstance(verdict, Miss) else verdict[1] + delta
-        read = Read(reading.time_us, time.perf_counter(), reading.run_id)
+        read = Read(reading.time_us, time.perf_counter(), reading.run_id, reading.last_stamp)
         lives = self._lifetime(number, self._policy.ttl_ms(None) or 0)
         data = self._entries.pack(name, number, read, lives)
         stored = self._store.swap(name, reading.data, data, lives.ttl_ms if absent else None)
         return number if stored else None
+
+
+def _heed(region: Region, config: Mapping[str, Any]) -> None:
+    """Take a region's timeout and prefix from its dict, which a config may have changed since we made it."""
+    values = {"timeout": config.get("CACHE_DEFAULT_TIMEOUT"), "prefix": config.get("CACHE_KEY_PREFIX")}
+    timeout = values["timeout"]
+    if isinstance(timeout, int | float) and timeout < 0:  # Superset's sign for «not cached», which it passes itself
+        values["timeout"] = None
+    try:
+        override(region, **{name: value for name, value in values.items() if value is not None})
+    except SettingsError as error:
+        stop(error)
 
 
 def _budget(policy: Policy) -> Budget:

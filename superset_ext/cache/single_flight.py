@@ -3,8 +3,8 @@
 Whoever takes an entry's **lease** runs it. The others wait, and are woken through one channel that each process
 listens to. A lease is short and is renewed while its owner lives, so that a query may take as long as it takes,
 and an owner that died is missed soon. It is given back when the query failed; the waiters then run the query
-themselves, since an error is nobody else's answer. The time at which an owner's read began is its fencing token:
-`lua/fill.lua` lets no entry be replaced by one that was read earlier.
+themselves, since an error is nobody else's answer. The last stamp that an owner's read knew, and the time at which it
+began, are its fencing token: `lua/fill.lua` lets no entry be replaced by one that was read earlier.
 
 The algorithm is that of leases in Facebook's memcache (Nishtala et al., NSDI 2013), with a wake-up in place of
 their clients' retries.
@@ -66,19 +66,20 @@ class SingleFlight:
         self._waiting: dict[bytes, set[Wake]] = {}
         self._renewed = time.monotonic()
 
-    def lease(self, name: str, as_of_us: int) -> Lease:
-        """A lease to be asked for: the one handed to this thread, if it is of this entry."""
+    def lease(self, name: str, reading: Reading) -> Lease:
+        """A lease to be asked for after a reading: the one handed to this thread, if it is of this entry."""
         handed = handed_lease.get()
         if handed is not None and handed.name == name:
             return handed
         digest = blake2b(name.encode(), digest_size=16).digest()
-        return Lease(name, os.urandom(16).hex(), as_of_us, digest, self.end)
+        return Lease(name, os.urandom(16).hex(), reading.time_us, reading.last_stamp, digest, self.end)
 
-    def ask(self, lease: Lease, since_us: int) -> tuple[Busy | None, Reading]:
+    def ask(self, lease: Lease, since_us: int = 0, since_stamp: int = 0) -> tuple[Busy | None, Reading]:
         """Ask for a lease, and then for what is known of its entry.
 
         Args:
-            since_us: another caller's lease is respected if their read began then or later.
+            since_us: another caller's lease is respected if their read began then or later,
+            since_stamp: and knew this stamp.
 
         Returns:
             `None` if it is the caller's now, and the reading.
@@ -87,7 +88,8 @@ class SingleFlight:
             StoreUnavailable: Redis did not answer; it may be taken all the same, and then ends by itself.
         """
         key, milliseconds = self._key(lease), int(self._seconds * 1000)
-        command = ("EVALSHA", LEASE, 1, key, lease.token, lease.as_of_us, milliseconds, since_us)
+        began = (lease.token, lease.as_of_us, lease.last_stamp)
+        command = ("EVALSHA", LEASE, 1, key, *began, milliseconds, since_us, since_stamp)
         reply, reading = self._store.read_after((key, command), lease.name)
         busy = None if reply[0] else Busy(int(reply[1]), max(0, int(reply[2])) / 1000)
         return busy, reading

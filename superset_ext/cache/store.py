@@ -15,8 +15,9 @@ Everything here that asks Redis raises `StoreUnavailable` where Redis does not a
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -35,9 +36,11 @@ from superset_ext.errors import StoreUnavailable
 
 FILLED, FAILED = b"1", b"0"  # how the end of a lease is published, after the entry's digest
 _FOR_EVER = 2**53 - 1  # the deadline, in ms, of what has none: the largest integer that a score holds exactly
-_DIGITS = 18  # more make no time in microseconds, and thousands no number that Python reads
+_DIGITS = 16  # of a stamp, until the year 2286
 _KEEP = -1
+_TOLERATED_US = 1_000_000  # by which what is known of the server's time may be behind
 _ID = slice(8, 24)
+_LOOK_SECONDS = 1.0
 _NONE = b"-"
 
 
@@ -50,7 +53,8 @@ class Reading:
         time_us: the server's time before the bytes were read, in microseconds.
         stamps: of the entry's tags in their order, `None` for a tag without one.
         deadline_ms: when the absent entry was to expire, in ms of the server's time; `None` if not remembered.
-        run_id: of the server that holds the stamps.
+        run_id: of the server that holds the stamps, and their era; empty where there is none.
+        last_stamp: the last stamp that the region had given.
     """
 
     data: bytes | None
@@ -58,10 +62,19 @@ class Reading:
     stamps: tuple[int | None, ...]
     deadline_ms: int | None
     run_id: str
+    last_stamp: int = 0
+
+    def bad_tags(self) -> list[bytes]:
+        """The entry's tags whose stamps are none, or were never given."""
+        pairs = zip(tags_of(self.data or b""), self.stamps, strict=False)
+        return [tag for tag, stamp in pairs if stamp is not None and stamp > self.last_stamp]
 
 
 class Store:
     """The entries of one region.
+
+    Attributes:
+        unheard: called with what lies in Redis of listeners, and the server's time; whether it has written stamps.
 
     Args:
         topology: where they are.
@@ -71,12 +84,14 @@ class Store:
     """
 
     def __init__(self, topology: Topology, names: Names, key_memory: int, total: float) -> None:
+        self.unheard: Callable[[Mapping[bytes, bytes], int], bool] | None = None
         self.topology = topology
         self.names = names
         self._key_memory = key_memory
         self._total = total
         self._skew_us = 0
         self._run_id = ""
+        self._look_at = 0.0  # when to look next whether listeners are heard, by the monotonic clock
 
     def name(self, key: str) -> str:
         """The Redis key of a cache key; `~` after the prefix is kept for our own."""
@@ -87,7 +102,7 @@ class Store:
         return time.time_ns() // 1000 + self._skew_us
 
     def last_run_id(self) -> str:
-        """The run id of the server that holds the stamps, as last heard; asked if it never was."""
+        """The run id of the server that holds the stamps, and their era, as last heard; asked if it never was."""
         return self._run_id or self.clock().run_id
 
     def deadline(self) -> float:
@@ -99,17 +114,21 @@ class Store:
         return self.topology.ask(commands, time.monotonic() + self._total, weigh)
 
     def clock(self) -> Reading:
-        """The server's time and run id, and nothing else."""
+        """The server's time, run id, era and last stamp, and nothing else."""
+        if self.names.stamps:
+            return self.judgeable([b""], [None])[0]
         answer = self.ask([(self.names.seen, ("TIME",))])
-        return self._reading([*whole(answer.replies[0]), _NONE], None, answer.run_id)
+        return self._reading([*whole(answer.replies[0]), _NONE, _NONE, _NONE], None, answer.run_id)
 
     def read(self, *names: str) -> list[Reading]:
         """All that is known of some keys."""
         keys = [name.encode() for name in names]
         if self.topology.clustered:
             return self._read_in_two(keys)
-        answer = self.ask([command for key in keys for command in self._reads(key)])
-        return self._readings(keys, answer.replies, answer.run_id)
+        look = self._look()
+        answer = self.ask([*look, *(command for key in keys for command in self._reads(key))])
+        readings = self._readings(keys, answer.replies[len(look) :], answer.run_id)
+        return self._heard(answer.replies[: len(look)], readings) or self.read(*names)
 
     def read_after(self, first: Addressed, name: str) -> tuple[Any, Reading]:
         """The reply to a command, and then what is known of a key: in one round trip, in a cluster in three."""
@@ -124,10 +143,14 @@ class Store:
 
         In one round trip; not in a cluster, where they lie on several servers.
         """
-        key = name.encode()
-        answer = self.ask([*self._reads(key), (key, ("EVALSHA", PARTS, 1, key))])
-        reading = self._readings([key], answer.replies[:2], answer.run_id)[0]
-        return reading, whole(answer.replies[2]) == 1
+        key, look = name.encode(), self._look()
+        answer = self.ask([*look, *self._reads(key), (key, ("EVALSHA", PARTS, 1, key))])
+        heard = self._heard(
+            answer.replies[: len(look)], self._readings([key], answer.replies[len(look) : -1], answer.run_id)
+        )
+        if heard is None:
+            return self.read_with_parts(name)
+        return heard[0], heard[0].data is not None and whole(answer.replies[-1]) == heard[0].data[_ID]
 
     def write(self, entries: Mapping[str, bytes], ttl_ms: int) -> list[bool]:
         """Store entries for `ttl_ms`, 0 for ever, and return of each whether the server had room for it.
@@ -160,10 +183,11 @@ class Store:
         return True if whole(reply) else None
 
     def _fill(self, key: bytes, data: bytes, ttl_ms: int, lease: Lease | None) -> Command:
+        latest = (self.now_us() + _TOLERATED_US).to_bytes(8, "big")
         if lease is None:
-            return ("EVALSHA", FILL, 1, key, data, ttl_ms)
-        ends = (lease.digest + FILLED, lease.digest + FAILED)
-        return ("EVALSHA", FILL, 2, key, self.names.leases + key, data, ttl_ms, lease.token, self.names.channel, *ends)
+            return ("EVALSHA", FILL, 1, key, data, ttl_ms, latest)
+        ends = (lease.token, self.names.channel, lease.digest + FILLED, lease.digest + FAILED)
+        return ("EVALSHA", FILL, 2, key, self.names.leases + key, data, ttl_ms, latest, *ends)
 
     def swap(self, name: str, seen: bytes | None, data: bytes, ttl_ms: int | None) -> bool:
         """Store an entry if the one there is still `seen`; `ttl_ms` `None` keeps the old one's timeout.
@@ -205,29 +229,52 @@ class Store:
     def judgeable(self, keys: Sequence[bytes], entries: Sequence[bytes | None]) -> list[Reading]:
         """Readings of entries whose bytes are known: the time and the stamps are read after them."""
         commands: list[Addressed] = []
+        seen, stamps = self.names.seen, self.names.stamps
         for key, data in zip(keys, entries, strict=True):
-            tags = tags_of(data) if data and self.names.stamps else []
-            stamps = [self.names.stamps + tag for tag in tags]
-            command = ("EVALSHA", STAMPS, 1 + len(stamps), self.names.seen, *stamps, digest_of(key))
-            commands.append((self.names.seen, command))
-        answer = self.ask(commands)
-        pairs = zip(answer.replies, entries, strict=True)
-        return [self._reading(_words(head), data, answer.run_id) for head, data in pairs]
+            tags = tags_of(data) if data and stamps else []
+            area = (2, seen, stamps) if stamps else (1, seen)
+            commands.append((seen, ("EVALSHA", STAMPS, *area, digest_of(key), os.urandom(8).hex(), *tags)))
+        look = self._look() if self.topology.clustered else []
+        answer = self.ask([*look, *commands])
+        pairs = zip(answer.replies[len(look) :], entries, strict=True)
+        readings = [self._reading(_words(head), data, answer.run_id) for head, data in pairs]
+        return self._heard(answer.replies[: len(look)], readings) or self.judgeable(keys, entries)
+
+    def _look(self) -> list[Addressed]:
+        """What to ask once a second, with a read, of those who tell of changes."""
+        if self.unheard is None or time.monotonic() < self._look_at:
+            return []
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        return [(self.names.heard, ("HGETALL", self.names.heard))]
+
+    def _heard(self, looked: Sequence[Any], readings: list[Reading]) -> list[Reading] | None:
+        """The readings, or `None` where stamps were written after them, since a listener is not heard."""
+        fields = looked[0] if looked and isinstance(looked[0], list) else []
+        if not fields or self.unheard is None:
+            return readings
+        until = dict(zip(fields[::2], fields[1::2], strict=True))
+        return None if self.unheard(until, readings[0].time_us) else readings
 
     def _reads(self, key: bytes) -> list[Addressed]:
-        head: Command = ("EVALSHA", READ, 2, key, self.names.seen, self.names.stamps, digest_of(key))
-        return [(key, head), (key, ("GET", key))]
+        seen, stamps = self.names.seen, self.names.stamps
+        names = (3, key, seen, stamps) if stamps else (2, key, seen)
+        return [(key, ("EVALSHA", READ, *names, digest_of(key))), (key, ("GET", key))]
 
     def _readings(self, keys: Sequence[bytes], replies: Sequence[Any], run_id: str) -> list[Reading]:
         heads = replies[::2]
         readings = [self._reading(_words(head), data, run_id) for head, data in zip(heads, replies[1::2], strict=True)]
-        return [self._matched(*half) for half in zip(keys, heads, readings, strict=True)]
+        again = [place for place, reading in enumerate(readings) if self._is_doubtful(heads[place], reading)]
+        if again:
+            judged = self.judgeable([keys[place] for place in again], [readings[place].data for place in again])
+            for place, reading in zip(again, judged, strict=True):
+                readings[place] = reading
+        return readings
 
-    def _matched(self, key: bytes, head: bytes, reading: Reading) -> Reading:
-        """The reading as it is, or, where the entry was replaced between its two halves, judged anew."""
-        if reading.data is None or not self.names.stamps or head.startswith(reading.data[_ID]):
-            return reading
-        return self.judgeable([key], [reading.data])[0]
+    def _is_doubtful(self, head: bytes, reading: Reading) -> bool:
+        """Whether no era had begun yet, or the entry was replaced between the two halves of its reading."""
+        if not self.names.stamps:
+            return False
+        return not reading.run_id or not (reading.data is None or head.startswith(reading.data[_ID]))
 
     def _read_in_two(self, keys: Sequence[bytes]) -> list[Reading]:
         replies = self.ask([(key, ("GET", key)) for key in keys]).replies
@@ -235,9 +282,13 @@ class Store:
 
     def _reading(self, words: Sequence[bytes], data: Any, run_id: str) -> Reading:
         time_us = int(words[0]) * 1_000_000 + int(words[1])
-        self._skew_us, self._run_id = time_us - time.time_ns() // 1000, run_id
         deadline = None if words[2] == _NONE else int(max(0.0, min(float(words[2]), _FOR_EVER)))
-        return Reading(entry_of(data), time_us, tuple(map(_stamp, words[3:])), deadline, run_id)
+        last_stamp = 0
+        if self.names.stamps:
+            last_stamp = _stamp(words[4]) or 0
+            run_id = f"{run_id} {words[3].decode()}" if 0 < last_stamp < _FOR_EVER else ""
+        self._skew_us, self._run_id = time_us - time.time_ns() // 1000, run_id
+        return Reading(entry_of(data), time_us, tuple(map(_stamp, words[5:])), deadline, run_id, last_stamp)
 
     def _remember(self, keys: Sequence[bytes], ttl_ms: int) -> list[Addressed]:
         if not self._key_memory:
@@ -272,7 +323,7 @@ def _words(head: Any) -> list[bytes]:
 
 
 def _stamp(word: bytes) -> int | None:
-    """A stamp's time; one that is no time counts as later than any entry, and so makes every entry stale."""
+    """A stamp; one that is none counts as later than any entry, and so makes every entry stale."""
     if word == _NONE:
         return None
-    return int(word) if word.isdigit() and len(word) < _DIGITS else _FOR_EVER
+    return int(word) if len(word) == _DIGITS and word.isdigit() else _FOR_EVER

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
@@ -12,6 +12,7 @@ from flask.cli import with_appcontext
 
 from superset_ext.cli.options import ids, ids_or_all, json_option
 from superset_ext.cli.output import show
+from superset_ext.compat import UTC
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import WarmError
 from superset_ext.package import package

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 from blinker import Signal
@@ -35,6 +36,30 @@ def harmless(name: str) -> Iterator[None]:
         yield
     except Exception as error:  # noqa: BLE001  (as above)
         count_failure(name, error)
+
+
+def unfailing(name: str, otherwise: Callable[..., Any] = lambda *_: None) -> Callable[[Callable[..., Any]], Any]:
+    """Guard a hook: what Flask, SQLAlchemy or Superset calls while a person waits. Its failure is counted, not raised.
+
+    The hook itself is the attribute `__wrapped__`, as it is when it is called.
+
+    Args:
+        name: what it does, for the warning.
+        otherwise: what to return after a failure, from the hook's arguments.
+    """
+
+    def guard(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def hook(*args: Any, **options: Any) -> Any:
+            try:
+                return hook.__wrapped__(*args, **options)
+            except Exception as error:  # noqa: BLE001  (as in `attempt`)
+                count_failure(name, error)
+                return otherwise(*args, **options)
+
+        return hook
+
+    return guard
 
 
 def count_failure(name: str, error: Exception) -> None:

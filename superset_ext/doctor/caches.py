@@ -7,33 +7,47 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.redis.place import safe_url
 from superset_ext.cache.redis.server_info import ServerInfo
+from superset_ext.configuration.caches import CONFIGS, keeps
+from superset_ext.configuration.notes import notes
 from superset_ext.doctor.finding import Finding
-from superset_ext.host.regions import regions
+from superset_ext.errors import StoreUnavailable
+from superset_ext.host.regions import chart_region, regions
 from superset_ext.package import Package
-from superset_ext.settings import CONFIG_NAMES, PREFIX, Region, Settings
+from superset_ext.settings import PREFIX, Region, Settings
 
 _NOTHING = ("null", "nullcache", "flask_caching.backends.nullcache", "flask_caching.backends.nullcache.nullcache")
 _IMPORT = "end superset_config.py with: from superset_ext.config import *"
 
 
-def check_kinds(app: Any, _package: Package) -> Iterator[Finding]:
+def check_kinds(app: Any, package: Package) -> Iterator[Finding]:
     """Each of Superset's caches is one of ours, or its own where that is asked for."""
     ours = regions(app)
-    for region, name in {**CONFIG_NAMES, Region.QUERY_RESULTS: "RESULTS_BACKEND"}.items():
+    for region, name in CONFIGS.items():
         if str(region) not in ours:
-            yield _other(name, app.config.get(name))
+            yield _other(package.settings, region, name, app.config.get(name))
     yield Finding("caches", "fine", f"{len(ours)} of {len(Region)} caches are the package's")
 
 
-def _other(name: str, config: Any) -> Finding:
+def _other(settings: Settings, region: Region, name: str, config: Any) -> Finding:
     kind = str(config.get("CACHE_TYPE", "")) if isinstance(config, Mapping) else type(config).__name__
     if config is None or kind.lower() in ("", *_NOTHING):
         return Finding("caches", "error", f"{name} is Null: nothing is cached", _IMPORT)
-    if kind == "SupersetMetastoreCache":
+    if kind in ("SupersetMetastoreCache", "superset.extensions.metastore_cache.SupersetMetastoreCache"):
         return Finding("caches", "fine", f"{name} is Superset's own in the metadata database")
-    return Finding("caches", "warning", f"{name} is {kind}, which is neither counted nor invalidated", _IMPORT)
+    message = f"{name} is {kind}, which is neither counted nor invalidated"
+    if keeps(settings, region, config):
+        fix = f"it is kept as the config names it; {PREFIX}{region.upper()}_BACKEND=redis makes it the package's"
+        return Finding("caches", "fine", message, fix)
+    return Finding("caches", "warning", message, _IMPORT)
+
+
+def check_config(app: Any, _package: Package) -> Iterator[Finding]:
+    """What the config says of caches and does not hold is known."""
+    for note in notes(app.config):
+        yield Finding("config", "fine" if note.startswith("replaced") else "warning", note)
 
 
 def check_prefixes(app: Any, package: Package) -> Iterator[Finding]:
@@ -89,8 +103,8 @@ def _policy(server: str, info: ServerInfo) -> Finding:
         return Finding("servers", "fine", f"{server}: {info.policy}, {limit}")
     fix = "set maxmemory-policy volatile-lru on that server"
     if info.policy.startswith("allkeys-"):
-        message = f"{server} evicts by {info.policy}, so the marks of changes may go, and old answers come back"
-        return Finding("servers", "error", message, fix)
+        message = f"{server} evicts by {info.policy}: when the marks of changes go, every chart is asked anew"
+        return Finding("servers", "warning", message, fix)
     if not info.maxmemory:
         return Finding("servers", "warning", f"{server} has no maxmemory", f"set maxmemory, and {fix}")
     return Finding("servers", "warning", f"{server} is {info.policy}: when it is full, it takes nothing new", fix)
@@ -100,3 +114,22 @@ def _room(server: str, info: ServerInfo) -> Iterator[Finding]:
     if info.maxmemory and info.used_memory > 0.9 * info.maxmemory:
         message = f"{server} uses {info.used_memory / info.maxmemory:.0%} of its memory"
         yield Finding("servers", "warning", message, "raise maxmemory, or shorten timeouts")
+
+
+def check_stamps(app: Any, _package: Package) -> Iterator[Finding]:
+    """What lies in the place of the marks of changes is one."""
+    cache = chart_region(app)
+    if not isinstance(cache, ChartCache):
+        return
+    try:
+        health = cache.stamps_health()
+    except StoreUnavailable:  # which the check of the servers says
+        return
+    fix = "find out who else writes to the database of chart_data; the next change or read replaces each"
+    if health.bad:
+        yield Finding("stamps", "error", f"{health.bad} marks of changes are none, so what depends on them misses", fix)
+    if health.replaced:
+        message = f"{health.replaced} marks of changes were none in the last 7 days, and were replaced"
+        yield Finding("stamps", "warning", message, fix)
+    if not health.bad and not health.replaced:
+        yield Finding("stamps", "fine", f"{health.stamps} marks of changes, all of them good")

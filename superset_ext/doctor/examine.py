@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from superset_ext.core.driver_errors import first_line
-from superset_ext.doctor import caches, freshness, log, monitoring, superset, workers
+from superset_ext.doctor import caches, freshness, log, monitoring, superset, warming, workers
 from superset_ext.doctor.finding import Check, Finding
 from superset_ext.package import Package
 
 CHECKS: Sequence[Check] = (
     superset.check_version,
     caches.check_kinds,
+    caches.check_config,
     caches.check_prefixes,
     caches.check_servers,
+    caches.check_stamps,
     log.check_log,
     log.check_clocks,
     workers.check_workers,
     workers.check_beat,
+    warming.check_browser,
     freshness.check_rules,
     freshness.check_probes,
     freshness.check_watches,

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from superset_ext.cache.chart import ChartCache
+from superset_ext.cache.heard import PATIENCE
 from superset_ext.cache.tags import RULE
 from superset_ext.doctor.finding import Finding
+from superset_ext.errors import StoreUnavailable
 from superset_ext.freshness.probe.status import status
 from superset_ext.freshness.watch.watches import watches
 from superset_ext.host.databases import has_database
+from superset_ext.host.regions import chart_region
 from superset_ext.package import Package
 from superset_ext.settings import PREFIX, Rule
 
@@ -69,15 +73,31 @@ def check_probes(_app: Any, package: Package) -> Iterator[Finding]:
             yield Finding("probes", "warning", f"{row['probe']}: {row['problem']}", f"see {PREFIX}PROBES")
 
 
-def check_watches(_app: Any, package: Package) -> Iterator[Finding]:
+def check_watches(app: Any, package: Package) -> Iterator[Finding]:
     """Each watched table has its triggers, and somebody listens."""
     if package.database is None:
         return
+    heard = _heard(app)
     for row in watches():
-        name = f"{row['database']}: {row['table']}"
+        name, silent = f"{row['database']}: {row['table']}", heard.get(row["database_id"])
         if row["problem"]:
             yield Finding("watches", "error", f"{name} {row['problem']}", "superset perf watch list says more")
         elif row["listeners"] == 0:
-            yield Finding("watches", "error", f"{name} is watched and nobody listens", "start: superset perf listen")
+            message = f"{name} is watched and nobody listens, so its charts are not kept"
+            yield Finding("watches", "error", message, "start: superset perf listen")
+        elif silent is not None and silent > PATIENCE:
+            message = (
+                f"{name} is watched, and its listener was last heard {silent:.0f} s ago, so its charts are not kept"
+            )
+            yield Finding("watches", "error", message, "see the log of: superset perf listen")
         else:
             yield Finding("watches", "fine", f"{name} is watched")
+
+
+def _heard(app: Any) -> dict[int, float]:
+    """Seconds since the listener of each database was heard, by the database's id, where the caches can say."""
+    cache = chart_region(app)
+    try:
+        return cache.listeners() if isinstance(cache, ChartCache) else {}
+    except StoreUnavailable:  # which the check of the servers says
+        return {}

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 
+from superset_ext.embedded.browser import browser_line
 from superset_ext.embedded.down import end_leftovers
 from superset_ext.embedded.environment import base_environment
 from superset_ext.embedded.initialise import initialise
@@ -58,6 +59,8 @@ def _run(stack: Stack, examples: bool) -> None:
                 "  (Ctrl-C stops everything)",
                 flush=True,
             )
+            if line := browser_line(stack.environment):
+                print(line, flush=True)
             supervisor.lost_output.wait()
     except Stopped:
         supervisor.say("stopping; press Ctrl-C again to stop at once")

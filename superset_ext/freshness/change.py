@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal, Protocol
 
 from superset_ext import events
@@ -31,10 +31,12 @@ class SourceTable:
     Attributes:
         database_id: Superset's id of the database.
         table: its name and schema; an unknown schema stands for the database's default one.
+        unheard: nobody reported a change of it; it may have changed while nobody listened.
     """
 
     database_id: int
     table: Table
+    unheard: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.database_id}:{self.table}"
@@ -53,6 +55,7 @@ class Change:
         everything: whether all entries are dropped.
         at: when it happened, in seconds since 1970, or `None` if that is not known.
         user_id: Superset's id of the user who did it, or `None` if no user did.
+        precaution: whether nothing may have changed at all: nobody reported it, and nobody listened for a while.
     """
 
     source: Source
@@ -66,11 +69,16 @@ class Change:
     everything: bool = False
     at: float | None = None
     user_id: int | None = None
+    precaution: bool = False
 
     def is_empty(self) -> bool:
         """Whether it names nothing."""
         named = (self.tables, self.databases, self.datasets, self.charts, self.dashboards, self.layers)
         return not self.everything and not any(named)
+
+    def operations(self) -> set[Operation]:
+        """What was done, for rules that ignore some operations. What a person edits in Superset is an action too."""
+        return {self.operation, "user_action"} if self.source == "superset" else {self.operation}
 
     def as_json(self) -> str:
         """The change as text, for `from_json`."""
@@ -135,7 +143,7 @@ class Freshness:
             for database_id in {*change.databases, *(table.database_id for table in change.tables)}:
                 self.forget(database_id)
         tags = tuple(sorted(set(self._tags(change))))
-        variants = [variant for tag in tags if tag != ALL for variant in for_operations(tag, (change.operation,))]
+        variants = [variant for tag in tags if tag != ALL for variant in for_operations(tag, change.operations())]
         stamped_at = self.stamps().stamp({*tags, *variants})
         stamped = StampedChange(change, tags, stamped_at, _delay(change.at, stamped_at))
         if logged and self.note is not None:

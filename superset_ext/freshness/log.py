@@ -62,8 +62,14 @@ class InvalidationLog:
 def _row(stamped: StampedChange) -> dict[str, Any]:
     """The parameters of `invalidation_with_what_it_dropped`."""
     change = stamped.change
+    tags = [_text(tag) for tag in stamped.tags]
     return {
-        "source": change.source, "operation": change.operation, "tables": [str(table) for table in change.tables],
-        "tags": list(stamped.tags), "requested_by": change.user_id, "stamped_at": stamped.stamped_at,
-        "seconds": stamped.seconds, "read": [tag for tag in stamped.tags if tag != ANY],
+        "source": change.source, "operation": change.operation, "tables": [_text(str(name)) for name in change.tables],
+        "tags": tags, "requested_by": change.user_id, "stamped_at": stamped.stamped_at,
+        "seconds": stamped.seconds, "precaution": change.precaution, "read": [tag for tag in tags if tag != ANY],
     }  # fmt: skip
+
+
+def _text(name: str) -> str:
+    """A name as PostgreSQL's text can hold it: no table is really called otherwise, but anybody may report one."""
+    return name.encode(errors="replace").decode().replace("\0", "\ufffd")

@@ -6,6 +6,7 @@ Import this inside functions: Superset can be imported only once its configurati
 from __future__ import annotations
 
 from superset.connectors.sqla.models import RowLevelSecurityFilter, SqlaTable, SqlMetric, TableColumn
+from superset.databases.ssh_tunnel.models import SSHTunnel
 from superset.extensions import db
 from superset.models.annotations import Annotation, AnnotationLayer
 from superset.models.core import Database, Log
@@ -25,6 +26,7 @@ __all__ = [
     "Query",
     "RowLevelSecurityFilter",
     "RowLevelSecurityFilterType",
+    "SSHTunnel",
     "Slice",
     "SqlMetric",
     "SqlaTable",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from superset_ext.cache.region import RegionCache
+from superset_ext.errors import NoChartRegion
 from superset_ext.settings import Region
 
 
@@ -26,7 +27,17 @@ def regions(app: Any) -> Mapping[str, RegionCache]:
 
 
 def chart_region(app: Any) -> Any:
-    """What holds chart data in an app: a `RegionCache`, or what Superset's configuration puts in its place."""
+    """The region that holds chart data in an app.
+
+    Raises:
+        NoChartRegion: its config has another cache there.
+    """
     from superset.extensions import cache_manager
 
-    return app.extensions["cache"][cache_manager.data_cache]
+    cache = app.extensions["cache"].get(cache_manager.data_cache)
+    if not isinstance(cache, RegionCache):
+        raise NoChartRegion(
+            f"charts are cached by {type(cache).__name__}, not by this package, so that nothing can be dropped; "
+            "take DATA_CACHE_CONFIG from superset_ext.config"
+        )
+    return cache

@@ -37,14 +37,18 @@ def request_context(app: Flask, environ: Mapping[str, Any], identity: Identity) 
             yield
 
 
-def run_chart_data(body: Mapping[str, Any], refresh: bool) -> None:
-    """Run the query context `body`, as `POST /api/v1/chart/data` does; with `refresh`, no cached answer will do."""
+def run_chart_data(body: Mapping[str, Any], refresh: bool) -> list[dict[str, Any]]:
+    """Run the query context `body`, as `POST /api/v1/chart/data` does; with `refresh`, no cached answer will do.
+
+    Returns:
+        What each query came to, with its rows under `data`.
+    """
     from superset.charts.schemas import ChartDataQueryContextSchema
     from superset.commands.chart.data.get_data_command import ChartDataCommand
 
     command = ChartDataCommand(ChartDataQueryContextSchema().load({**body, "force": refresh}))
     command.validate()
-    command.run()
+    return list(command.run()["queries"])
 
 
 def stored_query_context(chart_id: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from flask import g, has_app_context, has_request_context, request
 
 from superset_ext.cache.query import current
+from superset_ext.cache.tags import object_tag
 from superset_ext.events import WARM, Channel, Scope
 from superset_ext.settings import OWN_DATABASE
 
@@ -66,11 +67,11 @@ def scope_of(holder: Any, form_data: Any, forced: bool, force_cached: bool) -> S
     own = parent.own or str(getattr(getattr(source, "database", None), "uuid", "")) == OWN_DATABASE
     return Scope(
         channel=through,
-        dataset_id=_id(getattr(source, "id", None)) if is_table else None,
-        database_id=_id(getattr(source, "database_id", None)),
+        dataset_id=id_of(getattr(source, "id", None)) if is_table else None,
+        database_id=id_of(getattr(source, "database_id", None)),
         schema=getattr(source, "schema", None),
-        chart_id=_id(slice_id),
-        dashboard_id=_id(data.get("dashboardId")) or _argument("dashboard_id") or parent.dashboard_id,
+        chart_id=id_of(slice_id),
+        dashboard_id=id_of(data.get("dashboardId")) or _argument("dashboard_id") or parent.dashboard_id,
         user_id=_user_id(),
         forced=(forced or parent.forced) and not fetch,
         own=own,
@@ -80,14 +81,15 @@ def scope_of(holder: Any, form_data: Any, forced: bool, force_cached: bool) -> S
     )
 
 
-def layers_of(annotations: Any) -> list[int]:
-    """Ids of Superset's own annotation layers among those of a chart; the others are charts, and ask for themselves."""
-    layers = annotations if isinstance(annotations, list) else []
-    native = [layer for layer in layers if isinstance(layer, dict) and layer.get("sourceType") == "NATIVE"]
-    return [number for layer in native if (number := _id(layer.get("value"))) is not None]
+def shown_by(annotations: Any) -> set[str]:
+    """Tags of the annotation layers of a chart: Superset's own layers, and charts."""
+    layers = [layer for layer in annotations if isinstance(layer, dict)] if isinstance(annotations, list) else []
+    numbers = [(layer.get("sourceType"), id_of(layer.get("value"))) for layer in layers]
+    return {object_tag("layer" if kind == "NATIVE" else "chart", number) for kind, number in numbers if number}
 
 
-def _id(value: Any) -> int | None:
+def id_of(value: Any) -> int | None:
+    """The id that a value of a request stands for, `None` where it is none."""
     try:
         return int(value) if value else None
     except (TypeError, ValueError, OverflowError):
@@ -96,10 +98,10 @@ def _id(value: Any) -> int | None:
 
 def _argument(name: str) -> int | None:
     """An id from the URL: the old charts name their dashboard nowhere else."""
-    return _id(request.args.get(name)) if has_request_context() else None
+    return id_of(request.args.get(name)) if has_request_context() else None
 
 
 def _user_id() -> int | None:
     from superset_ext.host.services import get_user_id
 
-    return _id(get_user_id())
+    return id_of(get_user_id())

@@ -11,7 +11,9 @@ embedded pages and warming all pass. Each is wrapped to
   the worker wrote it; stock answers 422.
 
 `Database.get_df`, through which every chart's query goes to its source, is wrapped to tell what that took: raw cursors
-fire no event of SQLAlchemy's.
+fire no event of SQLAlchemy's. Within it, `execute` of the engine specs is wrapped to note the SQL as it is sent, which
+`SQL_QUERY_MUTATOR` and somebody's own engine spec may have changed. The macros that nest one dataset in another note
+which one that is.
 
 A seam is applied only where Superset's version and the function's parameters are the ones it was written for.
 Otherwise it steps aside with one warning, and the caches work without scopes.
@@ -30,12 +32,15 @@ from importlib.metadata import version
 from typing import Any
 
 from superset_ext.cache import used
-from superset_ext.cache.query import Query, current, running
-from superset_ext.core.signals import tell
+from superset_ext.cache.query import Query, current, note_opened, running
+from superset_ext.cache.sent import Sent, note, sending
+from superset_ext.core.signals import count_failure, tell
 from superset_ext.core.warn_once import warn
-from superset_ext.events import Miss, Outcome, Queried, queried
-from superset_ext.host.scope import is_fetch, layers_of, own_scope, scope_of
+from superset_ext.events import Miss, Outcome, Queried, Scope, queried
+from superset_ext.host import reserved
+from superset_ext.host.scope import id_of, is_fetch, own_scope, scope_of, shown_by
 from superset_ext.host.sharing import annotation_keys, dataset_keys
+from superset_ext.host.sql import parsed
 from superset_ext.settings import Region
 
 logger = logging.getLogger(__name__)
@@ -52,9 +57,10 @@ def apply() -> list[str]:
 
 
 def _apply(module: str, owner: str, name: str, parameters: tuple[str, ...], wrapper: Wrapper) -> str | None:
-    label = f"{module}.{owner}.{name}"
-    target = getattr(import_module(module), owner, None)
-    function = getattr(target, name, None)
+    label = ".".join(part for part in (module, owner, name) if part)
+    target = getattr(import_module(module), owner, None) if owner else import_module(module)
+    static = inspect.getattr_static(target, name, None)
+    function = getattr(static, "__func__", static)  # of a class method or a static one
     if function is None:
         return f"{label} is gone"
     if getattr(function, _MARK, False):
@@ -67,7 +73,7 @@ def _apply(module: str, owner: str, name: str, parameters: tuple[str, ...], wrap
         return f"{label} takes {actual}, not {parameters}"
     wrapped = wrapper(function)
     setattr(wrapped, _MARK, True)
-    setattr(target, name, wrapped)
+    setattr(target, name, wrapped if static is function else type(static)(wrapped))
     return None
 
 
@@ -75,10 +81,10 @@ def _query_context(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def get_df_payload(self: Any, query_obj: Any, force_cached: bool | None = False) -> Any:
         context = self._query_context
-        scope = scope_of(context, context.form_data, bool(context.force), bool(force_cached))
-        layers = layers_of(getattr(query_obj, "annotation_layers", None))
+        scope = _scope(context, context.form_data, bool(context.force), bool(force_cached))
+        shown = shown_by(getattr(query_obj, "annotation_layers", None))
         used.note_query(query_obj)
-        with running(scope, context.datasource, layers) as query, _attributes(context, force=False):
+        with running(scope, context.datasource, shown) as query, _attributes(context, force=False):
             return _counted(query, lambda: stock(self, query_obj, bool(force_cached) and not is_fetch()))
 
     return get_df_payload
@@ -87,14 +93,23 @@ def _query_context(stock: Callable[..., Any]) -> Callable[..., Any]:
 def _viz(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def get_df_payload(self: Any, query_obj: Any = None, **kwargs: Any) -> Any:
-        scope = scope_of(self, self.form_data, bool(self.force), bool(self.force_cached))
+        scope = _scope(self, self.form_data, bool(self.force), bool(self.force_cached))
         cached = bool(self.force_cached) and not is_fetch()
-        layers = layers_of(self.form_data.get("annotation_layers"))
+        shown = shown_by(self.form_data.get("annotation_layers"))
         used.note_query(self)
-        with running(scope, self.datasource, layers) as query, _attributes(self, force=False, _force_cached=cached):
+        with running(scope, self.datasource, shown) as query, _attributes(self, force=False, _force_cached=cached):
             return _counted(query, lambda: stock(self, query_obj, **kwargs))
 
     return get_df_payload
+
+
+def _scope(holder: Any, form_data: Any, forced: bool, force_cached: bool) -> Scope:
+    """The scope of a chart query; one that cannot be made out costs the answer its row in the log, nothing else."""
+    try:
+        return scope_of(holder, form_data, forced, force_cached)
+    except Exception as error:  # noqa: BLE001  (somebody waits for the answer)
+        count_failure("making out the scope of a query", error)
+        return Scope(forced=forced, counted=False)
 
 
 def _counted(query: Query, run: Callable[[], Any]) -> Any:
@@ -115,7 +130,8 @@ def _source(stock: Callable[..., Any]) -> Callable[..., Any]:
         database = self.id, self.sqlalchemy_uri
         started = time.perf_counter()
         try:
-            rows = stock(self, sql, catalog, schema, mutator)
+            with _noted(self, catalog, schema, sql):
+                rows = stock(self, sql, catalog, schema, mutator)
         except BaseException as error:
             _report(database, sql, started, None, type(error).__name__)
             raise
@@ -141,6 +157,73 @@ def _report(database: tuple[Any, Any], sql: str, started: float, rows: Any, erro
 
 
 @contextmanager
+def _noted(database: Any, catalog: str | None, schema: str | None, sql: str) -> Iterator[None]:
+    """Keep with the chart query under way what is sent within this."""
+    query = current()
+    if query is None:
+        yield
+        return
+    sent = Sent(database, schema, catalog)
+    with sending(sent):
+        yield
+    sent.known = _is_whole(sent, sql)
+    if sent.statements or not sent.known:
+        query.sent.append(sent)
+
+
+def _is_whole(sent: Sent, sql: str) -> bool:
+    """Whether all statements were noted. Somebody's own engine spec may send them past Superset's `execute`."""
+    spec = sent.database.db_engine_spec
+    if getattr(spec.execute, "__module__", "").startswith("superset."):
+        return True
+    script = parsed(sql, spec.engine)
+    return script is not None and len(script.statements) <= len(sent.statements)
+
+
+def _execute(stock: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(stock)
+    def execute(cls: Any, cursor: Any, query: str, database: Any, **kwargs: Any) -> Any:
+        note(query)
+        return stock(cls, cursor, query, database, **kwargs)
+
+    return execute
+
+
+def _static_execute(stock: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(stock)
+    def execute(cursor: Any, query: str, *args: Any, **kwargs: Any) -> Any:
+        note(query)
+        return stock(cursor, query, *args, **kwargs)
+
+    return execute
+
+
+def _note_dataset(dataset_id: Any) -> None:
+    """Note a dataset that a macro names; without a number it is the chart's own."""
+    number = id_of(dataset_id)
+    if number is not None:
+        note_opened("dataset", number)
+
+
+def _dataset_macro(stock: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(stock)
+    def dataset_macro(dataset_id: int, *args: Any, **kwargs: Any) -> Any:
+        _note_dataset(dataset_id)
+        return stock(dataset_id, *args, **kwargs)
+
+    return dataset_macro
+
+
+def _metric_macro(stock: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(stock)
+    def metric_macro(env: Any, context: Any, metric_key: str, dataset_id: int | None = None) -> Any:
+        _note_dataset(dataset_id)
+        return stock(env, context, metric_key, dataset_id)
+
+    return metric_macro
+
+
+@contextmanager
 def _attributes(target: Any, **values: Any) -> Iterator[None]:
     before = {name: getattr(target, name) for name in values}
     try:
@@ -151,6 +234,13 @@ def _attributes(target: Any, **values: Any) -> Iterator[None]:
         for name, value in before.items():
             setattr(target, name, value)
 
+
+_MANAGER = "superset.security.manager"
+_FILTER = ("self", "query", "value")
+_ACCESS = (
+    "self", "dashboard", "chart", "database", "datasource", "query", "query_context", "table", "viz", "sql", "catalog",
+    "schema", "template_params",
+)  # fmt: skip
 
 SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
     (
@@ -171,4 +261,42 @@ SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
     ("superset.connectors.sqla.models", "SqlaTable", "get_extra_cache_keys", ("self", "query_obj"), dataset_keys),
     ("superset.models.sql_lab", "Query", "get_extra_cache_keys", ("self", "query_obj"), dataset_keys),
     ("superset.models.core", "Database", "get_df", ("self", "sql", "catalog", "schema", "mutator"), _source),
+    (
+        "superset.db_engine_specs.base",
+        "BaseEngineSpec",
+        "execute",
+        ("cls", "cursor", "query", "database", "kwargs"),
+        _execute,
+    ),
+    (
+        "superset.db_engine_specs.impala",
+        "ImpalaEngineSpec",
+        "execute",
+        ("cls", "cursor", "query", "database", "kwargs"),
+        _execute,
+    ),
+    (
+        "superset.db_engine_specs.hive",
+        "HiveEngineSpec",
+        "execute",
+        ("cursor", "query", "database", "async_"),
+        _static_execute,
+    ),
+    (
+        "superset.jinja_context",
+        "",
+        "dataset_macro",
+        ("dataset_id", "include_metrics", "columns", "from_dttm", "to_dttm"),
+        _dataset_macro,
+    ),
+    ("superset.jinja_context", "", "metric_macro", ("env", "context", "metric_key", "dataset_id"), _metric_macro),
+    (_MANAGER, "SupersetSecurityManager", "can_access_database", ("self", "database"), reserved.right),
+    (_MANAGER, "SupersetSecurityManager", "can_access_catalog", ("self", "database", "catalog"), reserved.right),
+    (_MANAGER, "SupersetSecurityManager", "can_access_schema", ("self", "datasource"), reserved.right),
+    (_MANAGER, "SupersetSecurityManager", "raise_for_access", _ACCESS, reserved.access),
+    ("superset.databases.filters", "DatabaseFilter", "apply", _FILTER, reserved.listed),
+    ("superset.views.base", "DatasourceFilter", "apply", _FILTER, reserved.listed),
+    ("superset.charts.filters", "ChartFilter", "apply", _FILTER, reserved.listed),
+    ("superset.views.chart.filters", "SliceFilter", "apply", _FILTER, reserved.listed),
+    ("superset.dashboards.filters", "", "get_dataset_access_filters", ("base_model", "args"), reserved.reached),
 )

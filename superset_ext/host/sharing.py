@@ -25,6 +25,8 @@ from datetime import datetime
 from functools import wraps
 from typing import Any
 
+from superset_ext.host.windows import refused
+
 JINJA = re.compile(r"\{[{%#]")
 SUBQUERY = re.compile(r"\bselect\b", re.IGNORECASE)
 # The time of day in a literal: a relative range such as "now" is resolved anew for each request.
@@ -37,6 +39,7 @@ _BOUNDS = {
     "inner_from_dttm": datetime(2001, 1, 1),
     "inner_to_dttm": datetime(2001, 1, 2),
 }
+_VALIDITY = ("iat", "exp", "nbf", "jti")  # claims by which two tokens of one guest differ
 _charts: ContextVar[tuple[int, ...]] = ContextVar("superset_ext_annotation_charts", default=())
 
 
@@ -65,12 +68,16 @@ def annotation_keys(stock: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def identity() -> str:
-    """The current user as text: the id of an account, a digest of a guest's claims, or `anonymous`."""
+    """The current user as text: the id of an account, a digest of a guest's claims, or `anonymous`.
+
+    A new token of the same guest is the same guest.
+    """
     from superset_ext.host.services import get_user_id, security_manager
 
     guest = security_manager.get_current_guest_user_if_guest()
     if guest is not None:
-        return "guest " + _digest(json.dumps(guest.guest_token, sort_keys=True, default=str))
+        claims = {name: value for name, value in guest.guest_token.items() if name not in _VALIDITY}
+        return "guest " + _digest(json.dumps(claims, sort_keys=True, default=str))
     number = get_user_id()
     return "anonymous" if number is None else f"user {number}"
 
@@ -79,7 +86,8 @@ def _sql_key(datasource: Any, query_obj: Mapping[str, Any]) -> list[str]:
     """A digest of the SQL that would run for this user, where it may depend on more than the key has."""
     try:
         if datasource.database.backend == "superset":
-            return [identity()]  # it checks the table rights of whoever asks, inside of the query
+            # It checks the table rights of whoever asks, inside of the query; rights may be revoked.
+            return [identity(), *refused(_sql(datasource, query_obj))]
         if not _may_depend(datasource, query_obj):
             return []
         sql, moving = _stable(_sql(datasource, query_obj))
@@ -172,7 +180,10 @@ def _chart_key(layer: Mapping[str, Any]) -> str:
 
 
 def _keys_of_chart(number: int) -> list[Any]:
-    """The chart's keys, found as `get_viz_annotation_data` finds its answer: with the rights of whoever asks."""
+    """The chart's keys, found as `get_viz_annotation_data` finds its answer: with the rights of whoever asks.
+
+    They hold what is asked, and not all of what is made of the rows: so the chart's definition goes with them.
+    """
     from superset.daos.chart import ChartDAO
     from superset.views.utils import get_viz
     from superset.viz import viz_types
@@ -184,10 +195,10 @@ def _keys_of_chart(number: int) -> list[Any]:
         viz = get_viz(
             datasource_type=chart.datasource.type, datasource_id=chart.datasource.id, form_data=chart.form_data
         )
-        return [viz.cache_key(viz.query_obj())]
+        return [viz.cache_key(viz.query_obj()), chart.viz_type, chart.params]
     context = chart.get_query_context()
     context.raise_for_access()
-    return [context.query_cache_key(query) for query in context.queries]
+    return [*(context.query_cache_key(query) for query in context.queries), chart.query_context]
 
 
 def _digest(text: str) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from superset_ext.sqltables.parser_log import silent_parser
 
+
+@silent_parser()
 def parsed(sql: str, engine: str) -> Any | None:
     """Superset's `SQLScript` of the SQL, or `None` if it cannot be parsed."""
     from superset.exceptions import SupersetParseError

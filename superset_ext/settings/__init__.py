@@ -6,7 +6,8 @@ It imports the standard library and pydantic only: Superset loads `superset_conf
 
 from __future__ import annotations
 
-from superset_ext.settings.environment import current, load, stop, variables
+from superset_ext.settings.catalogs import Catalog
+from superset_ext.settings.environment import current, load, override, read_again, stop, variables
 from superset_ext.settings.fields import PREFIX, ChangeSource, Settings
 from superset_ext.settings.own_assets import OWN_DASHBOARDS, OWN_DATABASE
 from superset_ext.settings.probes import Probe, Probes
@@ -23,6 +24,7 @@ __all__ = [
     "OWN_DATABASE",
     "PREFIX",
     "TARGETS",
+    "Catalog",
     "ChangeSource",
     "Compression",
     "Operation",
@@ -35,6 +37,8 @@ __all__ = [
     "Targets",
     "current",
     "load",
+    "override",
+    "read_again",
     "stop",
     "variables",
     "with_database",

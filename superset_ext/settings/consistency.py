@@ -28,9 +28,9 @@ def check(settings: Settings) -> None:
 
 def _check_backends(settings: Settings) -> None:
     for region in Region:
-        if settings.region(region).backend != "redis" and region not in _MAY_USE_METASTORE:
+        if settings.region(region).backend == "metastore" and region not in _MAY_USE_METASTORE:
             raise SettingsError(
-                f"{PREFIX}{region.upper()}_BACKEND must be redis; "
+                f"{PREFIX}{region.upper()}_BACKEND must be auto, redis or own; "
                 "only filter_state and explore_form_data may use metastore"
             )
 
@@ -46,7 +46,7 @@ def _check_disjoint(settings: Settings) -> None:
     """Two regions in one database must not hold, or clear, each other's keys."""
     seen: dict[str, list[tuple[str, Region]]] = {}
     for region in Region:
-        if settings.region(region).backend != "redis":
+        if settings.region(region).backend in ("metastore", "own"):
             continue
         place, prefix = server_and_database(settings.region_url(region)), settings.region(region).prefix
         for other_prefix, other in seen.setdefault(place, []):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from superset_ext.errors import SettingsError
 from superset_ext.settings.consistency import check
 from superset_ext.settings.fields import PREFIX, Settings
-from superset_ext.settings.regions import REGION_DEFAULTS, Region, RegionSettings
+from superset_ext.settings.regions import CONFIG_NAMES, REGION_DEFAULTS, Region, RegionSettings
 
 # What replaces pydantic's own text, by the type of its error; it follows the name of the variable.
 _TEXTS = {
@@ -48,6 +48,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         settings = Settings.model_validate(_values(environ))
     except ValidationError as error:
         raise SettingsError(_one_line(error)) from None
+    settings.note(path for name, path in variables().items() if environ.get(name))
     check(settings)
     return settings
 
@@ -89,6 +90,9 @@ def _place(path: tuple[int | str, ...]) -> str:
     return f"{variable}: {f'{field} of ' if field else ''}number {int(path[number]) + 1}"
 
 
+_overrides: dict[Region, dict[str, Any]] = {}
+
+
 @lru_cache(maxsize=1)
 def current() -> Settings:
     """The settings of this process, read once.
@@ -96,7 +100,41 @@ def current() -> Settings:
     Raises:
         SettingsError: the environment sets something wrong.
     """
-    return load(os.environ)
+    settings = load(os.environ)
+    for region, values in _overrides.items():
+        settings = settings.with_region(region, **values)
+    check(settings)
+    return settings
+
+
+def read_again() -> Settings:
+    """The settings as the environment is now, for a config that may have changed it.
+
+    Raises:
+        SettingsError: as for `current`.
+    """
+    _overrides.clear()
+    current.cache_clear()
+    return current()
+
+
+def override(region: Region, **values: Any) -> None:
+    """Let Superset's config decide some settings of a region in this process, over the environment.
+
+    Raises:
+        SettingsError: a value is none of its setting, or contradicts another one.
+    """
+    before = current()
+    try:
+        if before.with_region(region, **values) != before:
+            _overrides[region] = values
+            current.cache_clear()
+            current()
+    except (SettingsError, ValidationError) as error:
+        _overrides.pop(region, None)
+        current.cache_clear()
+        text = _one_line(error) if isinstance(error, ValidationError) else str(error)
+        raise SettingsError(f"{CONFIG_NAMES[region]}: {text}") from None
 
 
 def stop(error: SettingsError) -> NoReturn:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, cast, get_args
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from superset_ext.errors import SettingsError
+from superset_ext.settings.catalogs import Catalogs
 from superset_ext.settings.probes import Probes
 from superset_ext.settings.redis_urls import RedisUrl, with_certificate_check, with_database
 from superset_ext.settings.regions import Region, RegionSettings
@@ -116,6 +118,10 @@ class Settings(Record):
         cast(Any, ",".join(SOURCES)),
         description="What may report changes, separated by commas; a single comma switches all of them off.",
     )
+    catalogs: Catalogs = Field(
+        cast(Any, "[]"),
+        description="Which of Superset's databases lies behind a catalog of another, a JSON list; see «Freshness».",
+    )
     views_seconds: float = Field(
         10, ge=0, description="Seconds for which a process remembers which tables a view of a PostgreSQL source reads."
     )
@@ -220,6 +226,25 @@ class Settings(Record):
     filter_state: RegionSettings
     explore_form_data: RegionSettings
     thumbnails: RegionSettings
+
+    _chosen: frozenset[tuple[str, ...]] = PrivateAttr(frozenset())
+
+    def note(self, paths: Iterable[tuple[str, ...]]) -> None:
+        """Keep in mind which fields the environment sets, each by its path."""
+        self._chosen = frozenset(paths)
+
+    def is_set(self, region: Region, name: str) -> bool:
+        """Whether the environment sets this field of a region."""
+        return (str(region), name) in self._chosen
+
+    def with_region(self, region: Region, **values: Any) -> Settings:
+        """These settings with some of a region's changed.
+
+        Raises:
+            ValidationError: a value is none of its field.
+        """
+        own = RegionSettings.model_validate({**self.region(region).model_dump(), **values})
+        return self.model_copy(update={str(region): own})
 
     def region(self, name: Region | str) -> RegionSettings:
         """The settings of one region.

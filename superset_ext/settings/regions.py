@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import Field
 
+from superset_ext.compat import StrEnum
 from superset_ext.settings.redis_urls import RedisUrl
 from superset_ext.settings.values import Record
 
@@ -40,10 +40,11 @@ Compression = Literal["zstd", "lz4", "none"]
 class RegionSettings(Record):
     """The settings of one region."""
 
-    backend: Literal["redis", "metastore"] = Field(
-        "redis",
-        description="Where entries lie: `redis`, or `metastore` for Superset's own cache (filter_state and "
-        "explore_form_data only).",
+    backend: Literal["auto", "redis", "metastore", "own"] = Field(
+        "auto",
+        description="Where entries lie: `redis`; `own` for the cache that your config names; `auto` for yours where "
+        "that is no Redis, files or memory, and Redis otherwise (chart_data: always Redis); `metastore` for Superset's "
+        "own cache (filter_state and explore_form_data only).",
     )
     url: RedisUrl | None = Field(
         None,

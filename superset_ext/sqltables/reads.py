@@ -9,16 +9,18 @@ something, or silently drops it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlglot import exp
+from sqlglot.dialects.clickhouse import ClickHouse
 from sqlglot.dialects.dialect import Dialect, NormalizationStrategy
 from sqlglot.dialects.hive import Hive
 from sqlglot.dialects.snowflake import Snowflake
 from sqlglot.dialects.tsql import TSQL
 
+from superset_ext.sqltables import lookups
+from superset_ext.sqltables.parser_log import silent_parser
 from superset_ext.sqltables.statement import dialect_of, settled, statements, words_of
 from superset_ext.sqltables.table import Table, Unknown, table_of
 
@@ -38,14 +40,45 @@ _PURE_OF: tuple[tuple[type[Dialect], frozenset[str]], ...] = (
     (Hive, words_of("explode explodeouter posexplode posexplodeouter inline json_tuple parse_url_tuple stack")),
     (Snowflake, words_of("explode flatten")),
     (TSQL, words_of("openjson string_split")),
+    (ClickHouse, words_of("numbers numbers_mt zeros zeros_mt generaterandom")),
 )
-# Functions that read what an argument names, or that change where names are looked up.
-_READERS = re.compile(
-    r"dictget|dicthas|joinget|dblink|(query|table|schema|database|cursor)_to_xml|ts_stat$|set_config$"
-    r"|(global)?(not)?in$", re.IGNORECASE,
-)  # fmt: skip
 _SYSTEM = frozenset({"pg_catalog", "safe", "net", "keys", "aead", "hll_count", "kll_quantiles", "dbms_random"})
 _BARE = (exp.Lock, exp.Hint, exp.Into)  # they repeat an alias, or name what is written
+
+
+class Window(NamedTuple):
+    """A name that says in which catalog its table is, or may be: another source may lie behind it.
+
+    Attributes:
+        catalog: in lower case; a link's begins with `@`.
+        table: its name there.
+    """
+
+    catalog: str
+    table: Table
+
+
+class Reads(NamedTuple):
+    """What a piece of SQL reads.
+
+    Attributes:
+        tables: all of them, without their catalogs; `None` where they cannot be known or there is none.
+        windows: those of them whose names have a catalog.
+        beyond: whether other databases may be read, where `tables` is `None`.
+    """
+
+    tables: frozenset[Table] | None
+    windows: frozenset[Window] = frozenset()
+    beyond: bool = False
+
+
+@silent_parser()
+def reads(sql: str, engine: str) -> Reads:
+    """What SQL reads, its own database's tables and others; see `read_tables`."""
+    try:
+        return _read(sql, engine)
+    except Exception:  # noqa: BLE001  (a parser may raise anything over what somebody typed)
+        return Reads(None, beyond=lookups.may_reach_beyond(sql))
 
 
 def read_tables(sql: str, engine: str) -> frozenset[Table] | None:
@@ -55,14 +88,12 @@ def read_tables(sql: str, engine: str) -> frozenset[Table] | None:
         sql: one or several statements.
         engine: Superset's name of the engine, as in `database.db_engine_spec.engine`.
     """
-    try:
-        return _read(sql, engine)
-    except Exception:  # noqa: BLE001  (a parser may raise anything over what somebody typed)
-        return None
+    return reads(sql, engine).tables
 
 
-def _read(sql: str, engine: str) -> frozenset[Table]:
+def _read(sql: str, engine: str) -> Reads:
     tables: set[Table] = set()
+    windows: set[Window] = set()
     moved = False
     dialect = dialect_of(engine)
     if dialect is None:
@@ -70,8 +101,10 @@ def _read(sql: str, engine: str) -> frozenset[Table]:
     for statement in statements(sql, dialect):
         moved |= statement.moves
         if not statement.is_session or statement.may_read:
-            tables |= set(Walk(statement.tree(), dialect).sources())
-    return settled(tables, moved, least=1)
+            walk = Walk(statement.tree(), dialect)
+            tables |= set(walk.sources())
+            windows |= walk.windows
+    return Reads(settled(tables, moved, least=1), frozenset(windows))
 
 
 _Name = tuple[str, bool]
@@ -82,6 +115,9 @@ class Walk:
     """A walk through a tree that knows at each place which names are CTEs.
 
     It keeps its own stack: a UNION of a thousand SELECTs is a thousand deep.
+
+    Attributes:
+        windows: names with a catalog that it has come by.
     """
 
     def __init__(self, tree: exp.Expression, dialect: Dialect, known: _Known = frozenset()) -> None:
@@ -89,6 +125,7 @@ class Walk:
             raise Unknown(tree.kind)
         if not isinstance(tree, (*QUERIES, exp.Create, exp.Set, exp.Declare, exp.Table)):
             raise Unknown(tree.key)
+        self.windows: set[Window] = set()
         self._dialect = dialect
         self._stack: list[tuple[exp.Expression, _Known]] = [(tree, known)]
 
@@ -146,14 +183,26 @@ class Walk:
         if not isinstance(node.this, (exp.Identifier, exp.Dot)):
             _check_source(node, self._dialect)
             return
+        _check_alias(node)
         parts = parts_of(node)
         if len(parts) == 1 and self._name(parts[0]) in known:
             return
         if not parts[-1].quoted and parts[-1].name.upper() == "TABLE":
             raise Unknown("TABLE")  # the command, in a place where it was not expected
         yield (table := table_of([part.name for part in parts]))
+        self._note(parts)
         if "$" in table.name:  # Trino's "orders$partitions"
             yield Table(table.schema, table.name.partition("$")[0] or table.name)
+
+    def _note(self, parts: list[exp.Identifier]) -> None:
+        """Keep a name that has a catalog, or a link behind an `@`, whose own name may have several parts."""
+        names = [part.name for part in parts]
+        linked = next((place for place, part in enumerate(parts) if "@" in part.name and not part.quoted), None)
+        if linked is not None:
+            name, _, link = ".".join(names[linked:]).partition("@")
+            self.windows.add(Window(f"@{link}".casefold(), table_of([*names[:linked][-1:], name])))
+        elif len(names) > 2:
+            self.windows.add(Window(".".join(names[:-2]).casefold(), table_of(names[-2:])))
 
     def _in(self, node: exp.In, known: _Known) -> Iterator[Table]:
         """`x IN orders` of ClickHouse and SQLite."""
@@ -164,6 +213,7 @@ class Walk:
             parts = right.parts
             if len(parts) > 1 or self._name(parts[0]) not in known:
                 yield table_of([part.name for part in parts])
+                self._note(parts)
 
 
 def parts_of(node: exp.Table) -> list[exp.Identifier]:
@@ -191,12 +241,23 @@ def _check(node: exp.Expression, dialect: Dialect) -> None:
     Raises:
         Unknown: it may.
     """
-    if isinstance(node, exp.Anonymous) and _READERS.match(node.name):
-        raise Unknown(node.name)
+    if isinstance(node, lookups.FUNCTIONS):
+        lookups.check(node)
     if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Func) and node.this.name.lower() not in _SYSTEM:
         raise Unknown(node.sql())  # a function of a schema is somebody's own
     if isinstance(node, (exp.From, exp.Join, exp.Lateral, exp.TableFromRows)):
         _check_source(node, dialect)
+
+
+def _check_alias(node: exp.Table) -> None:
+    """Refuse a table whose alias is none.
+
+    Raises:
+        Unknown: sqlglot takes `dictionary('d')` for a table with columns, and `orders@server` for one with an alias.
+    """
+    alias = node.args.get("alias")
+    if alias is not None and not isinstance(alias.this, exp.Identifier):
+        raise Unknown(node.sql())
 
 
 def _check_source(node: exp.Expression, dialect: Dialect) -> None:

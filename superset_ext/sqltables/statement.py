@@ -111,8 +111,14 @@ class Statement:
 
     @property
     def moves(self) -> bool:
-        """Whether names without schema may mean other tables after it."""
-        return _MOVES.match(self.words) is not None
+        """Whether names without schema may mean other tables after it, or within it."""
+        return _MOVES.match(self.words) is not None or "set_config" in self.calls
+
+    @property
+    def calls(self) -> frozenset[str]:
+        """The names before a parenthesis, in lower case: those of all functions that it calls, and some others."""
+        pairs = zip(self.tokens, self.tokens[1:], strict=False)
+        return frozenset(name.text.casefold() for name, after in pairs if after.token_type == TokenType.L_PAREN)
 
     def name(self, words: str) -> Table:
         """The table of a name in `words`."""

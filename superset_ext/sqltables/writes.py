@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.tsql import TSQL
 
+from superset_ext.sqltables.parser_log import silent_parser
 from superset_ext.sqltables.reads import CHANGING, QUERIES, Walk, parts_of
 from superset_ext.sqltables.statement import NAME, PART, Statement, dialect_of, settled, statements, words_of
 from superset_ext.sqltables.table import Table, Unknown, table_of
@@ -55,6 +56,11 @@ _RUNS = words_of("SELECT WITH INSERT UPDATE DELETE MERGE REPLACE CREATE VALUES T
 _NO_NAMES = words_of("DELETE UPDATE INSERT MERGE TRUNCATE DROP ALTER CREATE EXEC EXECUTE LOW_PRIORITY QUICK IGNORE TOP")
 
 
+# What may end temporary tables, so that their names mean other tables.
+_ENDS = words_of("ROLLBACK ABORT COMMIT END DISCARD")
+_DROPPED_AT_COMMIT = re.compile(r"\bON COMMIT DROP\b", re.IGNORECASE)
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """What a piece of SQL writes.
@@ -62,16 +68,35 @@ class Written:
     Attributes:
         tables: that have other rows, or another shape, than before.
         schema_change: whether one of them was made, dropped, renamed or altered.
+        rows: those of the tables whose rows were changed, so that triggers, rules and foreign keys may have acted.
+        calls: names that may be those of functions that it calls, in lower case.
+        is_ambiguous: whether a name without schema may have meant several tables, one after the other, on a search
+            path with several schemas.
     """
 
     tables: frozenset[Table]
     schema_change: bool
+    rows: frozenset[Table] = field(default=frozenset(), compare=False)
+    calls: frozenset[str] = field(default=frozenset(), compare=False)
+    is_ambiguous: bool = field(default=False, compare=False)
+
+    def __or__(self, other: Written) -> Written:
+        """What two pieces write together."""
+        return Written(
+            self.tables | other.tables,
+            self.schema_change or other.schema_change,
+            self.rows | other.rows,
+            self.calls | other.calls,
+            self.is_ambiguous or other.is_ambiguous,
+        )
 
 
+@silent_parser()
 def written_tables(sql: str, engine: str) -> Written | None:
     """The tables that SQL writes, `None` where something else may have been written too.
 
-    A function that is called in a SELECT is taken to write nothing; what triggers and foreign keys do is not known.
+    A function that is called is taken to write nothing, and what triggers and foreign keys do is not known: only the
+    source knows (see `freshness.relations.effects`).
 
     Args:
         sql: one or several statements.
@@ -86,19 +111,45 @@ def written_tables(sql: str, engine: str) -> Written | None:
 def _write(sql: str, engine: str) -> Written:
     if engine == "kustokql":
         return _of_kusto(sql)
-    tables: set[Table] = set()
-    temporary: set[Table] = set()
-    moved = schema_change = False
+    script = _Script()
     for statement in statements(sql, dialect_of(engine) or Dialect.get_or_raise(None)):
-        written = _of_statement(statement)
-        if made := _TEMPORARY.fullmatch(statement.words):
-            temporary.add(statement.name(made[1]))
-        tables |= written.tables - temporary
-        schema_change |= written.schema_change and not written.tables <= temporary
-        moved |= statement.moves
-        if statement.first == "DROP":
-            temporary -= written.tables
-    return Written(settled(tables, moved, least=0), schema_change)
+        script.add(statement, _of_statement(statement))
+    settled(set(script.written.tables), script.moved, least=0)
+    return script.written
+
+
+class _Script:
+    """Statements one after the other: what names mean may depend on those before.
+
+    Attributes:
+        written: what they write together.
+        moved: whether a name without schema may by now mean another table.
+    """
+
+    def __init__(self) -> None:
+        self.written = Written(frozenset(), False)
+        self.moved = False
+        self._temporary: set[Table] = set()
+
+    def add(self, statement: Statement, written: Written) -> None:
+        """Add the next statement."""
+        self.moved |= statement.moves
+        if self.moved or statement.first in _ENDS:
+            self._temporary.clear()
+        if (made := _TEMPORARY.fullmatch(statement.words)) and not _DROPPED_AT_COMMIT.search(statement.words):
+            self._temporary |= set() if self.moved else {statement.name(made[1])}
+        others = written.tables - self._temporary
+        is_ambiguous = bool(others) and written.schema_change and self._is_other(statement, others)
+        rows, shape = written.rows - self._temporary, written.schema_change and bool(others)
+        self.written |= Written(others, shape, rows, statement.calls, is_ambiguous)
+        if statement.first in ("DROP", "ALTER"):
+            self._temporary -= written.tables
+
+    def _is_other(self, statement: Statement, tables: frozenset[Table]) -> bool:
+        """Whether one of the names means another table after this statement than before."""
+        before = {table.name for table in self.written.tables if not table.schema}
+        is_bare = any(not table.schema for table in tables)
+        return (is_bare and statement.first != "CREATE") or any(table.name in before for table in tables)
 
 
 def _of_kusto(sql: str) -> Written:
@@ -115,7 +166,8 @@ def _of_statement(statement: Statement) -> Written:
     words = statement.words
     for pattern, schema_change in _TARGETS:
         if target := pattern.fullmatch(words):
-            return Written(frozenset(statement.names(target[1])), schema_change)
+            tables = frozenset(statement.names(target[1]))
+            return Written(tables, schema_change, frozenset() if schema_change else tables)
     if altered := _ALTER.fullmatch(words):
         return _of_alter(statement, altered[1], altered[2])
     if statement.first == "EXPLAIN":
@@ -170,7 +222,7 @@ def _of_tree(statement: Statement) -> Written:
     for node in tree.find_all(*CHANGING, exp.TruncateTable, exp.Copy, exp.Returning):
         if not isinstance(node.parent, exp.When):  # a part of MERGE
             tables |= _changed(node, dialect)
-    return Written(frozenset(made | tables), schema_change=bool(made))
+    return Written(frozenset(made | tables), schema_change=bool(made), rows=frozenset(tables))
 
 
 def _made(node: exp.Expression) -> set[Table]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from celery import Celery
 from croniter import croniter
 
+from superset_ext.compat import UTC
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import WarmError
 from superset_ext.settings import Schedule, Settings, Targets

@@ -53,8 +53,8 @@ def enqueue(celery: Celery, run_id: str, seconds: float = 0.0) -> None:
     try:
         # The task's result is in our tables. Waiting for Celery's would take a connection, and a lock that a garbage
         # collection may find held by its own thread.
-        celery.send_task(
-            TASK, args=[run_id], queue=QUEUE, retry=False, expires=3600, countdown=seconds or None, ignore_result=True
+        celery.send_task(  # to the queue of its route, which is QUEUE unless the config says another
+            TASK, args=[run_id], retry=False, expires=3600, countdown=seconds or None, ignore_result=True
         )
     except Exception as error:  # noqa: BLE001  (kombu raises what its transport does)
         reason = f"Celery's broker takes no message ({type(error).__name__}); check SUPERSET_EXT_BROKER_URL"

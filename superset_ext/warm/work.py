@@ -10,7 +10,7 @@ from superset_ext.host.people import Identity
 from superset_ext.host.regions import chart_region
 from superset_ext.settings import Settings, Targets
 from superset_ext.warm.discovery.chromium import BrowserMissing
-from superset_ext.warm.discovery.discover import discover
+from superset_ext.warm.discovery.discover import discover, discover_saved
 from superset_ext.warm.run import items, runs
 from superset_ext.warm.run.items import Item
 from superset_ext.warm.run.pages import Page, pages, undiscovered
@@ -91,8 +91,8 @@ def _discovery(app: Flask, database: LogDatabase, settings: Settings, run_id: st
         if page is None:
             return Result(item, Replayed(error="the page does not exist any more"))
         try:
-            problems = discover(app, database, settings, page)
-        except (Unanswerable, BrowserMissing) as error:
+            problems = _discovered(app, database, settings, page)
+        except Unanswerable as error:
             return Result(item, Replayed(error=f"{item.page} was not opened: {error}"))
         named = Resolved({*_one(item.dashboard_id)}, {*_one(item.chart_id)})
         planned = _plan(app, database, settings, only, named, lasting=0.0)
@@ -100,6 +100,15 @@ def _discovery(app: Flask, database: LogDatabase, settings: Settings, run_id: st
         return Result(item, Replayed(error=unseen), _new(database, run_id, planned.items))
 
     return open_page
+
+
+def _discovered(app: Flask, database: LogDatabase, settings: Settings, page: Page) -> tuple[str, ...]:
+    """What is not known of a page's requests; the other ones are registered."""
+    try:
+        return discover(app, database, settings, page)
+    except BrowserMissing as error:
+        problems = discover_saved(app, database, settings, page)
+        return (*problems, str(error)) if problems else ()
 
 
 def _one(number: int | None) -> tuple[int, ...]:

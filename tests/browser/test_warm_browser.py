@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from superset_ext.embedded.ports import free_port
+from superset_ext.warm.discovery import chromium
 from superset_ext.warm.discovery.chromium import BrowserMissing
 from superset_ext.warm.discovery.traffic import Seen
 from superset_ext.warm.discovery.visit import visit
@@ -33,7 +35,7 @@ from testing.serving import Client
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 PATIENCE = 180.0  # seconds
 HEADER = "X-Test-Secret"
-FIX = r"playwright install chromium.*SUPERSET_EXT_WARM_BROWSER"
+FIX = r"playwright install --with-deps chromium.*SUPERSET_EXT_WARM_BROWSER"
 # With the number of their tabs.
 # Tabs and filters, and maps; warming's own test opens all nine.
 DASHBOARDS = {"Sales Dashboard": 2, "deck.gl Demo": 0}
@@ -443,10 +445,25 @@ def test_without_a_browser_the_fix_is_told(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(BrowserMissing, match=f"{nowhere}.*{FIX}"):
         visit("http://127.0.0.1:9/", {}, headers={}, executable=nowhere, seconds=PATIENCE)
     monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr(chromium, "PLACES", ())
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
     with pytest.raises(BrowserMissing, match=FIX) as raised:
         look("http://127.0.0.1:9/")
     assert "\n" not in str(raised.value)
+
+
+def test_a_browser_that_is_on_no_path_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Intent: a Chromium that lies where another version of Playwright, or a system, has put it is found."""
+    real = next(filter(None, map(shutil.which, chromium.NAMES)))
+    place = tmp_path / "chromium-1" / "chrome-linux" / "chrome"
+    place.parent.mkdir(parents=True)
+    place.write_text(f'#!/bin/sh\nexec {real} "$@"\n')
+    place.chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr(chromium, "PLACES", (str(tmp_path / "chromium*-*/chrome-*/*hrome*"),))
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
+    assert chromium.present() == [str(place)]
+    assert chromium.problem(None, PATIENCE) is None
 
 
 def test_a_sandbox_that_does_not_start_is_told(tmp_path: Path) -> None:

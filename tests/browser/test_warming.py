@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 import redis
 
+from superset_ext.warm.discovery.saved import OLD_CHARTS
 from testing import board
 from testing.browser import Answer, Visit, browser
 from testing.charts import Chart, database_id
+from testing.programs import program
 from testing.serving import Client
 from testing.warming import cool, forget, rows, until, warm, warmed
 
@@ -93,6 +96,72 @@ def _clicked(visitor: Visit) -> list[Answer]:
     visitor.settle()
     visitor.tabs()
     return visitor.answered(0)
+
+
+SAVED = """
+import sys
+from superset.app import create_app
+from superset_ext.host.people import Identity
+from superset_ext.package import EXTENSION
+from superset_ext.warm.discovery.discover import discover_saved
+from superset_ext.warm.registry.requests import ChartRequest
+from superset_ext.warm.run.pages import pages
+from superset_ext.warm.run.replay import replay
+
+app = create_app()
+package, numbers = app.extensions[EXTENSION], [int(number) for number in sys.argv[1:]]
+with app.app_context():
+    found = [discover_saved(app, package.log(), package.settings, page) for page in pages(numbers, ())]
+problems = [line for lines in found for line in lines]
+known = package.log().rows(
+    "SELECT kind, path, args, body, is_form, user_id FROM superset_ext.cache_request"
+    " JOIN superset_ext.cache_access_scope USING (fingerprint) WHERE dashboard_id = ANY(%s)", (numbers,))
+for row in known:
+    identity = Identity(row.pop("user_id"))
+    problems += filter(None, [replay(app, ChartRequest(**row), identity).error])
+sys.exit("; ".join(problems) or 0)
+"""
+
+
+@pytest.mark.thorough
+def test_charts_saved_in_explore_are_all_hits_without_a_browser(superset_stack: Any, visitor: Visit) -> None:
+    """Intent: what charts have saved, with the defaults of the dashboard's filters in a browser's order, is what a
+    browser asks: conditions, a time range, a filter that starts with the first value of its data, the filters' own
+    values, a chart with two queries, and charts of the old kind."""
+    client = Client(superset_stack.url, superset_stack.user, superset_stack.password)
+    boards = [board.install(client), *_with_old_charts(client)]
+    try:
+        for number in boards:
+            _save_in_explore(client, visitor, number)
+        forget(superset_stack)
+        command = [program("python"), "-c", SAVED, *map(str, boards)]
+        done = subprocess.run(command, env=superset_stack.env, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        answers = [answer for number in boards for answer in visitor.open(number)]
+        assert len(answers) >= 12 and any("explore_json" in answer.url for answer in answers)
+        assert share(answers) == 1, missed(answers)
+    finally:
+        board.remove(client, boards[0])
+
+
+def _with_old_charts(client: Client) -> list[int]:
+    """Ids of the example dashboard that has some."""
+    query = "(filters:!((col:dashboard_title,opr:eq,value:'Misc Charts')))"
+    return [found["id"] for found in client.get(f"/api/v1/dashboard/?q={query}").json()["result"]]
+
+
+def _save_in_explore(client: Client, visitor: Visit, dashboard: int) -> None:
+    """Open each chart that has no query context in Explore, which saves one."""
+    for chart in client.get(f"/api/v1/dashboard/{dashboard}/charts").json()["result"]:
+        path = f"/api/v1/chart/{chart['id']}"
+        if client.get(path).json()["result"].get("query_context") or chart["form_data"]["viz_type"] in OLD_CHARTS:
+            continue
+        with visitor.page.expect_response(lambda answer, path=path: _is_save(answer, path)):
+            visitor.page.goto(f"{visitor.base}/explore/?slice_id={chart['id']}")
+
+
+def _is_save(answer: Any, path: str) -> bool:
+    return bool(answer.request.method == "PUT" and answer.url.endswith(path))
 
 
 @pytest.mark.thorough

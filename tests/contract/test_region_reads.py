@@ -15,6 +15,7 @@ from superset_ext.cache.entries import Lifetime
 from superset_ext.cache.envelope import TAGS_AT, unpack
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.cache.query import Read, remember, running
+from superset_ext.cache.stamps import Health
 from superset_ext.cache.store import digest_of
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.events import Miss, Scope, Stored
@@ -52,9 +53,9 @@ def server_time(client: redis.Redis) -> int:
     return seconds * 1_000_000 + micros
 
 
-def stamp(client: redis.Redis, tag: str, at: int | None = None) -> None:
-    """What the writer of stamps does."""
-    client.set(f"chart_~s:{tag}", server_time(client) if at is None else at)
+def stamp(cache: ChartCache, tag: str) -> None:
+    """What a change does."""
+    cache.stamp([tag])
 
 
 def store(cache: ChartCache, key: str = "k", dataset_id: int | None = 7) -> None:
@@ -153,11 +154,11 @@ class TestReasons:
         assert why(cache, "k29") is Miss.EVICTED
 
     def test_no_memory_at_all(self, valkey: Valkey, client: redis.Redis) -> None:
-        """Intent: key_memory 0 writes nothing."""
+        """Intent: key_memory 0 writes nothing beside the entries but the era of their stamps."""
         cache = make_region(valkey.url, key_memory=0)
         cache.set("k", 1)
         cache.add("l", 1)
-        assert sorted(client.keys()) == [b"chart_k", b"chart_l"]
+        assert sorted(client.keys()) == [b"chart_k", b"chart_l", b"chart_~stamps"]
 
 
 class TestStamps:
@@ -166,7 +167,7 @@ class TestStamps:
     def test_a_later_stamp_invalidates(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: the change came after the read."""
         store(cache)
-        stamp(client, "dataset:7")
+        stamp(cache, "dataset:7")
         assert why(cache) is Miss.INVALIDATED
         assert not cache.has("k")
         assert cache.get_many("k") == [None]
@@ -174,24 +175,24 @@ class TestStamps:
 
     def test_an_earlier_stamp_does_not(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: only what changed: the read saw that change, and other tags do not concern it."""
-        stamp(client, "dataset:7")
+        stamp(cache, "dataset:7")
         store(cache)
-        stamp(client, "dataset:8")
-        stamp(client, "any")
+        stamp(cache, "dataset:8")
+        stamp(cache, "any")
         assert why(cache) is None
 
     def test_a_change_while_the_query_runs(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: as of when the read began, not when it was stored."""
         with running(Scope(dataset_id=7)):
             cache.get("k")
-            stamp(client, "dataset:7")
+            stamp(cache, "dataset:7")
             assert cache.set("k", CHART)
         assert why(cache) is Miss.INVALIDATED
 
     def test_a_forced_read_takes_the_time(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: it finds nothing, whatever is there, and what follows is as of now, not of nobody knows when."""
         store(cache)
-        stamp(client, "dataset:7")
+        stamp(cache, "dataset:7")
         with heard() as events, running(Scope(dataset_id=7, forced=True)):
             assert cache.get("k") is None
             cache.set("k", CHART)
@@ -210,15 +211,32 @@ class TestStamps:
         """Intent: nobody knows as of when, so any stamp makes it stale, however old."""
         cache.set("unread", 1)
         assert why(cache, "unread") is None
-        stamp(client, "any", at=1)
+        stamp(cache, "any")
         assert why(cache, "unread") is Miss.INVALIDATED
 
-    @pytest.mark.parametrize("value", ["soon", "", "1 2", "9" * 5000, "1.5"])
-    def test_a_stamp_that_is_no_time(self, cache: ChartCache, client: redis.Redis, value: str) -> None:
-        """Intent: in doubt it is stale."""
+    @pytest.mark.parametrize(
+        "value", ["soon", "", "-", "1 2", f"{7:05000}", "1.5", "17", "9" * 16, "8" * 16], ids=range(9)
+    )
+    def test_a_bad_stamp_is_counted_and_replaced(self, cache: ChartCache, client: redis.Redis, value: str) -> None:
+        """Intent: what somebody else wrote makes an entry stale once, and not every entry that follows."""
+        stamp(cache, "dataset:7")
         store(cache)
-        client.set("chart_~s:dataset:7", value)
+        client.hset("chart_~stamps", "dataset:7", value)
         assert why(cache) is Miss.INVALIDATED
+        assert cache.stamps_health().bad == 0 and cache.stamps_health().replaced >= 1
+        store(cache)
+        assert why(cache) is None
+
+    @pytest.mark.parametrize("value", ["soon", "", f"{7:05000}", "9" * 16], ids=range(4))
+    def test_a_change_replaces_a_bad_stamp(self, cache: ChartCache, client: redis.Redis, value: str) -> None:
+        """Intent: the stamp of a change does not look at what lies in its place."""
+        stamp(cache, "dataset:7")
+        client.hset("chart_~stamps", "dataset:7", value)
+        assert cache.stamps_health().bad == 1
+        stamp(cache, "dataset:7")
+        store(cache)
+        assert why(cache) is None
+        assert cache.stamps_health() == Health(1, 0, 0)
 
     def test_bookkeeping_that_somebody_else_wrote(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: whoever can write to Redis can hide entries, and cannot break a request."""
@@ -229,13 +247,15 @@ class TestStamps:
         assert why(cache) is Miss.ERROR
         client.delete("chart_~seen")
         store(cache)
-        client.rpush("chart_~s:dataset:7", 1)
-        assert why(cache) is Miss.ERROR
+        client.delete("chart_~stamps")
+        client.rpush("chart_~stamps", 1)
+        assert why(cache) is Miss.EVICTED
 
     def test_a_clock_set_back(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: an entry from the future could not be told from one that a stamp made stale."""
         with running(Scope(dataset_id=7)):
-            remember("chart_data", "k", Read(server_time(client) + 3_600_000_000, time.perf_counter()))
+            clock = cache._store.clock()
+            remember("chart_data", "k", Read(server_time(client) + 3_600_000_000, time.perf_counter(), clock.run_id))
             cache.set("k", CHART)
         assert why(cache) is Miss.INVALIDATED
 
@@ -244,30 +264,31 @@ class TestStamps:
         """Intent: however long the block of tags is; the script reads the first ones together with the header."""
         tags = tuple(f"t:1:public.a_table_with_a_long_name_{number:02}" for number in range(count))
         for tag in tags:
-            read = Read(server_time(client), time.perf_counter(), cache._store.last_run_id())
+            clock = cache._store.clock()
+            read = Read(clock.time_us, time.perf_counter(), clock.run_id, clock.last_stamp)
             data = cache._entries.pack("chart_k", CHART, read, Lifetime(900_000, tags=tags))
             cache._store.write({cache._store.name("k"): data}, 900_000)
             assert why(cache) is None
-            stamp(client, tag)
+            stamp(cache, tag)
             assert why(cache) is Miss.INVALIDATED
 
     def test_clear_keeps_stamps(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: a query that began before the change may still be running."""
-        stamp(client, "dataset:7")
+        stamp(cache, "dataset:7")
         cache.clear()
-        assert client.exists("chart_~s:dataset:7")
+        assert client.hexists("chart_~stamps", "dataset:7")
 
     def test_replaced_between_the_halves_of_a_read(self, cache: ChartCache, client: redis.Redis) -> None:
         """Intent: the bytes of one entry are never judged by the stamps of another.
 
         The script sees an entry of a dataset without a stamp, the GET one of a stamped dataset.
         """
-        stamp(client, "dataset:8")
+        stamp(cache, "dataset:8")
         store(cache, dataset_id=7)
         fresh_entry = client.get("chart_k")
         client.delete("chart_k")  # which nothing that was read earlier would replace
         with running(Scope(dataset_id=8, database_id=1)):
-            remember("chart_data", "k", Read(1, time.perf_counter()))
+            remember("chart_data", "k", Read(1, time.perf_counter(), cache._store.last_run_id()))
             cache.set("k", {"query": "stale"})
         stale_entry = client.get("chart_k")
         store_of = cache._store

@@ -29,6 +29,7 @@ from testing.alerts import (
     refreshed,
     requests,
     run,
+    statement,
     warmed,
     write,
 )  # fmt: skip
@@ -231,6 +232,28 @@ def test_little_or_nobodys_is_no_alarm(database: LogDatabase, calm: Act) -> None
     """Intent: two requests, warming's own, people's trials in SQL Lab and what is long past wake nobody."""
     calm(database)
     assert evaluate(database) == []
+
+
+def test_the_first_hour_of_a_fresh_install_has_no_alert(database: LogDatabase) -> None:
+    """Intent: in the first hour everything is asked for the first time. Misses that had to be, and queries that are
+    slow then, are no fault; once the same is asked again, the same figures are one."""
+    for minute in range(-60, 0):
+        refreshed(database, minute)
+        requests(database, minute, 1, 12, cold=12)
+        for chart in range(4):
+            statement(database, minute, f"{minute} {chart}")
+            queries(database, minute, 3, 4000.0, fingerprint=f"{minute} {chart}")
+        if minute % 5 == 0:
+            memory(database, minute, 300)
+            assert evaluate(database, minute) == []
+    assert evaluate(database) == []
+    assert alerts.recent(database) == []
+    requests(database, 1, 1, 24, cold=0)
+    for chart in range(4):
+        queries(database, 1, 3, 4000.0, fingerprint=f"-60 {chart}")
+    assert told(evaluate(database, 2)) == [
+        ("fired", "Low hit ratio of charts", "chart_data"), ("fired", "Many slow queries", "database:3")
+    ]  # fmt: skip
 
 
 def test_flapping_around_the_threshold_is_one_alert(database: LogDatabase) -> None:

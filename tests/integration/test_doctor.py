@@ -26,6 +26,7 @@ from superset_ext.monitor.dashboards.bundle import assets
 from superset_ext.monitor.rollup.views import apply_views
 from superset_ext.warm.service import QUEUE
 from testing.programs import program
+from testing.regions import chart_region, client_of
 from testing.serving import Client, worker
 from testing.stack import RunningStack
 from testing.warming import rows, until
@@ -93,7 +94,7 @@ def test_a_region_without_a_server(superset_stack: RunningStack, closed: str) ->
 @pytest.mark.parametrize(
     ("policy", "level", "pattern"),
     [
-        ("allkeys-lru", "error", "evicts by allkeys-lru, so the marks of changes may go"),
+        ("allkeys-lru", "warning", "evicts by allkeys-lru: when the marks of changes go, every chart is asked anew"),
         ("volatile-lru", "warning", r"uses \d+% of its memory; raise maxmemory, or shorten timeouts"),
         ("noeviction", "warning", "is noeviction: when it is full, it takes nothing new; set maxmemory-policy"),
     ],
@@ -107,6 +108,17 @@ def test_a_policy(
             client.config_set("maxmemory", int(client.info("memory")["used_memory"] / 0.95))
     found = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
     assert_only(found, level, "servers", pattern)
+
+
+@pytest.mark.thorough
+def test_bad_stamps(superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey]) -> None:
+    """Intent: what somebody else wrote in the place of a stamp is found before anybody reads it."""
+    server = fresh_valkey(args=["--maxmemory", "64mb", "--maxmemory-policy", "volatile-lru"])
+    cache = chart_region(server.url)
+    cache.stamp(["dataset:1", "dataset:2"])
+    client_of(server.url).hset("chart_~stamps", "dataset:1", "soon")
+    found = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
+    assert_only(found, "error", "stamps", "1 marks of changes are none, .*; find out who else writes")
 
 
 @pytest.mark.thorough

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,11 +19,12 @@ import pytest
 
 from superset_ext.embedded.__main__ import main
 from superset_ext.embedded.addresses import renew_addresses
+from superset_ext.embedded.browser import browser_line
 from superset_ext.embedded.environment import exports
 from superset_ext.embedded.ports import LOOPBACK
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.processes import note
-from superset_ext.embedded.stack import Stack
+from superset_ext.embedded.stack import ROOT, Stack
 from superset_ext.embedded.state import StateDir
 from superset_ext.errors import StackError
 from testing.stack import embedded
@@ -240,3 +243,17 @@ def test_what_the_parts_are_told_is_free_of_the_caller_s_superset(
     env = Stack.on(state, 8088).environment
     assert "foreign" not in env.values()
     assert env["SUPERSET_EXT_RETENTION_DAYS"] == "7"
+
+
+def test_a_missing_browser_is_told_with_the_command_that_installs_it(tmp_path: Path) -> None:
+    """Intent: `make up` brings what drives a browser; where none starts, a line says so, and how to get one."""
+    nowhere = {**os.environ, "SUPERSET_EXT_WARM_BROWSER": str(tmp_path / "none")}
+    line = browser_line(nowhere) or ""
+    assert "executable doesn't exist" in line and "\n" not in line
+    assert f"`{Path(sys.executable).with_name('playwright')} install --with-deps chromium`" in line
+    assert Path(sys.executable).with_name("playwright").exists()
+
+
+def test_what_opens_pages_is_in_the_lock_of_make_up() -> None:
+    """Intent: warming a page that nobody has opened needs no package for developers."""
+    assert re.search(r"^playwright==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)

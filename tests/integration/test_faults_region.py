@@ -206,7 +206,7 @@ def fill(server: Valkey) -> redis.Redis:
     client = redis.Redis.from_url(server.url)
     client.config_set("maxmemory-policy", "noeviction")
     client.set("ballast", b"x" * 5_000_000)
-    client.config_set("maxmemory", int(client.info("memory")["used_memory"]) - 100_000)
+    client.config_set("maxmemory", int(client.info("memory")["used_memory"]) - 1_000_000)
     return client
 
 

@@ -330,7 +330,7 @@ def test_nested_queries_neither_wait_for_themselves_nor_lose_their_tags(url: str
     cache = region(url)
     with running(Scope(dataset_id=1, database_id=1)):
         assert cache.get("outer") is None
-        with running(Scope(dataset_id=2, database_id=2), layers=[5]):
+        with running(Scope(dataset_id=2, database_id=2), shown=["layer:5"]):
             assert cache.get("outer") is None
             assert cache.get("inner") is None
             cache.set("inner", {"query": "SELECT 1"})

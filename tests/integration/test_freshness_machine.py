@@ -1,13 +1,14 @@
 """No read that began after `changed` had returned gets older data, whatever happens in between.
 
 Several processes read, query, fill, change, lose their leases, are killed and cut off, in an order that Hypothesis
-chooses; entries expire and are evicted. `FRESHNESS_STEPS=100000` asks for a long run.
+chooses; entries and stamps expire, are evicted and flushed, and the
+server's clock jumps. `FRESHNESS_STEPS=100000` asks for a long run.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from superset_ext.embedded.valkey import Valkey
+from testing import shifted_clock
 from testing.machine import READS, TABLES, Worker
 from testing.regions import client_of
 from testing.warming import until
@@ -26,10 +28,11 @@ STEPS = int(os.environ.get("FRESHNESS_STEPS", "3000"))
 PER_EXAMPLE = 250
 WORKERS = 3
 BUSY = 12  # requests under way, at most
+Shift = Callable[[int], None]
 PICK = st.integers(0, 1000)
 VERBS = [
     *["begin"] * 80, *["query"] * 40, *["fill"] * 40, *["write"] * 8, *["change"] * 8, *["end"] * 4, *["evict"] * 4,
-    "cut_off", "kill",
+    "lose", "shift", "shift", "shift", "cut_off", "kill",
 ]  # fmt: skip
 
 
@@ -53,6 +56,8 @@ class Counts:
     misses: int = 0
     changes: int = 0
     kills: int = 0
+    losses: int = 0
+    jumps: int = 0
     violations: list[str] = field(default_factory=list)
 
 
@@ -61,12 +66,15 @@ class Machine(RuleBasedStateMachine):
 
     url = ""
     broken: str | None = None
+    shift_clock: Shift | None = None
     workers: list[Worker] = []  # noqa: RUF012  (shared by all examples, since processes are dear)
     counts = Counts()
 
     def __init__(self) -> None:
         super().__init__()
-        client_of(self.url).delete(*[key for key in client_of(self.url).keys("chart_*") if b"~s:" not in key] or ["-"])
+        client_of(self.url).delete(
+            *[key for key in client_of(self.url).keys("chart_*") if b"~stamps" not in key] or ["-"]
+        )
         self.versions = dict.fromkeys(TABLES, 0)
         self.floors = dict.fromkeys(TABLES, 0)
         self.sessions: dict[int, Session] = {}
@@ -171,6 +179,23 @@ class Machine(RuleBasedStateMachine):
     def evict(self, key: str) -> None:
         client_of(self.url).delete(f"chart_{key}")
 
+    def lose(self, how: str) -> None:
+        """Redis loses its stamps, as by eviction, by a hand or by FLUSHDB."""
+        self.counts.losses += 1
+        client = client_of(self.url)
+        if how == "all":
+            client.flushdb()
+        elif how == "one":
+            client.hdel("chart_~stamps", "table:1:public.a")
+        else:
+            client.delete("chart_~stamps")
+
+    def shift(self, seconds: int) -> None:
+        """The server's clock jumps."""
+        if self.shift_clock is not None:
+            self.counts.jumps += 1
+            self.shift_clock(seconds)
+
     def cut_off(self, kind: str) -> None:
         """Connections are lost, as they are when a network hiccups."""
         client_of(self.url).execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
@@ -202,6 +227,10 @@ class Machine(RuleBasedStateMachine):
             self.change(pick, table)
         elif verb == "evict":
             self.evict(key)
+        elif verb == "lose":
+            self.lose(("key", "key", "one", "all")[what % 4])
+        elif verb == "shift":
+            self.shift((0, 0, 0, 2, 5, 5, 10, 10, 20, 3600)[what % 10])
         elif verb == "cut_off":
             self.cut_off("normal" if what % 2 else "pubsub")
         else:
@@ -217,24 +246,38 @@ class Machine(RuleBasedStateMachine):
         self.changing.clear()
 
 
+@dataclass
+class Server:
+    """A server, and what puts its clock forward and back where that can be done."""
+
+    valkey: Valkey
+    shift: Shift | None
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    made = Valkey(tmp_path_factory.mktemp("machine"))
-    made.start()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("machine")
+    if shifted_clock.can_shift():
+        made = Server(*shifted_clock.start(directory))
+    else:
+        made = Server(Valkey(directory).start(), None)
     yield made
-    made.stop()
+    made.valkey.stop()
 
 
-def run(server: Valkey, steps: int, counts: Counts, broken: str | None = None) -> None:
+def run(server: Server, steps: int, counts: Counts, broken: str | None = None) -> None:
     """Run the machine for about so many steps, and count them.
 
     Raises:
         AssertionError: a read showed what it must not.
     """
-    redis.Redis(port=server.port).flushall()
-    url = f"redis://127.0.0.1:{server.port}"
+    redis.Redis(port=server.valkey.port).flushall()
+    url = f"redis://127.0.0.1:{server.valkey.port}"
+    shift = staticmethod(server.shift) if server.shift else None
     workers = [Worker(url, broken) for _ in range(WORKERS)]
-    kind = type("Run", (Machine,), {"url": url, "broken": broken, "workers": workers, "counts": counts})
+    kind = type(
+        "Run", (Machine,), {"url": url, "broken": broken, "workers": workers, "counts": counts, "shift_clock": shift}
+    )
     try:
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
             kind,
@@ -253,8 +296,10 @@ def run(server: Valkey, steps: int, counts: Counts, broken: str | None = None) -
             worker.kill()
 
 
-def test_no_read_after_changed_gets_older_data(server: Valkey) -> None:
-    """Intent: invariant 3, over processes that are killed, cut off and late."""
+def test_no_read_after_changed_gets_older_data(server: Server) -> None:
+    """Intent: invariant 3, over processes that are killed, cut off and late, over lost stamps and a clock that
+    jumps.
+    """
     counts = Counts()
     while not counts.kills or min(counts.steps, 12 * min(counts.hits, counts.misses, counts.changes)) < STEPS / 4:
         assert counts.steps < 10 * STEPS, f"it does not do what it says: {counts}"
@@ -262,10 +307,12 @@ def test_no_read_after_changed_gets_older_data(server: Valkey) -> None:
     print(counts)
 
 
-@pytest.mark.parametrize("broken", ["as_of", "stamps", "fence"])
-def test_a_broken_protocol_is_found(server: Valkey, broken: str) -> None:
+@pytest.mark.parametrize("broken", ["as_of", "stamps", "fence", "era", "clock"])
+def test_a_broken_protocol_is_found(server: Server, broken: str) -> None:
     """Intent: the machine looks where it hurts."""
     counts = Counts()
+    if broken == "clock" and server.shift is None:
+        pytest.skip("no C compiler to make a clock that can be put forward")
     with pytest.raises(Exception):  # noqa: B017  (Hypothesis may say instead that it cannot do it again)
         run(server, 40_000, counts, broken)
     assert counts.violations

@@ -92,6 +92,7 @@ class Caches:
     changed: threading.Condition = field(default_factory=threading.Condition)
     sources: Sources | None = None
     readers: dict[int, Any] = field(default_factory=dict)
+    beats: list[tuple[float, int, frozenset[Name]]] = field(default_factory=list)
     sessions: dict[int, Observed] = field(default_factory=dict)  # the last one of each database
 
     def __post_init__(self) -> None:
@@ -110,6 +111,17 @@ class Caches:
             for each in tables:
                 self.told.append(Stamped(now, f"{each.database_id}:{each.table}", again, seen[each.database_id]))
             self.changed.notify_all()
+
+    def beat(self, number: int, names: Collection[Name]) -> None:
+        """A listener says that it hears of these tables."""
+        with self.changed:
+            self.beats.append((time.monotonic(), number, frozenset(names)))
+            self.changed.notify_all()
+
+    def beaten(self, since: float) -> bool:
+        """Whether a beat comes later than that; waits for it."""
+        with self.changed:
+            return self.changed.wait_for(lambda: any(at > since for at, *_ in self.beats), PATIENCE)
 
     def _snapshot(self, number: int) -> str | None:
         """What a query sees that begins now, where the source answers."""
@@ -172,8 +184,8 @@ class Caches:
 class Observed(sessions.Session):
     """A session that tells, at the end of each of its turns, whether anything is left to do."""
 
-    def __init__(self, connection: Any, database_id: int, wanted: Any, stamp: Any) -> None:
-        super().__init__(connection, database_id, wanted, stamp)
+    def __init__(self, connection: Any, database_id: int, wanted: Any, stamp: Any, beat: Any) -> None:
+        super().__init__(connection, database_id, wanted, stamp, beat)
         self._marks: set[str] = set()
         self._rest: frozenset[str] | None = None
         if isinstance(stamp, Caches):
@@ -225,7 +237,7 @@ class Sources:
 @contextmanager
 def listens(sources: Sources, caches: Caches) -> Iterator[Listener]:
     caches.sources = sources
-    listener = Listener(sources.names, sources.connect, caches)
+    listener = Listener(sources.names, sources.connect, caches, caches.beat)
     thread = threading.Thread(target=listener.run)
     thread.start()
     try:
@@ -507,6 +519,70 @@ class TestParts:
         write(source)
         caches.after(began)
 
+    def test_a_swap_is_told_when_it_is_committed(
+        self, source: Any, caches: Caches, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Intent: dbt builds a table beside the old one and swaps their names. Its commit notifies: nobody has to look
+        for it. The new table is watched from then on.
+        """
+        caches.cold()
+        monkeypatch.setattr(sessions, "LOOK_SECONDS", 1000.0)
+        until(lambda: caches.sessions[DATABASE]._next_look > time.monotonic() + 100)
+        caches.cold()
+        for _ in range(3):
+            run(source, "CREATE TABLE sales__dbt_tmp AS SELECT * FROM sales")
+            swapped = write(source, "BEGIN; ALTER TABLE sales RENAME TO sales__dbt_backup;"
+                            " ALTER TABLE sales__dbt_tmp RENAME TO sales; COMMIT")  # fmt: skip
+            caches.after(swapped)
+            run(source, "DROP TABLE sales__dbt_backup CASCADE")
+            until(lambda: _intact(source))
+            caches.cold()
+            began = time.monotonic()
+            write(source)
+            caches.after(began)
+
+    @pytest.mark.parametrize(
+        "ddl",
+        [
+            "ALTER TABLE sales ADD COLUMN extra int", "DROP TABLE sales", "ALTER TABLE sales RENAME TO older",
+            "DROP TABLE sales; SELECT 1 AS n INTO sales", "ALTER SCHEMA public RENAME TO p; CREATE SCHEMA public",
+            "DROP TRIGGER superset_ext_watch_1 ON sales", "ALTER TABLE sales SET SCHEMA pg_catalog",
+            "CREATE TABLE child () INHERITS (sales)",
+        ],
+    )  # fmt: skip
+    def test_ddl_notifies(self, source: Any, sources: Sources, session: Callable[[], Any], ddl: str) -> None:
+        """Intent: each kind of DDL that may change what a watched table shows is told by its commit."""
+        ears = session()
+        run(ears, f"LISTEN {CHANNEL}")
+        run(source, ddl)
+        run(ears, "SELECT 1")
+        assert [each.payload for each in ears.notifies] == ['"list"']
+
+    @pytest.mark.parametrize(
+        "ddl", ["CREATE TABLE third (n int)", "CREATE TEMP TABLE sales (n int)", "CREATE INDEX ON sales (n)"]
+    )
+    def test_other_ddl_does_not(self, source: Any, sources: Sources, session: Callable[[], Any], ddl: str) -> None:
+        """Intent: all commits that notify queue, so DDL that concerns no watched table is left alone."""
+        ears = session()
+        run(ears, f"LISTEN {CHANNEL}")
+        run(source, ddl)
+        run(ears, "SELECT 1")
+        assert not ears.notifies
+
+    def test_a_load_that_holds_a_new_table(
+        self, source: Any, session: Callable[[], Any], caches: Caches, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Intent: while its trigger cannot be made, a new table is told of all the time, not at each attempt."""
+        monkeypatch.setattr(repairs, "FIRST_PAUSE", 1000.0)
+        monkeypatch.setattr(repairs, "LONGEST_PAUSE", 1000.0)
+        loader = session()
+        with transaction(session()) as cursor:
+            take_turn(cursor)  # nobody makes triggers before the loader begins
+            run(source, "DROP TABLE sales; CREATE TABLE sales (id int, n int)")
+            run(loader, "BEGIN; INSERT INTO sales VALUES (1, 1)")
+            until(lambda: caches.sessions[DATABASE]._bare())
+        caches.after(write(loader, "COMMIT"))
+
 
 def _intact(connection: Any) -> bool:
     with transaction(connection) as cursor:
@@ -518,6 +594,67 @@ def until(found: Callable[[], Any]) -> None:
     while not found():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+PAYLOADS = (
+    "", "{", "null", "[]", "[1, 2, 3, 4]", '["a", 1, "public", "sales"]', '[999, 2, "x", "y"]', "[" * 7000,
+    '{"a":' * 1500, "1" * 5000, "[1, 2, \"public\", \"sa\\u0000les\"]", '[3, 2, "\\u0000", "\\ud800"]',
+    '[true, 2, "public", "sales"]', '[1, 1e999, "public", "sales"]', '[1, NaN, "public", "sales"]',
+    f'[1, {10**30}, "public", "sales"]', f'[{10**30}, 1, "public", "sales"]', '[1, -5, "public", "sales"]',
+    '[1, 2, "public", "other"]', '["list"]', *['"list"'] * 50,
+)  # fmt: skip
+
+
+def fuzz(count: int) -> Iterator[str]:
+    """Payloads like those of the triggers, with something else in some place."""
+    chance = random.Random(count)
+    values = ("1", "2", "-1", "null", "{}", "[[]]", '"public"', '"sales"', '"\\u0000"', "9" * 40, "1.5", "true", "")
+    for _ in range(count):
+        inner = ", ".join(chance.choice(values) for _ in range(chance.choice((3, 4, 4, 4, 5))))
+        text = list(f"[{inner}]")
+        if chance.random() < 0.3:
+            text[chance.randrange(len(text))] = chance.choice('[]{}",\\\u2028\x01')
+        yield "".join(text)
+
+
+class TestBeats:
+    """Readers trust a watched table for as long as they hear that somebody listens to it."""
+
+    def test_it_beats_while_it_hears(self, source: Any, caches: Caches) -> None:
+        """Intent: again and again, of all that it hears, and only after all was told that happened before."""
+        assert caches.beaten(caches.beats[-1][0] if caches.beats else 0.0)
+        at, number, names = caches.beats[0]
+        assert (number, names) == (DATABASE, {SALES, OTHER})
+        assert min(stamped.at for stamped in caches.told) < at
+
+    def test_it_is_silent_while_it_cannot_tell(
+        self, source: Any, caches: Caches, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Intent: who has heard and could not stamp must not say that all is told."""
+        monkeypatch.setattr(sessions, "BEAT_SECONDS", 0.0)
+        caches.failure = StoreUnavailable("away")
+        write(source)
+        caches.failing(1)
+        silent_since = time.monotonic()
+        caches.failing(caches.failed + 5)
+        assert not [at for at, *_ in caches.beats if at > silent_since]
+        caches.failure = None
+        assert caches.beaten(silent_since)
+
+    def test_it_is_silent_without_a_connection(
+        self, source: Any, sources: Sources, caches: Caches, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Intent: nobody hears while the source cannot be reached."""
+        monkeypatch.setattr(sessions, "BEAT_SECONDS", 0.0)
+        sources.refused = WatchError("no way")
+        (pid,) = backend(source)
+        run(source, "SELECT pg_terminate_backend(%s)", pid)
+        until(lambda: not backend(source))
+        silent_since = time.monotonic()
+        time.sleep(3 * sessions.LOOK_SECONDS)
+        assert not [at for at, *_ in caches.beats if at > silent_since + 1]
+        sources.refused = None
+        assert caches.beaten(silent_since)
 
 
 class TestGaps:
@@ -577,14 +714,35 @@ class TestGaps:
         caches.after(committed, OTHER)
 
     def test_what_others_notify_is_not_taken_amiss(self, source: Any, caches: Caches) -> None:
-        """Intent: whoever may connect may notify on any channel."""
+        """Intent: whoever may connect may notify of anything. It ends no connection, and makes nobody believe that a
+        table has changed that is not watched.
+        """
         (pid,) = backend(source)
-        for payload in ("", "{", "null", "[]", "[1, 2, 3, 4]", '["a", 1, "public", "sales"]', '[999, 2, "x", "y"]'):
+        for payload in (*PAYLOADS, *fuzz(200)):
             run(source, "SELECT pg_notify(%s, %s)", CHANNEL, payload)
         began = time.monotonic()
         write(source)
         caches.after(began)
+        caches.cold()
         assert backend(source) == [pid]
+        assert {stamped.table for stamped in caches.told} == {f"{DATABASE}:public.sales", f"{DATABASE}:public.other"}
+
+    def test_bytes_that_are_no_text(self, postgres: Postgres, caches: Caches, sources: Sources) -> None:
+        """Intent: in a database without an encoding a notification may hold any bytes."""
+        name, url = f"ascii_{uuid.uuid4().hex}", postgres.url("postgres")
+        with closing(opened(url)) as maker:
+            run(maker, f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+        url = postgres.url(name)
+        with closing(opened(url)) as ascii_source:
+            run(ascii_source, "CREATE TABLE sales (n int)")
+            sources.urls[8] = url
+            sources.wanted[8] = set(add(ascii_source, "sales"))
+            caches.after(0.0, database=8)
+            (pid,) = backend(ascii_source)
+            for text in (r"\377\376", r"[1, 2, \200, \200]", r"\303"):
+                run(ascii_source, f"SELECT pg_notify('{CHANNEL}', E'{text}')")
+            caches.after(write(ascii_source, "INSERT INTO sales VALUES (1)"), database=8)
+            assert backend(ascii_source) == [pid]
 
     def test_a_full_queue(self, source: Any, caches: Caches, monkeypatch: pytest.MonkeyPatch) -> None:
         """Intent: while triggers do not notify, since the queue is full, everything is told at every look."""

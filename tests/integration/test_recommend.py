@@ -13,7 +13,7 @@ import pytest
 from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.advice.recommend import Facts, Recommendation, facts_of, recommend
-from superset_ext.settings import Settings, load
+from superset_ext.settings import Region, Settings, load
 from testing.regions import make_region
 
 TAGS = ["all", "dataset:7", "table:1:public.orders"]
@@ -241,14 +241,30 @@ def test_results_that_are_too_big(database: LogDatabase, rows: int | None, said:
 
 
 def test_eviction_policies(database: LogDatabase) -> None:
-    """Intent: marks of changes must not be evicted; a server that evicts by time to live is fine."""
+    """Intent: marks of changes had better not be evicted; a server that evicts by time to live is fine."""
     servers = {
         "chart_data": ServerInfo(1, 100, "allkeys-lru", 0), "metadata": ServerInfo(1, 100, "volatile-ttl", 0),
         "thumbnails": ServerInfo(1, 100, "noeviction", 0), "filter_state": None,
     }  # fmt: skip
     said = {each.subject: each.found for each in found(database, "eviction_policy", facts=Facts(servers))}
     assert set(said) == {"region:chart_data", "region:thumbnails"}
-    assert "old answers come back" in said["region:chart_data"]
+    assert "every chart is asked anew" in said["region:chart_data"]
+
+
+def test_a_server_of_several_regions_is_found_once(database: LogDatabase) -> None:
+    """Intent: what is wrong with a server is one finding, and names all of its regions; a region that is elsewhere is a
+    finding of its own."""
+    info = ServerInfo(90 * MEBI, 100 * MEBI, "noeviction", 1)
+    one, other = "redis://one:6379", "redis://other:6379"
+    settings = load({"SUPERSET_EXT_REDIS_URL": one, "SUPERSET_EXT_THUMBNAILS_URL": other})
+    facts = Facts({str(region): info for region in Region})
+    for region in ("chart_data", "metadata", "thumbnails"):
+        asked(database, hits=100, miss_evicted=50, sets_memory=50, cache_type=region)
+    findings = recommend(None, database, settings, facts)
+    for kind in ("eviction_policy", "region_too_small"):
+        of_kind = {each.subject: each for each in findings if each.kind == kind}
+        assert set(of_kind) == {"server:one:6379", "region:thumbnails"}, kind
+        assert {"chart_data", "metadata"} <= set(of_kind["server:one:6379"].as_dict()["evidence"]["numbers"]["regions"])
 
 
 def test_forced_dashboards(database: LogDatabase) -> None:

@@ -20,7 +20,8 @@ from cryptography.x509.oid import NameOID
 from superset_ext.cache.redis.place import Place, safe_url
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.errors import SettingsError
-from testing.regions import make_region
+from testing.lost_stamps import LOSSES, nothing_old_is_shown
+from testing.regions import chart_region, make_region
 
 
 class Proxy:
@@ -100,6 +101,9 @@ def test_a_region_over_tls(proxy: Proxy) -> None:
     value = {"bytes": bytes(300_000)}
     assert cache.set("k", value)
     assert [cache.get("k") for _ in range(3)] == [value] * 3
+    for lose in LOSSES.values():
+        assert cache.erase()
+        nothing_old_is_shown(chart_region(f"rediss://127.0.0.1:{proxy.port}/8?{query}"), lose)
 
 
 def test_an_unknown_authority_is_refused(proxy: Proxy, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from superset_ext.cache.region import RegionCache
-from superset_ext.config import celery_config, names
+from superset_ext.config import names
+from superset_ext.configuration.celery import celery_config
 from superset_ext.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
+SUPERSET_CONFIG = Path(str(find_spec("superset").origin)).with_name("config.py")  # type: ignore[union-attr]
 OURS = tuple(
     f"superset_ext.{name}" for name in ("freshness.tasks", "monitor.tasks", "warm.tasks", "host.worker_report")
 )
@@ -104,7 +109,25 @@ def test_the_users_choices_stay() -> None:
     own = {"SQLALCHEMY_DATABASE_URI": "postgresql://mine/x", "FEATURE_FLAGS": {"CACHE_IMPERSONATION": False, "A": True}}
     config = names(SETTINGS, own)
     assert "SQLALCHEMY_DATABASE_URI" not in config
-    assert config["FEATURE_FLAGS"] == {"CACHE_IMPERSONATION": False, "DASHBOARD_RBAC": True, "A": True}
+    assert config["FEATURE_FLAGS"] == {"CACHE_IMPERSONATION": False, "A": True}
+
+
+@pytest.mark.parametrize("value", [None, "false", "true"])
+def test_feature_flags_are_those_of_superset_and_of_the_environment(value: str | None) -> None:
+    """Intent: installing changes no flag but the one that keeps users apart, and no flag that the environment sets."""
+    code = (
+        "import json, superset.config as c;"
+        "print(json.dumps([c.DEFAULT_FEATURE_FLAGS, {**c.DEFAULT_FEATURE_FLAGS, **c.FEATURE_FLAGS}]))"
+    )
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SUPERSET_EXT_REDIS_URL": "redis://cache:6379"}
+    if value:
+        names_of_flags = re.findall(r'^    "([A-Z_]+)": (?:True|False)', SUPERSET_CONFIG.read_text(), re.MULTILINE)
+        assert {"DASHBOARD_RBAC", "CACHE_IMPERSONATION", "EMBEDDED_SUPERSET"} < set(names_of_flags)
+        env |= {f"SUPERSET_FEATURE_{name}": value for name in names_of_flags}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    stock, ours = json.loads(done.stdout.strip().splitlines()[-1])
+    changed = {name: ours[name] for name in ours if ours[name] != stock[name]}
+    assert changed == ({} if value else {"CACHE_IMPERSONATION": True})
 
 
 def test_metastore_stays_selectable() -> None:
@@ -135,7 +158,7 @@ def test_a_config_of_ones_own_is_chained_as_superset_loads_it(tmp_path: Path, by
     assert lines == [
         "own app",
         "ours app",
-        "{'CACHE_IMPERSONATION': True, 'DASHBOARD_RBAC': True, 'MINE': True} chart_data redis://cache:6379/0 True",
+        "{'CACHE_IMPERSONATION': True, 'MINE': True} chart_data redis://cache:6379/0 True",
     ], done.stderr
 
 

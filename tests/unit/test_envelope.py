@@ -35,7 +35,7 @@ VALUE = {
 def packed(value: Any = VALUE, **changed: Any) -> bytes:
     said: dict[str, Any] = {
         "key": "k", "ring": RING, "as_of_us": 5, "tags": ("db:1", "tä"), "cost_ms": 1.5, "run_id": "run",
-        "stored_at_us": 7, "fresh_until_us": 9, "compression": "zstd", "level": 1, "min_size": 64,
+        "stored_at_us": 7, "fresh_until_us": 9, "last_stamp": 11, "compression": "zstd", "level": 1, "min_size": 64,
     } | changed  # fmt: skip
     return pack(value, **said)
 
@@ -44,11 +44,11 @@ def read(data: bytes, key: str = "k", ring: KeyRing = RING, limit: int = MEGA) -
     return unpack(data, key=key, ring=ring, max_decoded=limit)
 
 
-def signed(header: dict[str, Any], payload: bytes, version: int = 2, key: bytes = b"k", ring: KeyRing = RING) -> bytes:
+def signed(header: dict[str, Any], payload: bytes, version: int = 3, key: bytes = b"k", ring: KeyRing = RING) -> bytes:
     """An entry made by hand after the layout in the module's docstring."""
     block = msgpack.packb(header)
     head = b"SXC" + bytes([version]) + struct.pack(">HH", len(block), 0) + os.urandom(16)
-    judged = struct.pack(">Q8sQ", 5, b"run", 9)
+    judged = struct.pack(">QQ8sQ", 5, 11, b"run", 9)
     return (
         head
         + signature(ring.keys[0], struct.pack(">I", len(key)) + key, head, judged, block, payload)
@@ -77,8 +77,8 @@ def test_an_entry_carries_all_that_it_was_given(compression: str, tags: tuple[st
     """The value, and whatever the reader judges it by."""
     said, value = read(packed(compression=compression, tags=tags))
     assert_same(value, VALUE)
-    times = (said.as_of_us, said.stored_at_us, said.fresh_until_us)
-    assert (times, said.tags, said.cost_ms, said.run_id) == ((5, 7, 9), tags, 1.5, "run")
+    times = (said.as_of_us, said.stored_at_us, said.fresh_until_us, said.last_stamp)
+    assert (times, said.tags, said.cost_ms, said.run_id) == ((5, 7, 9, 11), tags, 1.5, "run")
     assert (said.codec, said.compression, len(said.entry_id)) == (codec.PLAIN, compression, 16)
     assert said.raw_size == len(codec.encode(VALUE)[1])
 
@@ -87,9 +87,9 @@ def test_the_fixed_part_can_be_read_without_unpacking() -> None:
     """Lua reads the entry's id, the size of the tags, and the tags, at these very places."""
     data = packed(tags=("one", "two"))
     said, _ = read(data)
-    assert data[:4] == b"SXC\x02" and data[8:24] == said.entry_id
+    assert data[:4] == b"SXC\x03" and data[8:24] == said.entry_id
     size = struct.unpack(">H", data[6:8])[0]
-    assert data[80 : 80 + size].decode().split("\n") == ["one", "two"]
+    assert data[88 : 88 + size].decode().split("\n") == ["one", "two"]
     assert packed()[8:24] != packed()[8:24]
 
 
@@ -188,14 +188,14 @@ def test_nothing_grows_beyond_the_limit() -> None:
 @pytest.mark.parametrize(
     ("header", "version"),
     [
-        ({}, 3),
-        ({"codec": "msgpack9"}, 2),
-        ({"comp": "brotli"}, 2),
-        ({"comp": "zstd"}, 2),
-        ({"comp": "lz4"}, 2),
-        ({"comp": "zstd", "raw": -1}, 2),
-        ({"raw": None}, 2),
-        ({"codec": ["list"]}, 2),
+        ({}, 4),
+        ({"codec": "msgpack9"}, 3),
+        ({"comp": "brotli"}, 3),
+        ({"comp": "zstd"}, 3),
+        ({"comp": "lz4"}, 3),
+        ({"comp": "zstd", "raw": -1}, 3),
+        ({"raw": None}, 3),
+        ({"codec": ["list"]}, 3),
     ],
 )
 def test_an_unknown_format_is_a_miss_and_no_attack(header: dict[str, Any], version: int) -> None:

@@ -34,7 +34,7 @@ WRONG = [
     ({"SUPERSET_EXT_RULES": "5"}, "SUPERSET_EXT_RULES should be a JSON list"),
     ({"SUPERSET_EXT_RULES": '[{"name": "a"}]'}, "SUPERSET_EXT_RULES: number 1 matches everything"),
     ({"SUPERSET_EXT_RULES": '[{"table": "t"}]'}, "SUPERSET_EXT_RULES: name of number 1 is missing"),
-    ({"SUPERSET_EXT_METADATA_BACKEND": "metastore"}, "SUPERSET_EXT_METADATA_BACKEND must be redis"),
+    ({"SUPERSET_EXT_METADATA_BACKEND": "metastore"}, "SUPERSET_EXT_METADATA_BACKEND must be auto"),
     ({"SUPERSET_EXT_REDIS_URL": "redis+cluster://a:1,b:2/0"}, "SUPERSET_EXT_BROKER_URL is needed"),
     (REDIS | {"SUPERSET_EXT_CHART_DATA_DB": "1", "SUPERSET_EXT_CHART_DATA_PREFIX": "superset_"}, "would share keys"),
     (REDIS | {"SUPERSET_EXT_CHART_DATA_DB": "1", "SUPERSET_EXT_CHART_DATA_PREFIX": "superset_c_"}, "would share keys"),

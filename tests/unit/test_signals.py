@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import Column, Integer, String, create_engine, event
+from sqlalchemy.orm import Session, declarative_base
 
 from superset_ext import events
 from superset_ext.core.signals import failures, harmless, tell
+from superset_ext.core.until_commit import UntilCommit
 from superset_ext.errors import StoreUnavailable
 from superset_ext.freshness.change import Change, Freshness
 from superset_ext.freshness.listeners import orm, sqllab
@@ -94,26 +98,96 @@ def test_no_change_made_in_superset_fails_for_our_sake(error: Exception) -> None
     telling(Freshness(fail, lambda _database, tables: tables, None), None)(EVERYTHING)
 
 
+Base = declarative_base()
+
+
+class Thing(Base):
+    """Something that a person saves."""
+
+    __tablename__ = "things"
+    id = Column(Integer, primary_key=True)
+    name = Column(String)
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    """A session of nobody else, with one thing in it."""
+    engine = create_engine("sqlite://")
+    Base.metadata.create_all(engine)
+    with Session(engine) as made:
+        made.add(Thing(id=1, name="before"))
+        made.commit()
+        yield made
+
+
+def _edited(session: Session) -> None:
+    session.get(Thing, 1).name = "after"  # type: ignore[union-attr]
+    session.commit()
+
+
+def _many(session: Session) -> None:
+    session.query(Thing).filter_by(id=1).update({"name": "after"})
+    session.commit()
+
+
+def _in_a_savepoint(session: Session) -> None:
+    with session.begin_nested():
+        session.get(Thing, 1).name = "after"  # type: ignore[union-attr]
+    session.commit()
+
+
+@pytest.mark.parametrize("save", [_edited, _many, _in_a_savepoint])
 def test_an_edit_that_cannot_be_worked_out_changes_everything(
-    monkeypatch: pytest.MonkeyPatch, hook: Tell, changes: list[Change]
+    monkeypatch: pytest.MonkeyPatch, hook: Tell, changes: list[Change], session: Session, save: Any
 ) -> None:
     """Intent: a hook that fails costs no person their edit, and leaves nothing old behind."""
     monkeypatch.setattr(orm, "_kinds", broken)
-    session = SimpleNamespace(new=[object()], deleted=[], dirty=[], info={})
-    orm._flushed(session, None)
-    orm._committed(session, hook)
+    with listening(lambda: orm.install(hook)):
+        save(session)
     assert [change.everything for change in changes] == [True]
-    orm._bulk(SimpleNamespace(session=session, mapper=None))
-    orm._committed(session, hook)
-    assert [change.everything for change in changes] == [True, True]
+    assert session.query(Thing.name).all() == [("after",)]
 
 
 def test_a_query_that_cannot_be_worked_out_changes_everything(
-    monkeypatch: pytest.MonkeyPatch, hook: Tell, changes: list[Change]
+    monkeypatch: pytest.MonkeyPatch, hook: Tell, changes: list[Change], session: Session
 ) -> None:
     """Intent: the same for a query of SQL Lab, whose result the person is waiting for."""
-    monkeypatch.setattr(sqllab, "_change", broken)
-    session = SimpleNamespace(dirty=[object()], info={})
-    sqllab._flushed(session, None)
-    sqllab._committed(session, hook)
+    monkeypatch.setattr(sqllab, "_changes", broken)
+    with listening(lambda: sqllab.install(hook)):
+        _edited(session)
     assert [change.everything for change in changes] == [True]
+    assert session.query(Thing.name).all() == [("after",)]
+
+
+@pytest.mark.parametrize("name", ["add", "_committed", "_rolled_back"])
+@pytest.mark.parametrize("install", [orm.install, sqllab.install], ids=["edits", "SQL Lab"])
+@pytest.mark.parametrize("save", [_edited, _many, _in_a_savepoint])
+def test_whatever_of_a_hook_fails_the_edit_does_not(
+    monkeypatch: pytest.MonkeyPatch, session: Session, install: Any, name: str, save: Any
+) -> None:
+    """Intent: wherever in a hook something is raised, the commit stands, and the session can go on."""
+    kinds = {Thing: "datasets"}
+    monkeypatch.setattr(orm, "_kinds", lambda: kinds)
+    monkeypatch.setattr(sqllab, "_changes", lambda _thing: [EVERYTHING])
+    monkeypatch.setattr(UntilCommit, name if name == "add" else "_kept", broken)
+    with listening(lambda: install(broken)):
+        save(session)
+        session.get(Thing, 1).name = "no"  # type: ignore[union-attr]
+        session.flush()
+        session.rollback()
+        assert session.query(Thing.name).all() == [("after",)]
+
+
+@contextmanager
+def listening(install: Any) -> Iterator[None]:
+    """What a hook listens to within the block, and no longer."""
+    heard: list[tuple[Any, str, Any]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        listen = event.listen
+        patch.setattr(event, "listen", lambda *of: heard.append(of) or listen(*of))
+        install()
+        try:
+            yield
+        finally:
+            for of in heard:
+                event.remove(*of)

@@ -274,6 +274,24 @@ WRITTEN = [
     (PG, "CREATE TEMP TABLE t AS SELECT 1 FROM a; INSERT INTO t SELECT 2; INSERT INTO b SELECT * FROM t", "b", False),
     (PG, "CREATE TEMP TABLE t (x int); DROP TABLE t; INSERT INTO t SELECT 1", "t", False),
     (PG, "SELECT temp t FROM a; INSERT INTO t SELECT 1", "t", False),
+    # names that mean another table by then
+    *((PG, sql, None, False) for sql in (
+        "SELECT set_config('search_path', 'other', false); UPDATE a SET x = 1",
+        "SELECT pg_catalog.set_config('search_path', 'other', true); UPDATE a SET x = 1",
+        "WITH x AS (SELECT set_config('search_path', 'other', true)) UPDATE a SET x = 1",
+        "SET LOCAL search_path = other; UPDATE a SET x = 1", "SET ROLE somebody; UPDATE a SET x = 1",
+        "SET SESSION AUTHORIZATION somebody; UPDATE a SET x = 1", "RESET search_path; UPDATE a SET x = 1",
+        "SET search_path = public, pg_temp; CREATE TEMP TABLE t (x int); UPDATE t SET x = 1",
+        "CREATE TEMP TABLE t (x int); SET search_path = public, pg_temp; UPDATE t SET x = 1",
+    )),
+    *((PG, f"CREATE TEMP TABLE t (x int); {sql}; UPDATE t SET x = 1", expected, False) for sql, expected in (
+        ("SELECT 1", ""), ("INSERT INTO t VALUES (1)", ""), ("ROLLBACK", "t"), ("COMMIT", "t"), ("END", "t"),
+        ("ROLLBACK TO SAVEPOINT x", "t"), ("ABORT", "t"), ("DROP TABLE t", "t"), ("DISCARD TEMP", None),
+    )),
+    (PG, "CREATE TEMP TABLE t (x int); ALTER TABLE t RENAME TO u; UPDATE t SET x = 1", "t, u", True),
+    (PG, "CREATE TEMP TABLE t (x int); UPDATE s.t SET x = 1", "s.t", False),
+    (PG, "CREATE TEMP TABLE t (x int) ON COMMIT DROP; UPDATE t SET x = 1", None, False),
+    (PG, "CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 1; UPDATE t SET x = 1", "t", True),
     (MS, "SELECT x INTO #t FROM a; INSERT INTO #t VALUES (1); DROP TABLE #t", "", False),
     # nothing
     (PG, "SELECT f(x), nextval('s') FROM a FOR UPDATE", "", False),
@@ -327,6 +345,57 @@ WRITTEN = [
 def test_the_tables_that_are_written(engine: str, sql: str, expected: str | None, shape: bool) -> None:
     """Intent: what somebody ran in SQL Lab drops what reads those tables, all where that cannot be told, else none."""
     assert written_tables(sql, engine) == (None if expected is None else Written(tables(expected), shape))
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_ambiguous"),
+    [
+        ("UPDATE t SET x = 1", False),
+        ("CREATE TABLE t (x int)", False),
+        ("CREATE TABLE t (x int); UPDATE t SET x = 1", False),
+        ("CREATE TABLE first.t (x int); UPDATE t SET x = 1", False),
+        ("UPDATE s.t SET x = 1; CREATE TABLE first.t (x int)", False),
+        ("UPDATE t SET x = 1; CREATE TABLE u (x int)", False),
+        ("DROP TABLE s.t; CREATE TABLE s.t (x int)", False),
+        ("UPDATE t SET x = 1; CREATE TABLE first.t (x int)", True),
+        ("UPDATE t SET x = 1; SELECT 1 AS x INTO first.t", True),
+        ("UPDATE t SET x = 1; DROP TABLE first.t", True),
+        ("UPDATE t SET x = 1; ALTER TABLE first.u RENAME TO t", True),
+        ("UPDATE t SET x = 1; ALTER TABLE other.t SET SCHEMA first", True),
+        ("DROP TABLE t", True),
+        ("DROP TABLE t; CREATE TABLE t (x int)", True),
+        ("ALTER TABLE t RENAME TO u", True),
+        ("CREATE TEMP TABLE t (x int); DROP TABLE t", False),
+    ],
+)
+def test_a_name_that_means_two_tables(sql: str, is_ambiguous: bool) -> None:
+    """Intent: on a path of several schemas a name may mean one table before a statement and another one after it."""
+    written = written_tables(sql, "postgresql")
+    assert written is not None and written.is_ambiguous == is_ambiguous
+
+
+def test_what_may_be_called() -> None:
+    """Intent: only the source knows what a function does, so none is left out; what is no function does no harm."""
+    written = written_tables(
+        'SELECT own(1), s."Other" (2); INSERT INTO a (x) SELECT lower(x) FROM third()', "postgresql"
+    )
+    assert written is not None
+    assert {"own", "other", "lower", "third"} <= written.calls
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("INSERT INTO a SELECT 1; CREATE TABLE b AS SELECT 1; DROP TABLE c", "a"),
+        ("CREATE VIEW v AS SELECT 1; UPDATE v SET x = 1", "v"),
+        ("WITH x AS (DELETE FROM a RETURNING 1) SELECT 1 FROM x", "a"),
+        ("TRUNCATE a; COPY b FROM '/tmp/x'; MERGE INTO c USING d ON c.x = d.x WHEN MATCHED THEN DELETE", "a, b, c"),
+    ],
+)
+def test_whose_rows_are_changed(sql: str, rows: str) -> None:
+    """Intent: triggers act on rows; a table that is made or dropped has none that did."""
+    written = written_tables(sql, "postgresql")
+    assert written is not None and written.rows == tables(rows)
 
 
 @pytest.mark.parametrize("size", [LIMIT_BYTES, LIMIT_BYTES + 1])

@@ -77,4 +77,4 @@ def test_a_request_that_cannot_be_noted_is_answered_all_the_same(
     answer = app.test_client().post("/api/v1/chart/data", json={})
     assert (answer.status_code, answer.text) == (200, "people")
     assert len(registry.queue) == 0
-    assert "was not remembered for warming (RuntimeError)" in caplog.text
+    assert "remembering a request for warming failed (RuntimeError)" in caplog.text

@@ -16,8 +16,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from enum import StrEnum
 
+from superset_ext.compat import StrEnum
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.errors import StoreUnavailable
 

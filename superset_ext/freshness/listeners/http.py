@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
-from superset_ext.core.signals import count_failure
+from superset_ext.core.signals import count_failure, unfailing
 from superset_ext.errors import StoreUnavailable
 from superset_ext.freshness.change import Change, Source, SourceTable, changed
 from superset_ext.freshness.listeners.tell import Tell, noticed
@@ -24,10 +24,10 @@ def install_uploads(app: Flask, tell: Tell) -> None:
     """Tell of files that were uploaded into tables."""
 
     @app.after_request
+    @unfailing("noticing an upload", lambda response: response)
     def uploaded(response: Response) -> Response:
         if request.endpoint == "DatabaseRestApi.upload" and response.status_code == HTTPStatus.CREATED:
-            change = noticed("superset", uploaded_table)
-            if change is not None:
+            for change in noticed("superset", lambda: (uploaded_table(),)):
                 tell(change)
         return response
 
@@ -43,6 +43,7 @@ def install_cachekey(app: Flask) -> None:
     """Make `POST /api/v1/cachekey/invalidate` drop the answers of charts too."""
 
     @app.after_request
+    @unfailing("POST /api/v1/cachekey/invalidate", lambda response: response)
     def invalidated(response: Response) -> Response:
         if request.endpoint == "CacheRestApi.invalidate" and response.status_code == HTTPStatus.CREATED:
             return _answer(response)

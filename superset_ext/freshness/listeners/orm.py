@@ -1,91 +1,110 @@
 """Edits made in Superset: datasets, their columns and metrics, databases, annotations.
 
-SQLAlchemy's events tell of them. A change is told after its commit, and not at all after a rollback. Rights and
-row-level rules need no hook: Superset reads them on each request, and they are part of the cache key. Charts need none
-either, since another query has another key. SQL that goes past the ORM fires no event.
+SQLAlchemy's events tell of them. A change is told after its outermost commit, and not at all after a rollback. Rights
+and row-level rules need no hook: Superset reads them on each request, and they are part of the cache key. Charts need
+none either, since another query has another key. SQL that goes past the ORM fires no event.
+
+Superset's dataset editor saves columns and metrics by bulk inserts and updates, which fire none, and then sets
+`changed_on` of the dataset. So that attribute counts as an edit of columns or metrics, whatever it was that changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Query, Session
 
-from superset_ext.core.signals import count_failure
+from superset_ext.core.signals import count_failure, unfailing
+from superset_ext.core.until_commit import UntilCommit
 from superset_ext.freshness.change import Change
+from superset_ext.freshness.listeners.bulk import UNKNOWN, look_up, rows_of
 from superset_ext.freshness.listeners.tell import Tell, noticed
 
-_PENDING = "superset_ext_changes"  # in a session's `info`
 # Attributes of Superset's objects that change nothing in a chart.
 _IDLE = frozenset({"changed_on", "changed_by_fk", "changed_by", "created_on", "created_by", "created_by_fk", "owners"})
-_OWNERS = {"TableColumn": "table_id", "SqlMetric": "table_id", "Annotation": "layer_id"}
+# Of each kind of object, the attribute with the id that it counts under.
+_OWNERS = {"TableColumn": "table_id", "SqlMetric": "table_id", "Annotation": "layer_id", "SSHTunnel": "database_id"}
+# What makes an edit of columns a change of the schema.
+_OF_SCHEMA = frozenset({"columns", "saved"})
+_OF_DATASETS = frozenset({"datasets", *_OF_SCHEMA})
 
 _Edited = tuple[str, int]  # a kind of object, and its id; an id of 0 is not known, and stands for all
-_UNKNOWN: _Edited = ("datasets", 0)
 
 
 def install(tell: Tell) -> None:
     """Listen from now on."""
-    event.listen(Session, "after_flush", _flushed)
-    event.listen(Session, "after_bulk_update", _bulk)
-    event.listen(Session, "after_bulk_delete", _bulk)
-    event.listen(Session, "after_rollback", _forget)
-    event.listen(Session, "after_commit", lambda session: _committed(session, tell))
+    edits = UntilCommit[_Edited]("superset_ext_changes", lambda edited: _committed(edited, tell))
+    edits.listen()
+
+    @unfailing("noticing an edit in Superset")
+    def flushed(session: Any, _context: Any) -> None:
+        _add(edits, session, lambda: _flushed(session))
+
+    @unfailing("looking up the rows of a bulk statement")
+    def before_bulk(_query: Any, bulk: Any) -> None:
+        look_up(bulk, _owner_of)
+
+    @unfailing("noticing a bulk statement")
+    def after_bulk(bulk: Any) -> None:
+        _add(edits, bulk.session, lambda: _bulk(bulk))
+
+    event.listen(Session, "after_flush", flushed)
+    for verb in ("update", "delete"):
+        event.listen(Query, f"before_compile_{verb}", before_bulk)
+        event.listen(Session, f"after_bulk_{verb}", after_bulk)
 
 
-def _flushed(session: Any, _context: Any) -> None:
+def _add(edits: UntilCommit[_Edited], session: Any, work_out: Callable[[], set[_Edited]]) -> None:
     try:
-        edited = {edit for thing in (*session.new, *session.deleted) for edit in _edits(thing)}
-        edited |= {edit for thing in session.dirty if _is_edited(session, thing) for edit in _edits(thing)}
+        edited = work_out()
     except Exception as error:  # noqa: BLE001  (a person's edit must not fail because of ours)
-        edited = _unknown(error)
-    if edited:
-        _pending(session).update(edited)
+        count_failure("noticing an edit in Superset", error)
+        edited = {("datasets", UNKNOWN)}
+    for edit in edited:
+        edits.add(session, edit)
 
 
-def _is_edited(session: Any, thing: Any) -> bool:
-    """Whether more changed than who changed it and when."""
+def _flushed(session: Any) -> set[_Edited]:
+    edited = {edit for thing in (*session.new, *session.deleted) for edit in _edits(thing)}
+    return edited | {edit for thing in session.dirty for edit in _changed(session, thing)}
+
+
+def _changed(session: Any, thing: Any) -> list[_Edited]:
+    """The edits of an object that was changed; none if only who changed it, or the owners are others."""
     from sqlalchemy import inspect
 
-    if not _edits(thing) or not session.is_modified(thing):
-        return False
-    attributes = [attribute for attribute in inspect(thing).attrs if attribute.key not in _IDLE]
-    return any(attribute.history.has_changes() for attribute in attributes)
+    edits = _edits(thing)
+    if not edits or not session.is_modified(thing):
+        return []
+    changed = {attribute.key for attribute in inspect(thing).attrs if attribute.history.has_changes()}
+    saved = [("saved", edits[0][1])] if edits[0][0] == "datasets" and "changed_on" in changed else []
+    return saved + (edits if changed - _IDLE else [])
 
 
-def _bulk(context: Any) -> None:
-    """A `query.update()` or `query.delete()`: it does not tell which rows, so all of the kind count as changed."""
-    try:
-        mapper = getattr(context, "mapper", None)
-        kind = _kinds().get(getattr(mapper, "class_", type(None)))
-        edited = {(kind, 0)} if kind is not None else set()
-    except Exception as error:  # noqa: BLE001  (as in _flushed)
-        edited = _unknown(error)
-    if edited:
-        _pending(context.session).update(edited)
+def _bulk(bulk: Any) -> set[_Edited]:
+    kind = _kinds().get(_model(bulk))
+    return set() if kind is None else {(kind, number) for number in rows_of(bulk)}
 
 
-def _unknown(error: Exception) -> set[_Edited]:
-    count_failure("noticing an edit in Superset", error)
-    return {_UNKNOWN}
+def _owner_of(bulk: Any) -> str | None:
+    """The attribute with the id that the rows of a bulk statement count under; `None` where they change no chart."""
+    model = _model(bulk)
+    return _OWNERS.get(model.__name__, "id") if model in _kinds() else None
 
 
-def _pending(session: Any) -> set[_Edited]:
-    edited: set[_Edited] = session.info.setdefault(_PENDING, set())
-    return edited
+def _model(bulk: Any) -> type:
+    model: type = getattr(bulk.mapper, "class_", type(None))
+    return model
 
 
-def _forget(session: Any) -> None:
-    session.info.pop(_PENDING, None)
-
-
-def _committed(session: Any, tell: Tell) -> None:
-    edited = session.info.pop(_PENDING, None)
-    change = noticed("superset", lambda: change_of(edited)) if edited else None
-    if change is not None:
-        tell(change)
+def _committed(edited: Iterable[_Edited], tell: Tell) -> None:
+    committed = time.time()
+    for change in noticed("superset", lambda: (change_of(edited),)):
+        tell(replace(change, at=committed))
 
 
 def change_of(edited: Iterable[_Edited]) -> Change:
@@ -93,14 +112,14 @@ def change_of(edited: Iterable[_Edited]) -> Change:
     by_kind: dict[str, set[int]] = {}
     for kind, number in edited:
         by_kind.setdefault(kind, set()).add(number)
-    everything = any(0 in ids for ids in by_kind.values())
+    datasets = {number for kind in _OF_DATASETS for number in by_kind.get(kind, ())}
     return Change(
         "superset",
-        "schema_change" if "columns" in by_kind else "user_action",
-        databases=sorted(by_kind.get("databases", set()) - {0}),
-        datasets=sorted((by_kind.get("datasets", set()) | by_kind.get("columns", set())) - {0}),
-        layers=sorted(by_kind.get("layers", set()) - {0}),
-        everything=everything,
+        "schema_change" if _OF_SCHEMA & by_kind.keys() else "user_action",
+        databases=sorted(by_kind.get("databases", set()) - {UNKNOWN}),
+        datasets=sorted(datasets - {UNKNOWN}),
+        layers=sorted(by_kind.get("layers", set()) - {UNKNOWN}),
+        everything=any(UNKNOWN in ids for ids in by_kind.values()),
     )
 
 
@@ -119,4 +138,5 @@ def _kinds() -> dict[type, str]:
     return {
         models.SqlaTable: "datasets", models.SqlMetric: "datasets", models.TableColumn: "columns",
         models.Database: "databases", models.AnnotationLayer: "layers", models.Annotation: "layers",
+        models.SSHTunnel: "databases",
     }  # fmt: skip

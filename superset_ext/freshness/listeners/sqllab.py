@@ -1,82 +1,113 @@
 """What people write to a source in SQL Lab: INSERT, CREATE TABLE AS and the like.
 
 Superset has a row for each query that it runs there. It sets the row's end only after the source has committed, in the
-web process and in the worker of asynchronous queries alike. That change of the row is what this file listens to.
+web process and in the worker of asynchronous queries alike. That change of the row is what this file listens to. Before
+each block that it sends, Superset notes in the row what it sends.
 """
 
 from __future__ import annotations
 
 import time
-from functools import partial
+from collections.abc import Collection, Sequence
+from functools import partial, reduce
+from operator import or_
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from superset_ext.core.signals import unfailing
+from superset_ext.core.until_commit import UntilCommit
 from superset_ext.freshness.change import Change, SourceTable
 from superset_ext.freshness.listeners.tell import Tell, noticed
 from superset_ext.settings import Operation
 from superset_ext.sqltables.table import Table
 from superset_ext.sqltables.writes import Written, written_tables
 
-_PENDING = "superset_ext_queries"  # in a session's `info`
 # A query that failed or was stopped may have run some of its statements.
 _OVER = frozenset({"success", "failed", "stopped", "timed_out"})
-_TEMPLATE = ("{{", "{%")
+_TEMPLATE = ("{{", "{%", "{#")
+_BLOCKS = "_superset_ext_blocks"  # an attribute of Superset's object of a query
+_NOTHING = Written(frozenset(), False)
 
 
 def install(tell: Tell) -> None:
     """Listen from now on."""
-    event.listen(Session, "after_flush", _flushed)
-    event.listen(Session, "after_rollback", lambda session: session.info.pop(_PENDING, None))
-    event.listen(Session, "after_commit", lambda session: _committed(session, tell))
+    ended = UntilCommit[Change]("superset_ext_queries", lambda changes: _committed(changes, tell))
+    ended.listen()
+
+    @unfailing("noticing the end of a query in SQL Lab")
+    def flushed(session: Any, _context: Any) -> None:
+        _flushed(session, ended)
+
+    event.listen(Session, "after_flush", flushed)
 
 
-def _flushed(session: Any, _context: Any) -> None:
+def _flushed(session: Any, ended: UntilCommit[Change]) -> None:
     for thing in session.dirty:
-        change = noticed("sqllab", partial(_change, thing))
-        if change is not None:
-            session.info.setdefault(_PENDING, []).append(change)
+        for change in noticed("sqllab", partial(_changes, thing)):
+            ended.add(session, change)
 
 
-def _change(thing: Any) -> Change | None:
+def _changes(thing: Any) -> Sequence[Change]:
+    """What has changed with this flush of an object."""
     from sqlalchemy import inspect
 
     from superset_ext.host.models import Query
 
-    if not isinstance(thing, Query) or thing.status not in _OVER:
-        return None
-    return change_of(thing) if inspect(thing).attrs.status.history.has_changes() else None
+    if not isinstance(thing, Query):
+        return ()
+    attributes = inspect(thing).attrs
+    if thing.executed_sql and attributes.executed_sql.history.has_changes():
+        setattr(thing, _BLOCKS, [*_blocks(thing), thing.executed_sql])
+    is_over = thing.status in _OVER and attributes.status.history.has_changes()
+    return changes_of(thing) if is_over else ()
 
 
-def _committed(session: Any, tell: Tell) -> None:
-    for change in session.info.pop(_PENDING, ()):
+def _committed(changes: list[Change], tell: Tell) -> None:
+    for change in changes:
         tell(change)
 
 
-def change_of(query: Any) -> Change | None:
-    """What a query of SQL Lab has changed in its source, or `None` if it only read."""
-    at, user_id = time.time(), query.user_id
-    if query.select_as_cta and query.tmp_table_name:
-        made = Table(query.tmp_schema_name or "", query.tmp_table_name)
-        return Change("sqllab", "schema_change", tables=(SourceTable(query.database_id, made),), at=at, user_id=user_id)
+def changes_of(query: Any) -> Sequence[Change]:
+    """What a query of SQL Lab has changed in its source; nothing if it only read."""
+    told = partial(Change, "sqllab", at=time.time(), user_id=query.user_id)
     written = _written(query)
-    if written is None:
-        return Change("sqllab", "data_update", databases=(query.database_id,), at=at, user_id=user_id)
-    if not written.tables:
-        return None
+    if written is None or (written.is_ambiguous and not query.schema):
+        return (told("data_update", databases=(query.database_id,)),)
+    shaped = written.tables if written.schema_change else frozenset()
+    groups: tuple[tuple[Operation, frozenset[Table]], ...] = (
+        ("schema_change", shaped), ("data_update", written.rows if shaped else written.tables),
+    )  # fmt: skip
+    return [told(operation, tables=_named(query, tables)) for operation, tables in groups if tables]
+
+
+def _named(query: Any, tables: Collection[Table]) -> tuple[SourceTable, ...]:
     schema = query.schema or ""
-    tables = tuple(
-        SourceTable(query.database_id, Table(table.schema or schema, table.name)) for table in written.tables
-    )
-    operation: Operation = "schema_change" if written.schema_change else "data_update"
-    return Change("sqllab", operation, tables=tables, at=at, user_id=user_id)
+    return tuple(SourceTable(query.database_id, Table(table.schema or schema, table.name)) for table in tables)
 
 
 def _written(query: Any) -> Written | None:
-    """What its SQL writes, or `None` if that is not known: of a template Superset keeps only the last statement."""
-    engine = query.database.db_engine_spec.engine
-    sql = query.sql or ""
-    if not any(mark in sql for mark in _TEMPLATE):
-        return written_tables(sql, engine)
-    return written_tables(query.executed_sql or sql, engine) if ";" not in sql.rstrip().rstrip(";") else None
+    """What its SQL writes, or `None` if that is not known.
+
+    What was sent is known block by block, as Superset has noted it in the row: after templates and mutators. The text
+    that was typed counts too, since a block may not have been noted; of a template it says nothing.
+    """
+    sql, blocks = query.sql or "", _blocks(query)
+    is_template = any(mark in sql for mark in _TEMPLATE)
+    texts = ([] if is_template else [sql]) + (["\n;\n".join(blocks)] if blocks else [])
+    made = Written(frozenset({_made(query)}), True) if query.select_as_cta and query.tmp_table_name else _NOTHING
+    pieces = [written_tables(text, query.database.db_engine_spec.engine) for text in texts]
+    if not pieces or None in pieces:
+        return None
+    return reduce(or_, (piece for piece in pieces if piece is not None), made)
+
+
+def _made(query: Any) -> Table:
+    return Table(query.tmp_schema_name or "", query.tmp_table_name)
+
+
+def _blocks(query: Any) -> list[str]:
+    """What was sent of a query so far, in this process."""
+    blocks: list[str] = getattr(query, _BLOCKS, [])
+    return blocks

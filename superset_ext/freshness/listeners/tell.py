@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.signals import count_failure, harmless
-from superset_ext.errors import StoreUnavailable
+from superset_ext.errors import NoChartRegion, StoreUnavailable
 from superset_ext.freshness import outbox
 from superset_ext.freshness.change import Change, Freshness, Source
 
@@ -20,6 +20,8 @@ def telling(freshness: Freshness, database: LogDatabase | None) -> Tell:
         with harmless("telling of a change made in Superset"):
             try:
                 freshness.changed(change)
+            except NoChartRegion:
+                pass  # there is nothing of ours that could be out of date
             except Exception as error:  # noqa: BLE001  (whatever it is: what is not stamped must not be lost)
                 outbox.put(database, change)
                 if not isinstance(error, StoreUnavailable):
@@ -28,10 +30,10 @@ def telling(freshness: Freshness, database: LogDatabase | None) -> Tell:
     return tell
 
 
-def noticed(source: Source, work_out: Callable[[], Change | None]) -> Change | None:
-    """The change that `work_out` returns; a change of everything if it fails, so that nothing old is served."""
+def noticed(source: Source, work_out: Callable[[], Sequence[Change]]) -> Sequence[Change]:
+    """The changes that `work_out` returns; a change of everything if it fails, so that nothing old is served."""
     try:
         return work_out()
     except Exception as error:  # noqa: BLE001  (a person's work must not fail because of ours)
         count_failure(f"working out what {source} changed", error)
-        return Change(source, "data_update", everything=True)
+        return (Change(source, "data_update", everything=True),)

@@ -57,9 +57,11 @@ a writer. One that reads an epoch later is in cases 1 to 3.
 
 *Several listeners* do not disturb each other: `mute` compares, so the muting of one cannot undo the arming of another.
 
-*Missing triggers* (a part was attached; a table was made anew, as dbt does) are found by looking every `LOOK_SECONDS`,
-as is all other DDL. CREATE TRIGGER waits for all writers, so the stamp after it covers what they did. While a trigger
-cannot be made, every attempt stamps the table and warns of the reason.
+*Missing triggers* (a part was attached; a table was made anew or swapped by name, as dbt does) are found by looking.
+Where event triggers are allowed, the commit of such DDL notifies, and the listener looks at once; elsewhere it looks
+every `LOOK_SECONDS`. The table is stamped before its trigger is made, and again after it: CREATE TRIGGER waits for all
+writers, so the stamp after it covers what they did. While a trigger cannot be made, because somebody writes to the new
+table for long or the right to make it is missing, the table is stamped every `ROUND_SECONDS`, and a warning says why.
 
 *A stamp that fails* is owed, and tried again in every round.
 

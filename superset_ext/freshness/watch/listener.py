@@ -17,7 +17,7 @@ from superset_ext.core.driver_errors import first_line
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import LogUnavailable, SupersetExtError
 from superset_ext.freshness.watch.connection import check_that_it_hears, prepare
-from superset_ext.freshness.watch.owed import Stamp
+from superset_ext.freshness.watch.owed import Beat, Stamp, unsaid
 from superset_ext.freshness.watch.session import LOOK_SECONDS, Session
 from superset_ext.freshness.watch.watched import Name
 
@@ -64,12 +64,13 @@ class Listener:
             any thread. While it raises `LogUnavailable`, its last answer counts.
         connect: opens a psycopg2 connection to a database, and closes it. Whatever it raises means: try again later.
         stamp: stamps tables; it is called from any thread.
+        beat: says that changes of tables are heard; likewise.
     """
 
-    def __init__(self, wanted: Wanted, connect: Connect, stamp: Stamp) -> None:
+    def __init__(self, wanted: Wanted, connect: Connect, stamp: Stamp, beat: Beat = unsaid) -> None:
         self._wanted = wanted
         self._connect = connect
-        self._stamp = stamp
+        self._stamp, self._beat = stamp, beat
         self._stop = StopRequest()
         self._threads: dict[int, DatabaseListener] = {}
 
@@ -94,7 +95,7 @@ class Listener:
             return
         self._end([number for number in self._threads if number not in wanted])
         for number in wanted - set(self._threads):
-            self._threads[number] = DatabaseListener(number, self._wanted, self._connect, self._stamp)
+            self._threads[number] = DatabaseListener(number, self._wanted, self._connect, self._stamp, self._beat)
             self._threads[number].start()
 
     def _end(self, numbers: Collection[int]) -> None:
@@ -108,12 +109,12 @@ class Listener:
 class DatabaseListener(threading.Thread):
     """Listens to one database, and connects again for ever. The arguments are those of `Listener`."""
 
-    def __init__(self, database_id: int, wanted: Wanted, connect: Connect, stamp: Stamp) -> None:
+    def __init__(self, database_id: int, wanted: Wanted, connect: Connect, stamp: Stamp, beat: Beat = unsaid) -> None:
         super().__init__(name=f"watch-{database_id}", daemon=True)
         self._database_id = database_id
         self._wanted = wanted
         self._connect = connect
-        self._stamp = stamp
+        self._stamp, self._beat = stamp, beat
         self._stop_request = StopRequest()
 
     def stop(self) -> None:
@@ -153,7 +154,7 @@ class DatabaseListener(threading.Thread):
         with self._connect(self._database_id) as other:
             check_that_it_hears(connection, other)
         logger.info("superset_ext: listening to database %d", self._database_id)
-        session = Session(connection, self._database_id, self._names, self._stamp)
+        session = Session(connection, self._database_id, self._names, self._stamp, self._beat)
         with selectors.DefaultSelector() as selector:
             selector.register(connection.fileno(), selectors.EVENT_READ)
             selector.register(self._stop_request, selectors.EVENT_READ)

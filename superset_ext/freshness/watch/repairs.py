@@ -15,7 +15,7 @@ from superset_ext.freshness.watch.triggers import add_relation, relation_of
 from superset_ext.freshness.watch.watched import Name, Watched
 
 FIRST_PAUSE = 2.0  # seconds between two attempts; it doubles with each
-LONGEST_PAUSE = 60.0  # writers wait while an attempt waits for a lock
+LONGEST_PAUSE = 15.0  # writers wait while an attempt waits for a lock
 PATIENCE = 0.1  # seconds that an attempt waits for a lock; nothing is stamped meanwhile
 
 

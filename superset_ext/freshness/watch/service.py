@@ -8,14 +8,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from flask import current_app
+
+from superset_ext.cache.chart import ChartCache
+from superset_ext.cache.dependencies import for_operations
+from superset_ext.cache.tags import ANY, table_tag, tables_tag
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.errors import StoreUnavailable
 from superset_ext.freshness.change import Change, SourceTable, changed
 from superset_ext.freshness.watch.listener import Listener
-from superset_ext.freshness.watch.owed import Stamp
+from superset_ext.freshness.watch.owed import Beat, Stamp
 from superset_ext.freshness.watch.source import connect
 from superset_ext.freshness.watch.wanted import wanted
 from superset_ext.freshness.watch.watched import Name
+from superset_ext.host.regions import chart_region
+from superset_ext.settings import Operation
+from superset_ext.sqltables.table import Table
 
+_OPERATIONS: tuple[Operation, ...] = ("data_update",)
 HEARTBEAT = "superset perf listen"  # name of its row in superset_ext.heartbeat
 _BEAT = """
 INSERT INTO superset_ext.heartbeat AS known (name) VALUES (%s) ON CONFLICT (name) DO UPDATE SET at = EXCLUDED.at
@@ -25,7 +35,7 @@ WHERE known.at < now() - interval '10 seconds'
 
 def listener(app: Any, log: LogDatabase) -> Listener:
     """A listener to all watched tables of Superset's databases."""
-    return Listener(lambda: _wanted(log), lambda number: connect(app, number), stamping(app))
+    return Listener(lambda: _wanted(log), lambda number: connect(app, number), stamping(app), beating(app))
 
 
 def stamping(app: Any) -> Stamp:
@@ -33,9 +43,41 @@ def stamping(app: Any) -> Stamp:
 
     def stamp(tables: Collection[SourceTable], again: bool) -> None:
         with app.app_context():
-            changed(Change("postgresql", "data_update", tables=tuple(tables)), logged=not again)
+            for unheard in (False, True):
+                if part := tuple(table for table in tables if table.unheard is unheard):
+                    changed(Change("postgresql", "data_update", tables=part, precaution=unheard), logged=not again)
 
     return stamp
+
+
+def beating(app: Any) -> Beat:
+    """A function that tells the readers of this app's caches which tables are heard of."""
+
+    def beat(database_id: int, names: Collection[Name]) -> None:
+        with app.app_context():
+            say(database_id, names, hears=True)
+
+    return beat
+
+
+def say(database_id: int, names: Collection[Name], hears: bool) -> None:
+    """Say which tables of a database are watched, and whether they are heard of now. Needs an app context.
+
+    Where Redis cannot be told, readers learn nothing: they trust what was said before, for as long as that holds.
+    """
+    cache = chart_region(current_app)
+    if isinstance(cache, ChartCache):
+        with suppress(StoreUnavailable):
+            cache.beat(database_id, _tags(database_id, names), hears)
+
+
+def _tags(database_id: int, names: Collection[Name]) -> set[str]:
+    """What a commit to these tables stamps."""
+    if not names:
+        return set()
+    tables = {Table(schema, name.table) for name in names for schema in (name.schema, "")}
+    plain = {ANY, tables_tag(database_id), *(table_tag(database_id, table) for table in tables)}
+    return plain | {variant for tag in plain for variant in for_operations(tag, _OPERATIONS)}
 
 
 def _wanted(log: LogDatabase) -> Mapping[int, set[Name]]:

@@ -11,12 +11,14 @@ import psycopg2
 
 from superset_ext.core.warn_once import warn
 from superset_ext.freshness.watch.epochs import ROUND_SECONDS, Epochs
-from superset_ext.freshness.watch.owed import OwedStamps, Stamp
+from superset_ext.freshness.watch.owed import Beat, OwedStamps, Stamp, unsaid
 from superset_ext.freshness.watch.repairs import Repairs
 from superset_ext.freshness.watch.triggers import state
 from superset_ext.freshness.watch.watched import Name, Watched
 
 LOOK_SECONDS = 2.0  # between two looks at what is watched
+LOOK_AT_MOST = 0.05  # seconds between two looks, whoever asks for more
+BEAT_SECONDS = 5.0  # between two words that all is heard
 QUEUE_FULL = 0.5  # of the queue of notifications; from here on triggers do not notify
 _QUEUE_IS_FULL = "notifications wait for a session that does not read them (see pg_stat_activity), on the server"
 
@@ -29,20 +31,25 @@ class Session:
         database_id: Superset's id of the database.
         wanted: returns the tables to watch there.
         stamp: stamps tables.
+        beat: says which tables' changes are heard, and is called every few seconds while they are.
     """
 
-    def __init__(self, connection: Any, database_id: int, wanted: Callable[[], Collection[Name]], stamp: Stamp) -> None:
+    def __init__(
+        self, connection: Any, database_id: int, wanted: Callable[[], Collection[Name]], stamp: Stamp,
+        beat: Beat = unsaid,
+    ) -> None:  # fmt: skip
         self._connection = connection
         self._database_id = database_id
         self._repairs = Repairs(connection, wanted)
         self._owed = OwedStamps(database_id, stamp)
+        self._beat, self._next_beat = beat, 0.0
         self._epochs = Epochs()
         self._tables: dict[int, Watched] = {}  # by the watch's number
-        self._next_look = self._next_round = 0.0  # by the monotonic clock
+        self._next_look = self._next_round = self._looked = 0.0  # by the monotonic clock
 
     def patience(self) -> float:
         """How many seconds the next turn may wait for a notification."""
-        busy = self._epochs.hot or self._epochs.cooling or self._owed
+        busy = self._epochs.hot or self._epochs.cooling or self._owed or self._bare()
         return max(0.0, (self._next_round if busy else self._next_look) - time.monotonic())
 
     def turn(self) -> None:
@@ -58,11 +65,26 @@ class Session:
                     self._look(cursor)
                 if time.monotonic() >= self._next_round:
                     self._round(cursor)
-                self._owed.pay({watched.name: watched.part_of for watched in self._tables.values()})
+                self._pay()
                 self._epochs.mute_heard(cursor)
             except (psycopg2.errors.InvalidSchemaName, psycopg2.errors.UndefinedFunction):
                 self._forget()  # somebody removed the last watch, and the schema with it
         self._epochs.forget_heard()
+        self._say()
+
+    def _say(self) -> None:
+        """Say that all commits so far are told, once they are."""
+        if self._tables and not self._owed and time.monotonic() >= self._next_beat:
+            self._next_beat = time.monotonic() + BEAT_SECONDS
+            names = {name for watched in self._tables.values() for name in (watched.name, *watched.part_of)}
+            self._beat(self._database_id, names)
+
+    def _pay(self) -> None:
+        self._owed.pay({watched.name: watched.part_of for watched in self._tables.values()})
+
+    def _bare(self) -> list[Name]:
+        """The tables whose triggers are still to be made: whoever writes to them notifies nobody."""
+        return [watched.name for watched in self._tables.values() if watched.relation is not None and watched.missing]
 
     def _forget(self) -> None:
         self._tables.clear()
@@ -73,22 +95,31 @@ class Session:
         while self._connection.notifies:
             match _decoded(self._connection.notifies.pop(0).payload):
                 case "list":
-                    self._next_look = 0.0
-                case [int(number), int(epoch), str(schema), str(table)]:
-                    self._hear(number, epoch, Name(schema, table))
+                    self._look_soon()
+                case (int(number), int(epoch), str(schema), str(table)):
+                    self._hear(number, epoch, (schema, table))
 
-    def _hear(self, number: int, epoch: int, name: Name) -> None:
-        self._owed.owe([name])
-        if number not in self._tables:
-            self._next_look = 0.0
+    def _hear(self, number: int, epoch: int, name: tuple[str, str]) -> None:
+        """A commit has notified. Of what is not watched under this number, nothing is believed: a look will tell."""
+        watched = self._tables.get(number)
+        if watched is None or watched.name != name:
+            self._look_soon()
+            return
+        self._owed.owe([watched.name])
         self._epochs.hear(number, epoch)
+
+    def _look_soon(self) -> None:
+        """Look at what is watched, at once or, where somebody asks for it all the time, a little later."""
+        self._next_look = min(self._next_look, self._looked + LOOK_AT_MOST)
 
     def _look(self, cursor: Any) -> None:
         """Look at what is watched, whether it has changed its shape, and whether its triggers are there."""
-        self._next_look = time.monotonic() + LOOK_SECONDS
+        self._looked = time.monotonic()
+        self._next_look = self._looked + LOOK_SECONDS
         watches = state(cursor)
         if broken := self._repairs.due(watches):
-            self._owed.owe(broken)
+            self._owed.owe(broken, unheard=True)
+            self._pay()  # before the triggers: to make them may have to wait for somebody who writes
             if self._repairs.make(broken):
                 watches = state(cursor)
         self._compare({watched.id: watched for watched in watches})
@@ -101,12 +132,14 @@ class Session:
         before, self._tables = self._tables, tables
         for number in set(before) - set(tables):
             self._epochs.forget(number)
-        self._gap([number for number in tables if number not in before or tables[number].shape != before[number].shape])
+        self._gap([number for number in tables if number not in before])
+        reshaped = [number for number in tables if number in before and tables[number].shape != before[number].shape]
+        self._gap(reshaped, unheard=False)
 
-    def _gap(self, numbers: Collection[int]) -> None:
+    def _gap(self, numbers: Collection[int], unheard: bool = True) -> None:
         """Anything may have happened to these tables unheard."""
         for number in numbers:
-            self._owed.owe([self._tables[number].name])
+            self._owed.owe([self._tables[number].name], unheard=unheard)
             self._epochs.heat(number, 0)
             self._next_round = 0.0
 
@@ -116,11 +149,21 @@ class Session:
         for number, again in self._epochs.next_round(cursor):
             if number in self._tables:
                 self._owed.owe([self._tables[number].name], again)
+        self._owed.owe(self._bare(), again=True)
 
 
 def _decoded(payload: str) -> Any:
-    """What a notification says, or `None` if it is not JSON: anybody who may connect may notify of anything."""
+    """What a notification says, `None` if it is nothing that a trigger says.
+
+    Anybody who may connect may notify of anything: nothing that they send may end the connection, reach a log or
+    name a table that is not watched.
+    """
     try:
-        return json.loads(payload)
-    except ValueError:
+        said = json.loads(payload)
+    except (ValueError, RecursionError):
         return None
+    if said == "list":
+        return said
+    if not (isinstance(said, list) and len(said) == 4 and all(type(number) is int for number in said[:2])):
+        return None
+    return tuple(said) if 0 < said[0] < 2**31 and 0 <= said[1] < 2**63 - 1 else None

@@ -15,6 +15,7 @@ from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import UnknownDatabase, WatchError
 from superset_ext.freshness.watch import triggers
 from superset_ext.freshness.watch.schema import take_turn
+from superset_ext.freshness.watch.service import say
 from superset_ext.freshness.watch.source import connect, watchable
 from superset_ext.freshness.watch.transaction import transaction
 from superset_ext.freshness.watch.wanted import forget, remember, wanted
@@ -55,6 +56,7 @@ def remove_watches(database: str, tables: Sequence[str] = ()) -> tuple[int, list
         triggers.remove(cursor, names)
         # Written before the source commits: until then no listener can put back what it believes to be wanted.
         forget(log, number, names)
+    say(number, known - set(names), hears=False)
     return number, names, ""
 
 
@@ -64,6 +66,7 @@ def _forget_deleted(log: LogDatabase, number: int) -> list[Name]:
     if not names or has_database(number):
         return []
     forget(log, number, names)
+    say(number, (), hears=False)
     return names
 
 

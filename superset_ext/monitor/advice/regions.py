@@ -1,12 +1,14 @@
-"""Regions: too small for what is read from them, never read, stored larger than need be, or evicted by another rule."""
+"""Regions and their servers: too small for what is read from them, never read, stored larger than necessary, or evicted
+by another rule. What is wrong with a server is found once, however many regions it has."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.monitor.advice.look import ASKED, COST, Look, Recommendation, brings
+from superset_ext.monitor.log.servers import server_of
 from superset_ext.settings import PREFIX, Compression, Region
 
 EVICTED_SHARE = 0.01  # of requests: one in a hundred that finds its answer thrown out is seen by people
@@ -29,26 +31,64 @@ _Row = Mapping[str, Any]
 
 
 def too_small(look: Look) -> list[Recommendation]:
-    """Regions whose server throws out, or does not take, what people come back for."""
+    """Servers that evict, or do not take, what people come back for."""
     asked = look.ask(_REGIONS)
-    found = []
-    for row in asked.rows:
-        lost = row["miss_evicted"] + row["sets_memory"]
-        pressed = row["evictions_of_servers"] or row["sets_memory"]
-        if pressed and lost >= max(EVICTED_LEAST, EVICTED_SHARE * row["requests"]):
-            said = f"{row['miss_evicted']} of {row['requests']} requests found their answer thrown out, and "
-            said += f"{row['sets_memory']} answers were not stored, because the server's memory is full"
-            seconds = lost * row["seconds_an_answer"] / look.days
-            found.append(_of(row, asked.sql, "region_too_small", said, _room(look, row), seconds, brings(seconds)))
-    return found
+    pressed = {row["region"]: row for row in asked.rows if _is_pressed(row)}
+    return [
+        _too_small(look, server, [pressed[region] for region in regions], asked.sql)
+        for server, regions in _by_server(look, pressed)
+    ]
 
 
-def _room(look: Look, row: _Row) -> str:
-    info = look.facts.servers.get(row["region"])
-    now = (info.maxmemory or info.used_memory) if info else row["memory_peak"] or 0
+def _is_pressed(row: _Row) -> bool:
+    lost = row["miss_evicted"] + row["sets_memory"]
+    is_full = row["evictions_of_servers"] or row["sets_memory"]
+    return bool(is_full and lost >= max(EVICTED_LEAST, EVICTED_SHARE * row["requests"]))
+
+
+def _too_small(look: Look, server: str, rows: Sequence[_Row], sql: str) -> Recommendation:
+    finding = "; ".join(
+        f"{row['region']}: {row['miss_evicted']} of {row['requests']} requests did not find their answer any more, and "
+        f"{row['sets_memory']} answers were not stored, because the server's memory is full"
+        for row in rows
+    )
+    seconds = sum((row["miss_evicted"] + row["sets_memory"]) * row["seconds_an_answer"] for row in rows) / look.days
+    subject, name = _subject(server, [row["region"] for row in rows])
+    return Recommendation(
+        "region_too_small", subject, name, finding, _together(rows), sql, _room(look, rows), seconds, brings(seconds)
+    )
+
+
+def _room(look: Look, rows: Sequence[_Row]) -> str:
+    info = look.facts.servers.get(rows[0]["region"])
+    now = (info.maxmemory or info.used_memory) if info else rows[0]["memory_peak"] or 0
     mib = max(1, round(now * GROWTH / 2**20))
-    own = f"or give the region a server of its own: {PREFIX}{row['region'].upper()}_URL"
-    return f"maxmemory {mib}mb in the server's configuration (now {now / 2**20:.0f} MiB), {own}"
+    own = " or ".join(f"{PREFIX}{row['region'].upper()}_URL" for row in rows)
+    return (
+        f"maxmemory {mib}mb in the server's configuration (now {now / 2**20:.0f} MiB), "
+        f"or give the region a server of its own: {own}"
+    )
+
+
+def _by_server(look: Look, regions: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """The regions by their server: what is wrong with one is wrong once."""
+    servers: dict[str, list[str]] = {}
+    for region in sorted(regions):
+        servers.setdefault(server_of(region, look.settings), []).append(region)
+    return sorted(servers.items())
+
+
+def _subject(server: str, regions: Sequence[str]) -> tuple[str, str]:
+    """What a recommendation is about, and its name: the region, or the server of several."""
+    return (f"region:{regions[0]}", regions[0]) if len(regions) == 1 else (f"server:{server}", server)
+
+
+def _together(rows: Sequence[_Row]) -> _Row:
+    """The figures of one region, or the sums over several."""
+    if len(rows) == 1:
+        return rows[0]
+    sums = {name: sum(row[name] for row in rows) for name in ("requests", "hits", "miss_evicted", "sets_memory")}
+    return {"regions": [row["region"] for row in rows], **sums}
 
 
 def unread(look: Look) -> list[Recommendation]:
@@ -98,24 +138,38 @@ def _compressed(row: _Row, sql: str, said: str, to: Compression, seconds: float,
 
 
 def policies(look: Look) -> list[Recommendation]:
-    """Servers that may throw out the marks of changes, or take nothing new when they are full."""
+    """Servers that may evict the marks of changes, or take nothing new when they are full."""
     asked = look.ask(_REGIONS)
-    known = {row["region"]: row for row in asked.rows}
-    wrong = {
-        name: info for name, info in look.facts.servers.items() if info and not info.policy.startswith("volatile-")
-    }
-    return [_policy(look, known.get(name, {}), name, info, asked.sql) for name, info in sorted(wrong.items())]
+    rows = {row["region"]: row for row in asked.rows}
+    wrong: dict[str, dict[str, ServerInfo]] = {}
+    for region, info in look.facts.servers.items():
+        if info and not info.policy.startswith("volatile-"):
+            wrong.setdefault(info.policy, {})[region] = info
+    return [
+        _policy(
+            look, server, [rows.get(region, {"region": region}) for region in regions], infos[regions[0]], asked.sql
+        )
+        for _, infos in sorted(wrong.items())
+        for server, regions in _by_server(look, infos)
+    ]
 
 
-def _policy(look: Look, row: _Row, region: str, info: ServerInfo, sql: str) -> Recommendation:
+def _policy(look: Look, server: str, rows: Sequence[_Row], info: ServerInfo, sql: str) -> Recommendation:
     evicts = info.policy.startswith("allkeys-")
-    why = "may throw out the marks of changes, and old answers come back" if evicts else "takes nothing new when full"
-    numbers = {"policy": info.policy, "maxmemory": info.maxmemory, "used_memory": info.used_memory, **row}
-    seconds = row.get("sets_memory", 0) * row.get("seconds_an_answer", 0.0) / look.days
-    what = "answers that are right" if evicts else brings(seconds)
-    said = f"the server of {region} evicts by {info.policy or 'an unknown policy'}: it {why}"
+    why = (
+        "may evict the marks of changes, after which every chart is asked anew"
+        if evicts
+        else "takes nothing new when it is full"
+    )
+    regions = [row["region"] for row in rows]
+    subject, name = _subject(server, regions)
+    numbers = {"policy": info.policy, "maxmemory": info.maxmemory, "used_memory": info.used_memory}
+    numbers |= {"regions": regions} if len(rows) > 1 else rows[0]
+    seconds = sum(row.get("sets_memory", 0) * row.get("seconds_an_answer", 0.0) for row in rows) / look.days
+    what = "charts that are not all asked anew at once" if evicts else brings(seconds)
+    finding = f"the server of {', '.join(regions)} evicts by {info.policy or 'an unknown policy'}: it {why}"
     fix = "maxmemory-policy volatile-lru in the server's configuration"
-    return Recommendation("eviction_policy", f"region:{region}", region, said, numbers, sql, fix, seconds, what)
+    return Recommendation("eviction_policy", subject, name, finding, numbers, sql, fix, seconds, what)
 
 
 def _of(row: _Row, sql: str, kind: str, said: str, fix: str, seconds: float, what: str) -> Recommendation:

@@ -2,6 +2,9 @@
 
 Warming's own requests and queries are left out, as on the dashboards, except from cache errors. What is done by a rule
 that watches what people wait for is one query of its window; the log's index on `created_at` keeps it small.
+
+What is asked for the first time has to miss and has to run its query, on a new install all of it. So neither cold
+misses nor the queries of a statement's first quarter of an hour say that something is wrong.
 """
 
 from __future__ import annotations
@@ -23,19 +26,25 @@ WHERE created_at > %(now)s - %(window)s AND created_at <= %(now)s {channel} GROU
 """
 _NOT_WARM = "AND channel IS DISTINCT FROM 'warm'"
 _REQUESTS = "nullif(sum(cache_hits + cache_misses), 0)"
+_REPEATED = "nullif(sum(cache_hits + cache_misses - miss_cold), 0)"
+# A statement is new for as long as its first answers are fresh by default; one without a text is never new.
+_KNOWN = """NOT EXISTS (
+    SELECT FROM superset_ext.query_fingerprint AS f
+    WHERE f.fingerprint = log.fingerprint AND log.created_at < f.first_seen + interval '15 minutes'
+)"""
 _WRITES = "sets + sets_too_large + sets_refused + sets_memory + sets_superseded + errors - miss_error"
 # The queries of each source database in the window.
 _QUERIES = """
 SELECT 'database:' || q.id, coalesce(n.name, '#' || q.id), bad::float8 / runs, bad
 FROM (
     SELECT coalesce(database_id, 0) AS id, count(*) AS runs, count(*) FILTER (WHERE {bad}) AS bad
-    FROM superset_ext.query_performance_log
-    WHERE created_at > %(now)s - %(window)s AND created_at <= %(now)s AND channel IS DISTINCT FROM 'warm' {source}
+    FROM superset_ext.query_performance_log AS log
+    WHERE created_at > %(now)s - %(window)s AND created_at <= %(now)s AND channel IS DISTINCT FROM 'warm' AND {which}
     GROUP BY 1
 ) AS q LEFT JOIN superset_ext.object_name n ON n.kind = 'database' AND n.id = q.id
 """
 # Of the windows of the day before only those count in which anybody asked: nights would make every morning a spike.
-_SPIKE = """
+_SPIKE = f"""
 SELECT 'database:' || q.id, coalesce(n.name, '#' || q.id), recent / greatest(earlier::float8 / windows, 1), recent
 FROM (
     SELECT id, coalesce(sum(slow) FILTER (WHERE ago = 0), 0) AS recent,
@@ -43,15 +52,15 @@ FROM (
     FROM (
         SELECT coalesce(database_id, 0) AS id, count(*) FILTER (WHERE duration_ms >= %(slow_ms)s) AS slow,
             floor(extract(epoch FROM %(now)s - created_at) / extract(epoch FROM %(window)s)) AS ago
-        FROM superset_ext.query_performance_log
+        FROM superset_ext.query_performance_log AS log
         WHERE created_at > %(now)s - interval '1 day' - %(window)s AND created_at <= %(now)s
-            AND channel IS DISTINCT FROM 'warm'
+            AND channel IS DISTINCT FROM 'warm' AND {_KNOWN}
         GROUP BY 1, 3
     ) AS by_window
     GROUP BY id
 ) AS q LEFT JOIN superset_ext.object_name n ON n.kind = 'database' AND n.id = q.id
 WHERE windows >= 4
-"""
+"""  # noqa: S608  (no value comes from outside)
 # Regions of one server say the same: one alert a server.
 _MEMORY = """
 SELECT server, server, percentile_cont(0.5) WITHIN GROUP (ORDER BY server_memory::float8 / maxmemory),
@@ -88,8 +97,8 @@ def _regions(value: str, occurrences: str, channel: str = _NOT_WARM) -> str:
     return _REGIONS.format(value=value, occurrences=occurrences, channel=channel)
 
 
-def _queries(bad: str, source: str = "") -> str:
-    return _QUERIES.format(bad=bad, source=source)
+def _queries(bad: str, which: str) -> str:
+    return _QUERIES.format(bad=bad, which=which)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +120,10 @@ class Metric:
 
 METRICS: Mapping[MetricType, Metric] = {
     "hit_ratio": Metric(
-        "hit ratio of {label}", "share", "misses", _regions(f"sum(cache_hits) / {_REQUESTS}", "sum(cache_misses)")
+        "hit ratio of {label}",
+        "share",
+        "misses",
+        _regions(f"sum(cache_hits) / {_REPEATED}", "sum(cache_misses - miss_cold)"),
     ),
     "invalidation_share": Metric(
         "share of the requests to {label} whose answers changes had dropped",
@@ -121,7 +133,10 @@ METRICS: Mapping[MetricType, Metric] = {
     ),
     "memory_share": Metric("share of its memory that the cache server {label} uses", "share", "samples", _MEMORY),
     "slow_query_share": Metric(
-        "share of slow queries to database {label}", "share", "of them", _queries("duration_ms >= %(slow_ms)s")
+        "share of slow queries to database {label}",
+        "share",
+        "of them",
+        _queries("duration_ms >= %(slow_ms)s", _KNOWN),
     ),
     "slow_query_spike": Metric("number of slow queries to database {label}", "times", "of them", _SPIKE),
     "cache_error_share": Metric(
@@ -135,7 +150,7 @@ METRICS: Mapping[MetricType, Metric] = {
         "share of failed chart queries to database {label}",
         "share",
         "of them",
-        _queries("error IS NOT NULL", "AND source = 'chart'"),
+        _queries("error IS NOT NULL", "source = 'chart'"),
     ),
     "view_age": Metric("age of the figures in {label}", "minutes", "", _VIEWS),
     "warm_failures": Metric("share of failed items in the last run of schedule {label}", "share", "of them", _FAILED),

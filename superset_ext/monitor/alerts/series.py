@@ -6,11 +6,12 @@ The figures of the last half an hour are made anew each time, since processes wr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
+from superset_ext.compat import UTC
 from superset_ext.monitor.alerts.anomaly import BIN_SECONDS, DAYS, Detector, Kind
 from superset_ext.monitor.alerts.state import Reading
 
@@ -38,6 +39,7 @@ INSERT INTO superset_ext.performance_series (series, at, value, events)
 SELECT s.series, log.at, s.value, s.events
 FROM (
     SELECT {_BIN} AS at, sum(cache_hits) AS hits, sum(cache_hits + cache_misses)::float8 AS asked,
+        sum(cache_hits + cache_misses - miss_cold)::float8 AS repeated,
         sum(errors) AS errors, sum(response_ms_sum) AS ms, sum(response_count)::float8 AS answered
     FROM superset_ext.cache_performance_log
     WHERE cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm'
@@ -45,7 +47,7 @@ FROM (
     GROUP BY 1
 ) AS log
 CROSS JOIN LATERAL (VALUES
-    ('hit_ratio', log.hits / nullif(log.asked, 0), log.asked),
+    ('hit_ratio', log.hits / nullif(log.repeated, 0), log.repeated),
     ('response_ms', log.ms / nullif(log.answered, 0), log.answered),
     ('requests', nullif(log.asked, 0), log.asked),
     ('errors', least(log.errors / nullif(log.asked, 0), 1), log.asked)

@@ -1,8 +1,8 @@
 """Who may see the built-in dashboards: Admin, and everybody who has the role `Performance viewer` beside their own.
 
-The role opens the datasets of the dashboards. Alpha and others who may read all datasets would see them too, so a
-row-level rule leaves everybody else without a row. Where `DASHBOARD_RBAC` is on, the dashboards belong to the role
-alone and are shown to nobody else. All functions need an app context.
+The role opens the datasets of the dashboards. Alpha and others who may read all datasets would see them too, so
+`host.reserved` closes the database to them, and a row-level rule leaves everybody else without a row. Where
+`DASHBOARD_RBAC` is on, the dashboards belong to the role. All functions need an app context.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from superset_ext.host.reserved import RULE
+
 VIEWER = "Performance viewer"
-RULE = "Performance log: rows for Admin and Performance viewer alone"
 RULE_UUID = "0b8a5a36-59d4-4f0b-9a34-8a1f1f6f1c52"
 _WHY = "Superset's performance log names queries, charts and people's dashboards; add a role here to let it read them."
 

@@ -1,10 +1,12 @@
 """SQL without its values: it makes two queries the same, and it is all of a query that is kept.
 
 A value may be a secret, so nothing is kept that could be one. sqlglot splits the text into tokens in the dialect of its
-source. Every literal becomes a question mark, a list of literals becomes one, and comments are removed. The text is not
-parsed: splitting is three times as fast, and accepts text that a parser would not. Where a double-quoted word may be a
-string (SQLite, SQL Server with `QUOTED_IDENTIFIER OFF`, templates, engines that sqlglot does not know), it is kept only
-in the place of a name.
+source. Every literal becomes a question mark, a list of literals becomes one, and comments and hints are removed. So do
+paths within JSON and names of parameters. Labels of columns become `label1` and so on (`labels.py`), and a quoted name
+that says more than a name, as the expression that it was once computed by, becomes a question mark in quotes. The text
+is not parsed: splitting is three times as fast, and accepts text that a parser would not. Where a double-quoted word
+may be a string (SQLite, SQL Server with `QUOTED_IDENTIFIER OFF`, templates, engines that sqlglot does not know), it is
+kept only in the place of a name.
 
 Text that cannot be split, or in which the end of a string is not certain, loses everything between its first and its
 last quote.
@@ -24,7 +26,8 @@ from sqlglot.dialects.sqlite import SQLite
 from sqlglot.dialects.tsql import TSQL
 from sqlglot.tokens import Token, TokenType
 
-from superset_ext.sqltables.statement import dialect_of
+from superset_ext.monitor.log.labels import Labels
+from superset_ext.sqltables.statement import dialect_of, words_of
 
 MAX_TEXT = 10_000  # characters of a statement that are kept
 SPLIT_TEXT = 64 * 1024  # characters above which text is not split into tokens, which takes 0.1 s for so many
@@ -50,6 +53,9 @@ _BEFORE_SIGN = frozenset(
 _NAMES = frozenset(
     {TokenType.ALIAS, TokenType.FROM, TokenType.JOIN, TokenType.TABLE, TokenType.INTO, TokenType.UPDATE, TokenType.DOT}
 )
+_WORDS = frozenset({TokenType.VAR, TokenType.IDENTIFIER})
+_OPEN_PATHS = frozenset({TokenType.COLON, TokenType.PARAMETER, TokenType.SESSION_PARAMETER})
+_PATHS = frozenset({TokenType.DOT, TokenType.SLASH, TokenType.DASH})
 _NO_SPACE_BEFORE = frozenset(
     {TokenType.COMMA, TokenType.R_PAREN, TokenType.DOT, TokenType.SEMICOLON, TokenType.DCOLON, TokenType.R_BRACKET}
 )
@@ -71,6 +77,10 @@ _QUOTE = r"(?:['\"`]|\$\w*\$)"
 _QUOTED = re.compile(rf"{_QUOTE}.*{_QUOTE}|{_QUOTE}.*", re.DOTALL)
 _COMMENT = re.compile(r"--[^\n]*|#[^\n]*|/\*.*?(?:\*/|$)", re.DOTALL)
 _DIGITS = re.compile(r"(?<!\w)[+-]?\.?\d[\w.]*|(?<!\w)0[xX]\w+")
+# What a quoted name holds that was made of an expression: quotes, comparisons, numbers of their own.
+_QUOTES_OR_SIGNS = re.compile(r"['\"`<>=!~]")
+_APART = re.compile(r"(?<!\w)\d")
+_AS = re.compile(r"\bAS\s+([^\W\d][\w$]+)", re.IGNORECASE)
 _PASSWORD = re.compile(r"\b(IDENTIFIED BY) \S+", re.IGNORECASE)  # which Oracle takes without quotes
 _SPACE = re.compile(r"\s+")
 
@@ -132,6 +142,9 @@ def normalised(sql: str, engine: str) -> str:
     return _PASSWORD.sub(rf"\1 {VALUE}", _ROWS.sub(f"({VALUE})", _RUN.sub(VALUE, text)))
 
 
+_STARTS = words_of("select with values materialized not")
+
+
 class _Unsure(Exception):
     """Splitting would take too long, or could take a value for a name."""
 
@@ -149,7 +162,23 @@ def _split(sql: str, engine: str) -> str:
     tokens = (dialect or Dialect()).tokenize(sql)
     loose = not strict or _TEMPLATE.search(sql) is not None
     reserved = frozenset(TokenType) - (dialect or Dialect()).parser_class.ID_VAR_TOKENS
-    return "".join(_words(sql, tokens, loose, reserved))
+    return "".join(_words(_Text(sql, tokens, Labels(tokens, dialect), loose, reserved)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text and what its words are.
+
+    Attributes:
+        loose: a double-quoted word may be a string.
+        reserved: kinds of tokens that are words of the language.
+    """
+
+    sql: str
+    tokens: Sequence[Token]
+    labels: Labels
+    loose: bool
+    reserved: frozenset[TokenType]
 
 
 def _dialect(engine: str) -> tuple[Dialect | None, bool]:
@@ -158,21 +187,32 @@ def _dialect(engine: str) -> tuple[Dialect | None, bool]:
     return dialect, dialect is not None and type(dialect) is not Dialect and not isinstance(dialect, _LOOSE)
 
 
-def _words(sql: str, tokens: Sequence[Token], loose: bool, reserved: frozenset[TokenType]) -> Iterator[str]:
+def _words(text: _Text) -> Iterator[str]:
     """The tokens as text, with the spaces between them."""
     before: Token | None = None
-    for place, token in enumerate(tokens):
-        after = tokens[place + 1] if place + 1 < len(tokens) else None
+    within = False
+    for place, token in enumerate(text.tokens):
+        after = text.tokens[place + 1] if place + 1 < len(text.tokens) else None
+        within = before is not None and _is_within(before, token, within)
         if _is_left_out(before, token, after):
             continue
         if before is not None and _is_apart(before, token):
             yield " "
-        yield _word(sql, before, token, after, loose, reserved)
+        yield VALUE if within and token.token_type in _WORDS else _word(text, place, before, after)
         before = token
 
 
+def _is_within(before: Token, token: Token, within: bool) -> bool:
+    """Whether a token belongs to a path within JSON (`a:b.c`), or to the name of a parameter or file (`@a/b.c`)."""
+    if before.token_type in _OPEN_PATHS:
+        return True
+    return within and token.start == before.end + 1 and (token.token_type in _PATHS or before.token_type in _PATHS)
+
+
 def _is_left_out(before: Token | None, token: Token, after: Token | None) -> bool:
-    """Whether a token is the sign of a number, or the rest of one, as in `1_000`."""
+    """Whether a token is a hint, the sign of a number, or the rest of one, as in `1_000`."""
+    if token.token_type is TokenType.HINT:
+        return True
     if token.token_type in _SIGNS:
         is_first = before is None or before.token_type in _BEFORE_SIGN
         return is_first and after is not None and after.token_type is TokenType.NUMBER
@@ -190,18 +230,25 @@ def _is_apart(before: Token, token: Token) -> bool:
     return token.token_type not in _NO_SPACE_BEFORE and before.token_type not in _NO_SPACE_AFTER
 
 
-def _word(
-    sql: str, before: Token | None, token: Token, after: Token | None, loose: bool, reserved: frozenset[TokenType]
-) -> str:
+def _word(text: _Text, place: int, before: Token | None, after: Token | None) -> str:
+    token = text.tokens[place]
     kind = token.token_type
     if kind in _LITERALS or (kind is TokenType.VAR and token.text[:1].isdigit()):
         return VALUE
+    if (label := text.labels.label(place)) is not None:
+        return label
     if kind is not TokenType.IDENTIFIER:
-        return token.text.upper() if kind in reserved and kind is not TokenType.VAR else token.text
-    name = sql[token.start : token.end + 1]
-    if loose and name.startswith('"') and not _is_name(before, after):
+        return token.text.upper() if kind in text.reserved and kind is not TokenType.VAR else token.text
+    name = text.sql[token.start : token.end + 1]
+    if text.loose and name.startswith('"') and not _is_name(before, after):
         return VALUE
-    return _SPACE.sub(" ", name)
+    is_plain = _is_plain(token.text, text.labels.is_table(place))
+    return _SPACE.sub(" ", name) if is_plain else f"{name[0]}{VALUE}{name[-1]}"
+
+
+def _is_plain(name: str, is_table: bool) -> bool:
+    """Whether a quoted word is no more than a name. A number by itself is part of one only in the name of a table."""
+    return _QUOTES_OR_SIGNS.search(name) is None and (is_table or _APART.search(name) is None)
 
 
 def _is_name(before: Token | None, after: Token | None) -> bool:
@@ -212,4 +259,6 @@ def _is_name(before: Token | None, after: Token | None) -> bool:
 def _stripped(sql: str) -> str:
     """SQL that cannot be split, without comments, numbers, and anything between its first and its last quote."""
     bare = _COMMENT.sub(" ", _QUOTED.sub(f" {VALUE} ", sql))
-    return _SPACE.sub(" ", _DIGITS.sub(VALUE, bare)).strip()
+    labels = {name.casefold() for name in _AS.findall(bare)} - _STARTS
+    named = re.sub(r"[^\W\d][\w$]+", lambda word: VALUE if word[0].casefold() in labels else word[0], bare)
+    return _SPACE.sub(" ", _DIGITS.sub(VALUE, named)).strip()

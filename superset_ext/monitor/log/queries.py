@@ -15,9 +15,10 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from superset_ext.compat import UTC
 from superset_ext.core.bounded_queue import BoundedQueue
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.log_database import LogDatabase

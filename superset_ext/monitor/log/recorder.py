@@ -14,9 +14,10 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from superset_ext.compat import UTC
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.log_database import MISSING, LogDatabase
 from superset_ext.errors import LogUnavailable

@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import event, inspect
 from sqlalchemy.orm import Session
 
-from superset_ext.core.signals import harmless, tell
+from superset_ext.core.signals import tell, unfailing
+from superset_ext.core.until_commit import UntilCommit
 from superset_ext.events import Channel, Queried, Scope, queried
 
-_PENDING = "superset_ext_sqllab_ended"
 _OVER = frozenset({"success", "failed", "stopped", "timed_out"})
 _LATE_SECONDS = 3600.0  # an end that is longer ago is by another machine's clock
 _CLASS = re.compile(r"\w{1,100}")
@@ -26,25 +26,22 @@ _CLASS = re.compile(r"\w{1,100}")
 def install() -> None:
     """Listen from now on."""
     event.listen(Session, "after_flush", _flushed)
-    event.listen(Session, "after_rollback", _rolled_back)
-    event.listen(Session, "after_commit", _committed)
+    _ended.listen()
 
 
 def uninstall() -> None:
     """Stop listening."""
     event.remove(Session, "after_flush", _flushed)
-    event.remove(Session, "after_rollback", _rolled_back)
-    event.remove(Session, "after_commit", _committed)
+    _ended.unlisten()
 
 
+@unfailing("logging a query of SQL Lab")
 def _flushed(session: Any, _context: Any) -> None:
-    with harmless("logging a query of SQL Lab"):
-        from superset_ext.host.models import Query
+    from superset_ext.host.models import Query
 
-        for model in session.dirty:
-            if isinstance(model, Query) and _has_ended(model):
-                # Of a query whose end was set twice before the commit, the last one counts.
-                session.info.setdefault(_PENDING, {})[model.id] = ended(model)
+    for model in session.dirty:
+        if isinstance(model, Query) and _has_ended(model):
+            _ended.add(session, (model.id, ended(model)))
 
 
 def _has_ended(query: Any) -> bool:
@@ -53,13 +50,13 @@ def _has_ended(query: Any) -> bool:
     return is_over and query.executed_sql is not None and query.end_time is not None
 
 
-def _rolled_back(session: Any) -> None:
-    session.info.pop(_PENDING, None)
-
-
-def _committed(session: Any) -> None:
-    for query in session.info.pop(_PENDING, {}).values():
+def _committed(queries: list[tuple[int, Queried]]) -> None:
+    # Of a query whose end was set twice before the commit, the last one counts.
+    for query in dict(queries).values():
         tell(queried, "sqllab", query)
+
+
+_ended = UntilCommit[tuple[int, Queried]]("superset_ext_sqllab_ended", _committed)
 
 
 def ended(query: Any) -> Queried:

@@ -1,4 +1,5 @@
-"""Opens a page that nobody has opened since it changed, and registers what it asks for.
+"""Opens a page that nobody has opened since it changed, and registers what it asks for; without a browser, what its
+charts have saved.
 
 It is opened once, under its executor, who may see it. Its chart requests carry a signed header that says they are
 ours, because they are no traffic of people.
@@ -6,6 +7,7 @@ ours, because they are no traffic of people.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from typing import Any
 
@@ -16,7 +18,10 @@ from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import Unanswerable
 from superset_ext.host.page_access import executor_of, page_url, session_cookies
 from superset_ext.host.people import Identity
+from superset_ext.host.replay import request_context, run_chart_data
 from superset_ext.settings import Settings
+from superset_ext.warm.discovery.filter_values import ROW_LIMIT
+from superset_ext.warm.discovery.saved import saved_requests
 from superset_ext.warm.discovery.traffic import Seen
 from superset_ext.warm.discovery.visit import visit
 from superset_ext.warm.discovery.walk import Visit
@@ -50,12 +55,45 @@ def discover(app: Flask, database: LogDatabase, settings: Settings, page: Page) 
     if not seen.requests and seen.problems:
         raise Unanswerable("; ".join(seen.problems))
     root = app.config.get("APPLICATION_ROOT") or "/"
-    requests = {request.fingerprint(): request for one in seen.requests if (request := _request(one, root))}
-    uses = [discovered_use(request, Identity(user.id), _ids(request, page)) for request in requests.values()]
-    tables.write(database, settings, uses)
+    requests = [request for one in seen.requests if (request := _request(one, root))]
+    number = _register(database, settings, page, user, requests)
     with database.transaction() as cursor:
-        cursor.execute(_DISCOVERED, (page.name, page.version, len(requests), list(seen.problems)))
+        cursor.execute(_DISCOVERED, (page.name, page.version, number, list(seen.problems)))
     return seen.problems
+
+
+def discover_saved(app: Flask, database: LogDatabase, settings: Settings, page: Page) -> tuple[str, ...]:
+    """Register what a page asks for as far as its charts have saved it; within an app context, without a browser.
+
+    The page does not count as discovered: where there is a browser one day, it is opened.
+
+    Returns:
+        What is not known, a line each.
+
+    Raises:
+        Unanswerable: it has no executor.
+        LogUnavailable: the log database does not answer.
+    """
+    user = executor_of(app.config, page.kind, page.id, settings.warm_executor)
+
+    def ask(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        environ = {"path": "/api/v1/chart/data", "method": "POST", "json": dict(body)}
+        with request_context(app, environ, Identity(user.id)):
+            return list(run_chart_data(body, refresh=False)[0].get("data") or ())
+
+    saved = saved_requests(page, ask, int(app.config.get("NATIVE_FILTER_DEFAULT_ROW_LIMIT") or ROW_LIMIT))
+    _register(database, settings, page, user, saved.requests)
+    return tuple(saved.lines())
+
+
+def _register(
+    database: LogDatabase, settings: Settings, page: Page, user: Any, requests: Iterable[ChartRequest]
+) -> int:
+    """Tell the registry; returns how many different requests there are."""
+    different = {request.fingerprint(): request for request in requests}
+    uses = [discovered_use(request, Identity(user.id), _ids(request, page)) for request in different.values()]
+    tables.write(database, settings, uses)
+    return len(different)
 
 
 def _visited(app: Flask, settings: Settings, page: Page, user: Any) -> Visit:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from superset_ext.compat import timeout_at
 from superset_ext.warm.discovery.chromium import error_line, launched, playwright_api
 from superset_ext.warm.discovery.fence import Fence, origin
 from superset_ext.warm.discovery.walk import Visit, Walk
@@ -44,7 +45,7 @@ async def _visit(
     deadline = asyncio.get_running_loop().time() + seconds
     try:
         async with api.async_playwright() as playwright, launched(playwright, executable, seconds) as browser:
-            async with asyncio.timeout_at(deadline):
+            async with timeout_at(deadline):
                 page = await _page(browser, url, cookies)
                 fence = await Fence.around(page, url, headers)
             return await Walk(page, url, fence).until(deadline)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from superset_ext.compat import timeout_at
 from superset_ext.warm.discovery.chromium import error_line, playwright_api
 from superset_ext.warm.discovery.fence import Fence
 from superset_ext.warm.discovery.traffic import Seen, Traffic
@@ -76,7 +77,7 @@ class Walk:
     async def until(self, deadline: float) -> Visit:
         """Go through the page, as far as possible until `deadline`, a time of the event loop."""
         try:
-            async with asyncio.timeout_at(deadline):
+            async with timeout_at(deadline):
                 await self._all()
         except TimeoutError:
             self._stopped(f"time ran out {self._where}; pending: {self._traffic.pending() or self._awaits}")

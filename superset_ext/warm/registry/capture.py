@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from flask import Flask, Response, current_app, g, has_request_context, request
 
-from superset_ext.core.warn_once import warn
+from superset_ext.core.signals import unfailing
 from superset_ext.events import Asked, asked
 from superset_ext.host.people import current_identity
 from superset_ext.host.scope import is_warming, mark_as_warming
@@ -31,11 +31,9 @@ def install(app: Flask, registry: Registry) -> None:
     app.before_request(_mark_own_browser)
 
     @app.after_request
+    @unfailing("remembering a request for warming", lambda response: response)
     def note(response: Response) -> Response:
-        try:
-            _note(registry, response)
-        except Exception as error:  # noqa: BLE001  (the answer is made, and somebody waits for it)
-            warn("capture", "a request was not remembered for warming (%s)", type(error).__name__)
+        _note(registry, response)
         return response
 
 
@@ -74,6 +72,7 @@ def chart_request() -> ChartRequest | None:
     return ChartRequest(kind, request.path, safe_args(request.query_string.decode()), body, form is not None)
 
 
+@unfailing("recognising the warming browser")
 def _mark_own_browser() -> None:
     """Give the requests of our own browser the channel `warm`."""
     value = request.headers.get(HEADER)

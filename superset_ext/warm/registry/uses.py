@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 
+from superset_ext.compat import UTC
 from superset_ext.events import Answer
 from superset_ext.host.people import Identity
 from superset_ext.warm.registry.requests import ChartRequest

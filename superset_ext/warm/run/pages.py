@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from superset_ext.compat import UTC
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.host.page_access import Kind
 

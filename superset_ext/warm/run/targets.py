@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
+from superset_ext.compat import UTC
 from superset_ext.host.people import roles_of
 from superset_ext.settings import OWN_DASHBOARDS, Targets
 

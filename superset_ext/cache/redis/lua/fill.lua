@@ -1,16 +1,23 @@
 -- Store an entry, unless one is there whose read began later: whoever was slow must not undo it.
--- The time of the read is the fencing token: it is the server's own clock, and each owner's is later
--- than that of the owner before it.
+-- A read is later that knew a later stamp; with the same last stamp, the one that began at a later time.
+-- A time that is still to come is none: the clock was set back since.
 -- Where the caller has the entry's lease, give it back as well, and tell the waiters what became of it.
 -- KEYS: the entry; of a caller with a lease, the lease
--- ARGV: the entry's bytes, its timeout in ms, 0 for ever; of a caller with a lease, its token, the
---   channel, what to publish when the entry is there, and what when it is not
+-- ARGV: the entry's bytes, its timeout in ms, 0 for ever, the latest time that may be, as in an entry; of a
+--   caller with a lease, its token, the channel, what to publish when the entry is there, and what when it is not
 -- Answer: 1 stored, 0 a newer one is there; the error if the server refused to store it, and then none is there
+local function later(old, new)
+  if #old < 80 or string.sub(old, 1, 4) ~= string.sub(new, 1, 4) or string.sub(old, 73, 80) ~= string.sub(new, 73, 80) then
+    return false
+  end
+  local known, knows = string.sub(old, 65, 72), string.sub(new, 65, 72)
+  local began = string.sub(old, 57, 64)
+  return known > knows or known == knows and began > string.sub(new, 57, 64) and began <= ARGV[3]
+end
+
 local function fill()
-  local old = redis.pcall('GETRANGE', KEYS[1], 0, 71)
-  if type(old) == 'string' and #old == 72 and string.sub(old, 1, 4) == string.sub(ARGV[1], 1, 4)
-    and string.sub(old, 65, 72) == string.sub(ARGV[1], 65, 72)
-    and string.sub(old, 57, 64) > string.sub(ARGV[1], 57, 64) then
+  local old = redis.pcall('GETRANGE', KEYS[1], 0, 79)
+  if type(old) == 'string' and later(old, ARGV[1]) then
     return 0
   end
   local done
@@ -29,9 +36,9 @@ end
 local answer = fill()
 if KEYS[2] then
   local held = redis.pcall('GET', KEYS[2])
-  if type(held) == 'string' and string.sub(held, 1, #ARGV[3]) == ARGV[3] then
+  if type(held) == 'string' and string.sub(held, 1, #ARGV[4]) == ARGV[4] then
     redis.call('DEL', KEYS[2])
   end
-  redis.call('PUBLISH', ARGV[4], type(answer) == 'number' and ARGV[5] or ARGV[6])
+  redis.call('PUBLISH', ARGV[5], type(answer) == 'number' and ARGV[6] or ARGV[7])
 end
 return answer

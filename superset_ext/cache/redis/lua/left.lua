@@ -1,6 +1,6 @@
 -- For how long many entries of one server are still of use, in as few bytes as it can be said.
 -- KEYS: the entries
--- ARGV: what a stamp's key begins with ('' where entries have no tags)
+-- ARGV: the hash of stamps and the run and era that count, hashed ('' and '' where entries have no tags)
 -- Answers 8 bytes a key, a signed little-endian number: milliseconds, -2 none or out of date, -1 no end.
 local now = redis.call('TIME')
 local now_us = now[1] * 1000000 + now[2]
@@ -11,11 +11,14 @@ local function number(bytes)
 end
 
 local function outdated(key, head)
+  if string.sub(head, 73, 80) ~= ARGV[2] then
+    return true
+  end
   local high, low = string.byte(head, 7, 8)
-  local as_of = number(string.sub(head, 57, 64))
-  for tag in string.gmatch(redis.call('GETRANGE', key, 80, 79 + high * 256 + low), '[^\n]+') do
-    local stamp = redis.call('GET', ARGV[1] .. tag)
-    if stamp and tonumber(stamp) >= as_of then
+  local known = number(string.sub(head, 65, 72))
+  for tag in string.gmatch(redis.call('GETRANGE', key, 88, 87 + high * 256 + low), '[^\n]+') do
+    local stamp = redis.call('HGET', ARGV[1], tag)
+    if stamp and (tonumber(stamp) or 2^53) > known then
       return true
     end
   end
@@ -24,10 +27,10 @@ end
 
 local left = {}
 for index, key in ipairs(KEYS) do
-  local head = redis.pcall('GETRANGE', key, 0, 79)
+  local head = redis.pcall('GETRANGE', key, 0, 87)
   local ms = -2
-  if type(head) == 'string' and #head == 80 then
-    local until_us = number(string.sub(head, 73, 80))
+  if type(head) == 'string' and #head == 88 then
+    local until_us = number(string.sub(head, 81, 88))
     ms = until_us == 0 and -1 or math.max(-2, math.floor((until_us - now_us) / 1000))
     if ms == -1 and until_us > 0 or ms ~= -2 and ARGV[1] ~= '' and outdated(key, head) then
       ms = -2

@@ -1,25 +1,43 @@
 -- All that is needed to judge an entry, beside its bytes, which a plain GET in the same round trip
 -- brings: returning them from here would copy them once more inside the server.
--- KEYS: the entry, the zset of remembered deadlines
--- ARGV: what a stamp's key begins with ('' where entries have no tags), the entry's digest
+-- KEYS: the entry, the zset of remembered deadlines; where entries have tags, the hash of stamps
+-- ARGV: the entry's digest
 -- Answer, one string, since each element of a list costs the client as much as ten of these words:
 --   the entry's id (16 bytes, zero without an entry), then seconds, microseconds, the remembered
---   deadline in ms of an absent entry or '-', and each tag's stamp or '-', separated by spaces
+--   deadline in ms of an absent entry or '-', the era of the stamps and the last stamp or '- -', and
+--   each tag's stamp or '-', separated by spaces
 local now = redis.call('TIME')
+local time = now[1] .. ' ' .. now[2] .. ' '
+local tags = {'~'}
 local head = redis.pcall('GETRANGE', KEYS[1], 0, 255)  -- nearly always with all tags
-if type(head) ~= 'string' or #head < 80 then
-  local deadline = redis.call('ZSCORE', KEYS[2], ARGV[2]) or '-'
-  return string.rep('\0', 16) .. now[1] .. ' ' .. now[2] .. ' ' .. deadline
+local absent = type(head) ~= 'string' or #head < 88
+if KEYS[3] and not absent then
+  local high, low = string.byte(head, 7, 8)
+  local length = high * 256 + low
+  local block = length <= 168 and string.sub(head, 89, 88 + length) or redis.call('GETRANGE', KEYS[1], 88, 87 + length)
+  for tag in string.gmatch(block, '[^\n]+') do
+    tags[#tags + 1] = tag
+  end
 end
-local high, low = string.byte(head, 7, 8)
-local length = high * 256 + low
-local said = string.sub(head, 9, 24) .. now[1] .. ' ' .. now[2] .. ' -'
-if ARGV[1] == '' or length == 0 then
-  return said
+
+local words = {'- -'}
+for first = 1, KEYS[3] and #tags or 0, 4000 do  -- the stack takes no more
+  local stamps = redis.pcall('HMGET', KEYS[3], unpack(tags, first, math.min(first + 3999, #tags)))
+  if stamps.err then
+    break  -- something else lies under the key of the stamps
+  end
+  for index, stamp in ipairs(stamps) do
+    words[first + index - 1] = stamp ~= '-' and stamp or stamp and '?' or '-'
+  end
 end
-local block = length <= 176 and string.sub(head, 81, 80 + length) or redis.call('GETRANGE', KEYS[1], 80, 79 + length)
-local words = {said}
-for tag in string.gmatch(block, '[^\n]+') do
-  words[#words + 1] = redis.call('GET', ARGV[1] .. tag) or '-'
+-- Of an era: its name, the last stamp and the number of fields; one that is missing would read as «unchanged».
+if #words[1] == 57 and tonumber(string.sub(words[1], 52)) == redis.call('HLEN', KEYS[3]) then
+  words[1] = string.sub(words[1], 1, 50)
+else
+  words = {'- -'}
 end
-return table.concat(words, ' ')
+if absent then
+  local deadline = redis.call('ZSCORE', KEYS[2], ARGV[1]) or '-'
+  return string.rep('\0', 16) .. time .. deadline .. ' ' .. words[1]
+end
+return string.sub(head, 9, 24) .. time .. '- ' .. table.concat(words, ' ')

@@ -1,0 +1,81 @@
+"""What happens in SQLAlchemy's sessions, kept until it is committed for good.
+
+SQLAlchemy 1.4 sends `after_commit` and `after_rollback` for savepoints too. What was done within a savepoint is
+therefore handed to the transaction around it when the savepoint is released, and dropped when it is rolled back; what
+was done before the savepoint stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from superset_ext.core.signals import unfailing
+
+Item = TypeVar("Item")
+
+
+class UntilCommit(Generic[Item]):
+    """Keeps items in the session that they happened in. Nothing here fails a session.
+
+    Args:
+        name: of the items in a session's `info`.
+        committed: called with the items of a transaction, in their order, after its outermost commit.
+    """
+
+    def __init__(self, name: str, committed: Callable[[list[Item]], None]) -> None:
+        self._name = name
+        self._call = committed
+
+    def listen(self) -> None:
+        """Hear of all sessions from now on."""
+        event.listen(Session, "after_commit", self._committed)
+        event.listen(Session, "after_rollback", self._rolled_back)
+
+    def unlisten(self) -> None:
+        """Hear of no session any more."""
+        event.remove(Session, "after_commit", self._committed)
+        event.remove(Session, "after_rollback", self._rolled_back)
+
+    def add(self, session: Any, item: Item) -> None:
+        """Keep something that happened in the transaction or savepoint that the session is in."""
+        self._kept(session).append((_innermost(session), item))
+
+    def _kept(self, session: Any) -> list[tuple[Any, Item]]:
+        kept: list[tuple[Any, Item]] = session.info.setdefault(self._name, [])
+        return kept
+
+    @unfailing("telling what a transaction has done")
+    def _committed(self, session: Any) -> None:
+        if not (kept := self._kept(session)):
+            return
+        ended = _innermost(session)
+        if ended.nested:
+            around = _around(ended)
+            kept[:] = [(around if place is ended else place, item) for place, item in kept]
+            return
+        items = [item for place, item in kept if place is ended]
+        kept.clear()
+        if items:
+            self._call(items)
+
+    @unfailing("forgetting what was rolled back")
+    def _rolled_back(self, session: Any) -> None:
+        kept, ended = self._kept(session), _innermost(session)
+        kept[:] = [(place, item) for place, item in kept if ended.nested and place is not ended]
+
+
+def _innermost(session: Any) -> Any:
+    """The savepoint that a session is in, or its transaction."""
+    return session.get_nested_transaction() or session.get_transaction()
+
+
+def _around(savepoint: Any) -> Any:
+    """The savepoint or transaction around a savepoint; SQLAlchemy has transactions for its own use between them."""
+    place = savepoint.parent
+    while not place.nested and place.parent is not None:
+        place = place.parent
+    return place
