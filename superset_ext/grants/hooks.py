@@ -26,6 +26,7 @@ from superset_ext.grants.key import Keys
 from superset_ext.grants.log_rows import LogRows
 from superset_ext.grants.moving import cut, ranges_of
 from superset_ext.grants.replayed import Replayed
+from superset_ext.host.granting import has_read_metadata
 from superset_ext.host.people import know_identity
 from superset_ext.host.scope import is_warming
 
@@ -143,9 +144,7 @@ class Hooks:
 
     def _begin(self, key: str, who: Caller) -> None:
         """Note what Superset will do from here on."""
-        from superset.extensions import db
-
-        if db.session.registry.has() and db.session().in_transaction():
+        if has_read_metadata():
             self._refuse("something was read of the metadata database before")
             return
         mark = self._judge.rights.now()

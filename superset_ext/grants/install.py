@@ -15,6 +15,7 @@ from superset_ext.grants.key import Keys
 from superset_ext.grants.log_rows import LogRows
 from superset_ext.grants.metadata_stamps import MetadataStamps, watched_tables
 from superset_ext.grants.redis_stamps import LIFE_SECONDS, RedisStamps
+from superset_ext.host.granting import event_logger, metadata_engine
 from superset_ext.settings import Settings
 
 EXTENSION = "superset_ext_grants"
@@ -36,12 +37,10 @@ class Grants:
 
 def install(app: Flask, charts: Any, settings: Settings) -> Grants | None:
     """Switch grants on; `None` where the settings do not want them, or what keeps chart data cannot keep them."""
-    from superset.extensions import event_logger
-
     if settings.grants == "off" or not isinstance(charts, ChartCache):
         return None
     stamps = metadata_stamps(app)
-    logger = event_logger._get_current_object()
+    logger = event_logger()
     judge = _judge(app, charts, stamps, settings)
     logs = LogRows(app, logger)
     hooks = Hooks(app, judge, lambda: Keys(app, _ring(app)), logs)
@@ -52,13 +51,10 @@ def install(app: Flask, charts: Any, settings: Settings) -> Grants | None:
 
 
 def _judge(app: Flask, charts: ChartCache, stamps: MetadataStamps, settings: Settings) -> Judge:
-    from superset.extensions import db
-
     if settings.grants == "triggers":
         return Judge(charts, stamps, settings.grants_seconds)
     own = RedisStamps(charts)
-    with app.app_context():
-        own.install(db.engine)
+    own.install(metadata_engine(app))
     return Judge(charts, own, min(settings.grants_seconds, LIFE_SECONDS))
 
 
@@ -70,13 +66,7 @@ def grants(app: Flask) -> Grants | None:
 
 def metadata_stamps(app: Flask) -> MetadataStamps:
     """The triggers of an app's metadata database."""
-    from superset.extensions import db
-
-    def engine() -> Any:
-        with app.app_context():
-            return db.engine
-
-    return MetadataStamps(engine, watched_tables)
+    return MetadataStamps(lambda: metadata_engine(app), watched_tables)
 
 
 def _ring(app: Flask) -> KeyRing:

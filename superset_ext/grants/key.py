@@ -12,6 +12,7 @@ from flask import Flask, request, session
 
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.grants.identity import Caller
+from superset_ext.host.granting import complete_configuration
 
 PREFIX = "grant:"
 MAX_BODY = 1 << 20
@@ -29,9 +30,7 @@ class Keys:
     """
 
     def __init__(self, app: Flask, ring: KeyRing) -> None:
-        from superset.jinja_context import get_template_processors
-
-        get_template_processors()  # which completes the configuration when it is first called
+        complete_configuration()
         self._key = ring.keys[0]
         self._setup = self._digest(json.dumps(_plain(dict(app.config)), sort_keys=True))
 

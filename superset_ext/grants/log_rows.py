@@ -16,6 +16,7 @@ from typing import Any
 from superset_ext.core.bounded_queue import BoundedQueue
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.warn_once import warn
+from superset_ext.host.granting import is_stock_logger, log_json, write_logs
 
 EVERY_SECONDS = 0.5
 _MOST = 50_000
@@ -32,11 +33,9 @@ class LogRows:
     """
 
     def __init__(self, app: Any, logger: Any) -> None:
-        from superset.utils.log import DBEventLogger
-
         self._app = app
         self._logger = logger
-        self._is_own = type(logger) is DBEventLogger
+        self._is_own = is_stock_logger(logger)
         self._queue: BoundedQueue[Row] = BoundedQueue(_MOST)
         reset_on_fork(self)
         atexit.register(self.finish)
@@ -95,39 +94,23 @@ class LogRows:
 
     def _is_written(self, rows: list[Row]) -> bool:
         try:
-            self._write(rows)
+            write_logs(self._app, rows)
         except Exception as error:  # noqa: BLE001  (the thread goes on)
             warn("logs", "rows of Superset's logs could not be written together (%s)", type(error).__name__)
             return False
         return True
 
-    def _write(self, rows: list[Row]) -> None:
-        from superset.extensions import db
-        from superset.models.core import Log
-
-        with self._app.app_context(), db.engine.begin() as connection:
-            connection.execute(Log.__table__.insert(), rows)
-
 
 def _values(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The rows that Superset's own logger makes of a record."""
-    from superset.utils import json
-
     records = record.get("records") or [payload for payload in [record.get("curated_payload")] if payload]
     return [
         {
             "action": record["action"],
-            "json": _json(json, part),
+            "json": log_json(part),
             "dashboard_id": record["dashboard_id"] or part.get("dashboard_id"),
             "slice_id": record["slice_id"] or part.get("slice_id"),
             "user_id": record["user_id"],
         }
         for part in records
     ]
-
-
-def _json(json: Any, part: Any) -> str | None:
-    try:
-        return str(json.dumps(part))
-    except Exception:  # noqa: BLE001  (Superset's own logger leaves it out too)
-        return None

@@ -19,6 +19,7 @@ from typing import Any
 from flask_babel import get_locale
 
 from superset_ext.errors import Unanswerable
+from superset_ext.host.granting import bounds, epoch
 
 _DAY = r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d)?"
 _FIXED = re.compile(rf"|No filter| : |(?:{_DAY})? : (?:{_DAY})?")
@@ -142,13 +143,9 @@ def _now(words: Words) -> Pair | None:
 @lru_cache(maxsize=_KEPT_SECONDS)
 def _bounds(words: Words, _locale: str, _second: int) -> Pair:
     """The bounds of a range in this second: each is one of a second, or of something longer."""
-    from superset.utils.date_parser import get_since_until
-
-    since, until = get_since_until(**dict(words))
+    since, until = bounds(dict(words))
     return _json(since), _json(until)
 
 
 def _json(bound: datetime | None) -> str:
-    from superset.utils.dates import datetime_to_epoch
-
-    return json.dumps(None if bound is None else datetime_to_epoch(bound))
+    return json.dumps(None if bound is None else epoch(bound))

@@ -13,6 +13,7 @@ from flask import Flask, Response
 from jinja2 import Environment, TemplateError, meta
 
 from superset_ext.cache.used import Used
+from superset_ext.host.granting import is_enabled
 from superset_ext.host.sharing import JINJA, SUBQUERY, is_mutated, texts
 
 OK = 200
@@ -30,8 +31,6 @@ _jinja = Environment()  # noqa: S701  (it parses, and renders nothing)
 
 def of_app(app: Flask) -> str | None:
     """Why nothing is granted in an app; `None` where something may be."""
-    from superset import is_feature_enabled as is_enabled
-
     flags = app.config.get("GET_FEATURE_FLAGS_FUNC"), app.config.get("IS_FEATURE_ENABLED_FUNC")
     if any(flags):
         return "feature flags are asked of a function"
