@@ -32,6 +32,7 @@ found = {
     "killed": grants.killed(world, 12),
     "writers": grants.eight_writers(world, 2),
     "credentials": grants.credentials(world),
+    "bytes": grants.equal_bytes(world),
     "refused": grants.refused(world),
     "logs": grants.counted(world),
     "told": grants.counted_hits(world),
@@ -97,6 +98,11 @@ def test_credentials_are_checked_as_ever(found: dict[str, Any]) -> None:
     assert {name: said for name, said in found["credentials"].items() if not said[0]} == {}
     assert found["credentials"]["expired"] == [True, 401]
     assert found["credentials"]["signature"][1] in (401, 422)
+
+
+def test_bytes_and_headers_are_superset_s(found: dict[str, Any]) -> None:
+    """Intent: for each encoding and credential; also where the answer says a moment that is another one by now."""
+    assert {name for name, equal in found["bytes"].items() if not equal} == set()
 
 
 def test_guests_see_by_their_claims(found: dict[str, Any]) -> None:
