@@ -439,7 +439,7 @@ def counted(world: World) -> dict[str, Any]:
     client, body = world.client("p1"), world.body()
     world.granted(client, body)
     logs = world.grants.logs
-    logs.finish()
+    logs.finish(600)
     rows = (
         "SELECT action, json, dashboard_id, slice_id, user_id, referrer FROM logs WHERE id > %s ORDER BY action, json"
     )
@@ -447,11 +447,12 @@ def counted(world: World) -> dict[str, Any]:
     def left(ask: Callable[[Any, Any], Any]) -> list[Any]:
         ((last,),) = world.sql("SELECT max(id) FROM logs")
         ask(client, body)
-        logs.finish()
+        logs.finish(600)
         return world.sql(rows, last)
 
     with_grants, without = left(world.ask), left(world.oracle)
-    return {"equal": with_grants == without, "rows": len(without)}
+    differ = [row for row in (*with_grants, *without) if (row in with_grants) != (row in without)]
+    return {"equal": with_grants == without, "rows": len(without), "differ": differ}
 
 
 def counted_hits(world: World) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from superset_ext.core.warn_once import warn
 from superset_ext.host.granting import is_stock_logger, log_json, write_logs
 
 EVERY_SECONDS = 0.5
+EXIT_SECONDS = 4.0
 _MOST = 50_000
 _BATCH = 1000
 Row = Mapping[str, Any]
@@ -66,13 +67,13 @@ class LogRows:
                 self._thread = threading.Thread(target=self._run, name="superset_ext-logs", daemon=True)
                 self._thread.start()
 
-    def finish(self) -> None:
-        """Write what waits, and end the thread."""
+    def finish(self, seconds: float = EXIT_SECONDS) -> None:
+        """Write what waits, and end the thread; wait for it so long at most."""
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:
             self._stopping.set()
-            thread.join(4.0)
+            thread.join(seconds)
             self._stopping = threading.Event()
 
     def _run(self) -> None:

@@ -94,7 +94,7 @@ class MetadataStamps:
     def holds(self, mark: Mark) -> bool:
         """Whether nothing was written since that is not in the mark; where that cannot be known, it does not hold."""
         row = self._row(_HOLDS, mark)
-        return row is not None and row[0] is True
+        return bool(row is not None and row[0] is True)
 
     def install(self) -> int:
         """Make schema and triggers as far as they are not there; how many triggers there are.
@@ -130,7 +130,7 @@ class MetadataStamps:
             present: bool = cursor.fetchone()[0] is not None
             if present:
                 cursor.execute(_UNINSTALL.read_text(encoding="utf-8"))
-            return present
+            return bool(present)
 
     def tidy(self, life_seconds: float) -> None:
         """Delete what no grant needs that lives `life_seconds`; once a minute, however often it is called."""

@@ -119,7 +119,7 @@ def test_what_cannot_be_known_is_not_granted(found: dict[str, Any]) -> None:
 
 def test_an_answer_that_is_given_again_is_logged_as_any(found: dict[str, Any]) -> None:
     """Intent: popularity and recent activity read `logs`; rows are equal but for time and duration."""
-    assert found["logs"] == {"equal": True, "rows": 3}
+    assert found["logs"] == {"equal": True, "rows": 3, "differ": []}
 
 
 def test_an_answer_that_is_given_again_is_counted_as_a_hit(found: dict[str, Any]) -> None:
