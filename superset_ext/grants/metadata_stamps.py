@@ -130,7 +130,8 @@ class MetadataStamps:
             present: bool = cursor.fetchone()[0] is not None
             if present:
                 cursor.execute(_UNINSTALL.read_text(encoding="utf-8"))
-            return bool(present)
+        self._connections().dispose()
+        return bool(present)
 
     def tidy(self, life_seconds: float) -> None:
         """Delete what no grant needs that lives `life_seconds`; once a minute, however often it is called."""
