@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from requests.utils import default_user_agent
+
 from testing.serving import Client, web
 
 ENCODINGS = ("identity", "gzip", "br", "zstd")
@@ -73,6 +75,7 @@ class Line:
     def ask(self, asked: Asked, encoding: str = "zstd") -> tuple[float, int, Mapping[str, str], bytes]:
         """Milliseconds, status, headers and bytes of an answer."""
         headers = {"Content-Type": asked.kind, "Cookie": self._cookie, "Accept-Encoding": encoding}
+        headers["User-Agent"] = default_user_agent()  # a session is of the browser that logged in
         try:
             return self._asked(asked, headers)
         except (http.client.HTTPException, OSError):
