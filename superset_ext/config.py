@@ -13,18 +13,22 @@ this module has no `__all__`, so that Python asks `__getattr__` for it at each s
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from superset_ext import settings as _settings
 from superset_ext.configuration.caches import REPLACED, own_caches, replaced
 from superset_ext.configuration.celery import celery_config
-from superset_ext.configuration.importer import importer, stock
+from superset_ext.configuration.importer import HOST, importer, stock
+from superset_ext.configuration.metadata import MetadataAway, reach
+from superset_ext.core import quiet
 from superset_ext.errors import SettingsError
 from superset_ext.settings import Settings
 
 # Two users of an impersonating database would share one entry. No flag that changes what people may do stands here.
 FLAGS = {"CACHE_IMPERSONATION": True}
+quiet.begin()
 _names: dict[str, Any] = {}  # of the star import that is under way
 
 
@@ -63,9 +67,14 @@ def mutator(own: Callable[[Any], None] | None) -> Callable[[Any], None]:
 def __getattr__(name: str) -> Any:
     if name == "__all__":
         try:
-            made = names(_settings.read_again(), importer())
+            own = importer()
+            made = names(_settings.read_again(), own)
+            if quiet.is_on() and HOST in sys.modules:
+                reach(own, made)
         except SettingsError as error:
             _settings.stop(error)
+        except MetadataAway as error:
+            sys.exit(f"Error: {error}")
         _names.clear()
         _names.update(made)
         return list(made)

@@ -14,7 +14,7 @@ from superset_ext.cache import dependencies as depends
 from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.region import RegionCache
 from superset_ext.configuration.notes import notes
-from superset_ext.core.log_database import LogDatabase, log_url
+from superset_ext.core.log_database import LogDatabase, log_of
 from superset_ext.freshness.change import EXTENSION as FRESHNESS
 from superset_ext.freshness.change import Freshness
 from superset_ext.freshness.listeners import install as listeners
@@ -70,14 +70,13 @@ _Log = tuple[LogDatabase | None, Recorder | None, InvalidationLog | None]
 
 
 def _log(app: Any, settings: Settings) -> _Log:
-    url = log_url(settings, str(app.config["SQLALCHEMY_DATABASE_URI"]))
-    if url is None:
+    database = log_of(settings, app.config)
+    if database is None:
         logger.warning(
             "superset_ext: nothing is logged, since the metadata database is not PostgreSQL; set %sLOG_DATABASE_URL",
             PREFIX,
         )
         return None, None, None
-    database = LogDatabase(url)
     if not settings.recorder:
         return database, None, None
     registry = Registry(database, settings)

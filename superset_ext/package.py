@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from superset_ext.core.log_database import LogDatabase, log_url
+from superset_ext.core.log_database import LogDatabase, log_of
 from superset_ext.errors import NoLogDatabase, NotSwitchedOn
 from superset_ext.settings import PREFIX, Settings, current
 
@@ -75,9 +75,9 @@ def log_database() -> Iterator[LogDatabase | None]:
     """A log database for one Celery task, closed at its end; `None` where there is none."""
     from flask import current_app
 
-    url = log_url(current(), str(current_app.config["SQLALCHEMY_DATABASE_URI"]))
-    if url is None:
+    database = log_of(current(), current_app.config)
+    if database is None:
         yield None
         return
-    with closing(LogDatabase(url)) as database:
+    with closing(database):
         yield database

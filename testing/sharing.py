@@ -24,6 +24,7 @@ TABLE = """
 CREATE TABLE t (owner text, v int, at timestamp);
 INSERT INTO t SELECT 'u' || 1 + n % 3, n, timestamp '2026-01-01' + n * interval '1 day' FROM generate_series(1, 60) n;
 CREATE TABLE other (owner text, v int);
+CREATE TABLE third AS SELECT 'u' || 1 + n % 3 AS owner, n AS v FROM generate_series(1, 30) n;
 INSERT INTO other SELECT 'u' || 1 + n % 3, n FROM generate_series(1, 30) n;
 """
 OWN = "SELECT owner, v, at FROM t WHERE owner = '{{ current_username() }}'"
@@ -294,7 +295,58 @@ def facts(world: World) -> dict[str, Any]:
     world.deny("deep1")
     cached["denied"] = [owners(world.ask(user, "deep2")) for user in ("u3", "u1", "u3")]
     cached["denied layer"] = [owners(world.ask(user, "by_depth")) for user in ("u3", "u1", "u3")]
+    cached["clauses"] = clauses(world)
+    cached["of sql lab"] = of_sql_lab(world)
     return cached
+
+
+def clauses(world: World) -> list[Any]:
+    """What two users are shown of a dataset over two tables, where each has one rule, of the same words, on another."""
+    from superset.connectors.sqla.models import RowLevelSecurityFilter, SqlaTable
+    from superset.extensions import db, security_manager
+
+    world.rule(None)
+    world._dataset("third", table="third")
+    world._dataset("pair", "SELECT a.owner, a.v FROM t AS a, third AS b")
+    right = security_manager.add_permission_view_menu("datasource_access", db.session.query(SqlaTable).get(
+        world.datasets["pair"]).perm)  # fmt: skip
+    for user, table in (("u1", "ruled"), ("u2", "third")):
+        role = security_manager.add_role(f"only {user}")
+        role.permissions = [right]
+        person = security_manager.find_user(user)
+        person.roles = [*person.roles, role]
+        rule = RowLevelSecurityFilter(name=user, filter_type="Regular", clause="v > 20", roles=[role])
+        rule.tables = [db.session.query(SqlaTable).get(world.datasets[table])]
+        db.session.add(rule)
+    db.session.commit()
+    shown_to = [shown(world.ask(user, "pair")) for user in ("u1", "u2")]
+    with world.no_cache():
+        return [shown_to, [shown(world.ask(user, "pair")) for user in ("u1", "u2")]]
+
+
+def of_sql_lab(world: World) -> list[Any]:
+    """What three users are shown of one query of SQL Lab over a table with a row-level rule, taken as a dataset."""
+    from superset.extensions import db, security_manager
+    from superset.models.core import Database
+    from superset.models.sql_lab import Query
+
+    world.rule(RULES[0])
+    people, perm = security_manager.find_role("people"), db.session.query(Database).get(world.source_id).perm
+    people.permissions = [*people.permissions, security_manager.add_permission_view_menu("database_access", perm)]
+    sql = "SELECT owner, v FROM t"
+    query = Query(
+        client_id="a query", database_id=world.source_id, sql=sql, executed_sql=sql, schema="public", status="success",
+        user_id=security_manager.find_user("u1").id, limit=1000,
+        extra_json=json.dumps({"columns": [
+            {"column_name": name, "name": name, "type": "TEXT", "is_dttm": False} for name in ("owner", "v")
+        ]}),
+    )  # fmt: skip
+    db.session.add(query)
+    db.session.commit()
+    count = {"expressionType": "SQL", "sqlExpression": "count(*)", "label": "total"}
+    world.datasets["lab"] = query.id
+    world.requests["lab"] = world.body("lab", metrics=[count]) | {"datasource": {"id": query.id, "type": "query"}}
+    return [owners(world.ask(user, "lab")) for user in PEOPLE]
 
 
 def hit(answer: Any) -> bool | str:

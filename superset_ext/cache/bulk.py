@@ -22,6 +22,7 @@ from superset_ext.cache.store import Reading, Store, entry_of, whole
 _NO_KEY, _NO_END = -2, -1  # answers of lua/left.lua
 _NOTHING = b"\0"  # with which no key begins
 _BATCH = 1000  # keys a step
+_QUEUES = b"superset_ext_"  # Celery's, which may lie in the database of a region whose prefix is superset_
 
 
 def clear(store: Store) -> int:
@@ -35,7 +36,7 @@ def erase(store: Store) -> int:
     """Delete all that the region has ever written, stamps and memory too, and return how many keys those were."""
     prefix, area = store.names.prefix, store.names.area
     starts = {prefix, area} if store.topology.clustered else {prefix}
-    return sum(_unlinked(store, start, "*", _NOTHING) for start in starts)
+    return sum(_unlinked(store, start, "*", _QUEUES) for start in starts)
 
 
 def delete_like(store: Store, pattern: str) -> int:
@@ -86,7 +87,7 @@ def _scan(store: Store, node: Node, start: str, pattern: str, kept: bytes) -> It
     while True:
         scan = (b"", ("SCAN", cursor, "MATCH", pattern, "COUNT", _BATCH))
         cursor, keys = whole(node.ask([scan], store.deadline()).replies[0])
-        if keys := [key for key in keys if not key.startswith(kept)]:
+        if keys := [key for key in keys if not key.startswith((kept, _QUEUES))]:
             yield keys
         if int(cursor) == 0:
             return

@@ -1,28 +1,42 @@
-"""`superset perf …`: a command is a file of this folder, named as it is."""
+"""`superset perf …`: a command is a file of this folder, named as it is, and is imported when it is called."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import click
 from flask.cli import AppGroup
 
-from superset_ext.cli.alerts import alerts
-from superset_ext.cli.dashboards import dashboards
-from superset_ext.cli.invalidate import invalidate
-from superset_ext.cli.listen import listen
-from superset_ext.cli.recommend import recommend
-from superset_ext.cli.refresh import refresh
-from superset_ext.cli.status import status
-from superset_ext.cli.uninstall import uninstall
-from superset_ext.cli.upgrade import upgrade
-from superset_ext.cli.warm import warm
-from superset_ext.cli.watch import watch
+from superset_ext.core import quiet
 from superset_ext.errors import SupersetExtError
+
+NAMES = (
+    "alerts", "dashboards", "invalidate", "listen", "recommend", "refresh", "status", "uninstall", "upgrade", "warm",
+    "watch",
+)  # fmt: skip
 
 
 class Commands(AppGroup):
     """Commands that end with one line and status 1 if the package raises an error of its own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands."""
+        return sorted({*NAMES, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command of this folder, or one that was added."""
+        if cmd_name in NAMES:
+            command: click.Command = getattr(import_module(f"superset_ext.cli.{cmd_name}"), cmd_name)
+            return command
+        return super().get_command(ctx, cmd_name)
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the command line; from here on, what is printed is the command's own."""
+        quiet.end()
+        return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -33,11 +47,6 @@ class Commands(AppGroup):
 
 
 @click.group(cls=Commands)
-def perf() -> None:
+@click.option(quiet.VERBOSE, is_flag=True, help="Let Superset's own log through.")
+def perf(verbose: bool) -> None:
     """Superset's caches: warm them, watch them, measure them."""
-
-
-for command in (
-    alerts, dashboards, invalidate, listen, recommend, refresh, status, uninstall, upgrade, warm, watch,
-):  # fmt: skip
-    perf.add_command(command)

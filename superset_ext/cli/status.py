@@ -10,6 +10,7 @@ from flask.cli import with_appcontext
 
 from superset_ext.cli.options import json_option
 from superset_ext.cli.output import NOTHING, print_table, show
+from superset_ext.host.regions import HELD
 from superset_ext.monitor import report
 from superset_ext.package import package, this_app
 
@@ -25,7 +26,7 @@ def status(as_json: bool) -> None:
     here = package()
     rows = report.status(this_app(), here.database, here.settings)
     if as_json:
-        show(True, {"regions": rows, "left_alone": here.left_alone}, "")
+        show(True, {"regions": rows} | ({} if HELD in this_app().extensions else {"left_alone": here.left_alone}), "")
     else:
         print_table(_COLUMNS, map(_cells, rows), right=_NUMBERS)
     if not all(row["reachable"] for row in rows):

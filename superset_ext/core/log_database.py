@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.fork_reset import reset_on_fork
@@ -35,10 +36,20 @@ CONNECT = {
     "keepalives_count": 2,
     "tcp_user_timeout": 5000,
 }
+# Of `create_engine`'s options, those that say how a connection is made, and whether it is kept.
+_CONNECTING = frozenset({"connect_args", "creator", "module", "plugins", "pool_recycle", "pool_pre_ping"})
 STATEMENT_SECONDS = 5.0
 # SQLSTATEs of a schema, table, column or function that is not there: the files of sql/schema are not (all) applied.
 MISSING = frozenset({"3F000", "42P01", "42703", "42883"})
 _LIMITS = "SET LOCAL statement_timeout = {ms}; SET LOCAL search_path = {schema}, public"
+
+
+def log_of(settings: Settings, config: Mapping[str, Any]) -> LogDatabase | None:
+    """The log database of an app's config; `None` where it has none."""
+    url = log_url(settings, str(config["SQLALCHEMY_DATABASE_URI"]))
+    if url is None:
+        return None
+    return LogDatabase(url, options=connect_options(settings, config.get("SQLALCHEMY_ENGINE_OPTIONS")))
 
 
 def log_url(settings: Settings, metadata_uri: str) -> str | None:
@@ -52,20 +63,34 @@ def log_url(settings: Settings, metadata_uri: str) -> str | None:
     return metadata_uri if name == "postgresql" else None
 
 
+def connect_options(settings: Settings, engine_options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What of Superset's `SQLALCHEMY_ENGINE_OPTIONS` holds for the log too: how one connects, where that is the same.
+
+    Pools are each engine's own. A log with a URL of its own has nothing to do with the metadata database.
+    """
+    if settings.log_database_url:
+        return {}
+    theirs = engine_options or {}
+    options = {name: value for name, value in theirs.items() if name in _CONNECTING}
+    return {**options, "poolclass": NullPool} if theirs.get("poolclass") is NullPool else options
+
+
 class LogDatabase:
     """The PostgreSQL database of the log tables.
 
     Args:
         url: SQLAlchemy URL; it is never repeated in a message.
         sql: folder with `schema` and `queries`.
+        options: of SQLAlchemy's `create_engine`, see `connect_options`; they win over ours.
 
     Raises:
         LogUnavailable: whatever is asked of it, when it does not answer or refuses a statement.
     """
 
-    def __init__(self, url: str, sql: Path = SQL) -> None:
+    def __init__(self, url: str, sql: Path = SQL, options: Mapping[str, Any] | None = None) -> None:
         self._url = url
         self._sql = sql
+        self._options = dict(options or {})
         self._schema = Schema(sql / "schema", self.transaction)
         reset_on_fork(self)
 
@@ -87,10 +112,12 @@ class LogDatabase:
             return self._engine
 
     def _make_engine(self) -> Engine:
+        ours = {"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True, "pool_recycle": 300}
+        options = {**ours, **self._options, "connect_args": {**CONNECT, **(self._options.get("connect_args") or {})}}
+        if options.get("poolclass") is NullPool:  # which has no size
+            options = {name: value for name, value in options.items() if not name.startswith(("pool_", "max_"))}
         try:
-            return create_engine(
-                self._url, connect_args=CONNECT, pool_size=1, max_overflow=2, pool_pre_ping=True, pool_recycle=300
-            )
+            return create_engine(self._url, **options)
         except ModuleNotFoundError as error:
             raise LogUnavailable(
                 "the log database needs psycopg2; run: pip install psycopg2-binary", type(error).__name__

@@ -28,6 +28,8 @@ INIT_ENDS = {
     "User already exists": "log tables",
 }
 PATIENCE = 5.0
+# What programs say of a full disk; what follows it may be no more than «SQLAlchemyError: ()».
+_FULL = ("No space left on device", "DiskFull", "Disk quota exceeded", "database or disk is full")
 
 
 def initialise(stack: Stack, examples: bool) -> None:
@@ -88,20 +90,33 @@ def _run_logged(title: str, command: list[str], stack: Stack, look: Callable[[st
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
-            last = _follow(process.stdout, log, look)
+            reason = _follow(process.stdout, log, look)
         except BaseException:  # Ctrl-C too must not leave it running
             end_group(process.pid, PATIENCE)
             raise
     if status := process.wait():
-        raise StackError(f"{title} ended with status {status}: {last}; see {log.name}, then go on with: make up")
+        if is_full(reason):
+            reason = f"the disk of {stack.state.path} is full ({reason}); free some space"
+        raise StackError(f"{title} ended with status {status}: {reason}; see {log.name}, then go on with: make up")
+
+
+def is_full(text: str) -> bool:
+    """Whether a program's words say that a disk is full."""
+    return any(word in text for word in _FULL)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text; its kind where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _follow(lines: IO[bytes] | None, log: IO[bytes], look: Callable[[str], None]) -> str:
-    """Read to the end; returns the last line that is not empty."""
-    last = "no reason given"
+    """Read to the end; returns the line that says that a disk is full, or else the last one that is not empty."""
+    last, full = "no reason given", ""
     for line in lines or ():
         log.write(line)
         text = line.decode(errors="replace").strip()
         look(text)
         last = text or last
-    return last
+        full = full or (text if is_full(text) else "")
+    return full or last

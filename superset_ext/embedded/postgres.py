@@ -15,6 +15,7 @@ import psycopg2
 from psycopg2 import sql
 
 from superset_ext.embedded import unprivileged
+from superset_ext.embedded.files import read_secret, write_whole
 from superset_ext.embedded.ports import LOOPBACK, free_port
 from superset_ext.errors import StackError
 
@@ -57,7 +58,8 @@ class Postgres:
     @property
     def password(self) -> str:
         """The superuser's password, made by `initialise` and kept beside the data, readable by its owner alone."""
-        return self._password_file.read_text().strip()
+        lost = "put it back from a copy, or begin anew with: make up STATE_DIR=<a new directory>"
+        return read_secret(self._password_file, lost)
 
     @property
     def _password_file(self) -> Path:
@@ -84,8 +86,7 @@ class Postgres:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(self.data_dir, ignore_errors=True)
         fresh.parent.mkdir(parents=True, exist_ok=True)
-        self._password_file.write_text(secrets.token_urlsafe(24))
-        self._password_file.chmod(0o600)
+        write_whole(self._password_file, secrets.token_urlsafe(24))
         fresh.mkdir(mode=0o700)  # made here, since it must belong to the user as whom initdb runs
         self._run_initdb(fresh)
         fresh.rename(self.data_dir)

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ENTRYPOINT = ROOT / "docker/entrypoint.sh"
 ADMIN = "admin"
 METADATA, EXAMPLES = "superset", "examples"
+_ADMIN_PASSWORD, _SECRET_KEY = "admin.password", "secret.key"
+_SECRETS = {_ADMIN_PASSWORD: 9, _SECRET_KEY: 42}  # with their random bytes
 # A volatile-* policy evicts only what has a timeout; stamps of invalidations and Celery's queues have none.
 VALKEY_OPTIONS = ("--maxmemory", "512mb", "--maxmemory-policy", "volatile-lru", "--loglevel", "warning")
 
@@ -32,8 +34,18 @@ class Stack:
 
     @classmethod
     def on(cls, state: StateDir, port: int) -> Stack:
-        """The stack of a prepared state directory; ports that it lacks are chosen now and kept."""
-        return cls.at(state, {"web": port, "postgres": state.port("postgres"), "valkey": state.port("valkey")})
+        """The stack of a prepared state directory; ports and secrets that it lacks are chosen now and kept.
+
+        Raises:
+            StackError: a file of a port or a secret holds something else; nothing was started for nothing.
+        """
+        stack = cls.at(state, {"web": port, "postgres": state.port("postgres"), "valkey": state.port("valkey")})
+        for name, length in _SECRETS.items():
+            state.secret(name, length)
+        if state.has_data:
+            stack.postgres.initialise()  # checks the version of what is there
+            _ = stack.postgres.password
+        return stack
 
     @classmethod
     def at(cls, state: StateDir, ports: Mapping[str, int]) -> Stack:
@@ -54,7 +66,7 @@ class Stack:
     @property
     def password(self) -> str:
         """The administrator's password, made at the first start."""
-        return self.state.secret("admin.password", 9)
+        return self.state.secret(_ADMIN_PASSWORD, _SECRETS[_ADMIN_PASSWORD])
 
     @property
     def exported(self) -> dict[str, str]:
@@ -89,7 +101,7 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
             "SUPERSET_CONFIG_PATH": str(ROOT / "superset_config.py"),
             "SUPERSET_HOME": str(self.state.home),
-            "SUPERSET_SECRET_KEY": self.state.secret("secret.key", 42),
+            "SUPERSET_SECRET_KEY": self.state.secret(_SECRET_KEY, _SECRETS[_SECRET_KEY]),
             "SUPERSET_EXT_REDIS_URL": self.valkey.url,
             "SUPERSET_EXT_DATABASE_URL": self.postgres.url(METADATA),
             "SUPERSET__SQLALCHEMY_EXAMPLES_URI": self.postgres.url(EXAMPLES),

@@ -8,16 +8,22 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from superset_ext.embedded.files import again, read_secret, read_text, write_whole
 from superset_ext.embedded.ports import free_port, is_free
+from superset_ext.embedded.running import is_port, parsed
 from superset_ext.errors import StackError
 
 MIB = 1024**2
 FIRST_START_BYTES = 1024 * MIB  # measured: 450 MB after the examples, and as much again while they load
 LATER_START_BYTES = 128 * MIB
+_LOST = {
+    "secret.key": "what Superset has encrypted needs that key: put it back from a copy, or begin anew with: make up"
+    " STATE_DIR=<a new directory>"
+}
 
 
 class StateDir:
@@ -87,21 +93,25 @@ class StateDir:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                port = self.running().get("ports", {}).get("web", "another port")
                 raise StackError(
-                    f"a stack already runs on {self.path}, at port {port}; stop it with: make down"
+                    f"a stack already runs on {self.path}, at port {self._port_of_web()}; stop it with: make down"
                     " — or run: make up PORT=<another> STATE_DIR=<another>"
                 ) from None
             yield
         finally:
             os.close(descriptor)
 
+    def _port_of_web(self) -> object:
+        with suppress(StackError):
+            return self.running().get("ports", {}).get("web", "another port")
+        return "another port"
+
     def adopt(self) -> None:
         """Forget the ports that a copied or moved directory names: they are those of the stack it was copied from."""
-        if self._lock.read_text() not in ("", self._real_path):
+        if read_text(self._lock) not in ("", self._real_path):
             for file in self.path.glob("*.port"):
                 file.unlink()
-        self._lock.write_text(self._real_path)
+        self._lock.write_text(self._real_path)  # in place: whoever holds the lock has this very file open
 
     @property
     def _real_path(self) -> str:
@@ -121,37 +131,50 @@ class StateDir:
         """The note of the stack that runs here, or that was killed; empty where there is none.
 
         A note that came with a copy of another directory is none: the processes that it names are not ours to end.
+
+        Raises:
+            StackError: it holds something else than a stack writes.
         """
-        try:
-            note = json.loads(self._running.read_text())
-        except (OSError, ValueError):
+        if not self._running.exists():
             return {}
-        return note if isinstance(note, dict) and note.get("state_dir") == self._real_path else {}
+        note = parsed(read_text(self._running))
+        if note is None:
+            raise StackError(f"{self._running} holds something else than a stack writes; {again(self._running)}")
+        return note if note["state_dir"] == self._real_path else {}
 
     def note(self, running: dict[str, Any] | None) -> None:
         """Note what runs, or with `None` that nothing does; a reader never sees half of a note."""
         if running is None:
             self._running.unlink(missing_ok=True)
             return
-        fresh = self._running.with_suffix(".new")
-        fresh.write_text(json.dumps({"state_dir": self._real_path, **running}, indent=1))
-        fresh.replace(self._running)
+        write_whole(self._running, json.dumps({"state_dir": self._real_path, **running}, indent=1))
 
     def secret(self, name: str, length: int = 32) -> str:
-        """A secret of `length` random bytes, which the first call makes and keeps for its owner alone to read."""
+        """A secret of `length` random bytes, which the first call makes and keeps for its owner alone to read.
+
+        Raises:
+            StackError: its file is empty or cannot be read.
+        """
         file = self.path / name
         if not file.exists():
-            fresh = file.with_suffix(".new")
-            fresh.touch(mode=0o600)
-            fresh.write_text(secrets.token_urlsafe(length))
-            fresh.replace(file)
-        return file.read_text().strip()
+            write_whole(file, secrets.token_urlsafe(length))
+        return read_secret(file, _LOST.get(name, again(file)))
 
     def port(self, name: str) -> int:
-        """A port that the first call chooses and later ones return, until another program has taken it."""
+        """A port that the first call chooses and later ones return, until another program has taken it.
+
+        Raises:
+            StackError: its file holds something else.
+        """
         file = self.path / f"{name}.port"
-        kept = int(file.read_text()) if file.exists() else 0
+        kept = self._kept_port(file) if file.exists() else 0
         if not kept or not is_free(kept):
             kept = free_port()
-            file.write_text(str(kept))
+            write_whole(file, str(kept))
         return kept
+
+    def _kept_port(self, file: Path) -> int:
+        text = read_text(file).strip()
+        if not (text.isdecimal() and is_port(int(text[:6]))):
+            raise StackError(f"{file} holds {text[:20]!r}, which is no port; {again(file)}")
+        return int(text)

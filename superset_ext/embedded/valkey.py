@@ -10,6 +10,7 @@ from pathlib import Path
 
 import redis
 
+from superset_ext.embedded.files import write_whole
 from superset_ext.embedded.ports import LOOPBACK, free_port
 from superset_ext.errors import StackError
 
@@ -57,8 +58,7 @@ class Valkey:
         self.port = self.port or free_port()
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "valkey.conf"
-        config.touch(mode=0o600)
-        config.write_text(f"requirepass {self.password}\n" if self.password else "")
+        write_whole(config, f"requirepass {self.password}\n" if self.password else "")
         own = {
             "--port": str(self.port),
             "--bind": LOOPBACK,

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from superset_ext.host.metadata import metadata_rows
+
 _MODE = "DASHBOARD_AUTO_REFRESH_MODE"
 
 
@@ -19,9 +21,7 @@ class AutoRefresh(NamedTuple):
 
 def auto_refreshes() -> Iterator[AutoRefresh]:
     """The dashboards that refresh by themselves."""
-    from superset_ext.host.models import Dashboard, db
-
-    for number, title, metadata in db.session.query(Dashboard.id, Dashboard.dashboard_title, Dashboard.json_metadata):
+    for number, title, metadata in metadata_rows("SELECT id, dashboard_title, json_metadata FROM dashboards"):
         seconds = _refresh_seconds(metadata)
         if seconds > 0:
             yield AutoRefresh(number, str(title), seconds)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from superset_ext.host.metadata import metadata_rows
+
 
 def datasets_in_cachekey_request(body: Any) -> list[int]:
     """Ids of the datasets that the body of a request to `POST /api/v1/cachekey/invalidate` names, in order."""
@@ -43,8 +45,8 @@ def datasets_named(named: int | str, database_id: int) -> list[Any]:
 
 def manual_timeouts() -> dict[int, float]:
     """The cache timeouts in seconds that people have set for a dataset or for its database, by the dataset's id."""
-    from superset_ext.host.models import Database, SqlaTable, db
-
-    rows = db.session.query(SqlaTable.id, SqlaTable._cache_timeout, Database.cache_timeout).join(Database)
+    rows = metadata_rows(
+        "SELECT tables.id, tables.cache_timeout, dbs.cache_timeout FROM tables JOIN dbs ON dbs.id = tables.database_id"
+    )
     seconds = {dataset: own if own is not None else of_database for dataset, own, of_database in rows}
     return {dataset: float(value) for dataset, value in seconds.items() if value is not None}

@@ -9,9 +9,14 @@ from superset_ext.cache.region import RegionCache
 from superset_ext.errors import NoChartRegion
 from superset_ext.settings import Region
 
+HELD = "superset_ext_regions"  # the extension of an app without Superset that holds its regions
+
 
 def regions(app: Any) -> Mapping[str, RegionCache]:
     """The region caches of an app, by name; a region that Superset keeps elsewhere has none."""
+    held: Mapping[str, RegionCache] | None = app.extensions.get(HELD)
+    if held is not None:
+        return held
     from superset.extensions import cache_manager
 
     holders = {

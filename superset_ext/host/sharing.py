@@ -6,6 +6,9 @@ or user functions of its own, a subquery in an ad-hoc expression, a chart used a
 and what `SQL_QUERY_MUTATOR` adds. So two users with different rights get one key, and the second one
 is shown the first one's rows.
 
+The rules of the tables in a virtual dataset's SQL are in the key without their tables: two users with one clause, each
+on another table, have one key too.
+
 Here the key takes a digest of the SQL that would run for this user, wherever that SQL may depend on
 the user in a way that the key does not show, and the cache key of each annotation chart. What cannot
 be computed is keyed by the user, and is shared with nobody.
@@ -48,7 +51,8 @@ def dataset_keys(stock: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(stock)
     def get_extra_cache_keys(self: Any, query_obj: Any) -> list[Hashable]:
-        keys = [*stock(self, query_obj), *_sql_key(self, query_obj)]
+        own = stock(self, query_obj)
+        keys = [*own, *_sql_key(self, query_obj, bool(own))]
         return sorted(set(keys), key=lambda key: (type(key).__name__, repr(key)))
 
     return get_extra_cache_keys
@@ -82,13 +86,17 @@ def identity() -> str:
     return "anonymous" if number is None else f"user {number}"
 
 
-def _sql_key(datasource: Any, query_obj: Mapping[str, Any]) -> list[str]:
-    """A digest of the SQL that would run for this user, where it may depend on more than the key has."""
+def _sql_key(datasource: Any, query_obj: Mapping[str, Any], has_own: bool) -> list[str]:
+    """A digest of the SQL that would run for this user, where it may depend on more than the key has.
+
+    Args:
+        has_own: whether Superset's key has something of this user, such as the rules of the tables in the SQL.
+    """
     try:
         if datasource.database.backend == "superset":
             # It checks the table rights of whoever asks, inside of the query; rights may be revoked.
             return [identity(), *refused(_sql(datasource, query_obj))]
-        if not _may_depend(datasource, query_obj):
+        if not (has_own and datasource.sql) and not _may_depend(datasource, query_obj):
             return []
         sql, moving = _stable(_sql(datasource, query_obj))
     except Exception as error:  # noqa: BLE001  (templates and mutators are other people's code)
@@ -97,7 +105,8 @@ def _sql_key(datasource: Any, query_obj: Mapping[str, Any]) -> list[str]:
 
 
 def _may_depend(datasource: Any, query_obj: Mapping[str, Any]) -> bool:
-    if is_mutated():
+    # Rules of the tables in its SQL apply to a query of SQL Lab as well, and its key has none of them.
+    if is_mutated() or datasource.type == "query":
         return True
     asked = json.dumps(query_obj, default=str)
     return (

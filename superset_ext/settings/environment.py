@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from superset_ext.errors import SettingsError
 from superset_ext.settings.consistency import check
 from superset_ext.settings.fields import PREFIX, Settings
+from superset_ext.settings.redis_urls import named_database
 from superset_ext.settings.regions import CONFIG_NAMES, REGION_DEFAULTS, Region, RegionSettings
 
 # What replaces pydantic's own text, by the type of its error; it follows the name of the variable.
@@ -63,7 +64,16 @@ def _values(environ: Mapping[str, str]) -> dict[str, Any]:
             raise SettingsError(f"{variable} is not a setting{_nearest(variable, known)}")
         *parents, leaf = known[variable]
         (values[parents[0]] if parents else values)[leaf] = raw.strip()
+    _share_database(values, environ)
     return values
+
+
+def _share_database(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Give each region the database that the URL of all names, as where a server has only that one."""
+    number = named_database(str(values.get("redis_url") or ""))
+    for region in Region:
+        if number is not None and not environ.get(f"{PREFIX}{region.upper()}_DB"):
+            values[str(region)]["db"] = number
 
 
 def _nearest(variable: str, known: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr
 from superset_ext.errors import SettingsError
 from superset_ext.settings.catalogs import Catalogs
 from superset_ext.settings.probes import Probes
-from superset_ext.settings.redis_urls import RedisUrl, with_certificate_check, with_database
+from superset_ext.settings.redis_urls import BrokerUrl, RedisUrl, named_database, with_certificate_check, with_database
 from superset_ext.settings.regions import Region, RegionSettings
 from superset_ext.settings.rules import Rules
 from superset_ext.settings.schedules import NIGHTLY, Schedules
@@ -52,8 +52,10 @@ class Settings(Record):
         description="The log database with a role that may only read, for the performance dashboards; where not set, "
         "the package makes such a role.",
     )
-    broker_url: str | None = Field(
-        None, repr=False, description="Celery's broker; where not set, database 0 of `SUPERSET_EXT_REDIS_URL`."
+    broker_url: BrokerUrl | None = Field(
+        None,
+        repr=False,
+        description="Celery's broker; where not set, the database that `SUPERSET_EXT_REDIS_URL` names, or database 0.",
     )
     api_token: ApiToken = Field(
         "",
@@ -269,11 +271,12 @@ class Settings(Record):
         return url if region.url else with_database(url, region.db)
 
     def broker(self) -> str:
-        """The URL of Celery's broker: the one that is set, or database 0 of the Redis of all regions.
+        """The URL of Celery's broker: the one that is set, or the Redis of all regions, by default its database 0.
 
         Raises:
             SettingsError: neither is set.
         """
         if self.broker_url is None and self.redis_url is None:
             raise SettingsError(f"no broker for Celery: set {PREFIX}REDIS_URL or {PREFIX}BROKER_URL")
-        return with_certificate_check(self.broker_url or with_database(self.redis_url or "", 0))
+        redis = self.redis_url or ""
+        return with_certificate_check(self.broker_url or with_database(redis, named_database(redis) or 0))

@@ -52,7 +52,10 @@ class RegionSettings(Record):
         description="Redis of this region; where not set, `SUPERSET_EXT_REDIS_URL`.",
     )
     db: int = Field(
-        0, ge=0, le=1023, description="Number of the Redis database, where the URL names none (a cluster has only 0)."
+        0,
+        ge=0,
+        le=1023,
+        description="Number of the Redis database, where `SUPERSET_EXT_REDIS_URL` names none (a cluster has only 0).",
     )
     prefix: str = Field("", min_length=1, max_length=64, description="Text with which each key of the region begins.")
     timeout: int = Field(

@@ -21,13 +21,30 @@ class Record(BaseModel):
 def _database_url(value: str) -> str:
     if "://" not in value:
         raise ValueError("is not a database URL; write it as postgresql://user:password@host/name")
-    return value
+    return _read_as_meant(value)
 
 
 def _postgresql_url(value: str) -> str:
     if not value.startswith(("postgresql://", "postgresql+psycopg2://")):
         raise ValueError("must be a PostgreSQL URL; write it as postgresql://user:password@host/name")
-    return value
+    return _read_as_meant(value)
+
+
+def _read_as_meant(url: str) -> str:
+    """A database URL, unless a part of its password would be taken for its host; none of it is repeated."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parts = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError(
+            "cannot be read; write it as postgresql://user:password@host:5432/name, special characters of the password "
+            "as %XX"
+        ) from None
+    if parts.password is not None and "@" in f"{parts.host}{parts.database}":
+        raise ValueError("has a password with an @; write it as %40, and / : # as %2F %3A %23")
+    return url
 
 
 def _cron(value: str) -> str:

@@ -17,11 +17,13 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from superset_ext.embedded import initialise
 from superset_ext.embedded.__main__ import main
 from superset_ext.embedded.addresses import renew_addresses
 from superset_ext.embedded.browser import browser_line
 from superset_ext.embedded.environment import exports
-from superset_ext.embedded.ports import LOOPBACK
+from superset_ext.embedded.files import write_whole
+from superset_ext.embedded.ports import LOOPBACK, free_port
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.processes import note
 from superset_ext.embedded.stack import ROOT, Stack
@@ -257,3 +259,66 @@ def test_a_missing_browser_is_told_with_the_command_that_installs_it(tmp_path: P
 def test_what_opens_pages_is_in_the_lock_of_make_up() -> None:
     """Intent: warming a page that nobody has opened needs no package for developers."""
     assert re.search(r"^playwright==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+
+
+NOTES = [
+    "", "{", "[]", "null", "[" * 100_000, '{"state_dir": 1}', '{"state_dir": "HERE", "ports": [8088]}',
+    '{"state_dir": "HERE", "ports": {"web": "8088"}}', '{"state_dir": "HERE", "ports": {"web": true}}',
+    '{"state_dir": "HERE", "parts": {"web": 7}}', '{"state_dir": "HERE", "parts": {"web": {"pid": 1, "started": 0}}}',
+    '{"state_dir": "HERE", "supervisor": {"pid": "7", "started": 0}}',
+    '{"state_dir": "HERE", "supervisor": {"pid": -1, "started": 0.5}}',
+]  # fmt: skip
+ODD = [
+    *(("running.json", text, "delete it, then run: make up") for text in NOTES),
+    ("running.json", b"\xff\xfe", "is no text; delete it"),
+    *((f"{name}.port", text, "which is no port; delete it, then run: make up")
+      for name in ("postgres", "valkey") for text in ("", "abc", "0", "99999", "-1", "8088 8089", "9" * 5000)),
+    ("valkey.password", "", "is empty; delete it, then run: make up"),
+    ("admin.password", " \n", "is empty; delete it, then run: make up"),
+    ("secret.key", "", "put it back from a copy, or begin anew with: make up STATE_DIR=<a new directory>"),
+    ("secret.key", b"\xff", "is no text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "fix"), ODD, ids=range(len(ODD)))
+def test_a_file_that_holds_nonsense_is_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str | bytes, fix: str
+) -> None:
+    """Intent: what a full disk, a crash or a person left in a file is named with its fix, before anything starts."""
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    content = text if isinstance(text, bytes) else text.replace("HERE", str(state.path.resolve())).encode()
+    (state.path / name).write_bytes(content)
+    for command in ("up", "down") if name == "running.json" else ("up",):
+        assert main([command, "--state-dir", str(state.path), "--port", str(free_port())]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("superset_ext: ") and said.count("\n") == 1 and len(said) < 400
+        assert str(state.path / name) in said and fix in said
+    assert (state.path / name).read_bytes() == content
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: a disk that fills up while a secret is replaced leaves the old one, and no empty one where none was."""
+    kept, fresh = tmp_path / "kept", tmp_path / "fresh"
+    write_whole(kept, "old")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    for file in (kept, fresh):
+        with pytest.raises(OSError, match="No space left"):
+            write_whole(file, "new")
+    assert kept.read_text() == "old" and not fresh.exists()
+
+
+def test_a_full_disk_is_the_reason_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: a program whose last word is «SQLAlchemyError: ()» has said why some lines before."""
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    stack = Stack.at(state, {"web": 1, "postgres": 2, "valkey": 3})
+    monkeypatch.setattr(Stack, "environment", dict(os.environ))
+    said = "psycopg2.errors.DiskFull: could not extend file: No space left on device"
+    command = ["sh", "-c", f"echo '{said}'; echo 'sqlalchemy.exc.SQLAlchemyError: ()'; exit 1"]
+    with pytest.raises(StackError, match=r"the disk of .* is full \(.*could not extend file.*\); free some space"):
+        initialise._run_logged("the preparation", command, stack, lambda _line: None)

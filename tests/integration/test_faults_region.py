@@ -374,3 +374,21 @@ def test_regions_share_a_circuit(fresh_valkey: Maker) -> None:
         second.get("k")
     assert [event.result for event in events] == [Miss.ERROR]
     assert (found.failed_calls, found.refused_calls) == (failed, refused + 1)
+
+
+def test_a_server_with_one_database(fresh_valkey: Maker, caplog: pytest.LogCaptureFixture) -> None:
+    """Intent: what the server answered reaches the log with its fix, and with the fix all regions work together."""
+    server = fresh_valkey(args=["--databases", "1"])
+    cache = make_region(server.url)
+    with caplog.at_level(logging.WARNING):
+        use(cache)
+    assert "DB index is out of range" in caplog.text
+    assert "SUPERSET_EXT_REDIS_URL=redis://host:6379/0" in caplog.text
+    circuit_of(server).reset()
+    shared = [make_region(f"{server.url}/0", name) for name in Region]
+    client_of(f"{server.url}/0").lpush("superset_ext_warm", "a message of Celery's")
+    for number, one in enumerate(shared):
+        assert one.set("k", b"%d" % number)
+    assert [one.get("k") for one in shared] == [b"%d" % number for number in range(len(shared))]
+    assert all(one.erase() for one in shared)
+    assert client_of(f"{server.url}/0").keys() == [b"superset_ext_warm"]

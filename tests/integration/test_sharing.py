@@ -96,6 +96,18 @@ def test_an_annotation_chart_that_a_user_may_not_read(facts: dict[str, Any]) -> 
     assert isinstance(denied, str)
 
 
+def test_one_clause_on_two_tables_is_two_answers(facts: dict[str, Any]) -> None:
+    """Intent: Superset's key has the rules of the tables in a dataset's SQL, but not on which table each is."""
+    cached, right = facts["clauses"]
+    assert cached == right
+    assert right[0] != right[1]
+
+
+def test_a_query_of_sql_lab_as_a_dataset(facts: dict[str, Any]) -> None:
+    """Intent: the rules of its tables apply to each who asks, and Superset's key of such a query has none of them."""
+    assert facts["of sql lab"] == [["u1"], ["u2"], ["u3"]]
+
+
 def test_processes_agree_on_keys(postgres: Postgres, valkey: Valkey, tmp_path: Path) -> None:
     """Intent: Superset orders part of a key by the hash seed of its process; what a worker warms, the web must find."""
     first, second = (played(KEYS, postgres, valkey, tmp_path, PYTHONHASHSEED=seed) for seed in ("1", "2"))

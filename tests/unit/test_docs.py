@@ -101,7 +101,10 @@ def test_every_route_is_documented() -> None:
 def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
     """Each command below one, by all of its words."""
     if isinstance(command, click.Group):
-        for word, below in command.commands.items():
+        context = click.Context(command)
+        for word in command.list_commands(context):
+            below = command.get_command(context, word)
+            assert below is not None
             yield from commands(below, f"{name} {word}")
     else:
         yield name, command

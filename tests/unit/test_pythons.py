@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -101,6 +103,31 @@ def test_every_name_of_the_standard_library_is_there(version: str) -> None:
     used = sorted({name for path in FILES for name in names(path)}, key=str)
     assert len(used) > 200
     assert json.loads(run(version, LACKS, used)) == []
+
+
+PATTERNS = """
+import json, re, sys
+for pattern, flags in json.load(sys.stdin):
+    re.compile(pattern, flags)
+"""
+
+
+def patterns() -> list[tuple[str, int]]:
+    """The regular expressions of the package, as they are in the end, with their flags."""
+    found = []
+    for path in FILES[1:]:
+        if "re.compile(" in path.read_text():
+            module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+            found += [(v.pattern, v.flags) for v in vars(module).values() if isinstance(v, re.Pattern)]
+    return [(pattern, flags) for pattern, flags in found if isinstance(pattern, str)]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_regular_expression_compiles(version: str) -> None:
+    """Intent: no possessive or atomic part, which Python has since 3.11."""
+    made = patterns()
+    assert len(made) > 30
+    run(version, PATTERNS, made)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.engine import make_url
 
 from superset_ext.errors import SettingsError
 from superset_ext.settings import Region, Settings, load, variables, with_database
 from superset_ext.settings.readme import markdown, rows
+from superset_ext.settings.redis_urls import named_database
 
 ROOT = Path(__file__).resolve().parents[2]
 REDIS = {"SUPERSET_EXT_REDIS_URL": "redis://cache:6379"}
@@ -62,6 +66,55 @@ def test_password_is_never_in_the_message(url: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load({"SUPERSET_EXT_REDIS_URL": url})
     assert "hunter2" not in str(caught.value)
+
+
+ODD = ["hun/ter2", "hun#ter2", "hun?ter2", "hun@ter2", "hunter2:", "#hunter2", "/hunter2", "hunter2%", "a@hunter2/b"]
+URLS = {
+    "REDIS_URL": "redis://:{0}@cache:6379", "CHART_DATA_URL": "rediss://u:{0}@cache:6379/3", "BROKER_URL":
+    "redis://:{0}@broker:6379/0", "LOG_DATABASE_URL": "postgresql://u:{0}@db:5432/log",
+    "DATABASE_URL": "mysql://u:{0}@db/superset", "READER_URL": "postgresql+psycopg2://u:{0}@db/log",
+}  # fmt: skip
+CASES = [(name, url.replace("{0}", password)) for name, url in URLS.items() for password in ODD]
+CASES += [("REDIS_URL", "redis://:hunter2"), ("REDIS_URL", "redis://u:hunter2"), ("BROKER_URL", "amqp://u:hunter2")]
+
+
+@pytest.mark.parametrize(("name", "url"), CASES)
+def test_a_password_that_is_not_percent_encoded_is_one_line_without_it(name: str, url: str) -> None:
+    """Intent: it is refused in one line that has no part of it, or it is read as it was meant."""
+    environ = {"SUPERSET_EXT_REDIS_URL": "redis://cache", f"SUPERSET_EXT_{name}": url}
+    try:
+        settings = load(environ)
+    except SettingsError as error:
+        assert str(error).startswith(f"SUPERSET_EXT_{name} ")
+        assert "%" in str(error)
+        assert not any(part in str(error) for part in ("hunter", "ter2", "hun"))
+        assert "\n" not in str(error)
+        return
+    text = str(getattr(settings, name.lower(), None) or settings.chart_data.url)
+    read: Any = urlsplit(text) if "redis" in text else make_url(text)
+    assert unquote(str(read.password)) == unquote(url.partition("://")[2].rpartition("@")[0].partition(":")[2])
+    assert (read.hostname if "redis" in text else read.host) in ("cache", "broker", "db")
+
+
+DATABASES = [
+    ("redis://h:6379", [1, 2, 3, 4, 5, 6], 0),
+    ("redis://h:6379/0", [0] * 6, 0),
+    ("rediss://:p@h/7?ssl_cert_reqs=none", [7] * 6, 7),
+    ("redis://h?db=2", [2] * 6, 2),
+    ("redis+sentinel://a,b/main", [1, 2, 3, 4, 5, 6], None),
+    ("redis+sentinel://a,b/main/4", [4] * 6, None),
+]
+
+
+@pytest.mark.parametrize(("url", "regions", "broker"), DATABASES)
+def test_a_database_that_the_url_names_is_everybody_s(url: str, regions: list[int], broker: int | None) -> None:
+    """Intent: a managed server may have one database; where none is named, each region has its own."""
+    own = {} if broker is not None else {"SUPERSET_EXT_BROKER_URL": "redis://b/9"}
+    settings = load({"SUPERSET_EXT_REDIS_URL": url, **own})
+    assert [named_database(settings.region_url(region)) for region in Region] == regions
+    assert named_database(settings.broker()) == (9 if broker is None else broker)
+    chosen = load({"SUPERSET_EXT_REDIS_URL": url, **own, "SUPERSET_EXT_CHART_DATA_DB": "5"})
+    assert named_database(chosen.region_url(Region.CHART_DATA)) == 5
 
 
 def test_password_is_not_in_the_settings_repr() -> None:

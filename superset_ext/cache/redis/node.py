@@ -41,6 +41,8 @@ _FIXES: tuple[tuple[type[Exception], str], ...] = (
     (PoolExhausted, "raise the region's POOL_SIZE"),
 )
 
+_NO_SUCH_DATABASE = "DB index is out of range"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -141,6 +143,10 @@ class Node:
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         fix = next((fix for kind, fix in _FIXES if isinstance(error, kind)), "check that it runs and can be reached")
+        if _NO_SUCH_DATABASE in str(error):
+            fix = (
+                "give all regions one that it has, by its number in the URL: SUPERSET_EXT_REDIS_URL=redis://host:6379/0"
+            )
         return StoreUnavailable(f"{self.circuit.endpoint} failed ({str(error).rstrip('.')}); {fix}")
 
     def probe(self) -> None:

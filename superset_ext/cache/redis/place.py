@@ -62,7 +62,7 @@ class Place:
         plain = urlunsplit((scheme, f"{credentials}@localhost", f"/{db}", parts.query, ""))
         options = _options(plain, safe_url(url))
         sentinel = {k.removeprefix("sentinel_"): options.pop(k) for k in list(options) if k.startswith("sentinel_")}
-        addresses = tuple(_address(host, default, safe_url(url)) for host in hosts.split(",") if host)
+        addresses = tuple(_address(host, default) for host in hosts.split(",") if host)
         place = cls(kind or "single", addresses, service, options, sentinel, safe_url(url))
         place.checked()
         return place
@@ -98,12 +98,12 @@ def _path(path: str, kind: str) -> tuple[str, str]:
     return ("", "0" if kind == "cluster" or not names else names[0])
 
 
-def _address(text: str, default: int, shown: str) -> Address:
+def _address(text: str, default: int) -> Address:
     parts = urlsplit(f"//{text}")
     try:
         return (parts.hostname or "localhost", parts.port or default)
     except ValueError:
-        raise SettingsError(f"{shown} has no valid port in {text!r}; write it as host:{default}") from None
+        raise SettingsError(f"a Redis URL has no valid port; write it as host:{default}") from None
 
 
 def _options(url: str, shown: str) -> dict[str, Any]:

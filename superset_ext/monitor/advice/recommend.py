@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from superset_ext.cache.region import RegionCache
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.host.dashboards import auto_refreshes, auto_refreshes_force
 from superset_ext.host.datasets import manual_timeouts
+from superset_ext.host.regions import regions as held_regions
 from superset_ext.monitor.advice import charts, regions, schedules, timeouts
 from superset_ext.monitor.advice.look import Facts, Kind, Look, Recommendation
 from superset_ext.settings import Settings
@@ -47,7 +47,6 @@ def recommend(app: Any, database: LogDatabase, settings: Settings, facts: Facts 
 
 def facts_of(app: Any) -> Facts:
     """What Superset and the cache servers say; needs the app's context."""
-    caches = [*app.extensions.get("cache", {}).values(), app.config.get("RESULTS_BACKEND")]
-    servers = {str(each.region): each.server_info() for each in caches if isinstance(each, RegionCache)}
+    servers = {name: cache.server_info() for name, cache in held_regions(app).items()}
     refreshes = {dashboard.dashboard_id: dashboard.seconds for dashboard in auto_refreshes()}
     return Facts(servers, manual_timeouts(), refreshes, auto_refreshes_force(app))

@@ -63,9 +63,19 @@ _NO_SPACE_AFTER = frozenset({TokenType.L_PAREN, TokenType.DOT, TokenType.DCOLON,
 _LOOSE = (SQLite, TSQL)
 
 _TEMPLATE = re.compile(r"\{[{%#]")
-# Possessive, and matched only from the start of a run of quotes, so that any text takes linear time.
-_STRING = r"(?<!')'(?:[^'\\]|'')*+'"
-_STRINGS = re.compile(rf"{_STRING}(?:\s*,\s*{_STRING})++")
+
+
+def _at_once(name: str, pattern: str) -> str:
+    """A part of a pattern that gives nothing back once it has matched: `(?>…)`, which Python has since 3.11."""
+    return rf"(?=(?P<{name}>{pattern}))(?P={name})"
+
+
+def _string(name: str) -> str:
+    """A pattern for a string, matched only from the start of a run of quotes, so that any text takes linear time."""
+    return "(?<!')'" + _at_once(name, r"(?:[^'\\]|'')*") + "'"
+
+
+_STRINGS = re.compile(_at_once("all", rf"{_string('first')}(?:\s*,\s*{_string('more')})+"))
 _NUMBER = r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])"
 _NUMBERS = re.compile(rf"{_NUMBER}(?:\s*,\s*{_NUMBER})+")
 _RUN = re.compile(r"\?(?:,? \?)+")
