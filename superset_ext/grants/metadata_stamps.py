@@ -207,7 +207,7 @@ def watched_tables() -> list[str]:
 
 def is_possible(engine: Engine) -> bool:
     """Whether a metadata database has such triggers."""
-    return engine.dialect.name == "postgresql"
+    return bool(engine.dialect.name == "postgresql")
 
 
 def _line(error: Exception) -> str:
