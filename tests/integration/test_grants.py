@@ -14,6 +14,7 @@ import pytest
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from testing.grants import CSRF_SETTINGS
+from testing.regions import PATIENT
 from testing.superset_app import run
 
 pytestmark = pytest.mark.timeout(1800)
@@ -54,6 +55,7 @@ def found(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.Te
     own = {
         "SUPERSET_EXT_REDIS_URL": shared_valkey.url, "SUPERSET_EXT_RECORDER": "false",
         "SUPERSET_EXT_GRANTS": "triggers", "ROUNDS": str(ROUNDS),
+        **{f"SUPERSET_EXT_{name}": str(value) for name, value in PATIENT.items()},
     }  # fmt: skip
     result: dict[str, Any] = run(SCRIPT, metadata, source, tmp_path_factory.mktemp("grants"), CSRF_SETTINGS, **own)
     return result
