@@ -167,7 +167,7 @@ class MetadataStamps:
                     cursor.execute(sql, values)
                     return cursor.fetchone()
             except Exception as error:  # noqa: BLE001  (as above)
-                if attempt == 2 or getattr(driver_error(error), "pgcode", None):
+                if getattr(driver_error(error), "pgcode", None):
                     self._triggers = None  # somebody took them away, or the server is another one by now
                     return None
         return None
