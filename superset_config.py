@@ -5,7 +5,12 @@ What is yours goes into a `superset_config_local.py` beside this file. It is rea
 the last line can add to its `FLASK_APP_MUTATOR`, `CELERY_CONFIG` and `FEATURE_FLAGS`.
 """
 
+import sys
 from importlib.util import find_spec
+
+if find_spec("superset_ext") is None:  # with SUPERSET_CONFIG_PATH, the folder of this file is on no path
+    print("superset_ext cannot be imported: put the folder that it lies in on PYTHONPATH", file=sys.stderr, flush=True)
+    raise SystemExit(3)  # on which gunicorn gives up, as settings.stop says
 
 if find_spec("superset_config_local"):
     from superset_config_local import *

@@ -9,6 +9,8 @@ PARTS = (
     "captured",
     "sizing",
     "reads",
+    "misses",
+    "sharing",
     "freshness",
     "recorder",
     "faults",

@@ -52,7 +52,7 @@ class Series:
 
 def alarms(verdicts: Sequence[Verdict | None], rule: AlertRule = RULE) -> list[int]:
     """The bins at which an alert begins, as `alerts.evaluate` would raise it once every five minutes."""
-    found: list[int] = []
+    indexes: list[int] = []
     is_open, quiet_until = False, -1
     for index, seen in enumerate(verdicts):
         reading = None if seen is None else Reading("", seen.value, int(seen.events), "", seen.confidence)
@@ -61,8 +61,8 @@ def alarms(verdicts: Sequence[Verdict | None], rule: AlertRule = RULE) -> list[i
                 is_open, quiet_until = False, index + rule.cooldown_minutes // MINUTES
         elif reading is not None and index > quiet_until and begins(rule, reading):
             is_open = True
-            found.append(index)
-    return found
+            indexes.append(index)
+    return indexes
 
 
 def _traffic(random: np.random.Generator, busiest: float) -> Any:
@@ -171,7 +171,7 @@ MAKERS = (hit_ratio, response, query_time, requests, errors)
 class Score:
     """What came of the alarms of some series."""
 
-    found: int = 0
+    hits: int = 0
     faults: int = 0
     false: int = 0
     weeks: float = 0.0
@@ -180,7 +180,7 @@ class Score:
         """As the JSON has it."""
         return {
             "faults": self.faults,
-            "found": round(self.found / self.faults, 3) if self.faults else 0.0,
+            "found": round(self.hits / self.faults, 3) if self.faults else 0.0,
             "false_alarms_per_week": round(self.false / self.weeks, 3),
         }
 
@@ -195,7 +195,7 @@ def injected() -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
             raised = alarms(Detector(series.kind, series.values, series.events).verdicts(0))
             hits, false = judge(raised, series.faults)
             score, at = by_series[series.name], dict(hits)
-            score.found, score.faults = score.found + len(hits), score.faults + len(series.faults)
+            score.hits, score.faults = score.hits + len(hits), score.faults + len(series.faults)
             score.false, score.weeks = score.false + len(false), score.weeks + WEEKS
             for fault in series.faults:
                 late = (at[fault] - fault.begin + 1) * MINUTES if fault in at else None
@@ -204,7 +204,7 @@ def injected() -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
 
 
 def _delays(minutes: Sequence[float | None]) -> dict[str, float | None]:
-    seen = [each for each in minutes if each is not None]
+    seen = [delay for delay in minutes if delay is not None]
     return {"found": round(len(seen) / len(minutes), 3), "median_minutes": median(seen) if seen else None}
 
 
@@ -246,7 +246,7 @@ def _nab_score(read: Sequence[Labelled], threshold: float) -> dict[str, float]:
     for series in read:
         raised = [at for at in alarms(series.verdicts, rule) if at >= series.probation]
         hits, false = judge(raised, series.faults, slack=0)
-        total.found, total.faults = total.found + len(hits), total.faults + len(series.faults)
+        total.hits, total.faults = total.hits + len(hits), total.faults + len(series.faults)
         total.false, total.weeks = total.false + len(false), total.weeks + series.weeks
         points += _nab_points(hits, false, series.faults)
     # A detector that says nothing has minus one a fault, a perfect one plus one.
@@ -283,22 +283,22 @@ def _sigmoid(position: float) -> float:
     return 2 / (1 + exp(min(5 * position, 700))) - 1
 
 
-def _rows(found: dict[str, Any]) -> Iterator[str]:
-    for name, score in found["series"].items():
+def _rows(scores: dict[str, Any]) -> Iterator[str]:
+    for name, score in scores["series"].items():
         yield _row(name, score)
-    for name, each in found["faults"].items():
-        late = "" if each["median_minutes"] is None else f", after {each['median_minutes']:.0f} min (median)"
-        yield f"  {name:<28} {each['found']:>5.0%} found{late}"
-    for name, score in (found["nab"] or {}).items():
+    for name, fault in scores["faults"].items():
+        late = "" if fault["median_minutes"] is None else f", after {fault['median_minutes']:.0f} min (median)"
+        yield f"  {name:<28} {fault['found']:>5.0%} found{late}"
+    for name, score in (scores["nab"] or {}).items():
         yield _row(f"NAB, {name}", score) + f", score {score['nab_score']}"
-    if not found["nab"]:
+    if not scores["nab"]:
         yield "NAB: not measured; set NAB_DIR to a checkout of github.com/numenta/NAB"
 
 
 def _row(name: str, score: dict[str, float]) -> str:
     false = score["false_alarms_per_week"]
-    found = f"{score['faults']:>4} faults {score['found']:>5.0%} found"
-    return f"{name:<16} {found} {false:>6.2f} false alarms per series and week"
+    share = f"{score['faults']:>4} faults {score['found']:>5.0%} found"
+    return f"{name:<16} {share} {false:>6.2f} false alarms per series and week"
 
 
 def run() -> dict[str, Any]:
@@ -310,10 +310,10 @@ def run() -> dict[str, Any]:
 
 def main() -> None:
     """Print a table and a line of JSON."""
-    found = run()
-    for line in _rows(found):
+    scores = run()
+    for line in _rows(scores):
         print(line)
-    print(json.dumps({"anomaly": found}))
+    print(json.dumps({"anomaly": scores}))
 
 
 if __name__ == "__main__":

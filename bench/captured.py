@@ -38,12 +38,12 @@ def _values(running: RunningStack) -> list[Any]:
     """What lies in the region of the charts, decoded."""
     ring = KeyRing(running.env["SUPERSET_SECRET_KEY"])
     client: Any = redis.Redis.from_url(f"{running.redis_url}/3")
-    found = []
+    values = []
     for key in client.scan_iter(f"{PREFIX}*"):
         if not key.startswith(f"{PREFIX}~".encode()) and (data := client.get(key)):
             with suppress(EnvelopeError, CodecError):
-                found.append(unpack(data, key=key.decode(), ring=ring, max_decoded=1 << 30)[1])
-    return found
+                values.append(unpack(data, key=key.decode(), ring=ring, max_decoded=1 << 30)[1])
+    return values
 
 
 def run() -> dict[str, Any]:
@@ -65,13 +65,13 @@ def run() -> dict[str, Any]:
 
 def main() -> None:
     """Print a table and the JSON."""
-    found = run()
-    print(f"{found['entries']} entries of the example dashboards, sums")
+    result = run()
+    print(f"{result['entries']} entries of the example dashboards, sums")
     print(f"{'way':<8}{'encode µs':>12}{'decode µs':>12}{'bytes':>12}")
-    for way, row in found["sums"].items():
+    for way, row in result["sums"].items():
         print(f"{way:<8}{row['encode_us']:>12}{row['decode_us']:>12}{row['bytes']:>12}")
-    print(f"ours of stock: {found['bytes_share']:.0%} of the bytes, {found['time_share']:.0%} of the time")
-    print(json.dumps({"captured": found}))
+    print(f"ours of stock: {result['bytes_share']:.0%} of the bytes, {result['time_share']:.0%} of the time")
+    print(json.dumps({"captured": result}))
 
 
 if __name__ == "__main__":

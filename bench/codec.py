@@ -140,14 +140,14 @@ def compare(value: Any, repeat: int) -> dict[str, Any]:
         for way, (encode, decode) in WAYS.items():
             spent[way]["encode_us"].append(_timed(encode, value, repeat))
             spent[way]["decode_us"].append(_timed(decode, entries[way], repeat))
-    found: dict[str, Any] = {
+    comparison: dict[str, Any] = {
         way: {name: round(median(times), 1) for name, times in measured.items()} | {"bytes": len(entries[way])}
         for way, measured in spent.items()
     }
-    ours, stock = found["ours"], found["stock"]
-    found["bytes_share"] = round(ours["bytes"] / stock["bytes"], 3)
-    found["time_share"] = round(_total(ours) / _total(stock), 3)
-    return found
+    ours, stock = comparison["ours"], comparison["stock"]
+    comparison["bytes_share"] = round(ours["bytes"] / stock["bytes"], 3)
+    comparison["time_share"] = round(_total(ours) / _total(stock), 3)
+    return comparison
 
 
 def _timed(work: Callable[[Any], Any], value: Any, repeat: int) -> float:
@@ -172,10 +172,10 @@ def run() -> dict[str, Any]:
     return {"large": " ".join(LARGE.split()), "results": charts | frames}
 
 
-def table(found: dict[str, Any]) -> str:
+def table(comparison: dict[str, Any]) -> str:
     """The figures as lines of text."""
     lines = [f"{'':26}{'way':>7}{'encode µs':>12}{'decode µs':>12}{'bytes':>12}   of stock: bytes  time"]
-    for name, result in found["results"].items():
+    for name, result in comparison["results"].items():
         for way in WAYS:
             one = result[way]
             share = f"{result['bytes_share']:>18.0%}{result['time_share']:>6.0%}" if way == "ours" else ""

@@ -78,17 +78,17 @@ def _one(name: str, site: tuple[Valkey, Postgres], clients: list[Client], datase
 def _left_alone(valkey: Valkey) -> dict[str, float]:
     """Milliseconds that the cache takes of a request, a get that misses and a set: Redis in order, circuit open."""
     cache = region(valkey.url)
-    found: dict[str, float] = {}
+    times: dict[str, float] = {}
     answer = value(100)
     for state in ("in_order", "open"):
         took = [_once(cache, f"{state}{n}", answer) for n in range(OPERATIONS)]
-        found |= {f"{state}_ms": round(statistics.median(took), 3), f"{state}_ms_max": round(max(took), 3)}
+        times |= {f"{state}_ms": round(statistics.median(took), 3), f"{state}_ms_max": round(max(took), 3)}
         if state == "in_order":
             valkey.kill()
             for n in range(20):
                 cache.get(f"opens{n}")
     valkey.start()
-    return found
+    return times
 
 
 def _once(cache: RegionCache, key: str, answer: Any) -> float:

@@ -35,10 +35,10 @@ def main() -> None:
         server = Valkey(Path(folder)).start()
         try:
             cache = region(server.url)
-            found = {"changed": changes(cache), "checked": [checked(cache, size) for size in SIZES]}
+            result = {"changed": changes(cache), "checked": [checked(cache, size) for size in SIZES]}
         finally:
             server.stop()
-    print(json.dumps({"freshness": found}))
+    print(json.dumps({"freshness": result}))
 
 
 def region(url: str) -> ChartCache:
@@ -56,15 +56,15 @@ def store(cache: ChartCache, keys: list[str], payload: str) -> None:
 
 def changes(cache: ChartCache) -> dict[str, float]:
     """Milliseconds of `changed`, with no entries of the table and with many, in turns with a plain SET."""
-    told = Freshness(lambda: cache, lambda _database, tables: tables, None)
+    freshness = Freshness(lambda: cache, lambda _database, tables: tables, None)
     store(cache, ["warm"], "x")
-    few = median(lambda: told.changed(CHANGE), 200)
+    few = median(lambda: freshness.changed(CHANGE), 200)
     store(cache, ["one"], "x")
     one = cache._store.read(cache._store.name("one"))[0].data or b""
     for start in range(0, ENTRIES, 1000):
         cache._store.write({cache._store.name(f"many{n}"): one for n in range(start, start + 1000)}, 900_000)
     assert cache.get("one") is not None
-    many = median(lambda: told.changed(CHANGE), 200)
+    many = median(lambda: freshness.changed(CHANGE), 200)
     assert cache.get("one") is None
     print(f"changed: {few:.3f} ms with 1 entry, {many:.3f} ms with {ENTRIES:,} (ratio {many / few:.2f})", flush=True)
     return {"one_entry_ms": few, "entries": ENTRIES, "many_entries_ms": many}

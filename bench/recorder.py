@@ -84,10 +84,10 @@ def run() -> dict[str, float]:
 def main() -> None:
     """Print a table and the JSON."""
     logging.disable(logging.WARNING)  # that nobody answers is meant
-    found = run()
-    for name, value in found.items():
+    result = run()
+    for name, value in result.items():
         print(f"{name.removesuffix('_us').replace('_', ' '):<22}{value:>8} µs an operation")
-    print(json.dumps({"recorder": found}))
+    print(json.dumps({"recorder": result}))
 
 
 if __name__ == "__main__":

@@ -138,10 +138,10 @@ def cycle(database: LogDatabase) -> dict[str, float]:
     started = time.perf_counter()
     done = refresh(database, SLOW_MS)
     seconds = time.perf_counter() - started
-    for each in done:
-        if each.error:
-            raise RuntimeError(f"{each.view}: {each.error}")
-    return {"all": seconds} | {each.view: each.seconds for each in done}
+    for view in done:
+        if view.error:
+            raise RuntimeError(f"{view.view}: {view.error}")
+    return {"all": seconds} | {view.view: view.seconds for view in done}
 
 
 def measured(database: LogDatabase, rows: int) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def measured(database: LogDatabase, rows: int) -> dict[str, Any]:
     with database.transaction(600.0) as cursor:  # as autovacuum does in time
         cursor.execute("ANALYZE")
     cycles = [cycle(database) for _ in range(ROUNDS)]
-    steps = {step: statistics.median(each[step] for each in cycles) for step in cycles[0]}
+    steps = {step: statistics.median(times[step] for times in cycles) for step in cycles[0]}
     return {
         "rows": rows, "fill_s": round(filled, 1), "first_s": round(first, 1), "new_day_s": round(past, 2),
         "cycle_s": round(steps.pop("all"), 3), "steps_s": {name: round(s, 3) for name, s in steps.items()},
@@ -167,36 +167,36 @@ def measured(database: LogDatabase, rows: int) -> dict[str, Any]:
 
 def run(sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
     """Each size in a database of its own, and the ratio of the cycles of the last to the first."""
-    found = []
+    sizes_measured = []
     with tempfile.TemporaryDirectory() as folder:
         postgres = Postgres(Path(folder) / "pg").start()
         try:
             for rows in sizes:
                 database = LogDatabase(postgres.create_database(f"rollup_{rows}"))
-                found.append(measured(database, rows))
+                sizes_measured.append(measured(database, rows))
                 database.close()
         finally:
             postgres.stop()
-    ratio = found[-1]["cycle_s"] / found[0]["cycle_s"]
-    slowest = max((ms, name) for each in found for name, ms in each["queries_ms"].items())
-    return {"sizes": found, "ratio": round(ratio, 2), "slowest_query": slowest[1], "slowest_ms": slowest[0]}
+    ratio = sizes_measured[-1]["cycle_s"] / sizes_measured[0]["cycle_s"]
+    slowest = max((ms, name) for size in sizes_measured for name, ms in size["queries_ms"].items())
+    return {"sizes": sizes_measured, "ratio": round(ratio, 2), "slowest_query": slowest[1], "slowest_ms": slowest[0]}
 
 
 def main() -> None:
     """Print the tables and the JSON."""
-    found = run(tuple(int(size) for size in sys.argv[1:3]) or SIZES)
+    result = run(tuple(int(size) for size in sys.argv[1:3]) or SIZES)
     print(f"{'raw rows':>12} {'filled':>9} {'first':>11} {'new day':>9} {'cycle':>9}")
-    for each in found["sizes"]:
-        print(f"{each['rows']:>12,} {each['fill_s']:>7} s {each['first_s']:>9} s {each['new_day_s']:>7} s "
-              f"{each['cycle_s']:>7} s")  # fmt: skip
-    print(f"ratio of the cycles {found['ratio']} (goal at most 1.3)\n")
+    for size in result["sizes"]:
+        print(f"{size['rows']:>12,} {size['fill_s']:>7} s {size['first_s']:>9} s {size['new_day_s']:>7} s "
+              f"{size['cycle_s']:>7} s")  # fmt: skip
+    print(f"ratio of the cycles {result['ratio']} (goal at most 1.3)\n")
     for name, of in (("step", "steps_s"), ("query", "queries_ms")):
-        print(f"{name:<34}" + "".join(f"{each['rows']:>14,}" for each in found["sizes"]))
-        for key in found["sizes"][0][of]:
-            print(f"{key:<34}" + "".join(f"{each[of][key]:>11} {of.rpartition('_')[2]:<2}" for each in found["sizes"]))
+        print(f"{name:<34}" + "".join(f"{size['rows']:>14,}" for size in result["sizes"]))
+        for key in result["sizes"][0][of]:
+            print(f"{key:<34}" + "".join(f"{size[of][key]:>11} {of.rpartition('_')[2]:<2}" for size in result["sizes"]))
         print()
-    print(f"slowest query: {found['slowest_query']}, {found['slowest_ms']} ms (goal 300 ms)")
-    print(json.dumps({"rollup": found}))
+    print(f"slowest query: {result['slowest_query']}, {result['slowest_ms']} ms (goal 300 ms)")
+    print(json.dumps({"rollup": result}))
 
 
 if __name__ == "__main__":

@@ -103,8 +103,8 @@ def row_bytes(running: RunningStack, table: str) -> float:
 
 def sampled(running: RunningStack) -> int:
     """Rows that one minute's sample writes."""
-    found = [rows(running, DAILY_SAMPLES.format(name))[-1:] for name in ("cache_sample", "database_sample")]
-    return sum(int(count) for counts in found for (count,) in counts)
+    samples = [rows(running, DAILY_SAMPLES.format(name))[-1:] for name in ("cache_sample", "database_sample")]
+    return sum(int(count) for counts in samples for (count,) in counts)
 
 
 def run() -> dict[str, Any]:

@@ -29,15 +29,15 @@ def run() -> dict[str, Totals]:
 
 def main() -> None:
     """Print a table and a line of JSON."""
-    found = run()
+    weeks = run()
     print("tuning   requests  database seconds: asked for    saved   share   outdated answers")
-    for name, week in found.items():
+    for name, week in weeks.items():
         share = week.saved / week.demanded
         print(
             f"{name:8} {week.requests:>8} {week.demanded:>28.0f} {week.saved:>8.0f} {share:>7.1%} {week.outdated:>18}"
         )
-    for done in found["with"].done:
-        print(f"  {done.action:9} {done.setting} of dataset {done.dataset_id}: {done.old} -> {done.new}; {done.said}")
+    for done in weeks["with"].done:
+        print(f"  {done.action:9} {done.setting} of dataset {done.dataset_id}: {done.old} -> {done.new}; {done.reason}")
     rows = {
         name: {
             "requests": week.requests, "demanded_s": round(week.demanded), "saved_s": round(week.saved),
@@ -45,7 +45,7 @@ def main() -> None:
             "kept": sum(done.action == "kept" for done in week.done),
             "reverted": sum(done.action == "reverted" for done in week.done),
         }
-        for name, week in found.items()
+        for name, week in weeks.items()
     }  # fmt: skip
     print(json.dumps({"tuning": rows}))
 

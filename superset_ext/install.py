@@ -14,6 +14,7 @@ from superset_ext.cache import dependencies as depends
 from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.region import RegionCache
 from superset_ext.configuration.notes import notes
+from superset_ext.core import quiet
 from superset_ext.core.log_database import LogDatabase, log_of
 from superset_ext.freshness.change import EXTENSION as FRESHNESS
 from superset_ext.freshness.change import Freshness
@@ -21,15 +22,17 @@ from superset_ext.freshness.listeners import install as listeners
 from superset_ext.freshness.log import InvalidationLog
 from superset_ext.freshness.relations.datasources import Following
 from superset_ext.grants import install as grants
-from superset_ext.host import permissions, seams
+from superset_ext.host import engines, permissions, seams
 from superset_ext.host import task_context as postrun
 from superset_ext.host.regions import chart_region, regions
+from superset_ext.host.same_source import same_source
 from superset_ext.host.windows import Windows
 from superset_ext.monitor.advice.overrides import Overrides
 from superset_ext.monitor.log import queries
 from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.package import EXTENSION, Package
 from superset_ext.settings import PREFIX, Region, Settings, current
+from superset_ext.sources.engines import Engines
 from superset_ext.warm.refresh import Refresher
 from superset_ext.warm.registry import capture
 from superset_ext.warm.registry.registry import Registry
@@ -45,9 +48,10 @@ def install(app: Any) -> Package | None:
         return None
     if installed := app.extensions.get(EXTENSION):  # a config's mutator may call the one of the config that it imports
         return installed  # type: ignore[no-any-return]
-    for line in notes(app.config):
-        logger.warning("superset_ext: %s", line)
+    for line in notes(app.config):  # a command leaves them to the doctor
+        logger.log(logging.INFO if quiet.is_on() else logging.WARNING, "superset_ext: %s", line)
     postrun.install()
+    engines.engines = _engines(settings)
     left_alone = tuple(seams.apply())
     for reason in left_alone:
         logger.warning("superset_ext: %s; charts are cached, but not all of what they do is counted", reason)
@@ -64,6 +68,12 @@ def install(app: Any) -> Package | None:
     _add_commands(app)
     _add_api()
     return package
+
+
+def _engines(settings: Settings) -> Engines | None:
+    if not settings.source_idle_seconds:
+        return None
+    return Engines(settings.source_idle_seconds, settings.source_idle_connections)
 
 
 _Log = tuple[LogDatabase | None, Recorder | None, InvalidationLog | None]
@@ -100,12 +110,14 @@ def _freshness(
     log: InvalidationLog | None,
 ) -> None:
     """Whoever may say that something changed, and what answers are then dropped."""
-    following = Following(settings.views_seconds)
+    following = Following(settings.views_seconds, lambda: _views(app))
     note = log.note if log else None
-    freshness = Freshness(lambda: chart_region(app), following.ancestors, note, following.forget)
+    freshness = Freshness(
+        lambda: chart_region(app), following.ancestors, note, following.forget, following.written, same_source
+    )
     app.extensions[FRESHNESS] = freshness
     depends.follow = following.follow
-    depends.look_through = Windows(settings.catalogs, following.follow).tags
+    depends.look_through = Windows(settings.catalogs, following.follow, following.windows).tags
     if database is not None:
         shared = SharedEntries(database, lambda: chart_region(app))
         shared.install()
@@ -115,6 +127,11 @@ def _freshness(
     charts = regions(app).get(Region.CHART_DATA)
     if isinstance(charts, ChartCache):
         charts.refresh = Refresher().take
+
+
+def _views(app: Any) -> tuple[str, int] | None:
+    charts = regions(app).get(Region.CHART_DATA)
+    return charts.views() if isinstance(charts, ChartCache) else None
 
 
 def samples(app: Any) -> Mapping[str, tuple[int, int]]:

@@ -69,7 +69,8 @@ def _remove_watches(database: LogDatabase) -> Iterator[Step]:
         try:
             _, names, _ = remove_watches(str(row["database_id"]))
         except SupersetExtError as error:
-            left = f"Watches of database {row['database_id']} are left: {error}. Run sql/watch/uninstall.sql there."
+            left = f"Watches of database {row['database_id']} are left: {error}. If that is not done yet, run there as"
+            left += ' the role that installed them: psql -f sql/watch/uninstall.sql "$SOURCE".'
             yield Step(left, removed=False)
         else:
             yield Step(f"watches of {', '.join(map(str, names))}")

@@ -76,8 +76,8 @@ class Visit:
     def dashboards(self) -> list[dict[str, Any]]:
         """All but the package's own."""
         query = "(page_size:100,order_column:dashboard_title,order_direction:asc)"
-        found = self.page.request.get(f"{self.base}/api/v1/dashboard/?q={query}").json()["result"]
-        return [each for each in found if each["slug"] not in OWN_DASHBOARDS]
+        dashboards = self.page.request.get(f"{self.base}/api/v1/dashboard/?q={query}").json()["result"]
+        return [dashboard for dashboard in dashboards if dashboard["slug"] not in OWN_DASHBOARDS]
 
     def open(self, dashboard_id: int, query: str = "") -> list[Answer]:
         """Open a dashboard, go through all its tabs, and return the answers to its charts."""
@@ -148,10 +148,10 @@ def _answer(dashboard_id: int, response: Response) -> Answer:
 
 def _json(response: Response) -> dict[str, Any]:
     try:
-        found = response.json()
+        body = response.json()
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return body if isinstance(body, dict) else {}
 
 
 def _chart_id(url: str, body: str | None) -> int | None:
@@ -161,8 +161,8 @@ def _chart_id(url: str, body: str | None) -> int | None:
         form = json.loads(in_url[0]) if in_url else json.loads(body or "").get("form_data", {})
     except ValueError:
         return None
-    found = form.get("slice_id")
-    return None if found is None else int(found)
+    number = form.get("slice_id")
+    return None if number is None else int(number)
 
 
 def chromium() -> str | None:

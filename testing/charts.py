@@ -18,8 +18,8 @@ def dataset_id(client: Client, table: str) -> int:
 
 def database_id(client: Client, name: str = "examples") -> int:
     """Superset's id of a database."""
-    found = client.get("/api/v1/database/").json()["result"]
-    return int(next(d["id"] for d in found if d["database_name"] == name))
+    databases = client.get("/api/v1/database/").json()["result"]
+    return int(next(d["id"] for d in databases if d["database_name"] == name))
 
 
 @dataclass(frozen=True)

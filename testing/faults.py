@@ -88,9 +88,9 @@ class Load:
         """Seconds from `since` to the `number`th request sent later for which `done` holds; `None` if none came."""
         deadline = time.monotonic() + RECOVERED_WITHIN
         while time.monotonic() < deadline:
-            found = [a for a in list(self.asked) if a.at >= since and done(a)]
-            if len(found) >= number:
-                return found[number - 1].at + found[number - 1].seconds - since
+            answers = [a for a in list(self.asked) if a.at >= since and done(a)]
+            if len(answers) >= number:
+                return answers[number - 1].at + answers[number - 1].seconds - since
             time.sleep(0.05)
         return None
 

@@ -21,8 +21,9 @@ from blinker import Signal
 from superset_ext import events
 from superset_ext.cache import dependencies
 from superset_ext.package import EXTENSION, Package
-from superset_ext.settings import current
+from superset_ext.settings import read_again
 from testing.regions import PATIENT
+from testing.stock_app import CeleryApps, celery_apps, set_celery_apps
 
 ADMIN, PASSWORD = "admin", "the password of the admin"
 CONFIG = """
@@ -31,6 +32,7 @@ TALISMAN_ENABLED = False
 RATELIMIT_ENABLED = False
 from superset_ext.config import *
 """
+Ones = tuple[Any, Any, CeleryApps]
 _SIGNALS = tuple(value for value in vars(events).values() if isinstance(value, Signal))
 
 
@@ -52,7 +54,7 @@ class InProcess:
     env: Mapping[str, str]
     config: Path
     _receivers: dict[Signal, dict[Any, Any]] = field(default_factory=dict)
-    _hooks: tuple[Any, Any] = (None, None)
+    _ones: Ones = (None, None, (None, None))
 
     @property
     def package(self) -> Package:
@@ -92,20 +94,26 @@ class InProcess:
         for signal, receivers in self._receivers.items():
             for receiver in receivers.values():
                 signal.connect(receiver, weak=False)
-        self._hooks = _swap(self._hooks)
+        self._ones = _swap(self._ones)
 
     def sleep(self) -> None:
         """Take its receivers away; they are kept for when it wakes."""
         for signal, receivers in self._receivers.items():
             for receiver in receivers.values():
                 signal.disconnect(receiver)
-        self._hooks = _swap(self._hooks)
+        self._ones = _swap(self._ones)
 
 
-def _swap(hooks: tuple[Any, Any]) -> tuple[Any, Any]:
-    """Put these hooks in the place of those that are there; the latter."""
-    before = dependencies.follow, dependencies.look_through
-    dependencies.follow, dependencies.look_through = hooks
+def _ones() -> Ones:
+    """What a process has one of: two hooks of the cache, and Celery's apps."""
+    return dependencies.follow, dependencies.look_through, celery_apps()
+
+
+def _swap(ones: Ones) -> Ones:
+    """Put these in the place of those that are there; the latter."""
+    before = _ones()
+    dependencies.follow, dependencies.look_through, celery = ones
+    set_celery_apps(celery)
     return before
 
 
@@ -114,13 +122,13 @@ def _environment(env: Mapping[str, str]) -> Iterator[None]:
     """`os.environ` with these variables and no other of Superset's."""
     before = dict(os.environ)
     os.environ.update(env)
-    current.cache_clear()
+    read_again()
     try:
         yield
     finally:
         os.environ.clear()
         os.environ.update(before)
-        current.cache_clear()
+        read_again()
 
 
 def _receivers() -> dict[Signal, dict[Any, Any]]:
@@ -139,20 +147,28 @@ def start(url: str, redis_url: str, folder: Path) -> InProcess:
         "SUPERSET_CONFIG_PATH": str(config), "SUPERSET_HOME": str(folder), "SUPERSET_EXT_REDIS_URL": redis_url,
         "SUPERSET_EXT_DATABASE_URL": url, **{f"SUPERSET_EXT_{name}": str(value) for name, value in PATIENT.items()},
     }  # fmt: skip
-    before, hooks = _receivers(), (dependencies.follow, dependencies.look_through)
+    before, (follow, look_through, celery) = _receivers(), _ones()
     with _environment(env):
         made = InProcess(_app(), url, redis_url, env, config)
         made._receivers = {
             signal: {key: receiver for key, receiver in now.items() if key not in before[signal]}
             for signal, now in _receivers().items()
         }
-        made._hooks = hooks
+        made._ones = (follow, look_through, _without_superset_s(celery))
         with made.app.app_context():
             _furnish()
         upgrade = made.perf("upgrade")
         assert upgrade.exit_code == 0, (upgrade.output, upgrade.exception)
     made.sleep()
     return made
+
+
+def _without_superset_s(apps: CeleryApps) -> CeleryApps:
+    """Others have none where Superset's was there already: its tasks run in the app of the process from now on."""
+    from superset.extensions import celery_app
+
+    default, current = (None if app is celery_app else app for app in apps)
+    return default, current
 
 
 def _app() -> Any:

@@ -41,7 +41,7 @@ def awaited(
     """The totals as soon as they are `done`, or as they are when time is up."""
     deadline = time.monotonic() + seconds
     while True:
-        found = totals(url, **where)
-        if done(found) or time.monotonic() > deadline:
-            return found
+        sums = totals(url, **where)
+        if done(sums) or time.monotonic() > deadline:
+            return sums
         time.sleep(0.2)

@@ -38,7 +38,7 @@ _SOURCE = SimpleNamespace(database=SimpleNamespace(db_engine_spec=SimpleNamespac
 
 @dataclass
 class Message:
-    """What a worker says: of a session the value it found, that it found none, or that it has ended."""
+    """What a worker says: of a session the value it found, that it found none, that it ended, or what it died of."""
 
     session: int
     kind: str
@@ -65,13 +65,13 @@ class Worker:
 
     def hear(self, seconds: float) -> list[Message]:
         """What has been said, waiting for the first so long."""
-        found: list[Message] = []
+        messages: list[Message] = []
         try:
-            while self.pipe.poll(0 if found else seconds):
-                found.append(self.pipe.recv())
+            while self.pipe.poll(0 if messages else seconds):
+                messages.append(self.pipe.recv())
         except (EOFError, OSError):
             pass
-        return found
+        return messages
 
     def kill(self) -> None:
         os.kill(self.process.pid, signal.SIGKILL)
@@ -82,10 +82,10 @@ class Worker:
 def _serve(url: str, pipe: Connection, broken: str | None) -> None:
     cache = chart_region(url, **KNOBS)
     _break(cache, broken)
-    said, sessions = threading.Lock(), dict[int, queue.Queue[Any]]()
+    lock, sessions = threading.Lock(), dict[int, queue.Queue[Any]]()
 
     def say(message: Message) -> None:
-        with said:
+        with lock:
             pipe.send(message)
 
     while True:
@@ -114,10 +114,17 @@ def _change(cache: ChartCache, table: str) -> bool:
 
 
 def _request(cache: ChartCache, session: int, steps: Any, say: Any, key: str, forced: bool) -> None:
+    try:
+        _answer(cache, session, steps, say, key, forced)
+    except Exception as error:  # noqa: BLE001  (whatever it is, somebody waits for the answer)
+        say(Message(session, "error", repr(error)))
+
+
+def _answer(cache: ChartCache, session: int, steps: Any, say: Any, key: str, forced: bool) -> None:
     with running(Scope(dataset_id=1, database_id=1, forced=forced), _SOURCE):
-        found = cache.get(key)
-        if found is not None:
-            say(Message(session, "hit", found["value"]))
+        entry = cache.get(key)
+        if entry is not None:
+            say(Message(session, "hit", entry["value"]))
             return
         say(Message(session, "miss"))
         verb, args = steps.get()
@@ -158,15 +165,15 @@ def _break(cache: ChartCache, broken: str | None) -> None:
     elif broken == "era":  # stamps that are lost count as none
         reading = cache._store._reading
 
-        def ageless(words: Any, data: Any, run_id: str) -> Any:
-            made = reading(words, data, run_id)
+        def ageless(words: Any, data: Any, run_id: str, views: int | None = None) -> Any:
+            made = reading(words, data, run_id, views)
             return replace(made, run_id=made.run_id and run_id)
 
         vars(cache._store)["_reading"] = ageless
     elif broken == "clock":  # an entry is judged by the clock
         outdated = vars(charts)["_outdated"]
 
-        def timely(envelope: Any, found: Any) -> Any:
-            return outdated(replace(envelope, last_stamp=envelope.as_of_us, as_of_us=0), found)
+        def timely(envelope: Any, answer: Any) -> Any:
+            return outdated(replace(envelope, last_stamp=envelope.as_of_us, as_of_us=0), answer)
 
         vars(charts)["_outdated"] = timely

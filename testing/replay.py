@@ -57,14 +57,14 @@ class Source:
     """A dataset, and how it is used.
 
     Attributes:
-        told: whether a job tells when it changes.
+        reports_changes: whether a job tells when it changes.
         changes: times a day that it does.
         cost: seconds that an answer costs.
         rate: uses of a key an hour, while people work.
     """
 
     id: int
-    told: bool
+    reports_changes: bool
     changes: float
     cost: float
     rate: float
@@ -138,7 +138,7 @@ class Replay:
                     self._tell(cursor, source, -day * 24 * HOUR)
 
     def _tell(self, cursor: Any, source: Source, at: float) -> None:
-        if source.told:
+        if source.reports_changes:
             cursor.execute(_CHANGE, (self.moment(at), ["any", *source.tags[1:]]))
 
     def moment(self, at: float) -> datetime:
@@ -179,10 +179,10 @@ class Replay:
                 changes = [3.5 * HOUR - self.now % (24 * HOUR)] if at.hour == 3 else []
             else:
                 changes = list(self._times(source.changes / 24))
-            yield from ((self.now + each, source, None) for each in changes)
+            yield from ((self.now + moment, source, None) for moment in changes)
             for key in range(CHARTS * KEYS):
                 rate = source.rate / (1 + key % KEYS) * (1.0 if works else 0.05)
-                yield from ((self.now + each, source, key) for each in self._times(rate))
+                yield from ((self.now + moment, source, key) for moment in self._times(rate))
 
     def _times(self, rate: float) -> Iterator[float]:
         """Moments of a Poisson process in an hour."""
@@ -212,7 +212,7 @@ class Replay:
     def _missed(at: float, source: Source, entry: _Entry | None, changed: float) -> str | None:
         if entry is None:
             return "miss_cold"
-        if source.told and changed >= entry.stored:
+        if source.reports_changes and changed >= entry.stored:
             return "miss_invalidated"
         return "miss_expired" if at > entry.grace_until else None
 

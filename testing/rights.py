@@ -46,8 +46,8 @@ class People:
         """Add a person; a role that is not there is made."""
         from superset.extensions import db, security_manager
 
-        found = [security_manager.add_role(role) for role in roles]
-        security_manager.add_user(name, name, name, f"{name}@example.org", found, password=PASSWORD)
+        granted = [security_manager.add_role(role) for role in roles]
+        security_manager.add_user(name, name, name, f"{name}@example.org", granted, password=PASSWORD)
         db.session.commit()
 
     def _things(self, source: Any) -> None:

@@ -120,10 +120,10 @@ def day_of(row: Row) -> Any:
 
 
 def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:
-    found: dict[Any, list[Row]] = defaultdict(list)
+    groups: dict[Any, list[Row]] = defaultdict(list)
     for row in rows:
-        found[key(row)].append(row)
-    return found
+        groups[key(row)].append(row)
+    return groups
 
 
 def key_of(row: Row, names: Sequence[str]) -> tuple[Any, ...]:
@@ -133,20 +133,20 @@ def key_of(row: Row, names: Sequence[str]) -> tuple[Any, ...]:
 
 def merged(histograms: Iterable[Sequence[int] | None]) -> list[int] | None:
     counts: Counter[int] = Counter()
-    for each in histograms:
-        counts.update(dict(zip((each or [])[::2], (each or [])[1::2], strict=True)))
+    for histogram in histograms:
+        counts.update(dict(zip((histogram or [])[::2], (histogram or [])[1::2], strict=True)))
     return pairs(counts)
 
 
 def rolled(rows: Iterable[Row], when: Callable[[Row], Any]) -> dict[Any, Row]:
     """What the rollup of the caches should have, by its key."""
-    found = {}
+    rollup = {}
     for key, group in grouped(rows, lambda row: (when(row), *key_of(row, KEY))).items():
         sums: Row = {name: sum(row[RENAMED.get(name, name)] for row in group) for name in SUMMED}
         seen = [row["memory_usage"] for row in group if row["memory_usage"] is not None]
-        found[key] = sums | {name: merged(row[name] for row in group) for name in HISTOGRAMS}
-        found[key]["memory_peak"] = max(seen, default=None)
-    return found
+        rollup[key] = sums | {name: merged(row[name] for row in group) for name in HISTOGRAMS}
+        rollup[key]["memory_peak"] = max(seen, default=None)
+    return rollup
 
 
 def rolled_queries(rows: Iterable[Row], when: Callable[[Row], Any], names: Sequence[str]) -> dict[Any, Row]:
@@ -173,19 +173,19 @@ def stored(database: LogDatabase, table: str, names: Sequence[str]) -> dict[Any,
     return {tuple(row.pop(name) for name in names): row for row in database.rows(f"SELECT * FROM {table}")}
 
 
-def close_to(found: Mapping[Any, Row], expected: Mapping[Any, Row]) -> None:
+def close_to(actual: Mapping[Any, Row], expected: Mapping[Any, Row]) -> None:
     """Both have the same keys and numbers; sums of floating point may differ in the last digits."""
-    assert sorted(found, key=str) == sorted(expected, key=str)
+    assert sorted(actual, key=str) == sorted(expected, key=str)
     for key, row in expected.items():
-        assert sorted(found[key]) == sorted(row), key
+        assert sorted(actual[key]) == sorted(row), key
         for name, value in row.items():
-            assert same(found[key][name], value), (key, name, found[key][name], value)
+            assert same(actual[key][name], value), (key, name, actual[key][name], value)
 
 
-def same(found: Any, expected: Any) -> bool:
-    if isinstance(expected, float) and found is not None:
-        return bool(abs(float(found) - expected) <= 1e-9 * max(1.0, abs(expected)))
-    return bool(found == expected)
+def same(actual: Any, expected: Any) -> bool:
+    if isinstance(expected, float) and actual is not None:
+        return bool(abs(float(actual) - expected) <= 1e-9 * max(1.0, abs(expected)))
+    return bool(actual == expected)
 
 
 def rollups_equal(database: LogDatabase, rows: Sequence[Row]) -> None:

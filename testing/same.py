@@ -107,7 +107,9 @@ def _index(left: pd.Index, right: pd.Index, path: str) -> None:
 
 def _values(left: Any, right: Any, path: str) -> None:
     assert str(left.dtype) == str(right.dtype), f"{path}: {left.dtype} != {right.dtype}"
-    mine, theirs = (each.to_numpy() if isinstance(each.dtype, np.dtype) else each.array for each in (left, right))
+    mine, theirs = (
+        column.to_numpy() if isinstance(column.dtype, np.dtype) else column.array for column in (left, right)
+    )
     (_array if isinstance(mine, np.ndarray) else _extension)(mine, theirs, path)
 
 

@@ -63,8 +63,8 @@ def web(
 
 def _await_health(server: subprocess.Popen[bytes], log: Path) -> str:
     """The URL that the server says it listens at, once it is answered there."""
-    deadline, said = time.monotonic() + START_SECONDS, re.compile(r"Listening at: (http://\S+) \(")
-    while not (url := said.search(log.read_text())) or not _healthy(url[1]):
+    deadline, pattern = time.monotonic() + START_SECONDS, re.compile(r"Listening at: (http://\S+) \(")
+    while not (url := pattern.search(log.read_text())) or not _healthy(url[1]):
         if server.poll() is not None or time.monotonic() > deadline:
             raise AssertionError(f"the web server did not start:\n{log.read_text()[-3000:]}")
         time.sleep(0.2)
@@ -122,9 +122,9 @@ class Client:
         self.http.headers.update({"X-CSRFToken": self._csrf_token({}), "Referer": self.base})
 
     def _csrf_token(self, headers: Mapping[str, str]) -> str:
-        found = self.get("/api/v1/security/csrf_token/", headers=headers)
-        found.raise_for_status()
-        return str(found.json()["result"])
+        answer = self.get("/api/v1/security/csrf_token/", headers=headers)
+        answer.raise_for_status()
+        return str(answer.json()["result"])
 
     def get(self, path: str, **options: Any) -> requests.Response:
         return self.http.get(f"{self.base}{path}", timeout=120, **options)

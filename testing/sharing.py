@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -234,7 +234,7 @@ class World:
             "datasource_access", db.session.query(SqlaTable).get(self.datasets[dataset]).perm
         )
         people, chief = security_manager.find_role("people"), security_manager.find_role("chief")
-        people.permissions = [each for each in people.permissions if each.id != right.id]
+        people.permissions = [permission for permission in people.permissions if permission.id != right.id]
         chief.permissions = [right]
         db.session.commit()
 
@@ -291,6 +291,7 @@ def facts(world: World) -> dict[str, Any]:
     cached["without jinja"] = [hit(world.ask(user, "plain")) for user in ("u1", "u2", "u3")]
     world.requests["subquery"] = world.body("plain", extras={"where": "owner IN (SELECT owner FROM t)"})
     cached["subquery"] = [owners(world.ask(user, "subquery")) for user in ("u1", "u2", "u3")]
+    cached["limited"] = limited(world)
     cached["allowed"] = [owners(world.ask(user, "deep3")) for user in ("u3", "u1")]
     world.deny("deep1")
     cached["denied"] = [owners(world.ask(user, "deep2")) for user in ("u3", "u1", "u3")]
@@ -359,17 +360,32 @@ def owners(answer: Any) -> list[str] | str:
     return answer.partition(":")[0] if isinstance(answer, str) else [row["owner"] for row in answer[0]["data"]]
 
 
-def extra_keys(world: World) -> dict[str, Any]:
-    """What goes into Superset's cache keys beside the query, by request, for the first user."""
+def limited(world: World) -> list[bool]:
+    """Whether users with the same SQL share the key of a limited series, where the engine can join and where not."""
+    from superset.db_engine_specs.postgres import PostgresEngineSpec
+
+    world.requests["limited"] = world.body("other", series_limit=2, series_columns=["owner"])
+    share = []
+    for joins in (True, False):
+        PostgresEngineSpec.allows_joins = joins
+        first, second = (extra_keys(world, user, ["limited"]) for user in ("u1", "u2"))
+        share.append(first == second)
+    PostgresEngineSpec.allows_joins = True
+    return share
+
+
+def extra_keys(world: World, user: str = "u1", names: Iterable[str] | None = None) -> dict[str, Any]:
+    """What goes into Superset's cache keys beside the query, by request."""
     from superset.charts.schemas import ChartDataQueryContextSchema
     from superset.extensions import security_manager
     from superset.utils.core import override_user
 
     made = {}
-    for name, body in sorted(world.requests.items()):
+    for name in names or sorted(world.requests):
+        body = world.requests[name]
         with (
             world.app.test_request_context("/api/v1/chart/data", method="POST", json=body),
-            override_user(security_manager.find_user("u1")),
+            override_user(security_manager.find_user(user)),
         ):
             context = ChartDataQueryContextSchema().load(json.loads(json.dumps(body)))
             made[name] = [context.datasource.get_extra_cache_keys(query.to_dict()) for query in context.queries]

@@ -79,15 +79,15 @@ class Up:
     def wait_for(self, pattern: str, seconds: float = FIRST_START_SECONDS, after: int = 0) -> re.Match[str]:
         """The first match in a line from the line number `after` on."""
 
-        def found() -> re.Match[str] | None:
+        def first_match() -> re.Match[str] | None:
             return next((m for line in self.lines[after:] if (m := re.search(pattern, line))), None)
 
         def done() -> bool:
-            return found() is not None or self.lines[-1:] == ["(end of output)"]
+            return first_match() is not None or self.lines[-1:] == ["(end of output)"]
 
         with self._said:
             in_time = self._said.wait_for(done, seconds)
-            match = found()
+            match = first_match()
         assert match, f"{'ended' if in_time else 'waited'} without {pattern!r}:\n" + "\n".join(self.lines[-60:])
         return match
 

@@ -1,4 +1,4 @@
--- How often each source said that something changed, by hour of the last day, and what share of the requests for charts
+-- How often each source reported a change, by hour of the last day, and what share of the requests for charts
 -- found their answer dropped by that.
 SELECT
     told.hour, told.source, told.changes, told.entries_affected,
@@ -7,7 +7,7 @@ FROM (
     SELECT
         date_trunc('hour', created_at) AS hour, source, count(*) AS changes, sum(entries_affected) AS entries_affected
     FROM superset_ext.cache_invalidation_log
-    WHERE created_at >= date_trunc('hour', now()) - interval '1 day'
+    WHERE created_at >= date_trunc('hour', now()) - interval '1 day' AND NOT precaution
     GROUP BY 1, 2
 ) AS told
 LEFT JOIN (

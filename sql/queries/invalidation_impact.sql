@@ -34,5 +34,5 @@ CROSS JOIN LATERAL (
     WHERE cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm' AND dataset_id = ANY (dataset.ids)
         AND created_at >= moment.at AND created_at < moment.at + interval '15 minutes'
 ) AS later
-WHERE change.created_at >= now() - interval '1 day'
+WHERE change.created_at >= now() - interval '1 day' AND NOT change.precaution
 ORDER BY moment.at DESC;

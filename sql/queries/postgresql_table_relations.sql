@@ -3,6 +3,8 @@
 --   view      what its definition reads, that of a view in it, or a row-level policy
 --   parent    what it is a partition or a child of
 --   function  a function that it calls, if it is a view, and that may read anything
+--   foreign   a foreign table that is read with it, as its server knows it: `server` names that, and the name is '' where
+--             it has none there, since a query stands behind it
 -- and, in rows of no table,
 --   parted    if that is asked: some tables are made of others, so one that is gone may have been a part
 --   spelled   if a table was not found: relations whose lower case may be another one there than here
@@ -36,15 +38,36 @@ WITH RECURSIVE asked AS (
         JOIN pg_depend p ON p.classid = definition.classid AND p.objid = definition.oid
             AND p.refclassid = CAST('pg_class' AS regclass) AND p.refobjid <> d.oid
     ) AS next (oid, kind)
+), read_with (schema, name, oid) AS (
+    SELECT d.schema, d.name, d.oid FROM depends d WHERE d.kind <> 'parent' AND EXISTS (SELECT FROM pg_foreign_table)
+    UNION
+    SELECT r.schema, r.name, i.inhrelid FROM read_with r JOIN pg_inherits i ON i.inhparent = r.oid
 )
-SELECT d.schema AS asked_schema, d.name AS asked_name, found.nspname AS schema, found.relname AS name, d.kind
+SELECT d.schema AS asked_schema, d.name AS asked_name, found.nspname AS schema, found.relname AS name, d.kind, '' AS server
 FROM depends d
 CROSS JOIN LATERAL (
     SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = d.oid
     OFFSET 0
 ) AS found
 UNION ALL
-SELECT d.schema, d.name, '', called.proname, 'function'
+SELECT r.schema, r.name, coalesce(there.schema, CASE WHEN w.fdwname = 'postgres_fdw' THEN n.nspname ELSE '' END),
+    CASE WHEN there.query IS NOT NULL OR there.name LIKE '%%(%%' THEN '' ELSE coalesce(there.name, c.relname) END,
+    'foreign', s.srvname
+FROM read_with r
+JOIN pg_foreign_table f ON f.ftrelid = r.oid
+JOIN pg_foreign_server s ON s.oid = f.ftserver
+JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+JOIN pg_class c ON c.oid = r.oid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (
+    SELECT
+        min(o.option_value) FILTER (WHERE o.option_name IN ('schema_name', 'schema', 'dbname', 'database')) AS schema,
+        min(o.option_value) FILTER (WHERE o.option_name IN ('table_name', 'table')) AS name,
+        min(o.option_value) FILTER (WHERE o.option_name = 'query') AS query
+    FROM pg_options_to_table(f.ftoptions) AS o
+) AS there
+UNION ALL
+SELECT d.schema, d.name, '', called.proname, 'function', ''
 FROM depends d
 CROSS JOIN LATERAL (
     SELECT f.proname
@@ -55,11 +78,11 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS called
 UNION ALL
-SELECT '', '', '', '', 'parted'
+SELECT '', '', '', '', 'parted', ''
 WHERE CAST(%(parted)s AS boolean)
     AND EXISTS (SELECT FROM pg_class c WHERE c.relkind = 'p' OR (c.relkind IN ('r', 'f') AND c.relhassubclass))
 UNION ALL
-SELECT '', '', n.nspname, c.relname, 'spelled'
+SELECT '', '', n.nspname, c.relname, 'spelled', ''
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE EXISTS (SELECT FROM asked WHERE (asked.schema, asked.name) NOT IN (SELECT d.schema, d.name FROM depends d))

@@ -1,5 +1,5 @@
--- What the views of sql/views need: names of Superset's objects, the state of each view, and functions that refresh one
--- view in one transaction.
+-- What the views of sql/views need: names of Superset's objects and what people are shown of them, the state of each view,
+-- and functions that refresh one view in one transaction.
 --
 -- A view over many days is made of two: `_past` with the days before yesterday, and `_recent` with the others. The past
 -- is computed again only when it changed: a day has gone by, a row came very late, or an object was renamed. So the cost
@@ -49,11 +49,44 @@ COMMENT ON COLUMN superset_ext.view_refresh.error IS 'Why the last refresh faile
 COMMENT ON COLUMN superset_ext.view_refresh.failed_since IS 'Since when it fails; NULL where it does not.';
 COMMENT ON COLUMN superset_ext.view_refresh.past_version IS 'past_version() when the days before yesterday were last computed, of a view that keeps them apart; NULL if they are to be computed again.';
 
-CREATE OR REPLACE FUNCTION superset_ext.object_label(id integer, name text) RETURNS text
+CREATE OR REPLACE FUNCTION superset_ext.object_label(kind text, id integer, name text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$ SELECT CASE WHEN id = 0 THEN '–' ELSE coalesce(nullif(name, ''), '#' || id) END $$;
+AS $$
+    SELECT CASE
+        WHEN id IS NULL THEN NULL
+        WHEN id <> 0 THEN coalesce(nullif(name, ''), '#' || id)
+        WHEN kind = 'chart' THEN 'no chart (filter or API)'
+        WHEN kind = 'dashboard' THEN 'no dashboard (Explore or API)'
+        ELSE 'no ' || kind
+    END
+$$;
 
-COMMENT ON FUNCTION superset_ext.object_label(integer, text) IS 'The name of an object in the views: its own, #12 where that is not known, – for none.';
+COMMENT ON FUNCTION superset_ext.object_label(text, integer, text) IS 'The name of an object in the views: its own, #12 where that is not known, and "no dashboard" and the like where there is none.';
+
+CREATE OR REPLACE FUNCTION superset_ext.view_label(view text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE view
+        WHEN 'rollups' THEN 'Hourly and daily sums'
+        WHEN 'names' THEN 'Names of charts and dashboards'
+        WHEN 'recommendations' THEN 'Recommendations'
+        WHEN 'perf_cache_hour' THEN 'Caches by hour'
+        WHEN 'perf_cache_day' THEN 'Caches by day'
+        WHEN 'perf_miss_reason' THEN 'Reasons of misses'
+        WHEN 'perf_memory' THEN 'Memory and evictions'
+        WHEN 'perf_dashboard' THEN 'Dashboards'
+        WHEN 'perf_chart' THEN 'Charts'
+        WHEN 'perf_dataset' THEN 'Datasets'
+        WHEN 'perf_query_hour' THEN 'Queries by hour'
+        WHEN 'perf_slow_query' THEN 'Slowest queries'
+        WHEN 'perf_warming' THEN 'Warming'
+        WHEN 'perf_invalidation' THEN 'Changes'
+        WHEN 'perf_alert' THEN 'Alerts'
+        ELSE view
+    END
+$$;
+
+COMMENT ON FUNCTION superset_ext.view_label(text) IS 'What people call the numbers of a view, or of what views stand on.';
 
 CREATE OR REPLACE FUNCTION superset_ext.past_version() RETURNS text
 LANGUAGE sql STABLE

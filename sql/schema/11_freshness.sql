@@ -15,7 +15,8 @@ CREATE TABLE IF NOT EXISTS superset_ext.cache_invalidation_log (
     entries_exact boolean NOT NULL DEFAULT false,
     requests_affected bigint,
     rewarm_run_id uuid,
-    rewarmed bigint NOT NULL DEFAULT 0
+    rewarmed bigint NOT NULL DEFAULT 0,
+    precaution boolean NOT NULL DEFAULT false
 );
 
 CREATE INDEX IF NOT EXISTS cache_invalidation_log_created_at ON superset_ext.cache_invalidation_log (created_at);
@@ -35,6 +36,7 @@ COMMENT ON COLUMN superset_ext.cache_invalidation_log.entries_exact IS 'Whether 
 COMMENT ON COLUMN superset_ext.cache_invalidation_log.requests_affected IS 'Remembered requests whose answers were dropped.';
 COMMENT ON COLUMN superset_ext.cache_invalidation_log.rewarm_run_id IS 'The warming run that followed.';
 COMMENT ON COLUMN superset_ext.cache_invalidation_log.rewarmed IS 'Entries that it stored.';
+COMMENT ON COLUMN superset_ext.cache_invalidation_log.precaution IS 'Whether nobody reported a change: a listener has begun to listen, and drops what it may have missed.';
 
 CREATE TABLE IF NOT EXISTS superset_ext.cache_invalidation_outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -12,10 +12,10 @@ SELECT
     superset_ext.histogram_quantile(hit_histogram, 0.95) AS hit_p95_ms,
     superset_ext.histogram_quantile(miss_histogram, 0.95) AS miss_p95_ms,
     response_ms_sum / nullif(response_count, 0) AS response_ms, evictions,
-    memory_peak / 1048576.0::double precision AS memory_mib
+    memory_peak / 1048576.0::double precision AS memory_mib, hit_histogram, miss_histogram
 FROM (
     SELECT
-        c.hour, c.cache_type, superset_ext.object_label(c.dashboard_id, named.name) AS dashboard,
+        c.hour, c.cache_type, superset_ext.object_label('dashboard', c.dashboard_id, named.name) AS dashboard,
         coalesce(sum(c.hits) FILTER (WHERE c.channel <> 'warm'), 0)::bigint AS hits,
         coalesce(sum(c.misses) FILTER (WHERE c.channel <> 'warm'), 0)::bigint AS misses,
         coalesce(sum(c.stale_hits) FILTER (WHERE c.channel <> 'warm'), 0)::bigint AS stale_hits,
@@ -57,7 +57,7 @@ COMMENT ON MATERIALIZED VIEW superset_ext.perf_cache_hour_recent IS 'perf_cache_
 COMMENT ON VIEW superset_ext.perf_cache_hour IS 'The caches by hour (UTC) and dashboard, the last eight days; warming''s own reads are left out.';
 COMMENT ON COLUMN superset_ext.perf_cache_hour.hour IS 'Hour (UTC).';
 COMMENT ON COLUMN superset_ext.perf_cache_hour.cache_type IS 'Region.';
-COMMENT ON COLUMN superset_ext.perf_cache_hour.dashboard IS 'Dashboard; – outside of one.';
+COMMENT ON COLUMN superset_ext.perf_cache_hour.dashboard IS 'Dashboard, or that there is none.';
 COMMENT ON COLUMN superset_ext.perf_cache_hour.requests IS 'Reads of the cache: hits and misses.';
 COMMENT ON COLUMN superset_ext.perf_cache_hour.hits IS 'Reads answered from the cache.';
 COMMENT ON COLUMN superset_ext.perf_cache_hour.misses IS 'Reads that it did not answer.';
@@ -70,3 +70,5 @@ COMMENT ON COLUMN superset_ext.perf_cache_hour.miss_p95_ms IS '95th percentile o
 COMMENT ON COLUMN superset_ext.perf_cache_hour.response_ms IS 'Mean of the times of hits and of such misses in milliseconds.';
 COMMENT ON COLUMN superset_ext.perf_cache_hour.evictions IS 'Keys that the region''s server evicted; it does not say of which of its regions.';
 COMMENT ON COLUMN superset_ext.perf_cache_hour.memory_mib IS 'Most memory that the region''s server used in MiB, all of its regions together.';
+COMMENT ON COLUMN superset_ext.perf_cache_hour.hit_histogram IS 'Times of hits; merge these to have a percentile over several rows.';
+COMMENT ON COLUMN superset_ext.perf_cache_hour.miss_histogram IS 'Times of misses until they had their value, likewise.';

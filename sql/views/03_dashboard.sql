@@ -12,7 +12,7 @@ SELECT
     superset_ext.histogram_quantile(miss_histogram, 0.95) AS miss_p95_ms
 FROM (
     SELECT
-        c.day, c.dashboard_id, superset_ext.object_label(c.dashboard_id, dashboard.name) AS dashboard,
+        c.day, c.dashboard_id, superset_ext.object_label('dashboard', c.dashboard_id, dashboard.name) AS dashboard,
         sum(c.hits)::bigint AS hits, sum(c.misses)::bigint AS misses, sum(c.saved_ms) AS saved_ms,
         superset_ext.histogram_merge(c.miss_histogram) AS miss_histogram
     FROM superset_ext.cache_daily AS c

@@ -12,9 +12,9 @@ SELECT
     superset_ext.histogram_quantile(miss_histogram, 0.95) AS miss_p95_ms
 FROM (
     SELECT
-        c.day, c.chart_id, superset_ext.object_label(c.chart_id, chart.name) AS chart,
-        superset_ext.object_label(c.dashboard_id, dashboard.name) AS dashboard,
-        superset_ext.object_label(c.dataset_id, dataset.name) AS dataset,
+        c.day, c.chart_id, superset_ext.object_label('chart', c.chart_id, chart.name) AS chart,
+        superset_ext.object_label('dashboard', c.dashboard_id, dashboard.name) AS dashboard,
+        superset_ext.object_label('dataset', c.dataset_id, dataset.name) AS dataset,
         sum(c.hits)::bigint AS hits, sum(c.misses)::bigint AS misses, sum(c.saved_ms) AS saved_ms,
         superset_ext.histogram_merge(c.miss_histogram) AS miss_histogram
     FROM superset_ext.cache_daily AS c
@@ -60,7 +60,7 @@ COMMENT ON VIEW superset_ext.perf_chart IS 'Charts by day (UTC), dashboard and d
 COMMENT ON COLUMN superset_ext.perf_chart.day IS 'When the day begins (UTC).';
 COMMENT ON COLUMN superset_ext.perf_chart.chart_id IS 'Superset''s chart; 0 for what is none, as the values of a filter.';
 COMMENT ON COLUMN superset_ext.perf_chart.chart IS 'Its name.';
-COMMENT ON COLUMN superset_ext.perf_chart.dashboard IS 'Dashboard; – outside of one.';
+COMMENT ON COLUMN superset_ext.perf_chart.dashboard IS 'Dashboard, or that there is none.';
 COMMENT ON COLUMN superset_ext.perf_chart.dataset IS 'Dataset.';
 COMMENT ON COLUMN superset_ext.perf_chart.requests IS 'Reads of the cache: hits and misses.';
 COMMENT ON COLUMN superset_ext.perf_chart.hits IS 'Reads answered from the cache.';

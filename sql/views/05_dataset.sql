@@ -11,8 +11,8 @@ SELECT
     superset_ext.histogram_total(miss_histogram) / 1000 AS spent_seconds
 FROM (
     SELECT
-        c.day, c.dataset_id, superset_ext.object_label(c.dataset_id, dataset.name) AS dataset,
-        superset_ext.object_label(coalesce(home.database_id, 0), named.name) AS database,
+        c.day, c.dataset_id, superset_ext.object_label('dataset', c.dataset_id, dataset.name) AS dataset,
+        superset_ext.object_label('database', coalesce(home.database_id, 0), named.name) AS database,
         sum(c.hits)::bigint AS hits, sum(c.misses)::bigint AS misses, sum(c.saved_ms) AS saved_ms,
         superset_ext.histogram_merge(c.miss_histogram) AS miss_histogram
     FROM superset_ext.cache_daily AS c

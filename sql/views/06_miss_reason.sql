@@ -6,7 +6,7 @@ DROP VIEW IF EXISTS superset_ext.perf_miss_reason_live;
 
 CREATE VIEW superset_ext.perf_miss_reason_live AS
 SELECT
-    c.hour, c.cache_type, superset_ext.object_label(c.dashboard_id, dashboard.name) AS dashboard,
+    c.hour, c.cache_type, superset_ext.object_label('dashboard', c.dashboard_id, dashboard.name) AS dashboard,
     why.reason, sum(why.misses)::bigint AS misses
 FROM superset_ext.cache_hourly AS c
 CROSS JOIN LATERAL superset_ext.miss_reasons(c) AS why
@@ -40,6 +40,6 @@ COMMENT ON MATERIALIZED VIEW superset_ext.perf_miss_reason_recent IS 'perf_miss_
 COMMENT ON VIEW superset_ext.perf_miss_reason IS 'Why the caches did not answer, by hour (UTC) and dashboard, the last eight days; warming''s own reads are left out.';
 COMMENT ON COLUMN superset_ext.perf_miss_reason.hour IS 'Hour (UTC).';
 COMMENT ON COLUMN superset_ext.perf_miss_reason.cache_type IS 'Region.';
-COMMENT ON COLUMN superset_ext.perf_miss_reason.dashboard IS 'Dashboard; – outside of one.';
+COMMENT ON COLUMN superset_ext.perf_miss_reason.dashboard IS 'Dashboard, or that there is none.';
 COMMENT ON COLUMN superset_ext.perf_miss_reason.reason IS 'As the miss_ columns of cache_performance_log.';
 COMMENT ON COLUMN superset_ext.perf_miss_reason.misses IS 'Reads that were not answered.';

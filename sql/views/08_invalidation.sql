@@ -16,22 +16,27 @@ WITH asked AS (
     )
 )
 SELECT
-    change.id, change.created_at, change.source, change.operation,
-    CASE WHEN what.number > 4 THEN what.number || what.kind ELSE coalesce(what.names, '–') END AS tables,
+    change.id, change.created_at, CASE WHEN change.precaution THEN 'listener, to be safe' ELSE change.source END AS source,
+    change.operation,
+    coalesce(
+        array_to_string(what.names[1:3], ', ') || CASE WHEN cardinality(what.names) > 3
+            THEN ' and ' || cardinality(what.names) - 3 || ' more' ELSE '' END,
+        'everything'
+    ) AS tables,
     change.seconds, change.entries_affected, change.entries_exact, change.rewarmed,
+    change.precaution,
     (around.hits_before / nullif(around.requests_before, 0))::double precision AS hit_ratio_before,
     (around.hits_after / nullif(around.requests_after, 0))::double precision AS hit_ratio_after,
     around.ms_before / nullif(around.count_before, 0) AS response_ms_before,
     around.ms_after / nullif(around.count_after, 0) AS response_ms_after
 FROM superset_ext.cache_invalidation_log AS change
 CROSS JOIN LATERAL (
-    SELECT
-        string_agg(named.label, ', ' ORDER BY named.label) AS names, count(*) AS number,
-        CASE WHEN cardinality(change.tables) > 0 THEN ' tables' ELSE ' objects' END AS kind
+    SELECT array_agg(named.label ORDER BY named.label) AS names
     FROM (
         -- Tables, of which each begins with the number of its database.
         SELECT coalesce(
-            superset_ext.object_label(source.id, source.name) || regexp_replace(told.name, '^[0-9]+:', ': '), told.name
+            superset_ext.object_label('database', source.id, source.name)
+            || regexp_replace(told.name, '^[0-9]+:', ': '), told.name
         ) AS label
         FROM unnest(change.tables) AS told (name)
         CROSS JOIN LATERAL (
@@ -41,7 +46,7 @@ CROSS JOIN LATERAL (
         ) AS source
         UNION ALL
         -- Of an edit in Superset, what was edited.
-        SELECT edited.kind || ' ' || superset_ext.object_label(edited.id, known.name)
+        SELECT edited.kind || ' ' || superset_ext.object_label(edited.kind, edited.id, known.name)
         FROM unnest(change.tags) AS tag
         CROSS JOIN LATERAL (
             SELECT split_part(tag, ':', 1), CAST(substring(tag FROM '^[a-z]+:([0-9]{1,9})$') AS integer)
@@ -93,13 +98,14 @@ COMMENT ON MATERIALIZED VIEW superset_ext.perf_invalidation_recent IS 'perf_inva
 COMMENT ON VIEW superset_ext.perf_invalidation IS 'What changed, in the last 30 days, and the charts that show what changed in the 15 minutes before and after it, to the minute; warming''s own reads are left out.';
 COMMENT ON COLUMN superset_ext.perf_invalidation.id IS 'The row of cache_invalidation_log.';
 COMMENT ON COLUMN superset_ext.perf_invalidation.created_at IS 'When it was told.';
-COMMENT ON COLUMN superset_ext.perf_invalidation.source IS 'Who said so: webhook, cli, superset, sqllab, postgresql or probe.';
+COMMENT ON COLUMN superset_ext.perf_invalidation.source IS 'What reported it: webhook, cli, superset, sqllab, postgresql, probe; or a listener that has begun to listen, or has made triggers again, and drops what it may have missed.';
 COMMENT ON COLUMN superset_ext.perf_invalidation.operation IS 'user_action, schema_change or data_update.';
-COMMENT ON COLUMN superset_ext.perf_invalidation.tables IS 'Source tables with their database, or what was edited in Superset; – for all.';
+COMMENT ON COLUMN superset_ext.perf_invalidation.tables IS 'Source tables with their database, or what was edited in Superset: the first three, and how many more.';
 COMMENT ON COLUMN superset_ext.perf_invalidation.seconds IS 'From the change to the moment when nothing older was served any more, where known.';
-COMMENT ON COLUMN superset_ext.perf_invalidation.entries_affected IS 'Entries that were dropped, as far as is remembered.';
+COMMENT ON COLUMN superset_ext.perf_invalidation.entries_affected IS 'Entries that were dropped, as far as the registry of requests knows; NULL where nothing is registered.';
 COMMENT ON COLUMN superset_ext.perf_invalidation.entries_exact IS 'Whether these are all.';
 COMMENT ON COLUMN superset_ext.perf_invalidation.rewarmed IS 'Entries that were warmed again after it.';
+COMMENT ON COLUMN superset_ext.perf_invalidation.precaution IS 'Whether nobody reported a change: a listener has begun to listen or has made triggers again, and drops what it may have missed.';
 COMMENT ON COLUMN superset_ext.perf_invalidation.hit_ratio_before IS 'Hit ratio, 0 to 1, of the datasets that read it, in the 15 minutes before.';
 COMMENT ON COLUMN superset_ext.perf_invalidation.hit_ratio_after IS 'The same in the 15 minutes after, the minute of the change included.';
 COMMENT ON COLUMN superset_ext.perf_invalidation.response_ms_before IS 'Mean time of an answer in milliseconds, in the 15 minutes before.';

@@ -8,12 +8,13 @@ CREATE VIEW superset_ext.perf_query_hour_live AS
 SELECT
     hour, source, database, dataset, dashboard, runs, errors, slow, rows,
     duration_ms_sum / nullif(runs, 0) AS mean_ms,
-    superset_ext.histogram_quantile(histogram, 0.95) AS p95_ms, duration_ms_max AS max_ms
+    superset_ext.histogram_quantile(histogram, 0.95) AS p95_ms, duration_ms_max AS max_ms,
+    histogram
 FROM (
     SELECT
-        c.hour, c.source, superset_ext.object_label(c.database_id, database.name) AS database,
-        superset_ext.object_label(c.dataset_id, dataset.name) AS dataset,
-        superset_ext.object_label(c.dashboard_id, dashboard.name) AS dashboard,
+        c.hour, c.source, superset_ext.object_label('database', c.database_id, database.name) AS database,
+        superset_ext.object_label('dataset', c.dataset_id, dataset.name) AS dataset,
+        superset_ext.object_label('dashboard', c.dashboard_id, dashboard.name) AS dashboard,
         sum(c.runs)::bigint AS runs, sum(c.errors)::bigint AS errors, sum(c.slow)::bigint AS slow,
         sum(c.rows)::bigint AS rows, sum(c.duration_ms_sum) AS duration_ms_sum,
         max(c.duration_ms_max) AS duration_ms_max,
@@ -54,8 +55,8 @@ COMMENT ON VIEW superset_ext.perf_query_hour IS 'Queries to the source databases
 COMMENT ON COLUMN superset_ext.perf_query_hour.hour IS 'Hour (UTC).';
 COMMENT ON COLUMN superset_ext.perf_query_hour.source IS 'chart or sqllab.';
 COMMENT ON COLUMN superset_ext.perf_query_hour.database IS 'Database.';
-COMMENT ON COLUMN superset_ext.perf_query_hour.dataset IS 'Dataset; – for none.';
-COMMENT ON COLUMN superset_ext.perf_query_hour.dashboard IS 'Dashboard; – outside of one.';
+COMMENT ON COLUMN superset_ext.perf_query_hour.dataset IS 'Dataset, or that there is none.';
+COMMENT ON COLUMN superset_ext.perf_query_hour.dashboard IS 'Dashboard, or that there is none.';
 COMMENT ON COLUMN superset_ext.perf_query_hour.runs IS 'Queries.';
 COMMENT ON COLUMN superset_ext.perf_query_hour.errors IS 'Those that failed.';
 COMMENT ON COLUMN superset_ext.perf_query_hour.slow IS 'Those that took the setting of slow queries or longer.';
@@ -63,3 +64,4 @@ COMMENT ON COLUMN superset_ext.perf_query_hour.rows IS 'Rows that they returned.
 COMMENT ON COLUMN superset_ext.perf_query_hour.mean_ms IS 'Mean of their times in milliseconds.';
 COMMENT ON COLUMN superset_ext.perf_query_hour.p95_ms IS '95th percentile of these, within 5 %.';
 COMMENT ON COLUMN superset_ext.perf_query_hour.max_ms IS 'The longest.';
+COMMENT ON COLUMN superset_ext.perf_query_hour.histogram IS 'Times of the queries; merge these to have a percentile over several rows.';

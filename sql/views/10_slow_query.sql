@@ -6,18 +6,18 @@ DROP VIEW IF EXISTS superset_ext.perf_slow_query_live;
 
 CREATE VIEW superset_ext.perf_slow_query_live AS
 SELECT
-    day, fingerprint, sql, database, dataset, chart, dashboard, runs, errors,
+    day, fingerprint, sql, database, dataset, chart, dashboard, chart_id, runs, errors,
     duration_ms_sum / nullif(runs, 0) AS mean_ms,
     superset_ext.histogram_quantile(histogram, 0.95) AS p95_ms, duration_ms_max AS max_ms,
     duration_ms_sum / 1000 AS total_seconds
 FROM (
     SELECT
         ranked.day, ranked.fingerprint, left(statement.sql, 300) AS sql,
-        superset_ext.object_label(ranked.database_id, database.name) AS database,
-        superset_ext.object_label(ranked.dataset_id, dataset.name) AS dataset,
-        superset_ext.object_label(ranked.chart_id, chart.name) AS chart,
-        superset_ext.object_label(ranked.dashboard_id, dashboard.name) AS dashboard,
-        sum(ranked.runs)::bigint AS runs, sum(ranked.errors)::bigint AS errors,
+        superset_ext.object_label('database', ranked.database_id, database.name) AS database,
+        superset_ext.object_label('dataset', ranked.dataset_id, dataset.name) AS dataset,
+        superset_ext.object_label('chart', ranked.chart_id, chart.name) AS chart,
+        superset_ext.object_label('dashboard', ranked.dashboard_id, dashboard.name) AS dashboard,
+        max(ranked.chart_id) AS chart_id, sum(ranked.runs)::bigint AS runs, sum(ranked.errors)::bigint AS errors,
         sum(ranked.duration_ms_sum) AS duration_ms_sum, max(ranked.duration_ms_max) AS duration_ms_max,
         superset_ext.histogram_merge(ranked.histogram) AS histogram
     FROM (
@@ -58,8 +58,8 @@ CREATE UNIQUE INDEX perf_slow_query_recent_key
 -- Its moment rather than its date: of a range that ends now, a filter on dates would leave today out.
 CREATE VIEW superset_ext.perf_slow_query AS
 SELECT
-    day::timestamp AT TIME ZONE 'UTC' AS day, fingerprint, sql, database, dataset, chart, dashboard, runs,
-    errors, mean_ms, p95_ms, max_ms, total_seconds
+    day::timestamp AT TIME ZONE 'UTC' AS day, fingerprint, sql, database, dataset, chart, dashboard, chart_id,
+    runs, errors, mean_ms, p95_ms, max_ms, total_seconds
 FROM (
     SELECT * FROM superset_ext.perf_slow_query_past
     UNION ALL
@@ -74,9 +74,10 @@ COMMENT ON COLUMN superset_ext.perf_slow_query.day IS 'When the day begins (UTC)
 COMMENT ON COLUMN superset_ext.perf_slow_query.fingerprint IS 'Hash of the statement without its literals; empty for none.';
 COMMENT ON COLUMN superset_ext.perf_slow_query.sql IS 'The statement with ? for each literal, its first 300 characters.';
 COMMENT ON COLUMN superset_ext.perf_slow_query.database IS 'Database.';
-COMMENT ON COLUMN superset_ext.perf_slow_query.dataset IS 'Dataset; – for none.';
-COMMENT ON COLUMN superset_ext.perf_slow_query.chart IS 'Chart; – for none.';
-COMMENT ON COLUMN superset_ext.perf_slow_query.dashboard IS 'Dashboard; – outside of one.';
+COMMENT ON COLUMN superset_ext.perf_slow_query.dataset IS 'Dataset, or that there is none.';
+COMMENT ON COLUMN superset_ext.perf_slow_query.chart IS 'Chart, or that there is none.';
+COMMENT ON COLUMN superset_ext.perf_slow_query.dashboard IS 'Dashboard, or that there is none.';
+COMMENT ON COLUMN superset_ext.perf_slow_query.chart_id IS 'Superset''s chart; 0 for none.';
 COMMENT ON COLUMN superset_ext.perf_slow_query.runs IS 'Queries.';
 COMMENT ON COLUMN superset_ext.perf_slow_query.errors IS 'Those that failed.';
 COMMENT ON COLUMN superset_ext.perf_slow_query.mean_ms IS 'Mean of their times in milliseconds.';

@@ -5,12 +5,15 @@
 --   SELECT superset_ext_watch.add('public.sales');
 --   SELECT superset_ext_watch.allow('superset');      allows Superset's role to listen, and no more
 --   SELECT superset_ext_watch.remove('public', 'sales');
+-- and `superset perf watch add DATABASE public.sales` is still run, which needs no right on the table then: it remembers
+-- that the table is wanted. Where Superset's role adds the triggers itself, it needs, for each table:
+--   GRANT TRIGGER ON TABLE public.sales TO superset;
 -- uninstall.sql removes everything again.
 
 DO $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_watch', 0)); END $$;
 
 CREATE SCHEMA IF NOT EXISTS superset_ext_watch;
-COMMENT ON SCHEMA superset_ext_watch IS 'superset_ext: watched tables, version 2';
+COMMENT ON SCHEMA superset_ext_watch IS 'superset_ext: watched tables, version 3';
 
 CREATE TABLE IF NOT EXISTS superset_ext_watch.watched (
     id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

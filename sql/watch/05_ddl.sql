@@ -12,9 +12,12 @@ AS $$
         JOIN superset_ext_watch.watched w ON w.schema_name = n.nspname AND w.table_name = c.relname
         WHERE c.oid = relation
     ) OR EXISTS (
+        -- An array, so that PostgreSQL looks up these relations by their index, and does not read all triggers.
         SELECT FROM pg_trigger g
-        WHERE g.tgname LIKE 'superset\_ext\_watch\_%'
-            AND (g.tgrelid = relation OR g.tgrelid IN (SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = relation))
+        WHERE g.tgrelid = ANY (ARRAY(
+                SELECT relation UNION ALL SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = relation
+            ))
+            AND g.tgname LIKE 'superset\_ext\_watch\_%'
     )
 $$;
 
@@ -32,9 +35,14 @@ BEGIN
     IF tg_event = 'sql_drop' THEN
         found := EXISTS (
             SELECT FROM pg_event_trigger_dropped_objects() o
-            LEFT JOIN superset_ext_watch.watched w ON w.schema_name = o.schema_name AND w.table_name = o.object_name
+            -- LIMIT keeps this a look-up by its index for each object; PostgreSQL expects thousands of them.
+            LEFT JOIN LATERAL (
+                SELECT w.id FROM superset_ext_watch.watched w
+                WHERE o.object_type = 'table' AND w.schema_name = o.schema_name AND w.table_name = o.object_name
+                LIMIT 1
+            ) AS watch ON true
             WHERE NOT o.is_temporary AND (
-                o.object_type = 'table' AND w.id IS NOT NULL
+                watch.id IS NOT NULL
                 OR o.object_type = 'trigger' AND o.object_identity LIKE 'superset\_ext\_watch\_%'
             )
         );

@@ -24,7 +24,7 @@ from superset_ext.cache.dependencies import Depends, depends
 from superset_ext.cache.entries import Lifetime, Lookup
 from superset_ext.cache.envelope import Envelope
 from superset_ext.cache.lease import Busy, Lease
-from superset_ext.cache.query import Query, Read
+from superset_ext.cache.query import Query, Read, Views
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.single_flight import SingleFlight
 from superset_ext.cache.stamps import Health, fresh, health, repair, stamp
@@ -68,15 +68,20 @@ class ChartCache(RegionCache):
         lease = query.leases.get(key) if query is not None else None
         lives = self._lives(value, self._policy.ttl_ms(timeout), query)
         data: bytes | Stored = Stored.ERROR
+        behind = False
         try:
-            data = self._encode(key, value, read, lives)
-            fate = self._fill(key, data, read, lives.ttl_ms, lease)
+            began = read or queries.unasked(self._store.clock())
+            seen = queries.of_replica(began)
+            behind = seen is not began
+            data = Stored.REFUSED if seen is None else self._encode(key, value, seen, lives)
+            fate = self._fill(key, data, seen, lives.ttl_ms, None if behind else lease)
         except StoreUnavailable:
             fate = Stored.ERROR
         self._report_set(key, fate, read, lives, data)
         if query is not None and lease is not None:
             del query.leases[key]
-            self._flights.end(lease, filled=fate in (Stored.STORED, Stored.SUPERSEDED))
+            # Who waits for what a replica says may need something newer: they look, and do not wait for one another.
+            self._flights.end(lease, filled=fate in (Stored.STORED, Stored.SUPERSEDED) and not behind)
         return fate is Stored.STORED
 
     def set_many(self, mapping: Mapping[str, Any], timeout: float | None = None) -> list[str]:
@@ -98,6 +103,16 @@ class ChartCache(RegionCache):
             StoreUnavailable: Redis did not answer.
         """
         return health(self._store)
+
+    def views(self) -> Views | None:
+        """The run of Redis and the stamp of `VIEWS`; `None` where Redis does not say.
+
+        What sources have told of their views and partitions is remembered with it, and is of use while it is the same.
+        """
+        try:
+            return _views(self._store.views())
+        except StoreUnavailable:
+            return None
 
     def beat(self, database_id: int, tags: Collection[str], hears: bool = True) -> None:
         """Say that a listener hears of all that changes what these tags stand for; see `heard.beat`.
@@ -241,6 +256,7 @@ class ChartCache(RegionCache):
         if self.refresh is not None and self.refresh(lease):
             return replace(first, stale=True)
         query.leases[key] = lease
+        query.views = _views(reading)
         return _missed(again, first, Miss.EXPIRED)
 
     def _awaited(self, key: str, miss: Lookup, query: Query, waited_us: int) -> Lookup:
@@ -275,6 +291,7 @@ class ChartCache(RegionCache):
         unanswered = _missed(lookup, miss, miss.verdict)
         self._flights.begin(lease)
         query.leases[key] = lease
+        query.views = _views(lookup.reading)
         return unanswered
 
     def _lifetime(self, value: Any, passed_ms: int | None) -> Lifetime:
@@ -283,13 +300,15 @@ class ChartCache(RegionCache):
     def _lives(self, value: Any, passed_ms: int | None, query: Query | None) -> Lifetime:
         if passed_ms is None:
             return Lifetime(None)
-        found = depends(value, query, self._settings)
-        if found.rule is not None:
-            return _ruled(self._settings, found, passed_ms)
+        dependencies = depends(value, query, self._settings)
+        if dependencies.rule is not None:
+            return _ruled(self._settings, dependencies, passed_ms)
         dataset_id = query.scope.dataset_id if query else None
         if dataset_id in tuned.heard.datasets:
-            return Lifetime(*tuned.lifetime(self._settings, dataset_id, found.tags, passed_ms), found.tags)
-        return Lifetime(passed_ms, min(self._grace_ms, passed_ms), found.tags)
+            return Lifetime(
+                *tuned.lifetime(self._settings, dataset_id, dependencies.tags, passed_ms), dependencies.tags
+            )
+        return Lifetime(passed_ms, min(self._grace_ms, passed_ms), dependencies.tags)
 
     def _fill(self, key: str, data: bytes | Stored, read: Read | None, ttl_ms: int, lease: Lease | None) -> Stored:
         """Store an entry, but not over one that was read later; delete the old value where there is no entry."""
@@ -336,6 +355,10 @@ def _missed(last: Lookup, first: Lookup, why: Miss | tuple[Envelope, Any]) -> Lo
     return Lookup(replace(last.reading, data=first.reading.data), why)
 
 
+def _views(reading: Reading) -> Views | None:
+    return None if reading.views is None or not reading.run_id else (reading.run_id, reading.views)
+
+
 def _newest(reading: Reading) -> int:
     """The stamp that a read must have known that leads to anything that this reader may use."""
     return max((stamp for stamp in reading.stamps if stamp is not None), default=0)
@@ -365,9 +388,9 @@ def _of_parts(parts: Mapping[str, Envelope], seconds: float, now_us: int) -> Lif
     return Lifetime(fresh_ms, tags=(*sorted(tags), *sorted(names))) if fresh_ms > 0 else None
 
 
-def _ruled(settings: Settings, found: Depends, passed_ms: int) -> Lifetime:
+def _ruled(settings: Settings, dependencies: Depends, passed_ms: int) -> Lifetime:
     """How long a value lives that follows a rule."""
-    if found.rule is None or not found.rule.cache:
-        return Lifetime(None, tags=found.tags)
-    fresh_ms, grace_ms = rules.lifetime(settings, found.rule, passed_ms)
-    return Lifetime(fresh_ms, grace_ms, found.tags, rules.trial_ms(found.rule))
+    if dependencies.rule is None or not dependencies.rule.cache:
+        return Lifetime(None, tags=dependencies.tags)
+    fresh_ms, grace_ms = rules.lifetime(settings, dependencies.rule, passed_ms)
+    return Lifetime(fresh_ms, grace_ms, dependencies.tags, rules.trial_ms(dependencies.rule))

@@ -24,8 +24,8 @@ def waited_us() -> int:
     """Microseconds since the request under way arrived here, at least; 0 where that is not known."""
     if not (sys.platform == "linux" and has_request_context()):
         return 0
-    found = next((known for name in _SOCKETS if (known := request.environ.get(name)) is not None), None)
-    return 0 if found is None else 1000 * max(0, _age_ms(found) - _GRAIN_MS)
+    sock = next((known for name in _SOCKETS if (known := request.environ.get(name)) is not None), None)
+    return 0 if sock is None else 1000 * max(0, _age_ms(sock) - _GRAIN_MS)
 
 
 def _age_ms(sock: Any) -> int:

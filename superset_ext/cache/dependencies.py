@@ -52,6 +52,11 @@ def depends(value: Any, query: Query | None, settings: Settings) -> Depends:
     return _carried(tags, rule)
 
 
+def variants(tags: Collection[str], operations: Collection[Operation]) -> set[str]:
+    """What is stamped beside some tags for entries that only some operations invalidate."""
+    return {variant for tag in tags if tag != ALL for variant in for_operations(tag, operations)}
+
+
 def for_operations(tag: str, operations: Collection[Operation]) -> tuple[str, ...]:
     """What an entry carries in place of a tag if only some operations invalidate it."""
     return (tag,) if "@" in tag else tuple(f"{tag}@{operation}" for operation in operations)
@@ -73,7 +78,7 @@ def _read(texts: Collection[tuple[Any, str]], database_id: int) -> tuple[Collect
         read = reads(sql, engine) if engine else Reads(None)
         named = read.tables
         tables = named if named is None or follow is None else follow(source, named)
-        tags |= table_tags(getattr(database, "id", None) or database_id, tables) | _elsewhere(source, read)
+        tags |= _elsewhere(source, read) | table_tags(getattr(database, "id", None) or database_id, tables)
         known, together = known and tables is not None, together | set(tables or ())
     return (together if known else None), tags
 

@@ -9,12 +9,14 @@ stamped once a second, so that charts on them go to the database, until it is he
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from superset_ext.cache.redis.node import Addressed
 from superset_ext.cache.stamps import stamp
 from superset_ext.cache.store import Store, whole
 from superset_ext.core.warn_once import warn
+from superset_ext.errors import StoreUnavailable
 
 PATIENCE = 30.0  # seconds without a word after which a listener is not heard any more
 EVERY_MS = 1000  # between two stamps of what nobody tells of
@@ -57,22 +59,25 @@ def distrust(store: Store, database_ids: Collection[int]) -> bool:
     """Stamp what is watched in these databases, unless that was done within the last second; whether any was.
 
     Raises:
-        StoreUnavailable: Redis did not answer; it is tried again with the next look.
+        StoreUnavailable: Redis did not answer, or refused; until it is stamped, nothing is to be trusted.
     """
-    stamped = False
-    for number in database_ids:
-        gate = _tags(store, number) + b":told"
-        if whole(store.ask([(gate, ("SET", gate, 1, "PX", EVERY_MS, "NX"))]).replies[0]) is None:
-            continue
-        key = _tags(store, number)
-        tags: Any = whole(store.ask([(key, ("SMEMBERS", key))]).replies[0])
-        text = (
-            "no listener to database %d is heard, so its %d watched tags are not trusted; start: superset perf listen"
-        )
-        warn(f"heard.{number}", text, number, len(tags))
-        stamp(store, {tag.decode() for tag in tags})
-        stamped = True
-    return stamped
+    stamped = [_distrust(store, number) for number in database_ids]
+    return any(stamped)
+
+
+def _distrust(store: Store, number: int) -> bool:
+    key = _tags(store, number)
+    gate = key + b":told"
+    if whole(store.ask([(gate, ("GET", gate))]).replies[0]) is not None:
+        return False
+    tags: Any = whole(store.ask([(key, ("SMEMBERS", key))]).replies[0])
+    text = "no listener to database %d is heard, so its %d watched tags are not trusted; start: superset perf listen"
+    warn(f"heard.{number}", text, number, len(tags))
+    stamp(store, {tag.decode() for tag in tags})
+    # Only now: whoever sees the gate trusts that this is stamped. Without it, it is only stamped more often.
+    with suppress(StoreUnavailable):
+        store.ask([(gate, ("SET", gate, 1, "PX", EVERY_MS))])
+    return True
 
 
 def listeners(store: Store) -> dict[int, float]:
@@ -83,8 +88,10 @@ def listeners(store: Store) -> dict[int, float]:
     """
     now_us, heard = store.clock().time_us, store.names.heard
     fields = whole(store.ask([(heard, ("HGETALL", heard))]).replies[0])
-    said = dict(zip(fields[::2], fields[1::2], strict=True))
-    return {int(number): (now_us - _number(us)) / 1e6 + PATIENCE for number, us in said.items() if number.isdigit()}
+    deadlines = dict(zip(fields[::2], fields[1::2], strict=True))
+    return {
+        int(number): (now_us - _number(us)) / 1e6 + PATIENCE for number, us in deadlines.items() if number.isdigit()
+    }
 
 
 def _number(text: bytes) -> int:

@@ -17,7 +17,8 @@ from typing import Any
 
 from superset_ext.cache import used
 from superset_ext.cache.lease import Lease
-from superset_ext.cache.sent import Sent
+from superset_ext.cache.sent import Sent, began
+from superset_ext.cache.store import Reading
 from superset_ext.cache.tags import ANY, object_tag, tables_tag
 from superset_ext.core.signals import tell
 from superset_ext.events import WARM, Answer, Asked, Miss, Outcome, Scope, Stored, asked, outcome
@@ -44,6 +45,9 @@ class Read:
     last_stamp: int = 0
 
 
+Views = tuple[str, int]
+
+
 @dataclass(slots=True)
 class Query:
     """One chart query under way.
@@ -59,6 +63,10 @@ class Query:
         gets: the outcome of the last get of each key.
         sets: the outcome of the last set of each key.
         sent: what it has sent to sources, itself and not its parts.
+        views: the run of Redis and the stamp of `VIEWS` when its read began, `None` where they are not known.
+        seen_until_us: the least of those of its parts that read from a replica; see `Sent`.
+        supposed: what its key was made of without asking the source.
+        started: `time.perf_counter()` when it began, in seconds.
     """
 
     scope: Scope
@@ -71,6 +79,10 @@ class Query:
     gets: dict[str, Outcome] = field(default_factory=dict)
     sets: dict[str, Outcome] = field(default_factory=dict)
     sent: list[Sent] = field(default_factory=list)
+    views: Views | None = None
+    seen_until_us: int | None = None
+    supposed: dict[Any, Any] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
 
     def lease(self, key: str) -> Lease | None:
         """The lease of a key that this query, or one that it is a part of, has."""
@@ -82,7 +94,16 @@ class Query:
         for lease in self.leases.values():
             lease.release(filled=False)
         if self.outer is not None:
+            self.outer.seen_until_us = _least(self.outer.seen_until_us, self.seen_until())
             self.outer.tags |= self.opened | (self.tags or _unknown(self.scope))
+
+    def seen_until(self) -> int | None:
+        """Up to when its rows surely have what was committed: the least of all replicas, `None` if it asked none."""
+        return _least(self.seen_until_us, *(sent.seen_until_us for sent in self.sent))
+
+    def refuse(self) -> None:
+        """Have its answers not stored: their keys were made of what the source says otherwise by now."""
+        self.seen_until_us = 0
 
     def keep(self, key: str, event: Outcome) -> None:
         """Keep a get's outcome until the query ends; the last one of a key counts."""
@@ -119,6 +140,10 @@ _loose: ContextVar[OrderedDict[tuple[str, str], Read] | None] = ContextVar("supe
 def current() -> Query | None:
     """The query that the calling code runs in, if any."""
     return _query.get()
+
+
+def _least(*times: int | None) -> int | None:
+    return min((when for when in times if when is not None), default=None)
 
 
 def _unknown(scope: Scope) -> set[str]:
@@ -179,6 +204,35 @@ def recall(region: str, key: str) -> Read | None:
     read = reads.pop((region, key), None) if reads else None
     # Outside a query nothing says where a request ends, and a thread serves many.
     return read if read is None or time.perf_counter() - read.started < _LOOSE_SECONDS else None
+
+
+def unasked(reading: Reading) -> Read:
+    """What stands for the read of a value that is stored without a get before it.
+
+    It began when the query did that stores it, or when its SQL was sent; else it is as of now.
+
+    Args:
+        reading: of the server's time, made now.
+    """
+    query, now = _query.get(), time.perf_counter()
+    since = query.started if query is not None else began()
+    if since is None:
+        return Read(reading.time_us, now, reading.run_id, reading.last_stamp)
+    as_of_us = reading.time_us - int((now - since) * 1e6)
+    return Read(as_of_us, since, reading.run_id, min(reading.last_stamp, as_of_us))
+
+
+def of_replica(read: Read) -> Read | None:
+    """A read as the query under way saw its sources: earlier than it began, where it saw a replica that lags.
+
+    `None` if a replica did not say how far it is.
+    """
+    query = _query.get()
+    until_us = query.seen_until() if query is not None else None
+    if until_us is None:
+        return read
+    earlier = replace(read, as_of_us=min(read.as_of_us, until_us), last_stamp=min(read.last_stamp, until_us))
+    return earlier if until_us else None
 
 
 def report(key: str, event: Outcome) -> None:

@@ -6,6 +6,7 @@ stored is False, and each is counted with its reason. Entries that hold what a c
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -116,7 +117,7 @@ class RegionCache(BaseCache):
             lives = self._lifetime(value, self._policy.ttl_ms(timeout))
             if lives.fresh_ms is None or self._is_usable(name, reading):
                 return False
-            data = self._entries.encode(name, value, read, lives)
+            data = self._entries.encode(name, value, read or queries.unasked(reading), lives)
             return isinstance(data, bytes) and self._store.swap(name, reading.data, data, lives.ttl_ms)
         except StoreUnavailable:
             return False
@@ -177,6 +178,14 @@ class RegionCache(BaseCache):
             return self._store.server_info()
         except StoreUnavailable:
             return None
+
+    def unreached(self) -> str | None:
+        """Why this region's server does not answer, asked now, as it said itself; `None` where it does."""
+        try:
+            self._store.server_info()
+        except StoreUnavailable as error:
+            return str(error)
+        return None
 
     def remembered(self) -> int | None:
         """Entries that should still be there, at most `key_memory`; `None` where the server does not answer."""
@@ -297,8 +306,8 @@ def _heed(region: Region, config: Mapping[str, Any]) -> None:
     """Take a region's timeout and prefix from its dict, which a config may have changed since we made it."""
     values = {"timeout": config.get("CACHE_DEFAULT_TIMEOUT"), "prefix": config.get("CACHE_KEY_PREFIX")}
     timeout = values["timeout"]
-    if isinstance(timeout, int | float) and timeout < 0:  # Superset's sign for «not cached», which it passes itself
-        values["timeout"] = None
+    if isinstance(timeout, int | float):  # below 0 it is Superset's sign for «not cached», which it passes itself
+        values["timeout"] = None if timeout < 0 else math.ceil(timeout)
     try:
         override(region, **{name: value for name, value in values.items() if value is not None})
     except SettingsError as error:

@@ -6,11 +6,16 @@ here what reached the driver, statement by statement.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
+
+from flask import g, has_app_context
+
+_LOOSE = "superset_ext_sent"  # in Flask's `g`: when SQL was sent, and whether something was stored since
 
 
 @dataclass(slots=True)
@@ -22,6 +27,8 @@ class Sent:
         schema, catalog: where names without them are looked up, `None` for the database's own.
         statements: as they reached the driver, in order.
         known: whether those are all.
+        seen_until_us: of a replica, up to when its rows have what was committed, in microseconds since 1970, 0 where it
+            does not say; `None` where the rows are as of now.
     """
 
     database: Any
@@ -29,6 +36,7 @@ class Sent:
     catalog: str | None
     statements: list[str] = field(default_factory=list)
     known: bool = True
+    seen_until_us: int | None = None
 
     @property
     def sql(self) -> str:
@@ -49,8 +57,23 @@ def sending(sent: Sent) -> Iterator[None]:
         _sending.reset(token)
 
 
-def note(statement: str) -> None:
-    """Note a statement that is about to reach a driver."""
+def note(statement: str) -> Sent | None:
+    """Note a statement that is about to reach a driver; what it belongs to, if that is a chart query."""
     sent = _sending.get()
     if sent is not None:
         sent.statements.append(statement)
+    elif has_app_context():
+        began, used = g.get(_LOOSE, (0.0, True))
+        setattr(g, _LOOSE, (time.perf_counter() if used else began, False))
+    return sent
+
+
+def began() -> float | None:
+    """When the SQL was sent, outside of chart queries, whose rows this app context is about to store.
+
+    `time.perf_counter()` in seconds, `None` where none was sent. SQL that is sent after this begins anew.
+    """
+    when: float | None = g.get(_LOOSE, (None, True))[0] if has_app_context() else None
+    if when is not None:
+        setattr(g, _LOOSE, (when, True))
+    return when

@@ -31,6 +31,7 @@ from superset_ext.cache.redis.node import Addressed, Answer, Command
 from superset_ext.cache.redis.scripts import FILL, PARTS, READ, STAMPS, SWAP
 from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.cache.redis.topology import Topology
+from superset_ext.cache.tags import VIEWS
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import StoreUnavailable
 
@@ -55,6 +56,7 @@ class Reading:
         deadline_ms: when the absent entry was to expire, in ms of the server's time; `None` if not remembered.
         run_id: of the server that holds the stamps, and their era; empty where there is none.
         last_stamp: the last stamp that the region had given.
+        views: the stamp of `VIEWS` after that, 0 where it has none; `None` where it was not asked for.
     """
 
     data: bytes | None
@@ -63,6 +65,7 @@ class Reading:
     deadline_ms: int | None
     run_id: str
     last_stamp: int = 0
+    views: int | None = None
 
     def bad_tags(self) -> list[bytes]:
         """The entry's tags whose stamps are none, or were never given."""
@@ -91,6 +94,7 @@ class Store:
         self._total = total
         self._skew_us = 0
         self._run_id = ""
+        self._last_run = ("", b"", "")
         self._look_at = 0.0  # when to look next whether listeners are heard, by the monotonic clock
 
     def name(self, key: str) -> str:
@@ -134,9 +138,16 @@ class Store:
         """The reply to a command, and then what is known of a key: in one round trip, in a cluster in three."""
         key = name.encode()
         if self.topology.clustered:
-            return whole(self.ask([first]).replies[0]), self._read_in_two([key])[0]
-        answer = self.ask([first, *self._reads(key)])
-        return whole(answer.replies[0]), self._readings([key], answer.replies[1:], answer.run_id)[0]
+            reply = whole(self.ask([first]).replies[0])
+            entry = entry_of(self.ask([(key, ("GET", key))]).replies[0])
+            return reply, self.judgeable([key], [entry], views=True)[0]
+        answer = self.ask([first, *self._reads(key), *self._asks_views()])
+        reply, head, data, *views = answer.replies
+        return whole(reply), self._readings([key], [head, data], answer.run_id, _views_of(views))[0]
+
+    def views(self) -> Reading:
+        """The time and the stamp of `VIEWS`, where no reading has brought it."""
+        return self.judgeable([b""], [None], views=True)[0]
 
     def read_with_parts(self, name: str) -> tuple[Reading, bool]:
         """All that is known of an entry, and whether the entries that it was made of are the same still.
@@ -176,7 +187,8 @@ class Store:
         command = self._fill(key, data, ttl_ms, travelling)
         reply = self.ask([(key, command), *self._remember([key], ttl_ms)], weigh=True).replies[0]
         if travelling is not None:
-            travelling.is_returned = True
+            # A script that was refused, or ended half-way, has given nothing back.
+            travelling.is_returned = not isinstance(reply, Exception)
         if isinstance(reply, OutOfMemoryError):
             self.delete(name)
             return False
@@ -226,8 +238,8 @@ class Store:
         now_ms = self.now_us() // 1000
         return int(whole(self.ask([(self.names.seen, ("ZCOUNT", self.names.seen, now_ms, "+inf"))]).replies[0]))
 
-    def judgeable(self, keys: Sequence[bytes], entries: Sequence[bytes | None]) -> list[Reading]:
-        """Readings of entries whose bytes are known: the time and the stamps are read after them."""
+    def judgeable(self, keys: Sequence[bytes], entries: Sequence[bytes | None], views: bool = False) -> list[Reading]:
+        """Readings of entries whose bytes are known: the time, the stamps and perhaps the views are read after them."""
         commands: list[Addressed] = []
         seen, stamps = self.names.seen, self.names.stamps
         for key, data in zip(keys, entries, strict=True):
@@ -235,10 +247,12 @@ class Store:
             area = (2, seen, stamps) if stamps else (1, seen)
             commands.append((seen, ("EVALSHA", STAMPS, *area, digest_of(key), os.urandom(8).hex(), *tags)))
         look = self._look() if self.topology.clustered else []
-        answer = self.ask([*look, *commands])
-        pairs = zip(answer.replies[len(look) :], entries, strict=True)
-        readings = [self._reading(_words(head), data, answer.run_id) for head, data in pairs]
-        return self._heard(answer.replies[: len(look)], readings) or self.judgeable(keys, entries)
+        answer = self.ask([*look, *commands, *(self._asks_views() if views else [])])
+        heads = answer.replies[len(look) :]
+        beside = _views_of(heads[len(keys) :])
+        pairs = zip(heads[: len(keys)], entries, strict=True)
+        readings = [self._reading(_words(head), data, answer.run_id, beside) for head, data in pairs]
+        return self._heard(answer.replies[: len(look)], readings) or self.judgeable(keys, entries, views)
 
     def _look(self) -> list[Addressed]:
         """What to ask once a second, with a read, of those who tell of changes."""
@@ -248,21 +262,37 @@ class Store:
         return [(self.names.heard, ("HGETALL", self.names.heard))]
 
     def _heard(self, looked: Sequence[Any], readings: list[Reading]) -> list[Reading] | None:
-        """The readings, or `None` where stamps were written after them, since a listener is not heard."""
+        """The readings, or `None` where stamps were written after them, since a listener is not heard.
+
+        Raises:
+            StoreUnavailable: it is not heard, and what it would tell of could not be stamped.
+        """
         fields = looked[0] if looked and isinstance(looked[0], list) else []
         if not fields or self.unheard is None:
             return readings
         until = dict(zip(fields[::2], fields[1::2], strict=True))
-        return None if self.unheard(until, readings[0].time_us) else readings
+        try:
+            return None if self.unheard(until, readings[0].time_us) else readings
+        except StoreUnavailable:
+            self._look_at = 0.0  # until it is stamped, no read trusts what it has read
+            raise
 
     def _reads(self, key: bytes) -> list[Addressed]:
         seen, stamps = self.names.seen, self.names.stamps
         names = (3, key, seen, stamps) if stamps else (2, key, seen)
         return [(key, ("EVALSHA", READ, *names, digest_of(key))), (key, ("GET", key))]
 
-    def _readings(self, keys: Sequence[bytes], replies: Sequence[Any], run_id: str) -> list[Reading]:
+    def _asks_views(self) -> list[Addressed]:
+        stamps = self.names.stamps
+        return [(self.names.seen, ("HGET", stamps, VIEWS))] if stamps else []
+
+    def _readings(
+        self, keys: Sequence[bytes], replies: Sequence[Any], run_id: str, views: int | None = None
+    ) -> list[Reading]:
         heads = replies[::2]
-        readings = [self._reading(_words(head), data, run_id) for head, data in zip(heads, replies[1::2], strict=True)]
+        pairs = zip(heads, replies[1::2], strict=True)
+        readings = [self._reading(_words(head), data, run_id, views) for head, data in pairs]
+        # What is judged anew is of a later time than the views.
         again = [place for place, reading in enumerate(readings) if self._is_doubtful(heads[place], reading)]
         if again:
             judged = self.judgeable([keys[place] for place in again], [readings[place].data for place in again])
@@ -280,15 +310,22 @@ class Store:
         replies = self.ask([(key, ("GET", key)) for key in keys]).replies
         return self.judgeable(keys, [entry_of(reply) for reply in replies])
 
-    def _reading(self, words: Sequence[bytes], data: Any, run_id: str) -> Reading:
+    def _reading(self, words: Sequence[bytes], data: Any, run_id: str, views: int | None = None) -> Reading:
         time_us = int(words[0]) * 1_000_000 + int(words[1])
         deadline = None if words[2] == _NONE else int(max(0.0, min(float(words[2]), _FOR_EVER)))
         last_stamp = 0
         if self.names.stamps:
             last_stamp = _stamp(words[4]) or 0
-            run_id = f"{run_id} {words[3].decode()}" if 0 < last_stamp < _FOR_EVER else ""
+            run_id = self._run(run_id, words[3]) if 0 < last_stamp < _FOR_EVER else ""
         self._skew_us, self._run_id = time_us - time.time_ns() // 1000, run_id
-        return Reading(entry_of(data), time_us, tuple(map(_stamp, words[5:])), deadline, run_id, last_stamp)
+        return Reading(entry_of(data), time_us, tuple(map(_stamp, words[5:])), deadline, run_id, last_stamp, views)
+
+    def _run(self, run_id: str, era: bytes) -> str:
+        """A server's run and the era of its stamps, as one text; nearly always that of the read before."""
+        known = self._last_run
+        if known[:2] != (run_id, era):
+            known = self._last_run = (run_id, era, f"{run_id} {era.decode(errors='replace')}")
+        return known[2]
 
     def _remember(self, keys: Sequence[bytes], ttl_ms: int) -> list[Addressed]:
         if not self._key_memory:
@@ -320,6 +357,13 @@ def whole(reply: Any) -> Any:
 def _words(head: Any) -> list[bytes]:
     """The words of a script of `lua/` after the entry's id."""
     return bytes(whole(head))[16:].split(b" ")
+
+
+def _views_of(replies: Sequence[Any]) -> int | None:
+    """The stamp in the reply to `_asks_views`, 0 where there is none yet; `None` where it cannot be known."""
+    if not replies or isinstance(replies[0], ResponseError):
+        return None
+    return _stamp(replies[0] or b"0")
 
 
 def _stamp(word: bytes) -> int | None:

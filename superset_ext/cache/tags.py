@@ -7,6 +7,7 @@
 | `database:ID` | what was asked of this database | the database as a whole changed |
 | `tables:ID` | SQL whose tables cannot be known | any table of this database changed |
 | `table:ID:schema.name` | SQL that reads this table | this table changed |
+| `views` | no entry; what processes remember of views and partitions | a definition may have changed |
 | `usage:HITS` | what goes early unless it is read so often | never |
 | `part:ID:KEY` | a grant that was made of this entry | never |
 | `rule:NAME` | what follows this rule of the settings | never |
@@ -25,6 +26,7 @@ USAGE = "usage:"  # the number of reads follows; nobody stamps it
 PART = "part:"  # an entry's id and name follow: what a grant was made of; nobody stamps it
 RULE = "rule:"  # the rule's name follows; nobody stamps it
 ALL = "all"
+VIEWS = "views"  # carried by no entry: when what a source's tables are made of was last remembered anew
 ANY = "any"
 _SPECIAL = re.compile(r"[%@.\s\x00-\x1f\x7f]")
 

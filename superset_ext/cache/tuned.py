@@ -38,7 +38,7 @@ class Tuned:
 @dataclass(frozen=True, slots=True)
 class _Heard:
     datasets: Mapping[int, Tuned]
-    told: frozenset[str]
+    reported: frozenset[str]
     until: float
 
 
@@ -47,15 +47,15 @@ heard = _NOTHING
 clock: Callable[[], float] = time.monotonic
 
 
-def put(datasets: Mapping[int, Tuned], told: Collection[str] = ()) -> None:
+def put(datasets: Mapping[int, Tuned], reported: Collection[str] = ()) -> None:
     """Go by this from now on, for `GOOD_FOR_SECONDS`.
 
     Args:
         datasets: by Superset's id.
-        told: tags of the tables and datasets whose changes somebody tells.
+        reported: tags of the tables and datasets whose changes somebody tells.
     """
     global heard
-    heard = _Heard(dict(datasets), frozenset(told), clock() + GOOD_FOR_SECONDS) if datasets else _NOTHING
+    heard = _Heard(dict(datasets), frozenset(reported), clock() + GOOD_FOR_SECONDS) if datasets else _NOTHING
 
 
 def lifetime(settings: Settings, dataset_id: int | None, tags: Collection[str], passed_ms: int) -> tuple[int, int]:
@@ -71,12 +71,12 @@ def lifetime(settings: Settings, dataset_id: int | None, tags: Collection[str], 
         return plain
     fresh = plain[0] if tuned.timeout is None else int(tuned.timeout * 1000)
     grace = int((settings.grace_seconds if tuned.grace is None else tuned.grace) * 1000)
-    if not are_told(tags, heard.told):
+    if not are_told(tags, heard.reported):
         fresh, grace = min(fresh, plain[0]), min(grace, plain[1])
     return fresh, min(grace, fresh)
 
 
-def are_told(tags: Collection[str], told: Collection[str]) -> bool:
+def are_told(tags: Collection[str], reported: Collection[str]) -> bool:
     """Whether somebody says so whenever the data changes that these tags stand for.
 
     Tables that cannot be known, and a value that does not say what it was read from, are never told of.
@@ -85,4 +85,4 @@ def are_told(tags: Collection[str], told: Collection[str]) -> bool:
         return False
     tables = [tag for tag in tags if tag.startswith("table:")]
     datasets = [tag for tag in tags if tag.startswith(_DATASET)]
-    return any(named and all(tag in told for tag in named) for named in (tables, datasets))
+    return any(named and all(tag in reported for tag in named) for named in (tables, datasets))

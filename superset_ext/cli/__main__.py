@@ -18,7 +18,7 @@ def main() -> None:
     words = sys.argv[1:]
     quiet.begin(always=True)
     try:
-        app = bare_app() if needs_no_superset(words) else _superset()
+        app = (bare_app() if needs_no_superset(words) else None) or _superset()
     except SupersetExtError as error:
         quiet.end()
         sys.exit(f"Error: {error}")

@@ -50,6 +50,11 @@ def add(rule: str) -> None:
 
     It needs name, metric_type, comparison_operator and threshold_value. It may have subject, clear_value,
     window_minutes, min_occurrences, severity, cooldown_minutes and enabled.
+
+    metric_type is hit_ratio, invalidation_share, memory_share, slow_query_share, slow_query_spike, cache_error_share,
+    query_error_share, view_age, warm_failures, warm_read_ratio or anomaly.
+
+    For example '{"name": "Few hits", "metric_type": "hit_ratio", "comparison_operator": "<", "threshold_value": 0.5}'.
     """
     number = rules.add(package().log(), rules.parse(_object(rule)))
     click.echo(f"Rule {number} added.")

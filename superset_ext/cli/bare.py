@@ -12,23 +12,26 @@ from typing import Any
 
 from flask import Flask
 
-from superset_ext.core.log_database import LogDatabase, log_url
+from superset_ext.core.log_database import log_of
 from superset_ext.errors import NotSwitchedOn
 from superset_ext.package import EXTENSION, Package
 from superset_ext.settings import CONFIG_NAMES, PREFIX, Region, Settings, current
 
 COMMANDS = frozenset({"alerts", "recommend", "status"})
+TRY = ["alerts", "try"]  # which sends as Superset's config says, most of which is Superset's own
 _URI = "SQLALCHEMY_DATABASE_URI"
 
 
 def needs_no_superset(words: list[str]) -> bool:
     """Whether a command line is one of those that do without Superset; `warm` is, where it only shows schedules."""
     own = [word for word in words if word not in ("--json", "--verbose")]
-    return bool(own) and "--help" not in own and (own[0] in COMMANDS or own == ["warm"])
+    if not own or "--help" in own or own[:2] == TRY:
+        return False
+    return own[0] in COMMANDS or own == ["warm"]
 
 
-def bare_app() -> Flask:
-    """The app.
+def bare_app() -> Flask | None:
+    """The app; `None` where the config names no metadata database, so that only Superset knows which it is.
 
     Raises:
         NotSwitchedOn: no Redis is set.
@@ -39,10 +42,13 @@ def bare_app() -> Flask:
     settings = current()
     if settings.redis_url is None:
         raise NotSwitchedOn(f"the package is not switched on; set {PREFIX}REDIS_URL")
+    if uri := os.environ.get(f"SUPERSET__{_URI}"):  # which Superset puts over what its config says
+        names[_URI] = uri
+    if not names.get(_URI):
+        return None
     app = Flask("superset_ext")
     app.config.update(names)
-    url = log_url(settings, os.environ.get(f"SUPERSET__{_URI}") or str(names.get(_URI, "")))
-    app.extensions[EXTENSION] = Package(settings, LogDatabase(url) if url else None, None, ())
+    app.extensions[EXTENSION] = Package(settings, log_of(settings, names), None, ())
     app.extensions[HELD] = _regions(settings, names)
     return app
 
@@ -59,10 +65,11 @@ def _config() -> dict[str, Any]:
 
 
 def _regions(settings: Settings, names: Mapping[str, Any]) -> dict[str, Any]:
+    from superset_ext.cache.chart import ChartCache
     from superset_ext.cache.region import RegionCache
 
     made = {
-        str(region): RegionCache(region, settings)
+        str(region): (ChartCache if region is Region.CHART_DATA else RegionCache)(region, settings)
         for region, name in CONFIG_NAMES.items()
         if isinstance(names.get(name), Mapping) and "SUPERSET_EXT_REGION" in names[name]
     }

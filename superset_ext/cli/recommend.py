@@ -27,13 +27,13 @@ def recommend(as_json: bool) -> None:
     """
     here = package()
     recommendations = advise(this_app(), here.log(), here.settings)
-    text = "\n\n".join(_paragraph(number, each) for number, each in enumerate(recommendations, 1))
+    text = "\n\n".join(_paragraph(number, recommendation) for number, recommendation in enumerate(recommendations, 1))
     value = [recommendation.as_dict() for recommendation in recommendations]
     show(as_json, value, text or "Nothing to recommend: nothing in the log asks for a change.")
 
 
 def _paragraph(number: int, recommendation: Recommendation) -> str:
-    first = textwrap.fill(f"{number}. {recommendation.found}", _WIDTH, subsequent_indent=_INDENT)
+    first = textwrap.fill(f"{number}. {recommendation.finding}", _WIDTH, subsequent_indent=_INDENT)
     others = (f"Set: {recommendation.set_}", f"Brings: {recommendation.brings}")
     return "\n".join(
         [first, *(textwrap.fill(other, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT) for other in others)]

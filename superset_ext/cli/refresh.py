@@ -10,9 +10,10 @@ from flask.cli import with_appcontext
 from superset_ext.cli.options import json_option
 from superset_ext.cli.output import show
 from superset_ext.host.names import object_names
+from superset_ext.monitor.advice import kept
 from superset_ext.monitor.rollup.views import Refreshed, apply_views
 from superset_ext.monitor.rollup.views import refresh as refresh_views
-from superset_ext.package import package
+from superset_ext.package import package, this_app
 
 
 @click.command()
@@ -26,7 +27,8 @@ def refresh(as_json: bool) -> None:
     here = package()
     database = here.log()
     apply_views(database)
-    outcomes = refresh_views(database, here.settings.slow_query_ms, object_names)
+    advice = kept.steps(this_app(), database, here.settings)
+    outcomes = refresh_views(database, here.settings.slow_query_ms, object_names, advice)
     show(as_json, [asdict(outcome) for outcome in outcomes], "\n".join(map(_line, outcomes)))
     if any(outcome.error for outcome in outcomes):
         raise click.exceptions.Exit(1)

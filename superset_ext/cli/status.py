@@ -8,6 +8,7 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
+from superset_ext.cache.heard import PATIENCE
 from superset_ext.cli.options import json_option
 from superset_ext.cli.output import NOTHING, print_table, show
 from superset_ext.host.regions import HELD
@@ -22,15 +23,35 @@ _NUMBERS = ("reached", "memory", "hits 24 h", "misses 24 h", "hit ratio")
 @with_appcontext
 @json_option
 def status(as_json: bool) -> None:
-    """Show each cache: its server, memory, and hits of the last day."""
+    """Show each cache: its server, memory, and hits of the last day.
+
+    Where tables are watched, a line for each database says when its listener was last heard.
+    """
     here = package()
     rows = report.status(this_app(), here.database, here.settings)
+    watched = report.watched(this_app(), here.database)
     if as_json:
-        show(True, {"regions": rows} | ({} if HELD in this_app().extensions else {"left_alone": here.left_alone}), "")
+        show(
+            True,
+            {"regions": rows, "watched": watched}
+            | ({} if HELD in this_app().extensions else {"left_alone": here.left_alone}),
+            "",
+        )
     else:
         print_table(_COLUMNS, map(_cells, rows), right=_NUMBERS)
+        for row in watched:
+            click.echo(_listening(row))
     if not all(row["reachable"] for row in rows):
         raise click.ClickException("a region does not reach its Redis; check SUPERSET_EXT_REDIS_URL and the server")
+
+
+def _listening(row: Mapping[str, Any]) -> str:
+    seconds, tables = row["heard_seconds_ago"], "1 table" if row["tables"] == 1 else f"{row['tables']} tables"
+    subject = f"Watched: {tables} of database {row['database_id']}; its listener was"
+    if seconds is not None and seconds <= PATIENCE:
+        return f"{subject} heard {max(seconds, 0.0):.0f} s ago."
+    last = "never heard" if seconds is None else f"last heard {seconds:.0f} s ago, so charts on them are not kept"
+    return f"{subject} {last}; start: superset perf listen"
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

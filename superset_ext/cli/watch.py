@@ -11,9 +11,13 @@ from flask.cli import AppGroup
 
 from superset_ext.cli.options import json_option
 from superset_ext.cli.output import NOTHING, print_table, show
+from superset_ext.freshness.watch.installed import hints
 from superset_ext.freshness.watch.watches import add_watches, remove_watches, watches
+from superset_ext.package import package, this_app
 
 _COLUMNS = ("database", "table", "since", "heard of", "listeners", "triggers")
+NOTHING_WATCHED = "Nothing is watched; begin with: superset perf watch add DATABASE SCHEMA.TABLE."
+NOTHING_ADDED = "Nothing is watched yet."
 
 
 @click.group(cls=AppGroup)
@@ -61,12 +65,19 @@ def remove(database: str, tables: tuple[str, ...], everything: bool, as_json: bo
 @watch.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """Show watched tables, their triggers and listeners."""
-    rows = watches()
+    """Show watched tables, their triggers and listeners.
+
+    Tables that somebody watches on the source, and that were not added here, are named with the command that adds them.
+    For about a second after a commit to a watched table, what its charts read is not kept: two requests then both run
+    their query.
+    """
+    rows, unadded = watches(), hints(this_app(), package().log())
     if as_json or not rows:
-        show(as_json, rows, "Nothing is watched; begin with: superset perf watch add DATABASE SCHEMA.TABLE")
+        show(as_json, rows, NOTHING_ADDED if unadded else NOTHING_WATCHED)
     else:
         print_watches(rows)
+    for line in unadded:
+        click.echo(line, err=True)
 
 
 def print_watches(rows: Sequence[Mapping[str, Any]]) -> None:

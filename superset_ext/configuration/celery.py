@@ -109,8 +109,8 @@ def _routes(own: Any, ours: Mapping[str, Any]) -> Any:
     if own is None or isinstance(own, Mapping):
         return {**ours, **(own or {})}
     routers = list(own) if isinstance(own, list | tuple) else [own]
-    said = {name for router in routers if isinstance(router, Mapping) for name in router}
-    if missing := {name: route for name, route in ours.items() if name not in said}:
+    named = {name for router in routers if isinstance(router, Mapping) for name in router}
+    if missing := {name: route for name, route in ours.items() if name not in named}:
         return [missing, *routers]
     return routers
 

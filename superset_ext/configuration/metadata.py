@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from superset_ext.errors import SupersetExtError
 
 URI = "SQLALCHEMY_DATABASE_URI"
 SECONDS = 5.0
+# What says where a server is beside the URL: a function, or an argument of the driver's.
+_PLACES = frozenset({"creator", "host", "hostaddr", "port", "service", "unix_socket"})
 _PORTS = {"postgresql": 5432, "mysql": 3306}
 
 
@@ -29,11 +31,7 @@ def reach(own: Mapping[str, Any], made: Mapping[str, Any]) -> None:
     Raises:
         MetadataAway: nothing listens there, or there is no such host.
     """
-    options = own.get("SQLALCHEMY_ENGINE_OPTIONS") or {}
-    uri = os.environ.get(f"SUPERSET__{URI}") or made.get(URI) or own.get(URI)
-    if "creator" in options or not isinstance(uri, str):
-        return
-    host, port = _server(uri)
+    host, port = _server(_uri(own, made), own.get("SQLALCHEMY_ENGINE_OPTIONS") or {})
     if host is None or port is None:
         return
     try:
@@ -46,10 +44,28 @@ def reach(own: Mapping[str, Any], made: Mapping[str, Any]) -> None:
         ) from None
 
 
-def _server(uri: str) -> tuple[str | None, int | None]:
-    """Host and port of a URL; `None` for a socket, a file, several hosts, or a kind whose port is not known."""
+def _uri(own: Mapping[str, Any], made: Mapping[str, Any]) -> Any:
+    """The URL that Superset will use; `None` where that is not known yet.
+
+    A config that star-imports another one, which ends with our line, may name its database further down.
+    """
+    is_settled = not isinstance(own, ChainMap) or len(own.maps) < 2 or URI in own.maps[-1]
+    return os.environ.get(f"SUPERSET__{URI}") or ((made.get(URI) or own.get(URI)) if is_settled else None)
+
+
+def _server(uri: Any, options: Mapping[str, Any]) -> tuple[str | None, int | None]:
+    """Host and port; `None` for a socket, a file, several hosts, or where the URL does not say which.
+
+    SQLAlchemy reads it, as for Superset: other parsers end a host at a `/` or `#` in its password.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
-        parts = urlsplit(uri)
-        return parts.hostname, parts.port or _PORTS.get(parts.scheme.partition("+")[0])
-    except ValueError:
+        url = make_url(uri or "")
+    except (ArgumentError, ValueError):
         return None, None
+    elsewhere = _PLACES & {*options, *url.query, *(options.get("connect_args") or {})}
+    if elsewhere or url.host is None or "," in url.host:
+        return None, None
+    return url.host, url.port or _PORTS.get(url.get_backend_name())

@@ -22,12 +22,10 @@ class UntilCommit(Generic[Item]):
     """Keeps items in the session that they happened in. Nothing here fails a session.
 
     Args:
-        name: of the items in a session's `info`.
         committed: called with the items of a transaction, in their order, after its outermost commit.
     """
 
-    def __init__(self, name: str, committed: Callable[[list[Item]], None]) -> None:
-        self._name = name
+    def __init__(self, committed: Callable[[list[Item]], None]) -> None:
         self._call = committed
 
     def listen(self) -> None:
@@ -45,7 +43,7 @@ class UntilCommit(Generic[Item]):
         self._kept(session).append((_innermost(session), item))
 
     def _kept(self, session: Any) -> list[tuple[Any, Item]]:
-        kept: list[tuple[Any, Item]] = session.info.setdefault(self._name, [])
+        kept: list[tuple[Any, Item]] = session.info.setdefault(self, [])
         return kept
 
     @unfailing("telling what a transaction has done")

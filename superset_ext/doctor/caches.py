@@ -14,7 +14,7 @@ from superset_ext.configuration.caches import CONFIGS, keeps
 from superset_ext.configuration.notes import notes
 from superset_ext.doctor.finding import Finding
 from superset_ext.errors import StoreUnavailable
-from superset_ext.host.regions import chart_region, regions
+from superset_ext.host.regions import regions
 from superset_ext.package import Package
 from superset_ext.settings import PREFIX, Region, Settings
 
@@ -79,18 +79,24 @@ def _place(url: str) -> str:
 
 
 def check_servers(app: Any, package: Package) -> Iterator[Finding]:
-    """Each region reaches its server, whose policy keeps what has no timeout."""
-    seen: dict[str, ServerInfo | None] = {}
+    """Each region reaches its server, whose policy keeps what has no timeout; what is wrong is said once a server."""
+    seen: set[str] = set()
+    away: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name, cache in regions(app).items():
-        info = cache.server_info()
         server = _server(package.settings, name)
+        reason = cache.unreached()
+        info = None if reason else cache.server_info()
         if info is None:
-            fix = f"check {PREFIX}REDIS_URL or {PREFIX}{name.upper()}_URL, and that the server runs"
-            yield Finding("servers", "error", f"{name} does not reach {safe_url(server)}", fix)
+            away[server, reason or "it did not answer"].append(name)
         elif server not in seen:
+            seen.add(server)
             yield _policy(safe_url(server), info)
             yield from _room(safe_url(server), info)
-        seen.setdefault(server, info)
+    for (server, reason), names in away.items():
+        urls = " or ".join(f"{PREFIX}{name.upper()}_URL" for name in names)
+        reaches = "does not reach" if len(names) == 1 else "do not reach"
+        message = f"{', '.join(names)} {reaches} {safe_url(server)}: {reason}"
+        yield Finding("servers", "error", message, f"check {PREFIX}REDIS_URL or {urls}, and that the server runs")
 
 
 def _server(settings: Settings, region: str) -> str:
@@ -118,7 +124,7 @@ def _room(server: str, info: ServerInfo) -> Iterator[Finding]:
 
 def check_stamps(app: Any, _package: Package) -> Iterator[Finding]:
     """What lies in the place of the marks of changes is one."""
-    cache = chart_region(app)
+    cache = regions(app).get(Region.CHART_DATA)  # one of the config's own is another check's
     if not isinstance(cache, ChartCache):
         return
     try:

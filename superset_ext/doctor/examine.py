@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,12 +34,20 @@ CHECKS: Sequence[Check] = (
 
 
 def examine(app: Any, package: Package) -> list[Finding]:
-    """What each check found; one that fails is an error of its own. Needs the app's context."""
-    found: list[Finding] = []
+    """What each check found; one that fails is an error of its own, and a reason that several have is said once.
+
+    Needs the app's context.
+    """
+    findings: list[Finding] = []
+    failed: dict[str, list[str]] = defaultdict(list)
     for check in CHECKS:
         try:
-            found += check(app, package)
+            findings += check(app, package)
         except Exception as error:  # noqa: BLE001  (a patient so ill that looking at it fails is what we look for)
-            name = check.__name__.removeprefix("check_")
-            found.append(Finding(name, "error", "could not be looked at", first_line(error)))
-    return found
+            failed[first_line(error)].append(check.__name__.removeprefix("check_"))
+    return findings + [_failed(names, reason) for reason, names in failed.items()]
+
+
+def _failed(names: Sequence[str], reason: str) -> Finding:
+    others = f", and so could not {', '.join(names[1:])}" if len(names) > 1 else ""
+    return Finding(names[0], "error", f"could not be looked at{others}", reason)

@@ -11,11 +11,12 @@ from superset_ext.cache.tags import RULE
 from superset_ext.doctor.finding import Finding
 from superset_ext.errors import StoreUnavailable
 from superset_ext.freshness.probe.status import status
+from superset_ext.freshness.watch.installed import hints
 from superset_ext.freshness.watch.watches import watches
 from superset_ext.host.databases import has_database
-from superset_ext.host.regions import chart_region
+from superset_ext.host.regions import regions
 from superset_ext.package import Package
-from superset_ext.settings import PREFIX, Rule
+from superset_ext.settings import PREFIX, Region, Rule
 
 _USED = """
 SELECT DISTINCT tag FROM superset_ext.cache_request, unnest(tags) AS tag WHERE tag LIKE 'rule:%%'
@@ -59,7 +60,7 @@ def _missing(rule: Rule) -> str | None:
 def _dataset_names() -> set[str]:
     from superset_ext.host.models import SqlaTable, db
 
-    return {str(each.name) for each in db.session.query(SqlaTable)}
+    return {str(dataset.name) for dataset in db.session.query(SqlaTable)}
 
 
 def check_probes(_app: Any, package: Package) -> Iterator[Finding]:
@@ -83,7 +84,8 @@ def check_watches(app: Any, package: Package) -> Iterator[Finding]:
         if row["problem"]:
             yield Finding("watches", "error", f"{name} {row['problem']}", "superset perf watch list says more")
         elif row["listeners"] == 0:
-            message = f"{name} is watched and nobody listens, so its charts are not kept"
+            effect = "its changes are not noticed" if silent is None else "its charts are not kept"
+            message = f"{name} is watched and nobody listens, so {effect}"
             yield Finding("watches", "error", message, "start: superset perf listen")
         elif silent is not None and silent > PATIENCE:
             message = (
@@ -92,11 +94,14 @@ def check_watches(app: Any, package: Package) -> Iterator[Finding]:
             yield Finding("watches", "error", message, "see the log of: superset perf listen")
         else:
             yield Finding("watches", "fine", f"{name} is watched")
+    for line in hints(app, package.database):
+        message, _, fix = line.partition("; ")
+        yield Finding("watches", "warning", message, fix)
 
 
 def _heard(app: Any) -> dict[int, float]:
     """Seconds since the listener of each database was heard, by the database's id, where the caches can say."""
-    cache = chart_region(app)
+    cache = regions(app).get(Region.CHART_DATA)
     try:
         return cache.listeners() if isinstance(cache, ChartCache) else {}
     except StoreUnavailable:  # which the check of the servers says

@@ -64,16 +64,25 @@ def check_reader(_app: Any, package: Package) -> Iterator[Finding]:
         message = "the entry of the performance dashboards' database cannot be decrypted"
         yield Finding("reader", "error", message, "set the SECRET_KEY with which it was written")
         return
+    install = _by_hand() if package.settings.reader_url else _INSTALL
     if url is None:
-        fix = f"{_INSTALL}; or set {PREFIX}DASHBOARDS=false"
+        fix = f"{install}; or set {PREFIX}DASHBOARDS=false"
         yield Finding("reader", "warning", "the performance dashboards are not installed", fix)
     elif not connects(url):
-        yield Finding("reader", "error", "the role that the performance dashboards read with cannot connect", _INSTALL)
+        yield Finding("reader", "error", "the role that the performance dashboards read with cannot connect", install)
     elif lost := unreadable(package.database, url):
         message = f"the role that the performance dashboards read with may not read {', '.join(lost)}"
-        yield Finding("reader", "error", message, _INSTALL)
+        yield Finding("reader", "error", message, install)
     else:
         yield Finding("reader", "fine", "the performance dashboards can read the log's views")
+
+
+def _by_hand() -> str:
+    """The fix where the role is somebody's own: the package cannot mend it."""
+    return (
+        f"run the statements of docs/security.md (The reader role) as an administrator of the log database, check"
+        f" {PREFIX}READER_URL, then {_INSTALL}"
+    )
 
 
 def check_alerts(_app: Any, package: Package) -> Iterator[Finding]:
@@ -84,7 +93,7 @@ def check_alerts(_app: Any, package: Package) -> Iterator[Finding]:
     if not addresses:
         yield Finding("alerts", "fine", f"are shown on the dashboard; {SETTING} is not set, so nobody is told")
         return
-    if any("://" in each for each in addresses) and find_spec("apprise") is None:
+    if any("://" in address for address in addresses) and find_spec("apprise") is None:
         yield Finding("alerts", "error", f"{SETTING} needs Apprise, which is not installed", "run: pip install apprise")
         return
     (row,) = package.database.rows(_UNDELIVERED)

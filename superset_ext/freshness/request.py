@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from superset_ext.freshness.change import Source, changed
 from superset_ext.freshness.resolve import Names, resolve
@@ -24,6 +24,10 @@ class Invalidated(NamedTuple):
     tags: tuple[str, ...]
     stamped_at: float | None
     keys_deleted: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """It as JSON has it, without what was not asked for."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 def invalidate(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from superset_ext.errors import UnknownDatabase
+from superset_ext.host.reserved import DATABASE_UUID
 
 _SHOWN = 10  # names that an error lists
 
@@ -36,6 +37,14 @@ def database_typed(text: str) -> Any:
 def has_database(named: int | str) -> bool:
     """Whether Superset has a database of this id or name."""
     return _find(named) is not None
+
+
+def databases_of_people(engine: str) -> list[tuple[int, str]]:
+    """Ids and names of all databases of an engine (Superset's word for it) but that of the performance dashboards."""
+    from superset_ext.host.models import Database, db
+
+    rows = db.session.query(Database).order_by(Database.id)
+    return [(row.id, row.database_name) for row in rows if row.backend == engine and str(row.uuid) != DATABASE_UUID]
 
 
 def has_table(database: Any, name: str, schema: str | None) -> bool:

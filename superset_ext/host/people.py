@@ -12,6 +12,7 @@ from flask import g
 
 from superset_ext.errors import Unanswerable
 
+_VALIDITY = ("iat", "exp", "nbf", "jti")  # claims by which two tokens of one guest differ
 CLAIMS = ("user", "resources", "rls_rules")  # what access depends on in a guest token; the rest is its validity
 
 
@@ -52,6 +53,21 @@ def current_identity() -> Identity:
 
     guest = security_manager.get_current_guest_user_if_guest()
     return Identity.of_claims(guest.guest_token) if guest else Identity(get_user_id())
+
+
+def identity() -> str:
+    """The current user as text: the id of an account, a digest of a guest's claims, or `anonymous`.
+
+    A new token of the same guest is the same guest.
+    """
+    from superset_ext.host.services import get_user_id, security_manager
+
+    guest = security_manager.get_current_guest_user_if_guest()
+    if guest is not None:
+        claims = {name: value for name, value in guest.guest_token.items() if name not in _VALIDITY}
+        return "guest " + sha256(json.dumps(claims, sort_keys=True, default=str).encode()).hexdigest()
+    number = get_user_id()
+    return "anonymous" if number is None else f"user {number}"
 
 
 def user_of(identity: Identity) -> Any:

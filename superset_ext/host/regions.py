@@ -26,9 +26,9 @@ def regions(app: Any) -> Mapping[str, RegionCache]:
         Region.EXPLORE_FORM_DATA: cache_manager.explore_form_data_cache,
         Region.THUMBNAILS: cache_manager.thumbnail_cache,
     }
-    found = {str(name): app.extensions["cache"].get(holder) for name, holder in holders.items()}
-    found[str(Region.QUERY_RESULTS)] = app.config.get("RESULTS_BACKEND")
-    return {name: cache for name, cache in found.items() if isinstance(cache, RegionCache)}
+    caches = {str(name): app.extensions["cache"].get(holder) for name, holder in holders.items()}
+    caches[str(Region.QUERY_RESULTS)] = app.config.get("RESULTS_BACKEND")
+    return {name: cache for name, cache in caches.items() if isinstance(cache, RegionCache)}
 
 
 def chart_region(app: Any) -> Any:

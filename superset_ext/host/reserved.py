@@ -15,6 +15,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from superset_ext.host.moment import keep_rights, moment
+
 DATABASE_UUID = "b24f23c2-0bca-595a-96b7-0f2cc2cd52f6"
 RULE = "Performance log: rows for Admin and Performance viewer alone"
 _RIGHTS = ("datasource_access", "database_access", "schema_access", "catalog_access")
@@ -42,8 +44,11 @@ def access(stock: _Stock) -> _Stock:
         given = dict(
             zip(("dashboard", "chart", "database", "datasource", "query", "query_context"), things, strict=False)
         )
-        _refuse(self, given | named)
-        stock(self, *things, **named)
+        with moment(is_key=False):
+            _refuse(self, given | named)
+            stock(self, *things, **named)
+            if named.get("query_context") is not None:
+                keep_rights(named["query_context"])
 
     return raise_for_access
 

@@ -13,7 +13,7 @@ embedded pages and warming all pass. Each is wrapped to
 `Database.get_df`, through which every chart's query goes to its source, is wrapped to tell what that took: raw cursors
 fire no event of SQLAlchemy's. Within it, `execute` of the engine specs is wrapped to note the SQL as it is sent, which
 `SQL_QUERY_MUTATOR` and somebody's own engine spec may have changed. The macros that nest one dataset in another note
-which one that is.
+which one that is. Where its engine is made, one that was kept is taken (see `host.engines`).
 
 A seam is applied only where Superset's version and the function's parameters are the ones it was written for.
 Otherwise it steps aside with one warning, and the caches work without scopes.
@@ -37,11 +37,13 @@ from superset_ext.cache.sent import Sent, note, sending
 from superset_ext.core.signals import count_failure, tell
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Miss, Outcome, Queried, Scope, queried
-from superset_ext.host import reserved
+from superset_ext.host import engines, moment, nested, remembered, reserved, rights
+from superset_ext.host.replicas import POSTGRESQL, seen_until_us
 from superset_ext.host.scope import id_of, is_fetch, own_scope, scope_of, shown_by
 from superset_ext.host.sharing import annotation_keys, dataset_keys
 from superset_ext.host.sql import parsed
 from superset_ext.settings import Region
+from superset_ext.sources.pool import note_sent
 
 logger = logging.getLogger(__name__)
 
@@ -173,17 +175,25 @@ def _noted(database: Any, catalog: str | None, schema: str | None, sql: str) -> 
 
 def _is_whole(sent: Sent, sql: str) -> bool:
     """Whether all statements were noted. Somebody's own engine spec may send them past Superset's `execute`."""
-    spec = sent.database.db_engine_spec
-    if getattr(spec.execute, "__module__", "").startswith("superset."):
-        return True
-    script = parsed(sql, spec.engine)
-    return script is not None and len(script.statements) <= len(sent.statements)
+    try:
+        spec = sent.database.db_engine_spec
+        if str(getattr(spec.execute, "__module__", "")).startswith("superset."):
+            return True
+        script = parsed(sql, spec.engine)
+        return script is not None and len(script.statements) <= len(sent.statements)
+    except Exception as error:  # noqa: BLE001  (an engine spec or a parser; somebody waits for the rows)
+        count_failure("looking whether all SQL was noted", error)
+        return False
 
 
 def _execute(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def execute(cls: Any, cursor: Any, query: str, database: Any, **kwargs: Any) -> Any:
-        note(query)
+        sent = note(query)
+        if sent is not None and cls.engine == POSTGRESQL:
+            note_sent(getattr(cursor, "connection", None), query)
+            if len(sent.statements) == 1:
+                sent.seen_until_us = seen_until_us(cursor)
         return stock(cls, cursor, query, database, **kwargs)
 
     return execute
@@ -207,9 +217,11 @@ def _note_dataset(dataset_id: Any) -> None:
 
 def _dataset_macro(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
-    def dataset_macro(dataset_id: int, *args: Any, **kwargs: Any) -> Any:
+    def dataset_macro(
+        dataset_id: int, include_metrics: bool = False, columns: Any = None, from_dttm: Any = None, to_dttm: Any = None
+    ) -> Any:
         _note_dataset(dataset_id)
-        return stock(dataset_id, *args, **kwargs)
+        return nested.macro(stock, dataset_id, include_metrics, columns, from_dttm, to_dttm)
 
     return dataset_macro
 
@@ -262,6 +274,14 @@ SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
     ("superset.models.sql_lab", "Query", "get_extra_cache_keys", ("self", "query_obj"), dataset_keys),
     ("superset.models.core", "Database", "get_df", ("self", "sql", "catalog", "schema", "mutator"), _source),
     (
+        "superset.models.core",
+        "Database",
+        "_get_sqla_engine",
+        ("self", "catalog", "schema", "nullpool", "source", "sqlalchemy_uri"),
+        engines.of_database,
+    ),
+    ("superset.models.core", "", "create_engine", ("url", "kwargs"), engines.made),
+    (
         "superset.db_engine_specs.base",
         "BaseEngineSpec",
         "execute",
@@ -290,6 +310,39 @@ SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
         _dataset_macro,
     ),
     ("superset.jinja_context", "", "metric_macro", ("env", "context", "metric_key", "dataset_id"), _metric_macro),
+    (_MANAGER, "SupersetSecurityManager", "can_access", ("self", "permission_name", "view_name"), moment.rights_once),
+    (_MANAGER, "SupersetSecurityManager", "user_view_menu_names", ("self", "permission_name"), rights.names_once),
+    (_MANAGER, "SupersetSecurityManager", "get_rls_filters", ("self", "table"), rights.rules_once),
+    (
+        "superset.utils.rls",
+        "",
+        "get_predicates_for_table",
+        ("table", "database", "default_catalog"),
+        rights.predicates_once,
+    ),
+    (
+        "superset.daos.base",
+        "BaseDAO",
+        "find_by_id",
+        ("cls", "model_id", "skip_base_filter", "id_column", "query_options"),
+        moment.once,
+    ),
+    (
+        "superset.daos.datasource",
+        "DatasourceDAO",
+        "get_datasource",
+        ("cls", "datasource_type", "database_id_or_uuid"),
+        moment.once,
+    ),
+    ("superset.models.core", "Database", "get_default_schema", ("self", "catalog"), remembered.default_schema),
+    ("superset.sql.parse", "SQLStatement", "_parse", ("cls", "script", "engine"), remembered.parsed_once),
+    (
+        "superset.jinja_context",
+        "BaseTemplateProcessor",
+        "process_template",
+        ("self", "sql", "kwargs"),
+        remembered.compiled_once,
+    ),
     (_MANAGER, "SupersetSecurityManager", "can_access_database", ("self", "database"), reserved.right),
     (_MANAGER, "SupersetSecurityManager", "can_access_catalog", ("self", "database", "catalog"), reserved.right),
     (_MANAGER, "SupersetSecurityManager", "can_access_schema", ("self", "datasource"), reserved.right),

@@ -28,10 +28,13 @@ from datetime import datetime
 from functools import wraps
 from typing import Any
 
+from superset_ext.host import nested
+from superset_ext.host.moment import moment, rights_of
+from superset_ext.host.nested import JINJA, SUBQUERY
+from superset_ext.host.people import identity
+from superset_ext.host.remembered import tables_of
 from superset_ext.host.windows import refused
 
-JINJA = re.compile(r"\{[{%#]")
-SUBQUERY = re.compile(r"\bselect\b", re.IGNORECASE)
 # The time of day in a literal: a relative range such as "now" is resolved anew for each request.
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?")
 _MIDNIGHT = re.compile(r"[T ]00:00:00(?:\.0+)?$")
@@ -42,7 +45,6 @@ _BOUNDS = {
     "inner_from_dttm": datetime(2001, 1, 1),
     "inner_to_dttm": datetime(2001, 1, 2),
 }
-_VALIDITY = ("iat", "exp", "nbf", "jti")  # claims by which two tokens of one guest differ
 _charts: ContextVar[tuple[int, ...]] = ContextVar("superset_ext_annotation_charts", default=())
 
 
@@ -51,8 +53,9 @@ def dataset_keys(stock: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(stock)
     def get_extra_cache_keys(self: Any, query_obj: Any) -> list[Hashable]:
-        own = stock(self, query_obj)
-        keys = [*own, *_sql_key(self, query_obj, bool(own))]
+        with moment(), nested.tokens():
+            own = stock(self, query_obj)
+            keys = [*own, *_sql_key(self, query_obj, bool(own))]
         return sorted(set(keys), key=lambda key: (type(key).__name__, repr(key)))
 
     return get_extra_cache_keys
@@ -64,26 +67,12 @@ def annotation_keys(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def query_cache_key(self: Any, query_obj: Any, **kwargs: Any) -> Any:
         layers = [layer for layer in getattr(query_obj, "annotation_layers", None) or () if _is_chart(layer)]
-        if layers:
-            kwargs["superset_ext_annotations"] = [_chart_key(layer) for layer in layers]
-        return stock(self, query_obj, **kwargs)
+        with moment(known=rights_of(self._query_context)):
+            if layers:
+                kwargs["superset_ext_annotations"] = [_chart_key(layer) for layer in layers]
+            return stock(self, query_obj, **kwargs)
 
     return query_cache_key
-
-
-def identity() -> str:
-    """The current user as text: the id of an account, a digest of a guest's claims, or `anonymous`.
-
-    A new token of the same guest is the same guest.
-    """
-    from superset_ext.host.services import get_user_id, security_manager
-
-    guest = security_manager.get_current_guest_user_if_guest()
-    if guest is not None:
-        claims = {name: value for name, value in guest.guest_token.items() if name not in _VALIDITY}
-        return "guest " + _digest(json.dumps(claims, sort_keys=True, default=str))
-    number = get_user_id()
-    return "anonymous" if number is None else f"user {number}"
 
 
 def _sql_key(datasource: Any, query_obj: Mapping[str, Any], has_own: bool) -> list[str]:
@@ -95,10 +84,10 @@ def _sql_key(datasource: Any, query_obj: Mapping[str, Any], has_own: bool) -> li
     try:
         if datasource.database.backend == "superset":
             # It checks the table rights of whoever asks, inside of the query; rights may be revoked.
-            return [identity(), *refused(_sql(datasource, query_obj))]
+            return [identity(), *refused(_sql(datasource, _bounded(query_obj)))]
         if not (has_own and datasource.sql) and not _may_depend(datasource, query_obj):
             return []
-        sql, moving = _stable(_sql(datasource, query_obj))
+        sql, moving = _stable(_read(datasource, query_obj))
     except Exception as error:  # noqa: BLE001  (templates and mutators are other people's code)
         return [f"{type(error).__name__} {identity()}"]
     return [_digest(sql), *([identity()] if moving else [])]
@@ -121,16 +110,55 @@ def texts(datasource: Any) -> Iterable[str]:
     from superset_ext.host.services import security_manager
 
     yield datasource.sql or ""
-    yield getattr(datasource, "fetch_values_predicate", None) or ""
-    for part in (*datasource.columns, *getattr(datasource, "metrics", ())):
-        yield getattr(part, "expression", None) or ""
+    yield from _expressions(datasource)
     if datasource.is_rls_supported:
         yield from (rule.clause for rule in security_manager.get_rls_filters(datasource))
     yield from (str(rule["clause"]) for rule in security_manager.get_guest_rls_filters(datasource))
 
 
-def _sql(datasource: Any, query_obj: Mapping[str, Any]) -> str:
-    bounded = {name: _BOUNDS[name] if name in _BOUNDS and value else value for name, value in query_obj.items()}
+def _expressions(datasource: Any, query: str | None = None) -> Iterable[str]:
+    """What else of a datasource is SQL; of columns and metrics those alone whose names are in a query's JSON."""
+    yield getattr(datasource, "fetch_values_predicate", None) or ""
+    metrics = getattr(datasource, "metrics", ())
+    named = [(column.column_name, column) for column in datasource.columns]
+    for name, part in (*named, *((metric.metric_name, metric) for metric in metrics)):
+        expression = getattr(part, "expression", None)
+        if expression and (query is None or json.dumps(name)[1:-1] in query):
+            yield expression
+
+
+def _read(datasource: Any, query_obj: Mapping[str, Any]) -> str:
+    """The SQL that would run for this user, or all of it that depends on more than the query asks."""
+    bounded = _bounded(query_obj)
+    with nested.tokens() as within:
+        own = _parts(datasource, bounded) if _is_plain(datasource, query_obj) else _sql(datasource, bounded)
+    if not within.texts:
+        return own
+    return json.dumps([own, within.texts, nested.predicates(datasource, within.tables)])
+
+
+def _bounded(query_obj: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _BOUNDS[name] if name in _BOUNDS and value else value for name, value in query_obj.items()}
+
+
+def _is_plain(datasource: Any, query_obj: Mapping[str, Any]) -> bool:
+    """Whether nothing but its SQL and its rules are templates, and no expression has tables of its own."""
+    if is_mutated() or datasource.type != "table" or query_obj.get("series_limit"):
+        return False
+    query = json.dumps(query_obj, default=str)
+    texts = (query, *_expressions(datasource, f"{query} {json.dumps(datasource.main_dttm_col)}"))
+    return not any(JINJA.search(text) or SUBQUERY.search(text) for text in texts)
+
+
+def _parts(datasource: Any, bounded: Mapping[str, Any]) -> str:
+    """What the SQL of such a datasource is made of, beside the query."""
+    processor = datasource.get_template_processor(**nested.template_arguments(datasource, bounded))
+    sql = nested.rendered(datasource, processor)
+    tables = tables_of(sql, datasource.db_engine_spec.engine) if sql else ()
+    return json.dumps([sql, nested.row_level(datasource, processor), nested.predicates(datasource, tables)])
+
+
+def _sql(datasource: Any, bounded: dict[str, Any]) -> str:
     own = ""
     if bounded.get("series_limit") and not datasource.db_engine_spec.allows_joins:
         # The groups would be a query of their own, sent now; what chooses them is then not in the SQL.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from superset_ext.sqltables.parser_log import silent_parser
+from superset_ext.sqltables.statement import silent_parser
 
 
 @silent_parser()

@@ -1,7 +1,8 @@
 """Windows onto other sources: tables of one of Superset's databases whose rows lie in another one.
 
 Superset's meta database names its databases in its tables' names. Catalogs of Trino and the like, databases attached in
-DuckDB and links do not: a setting says what lies behind each. Where it does not say, that may be anything.
+DuckDB, links, and the servers of PostgreSQL's foreign tables do not: a setting says what lies behind each. Where it
+does not say, that may be anything.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _DEEPEST = 3  # a window may show a window
 # A table that lies elsewhere: the name of its database, `None` if that is not known; its catalog there; itself.
 _View = tuple[str | None, str, Table]
 Follow = Callable[[Any, frozenset[Table]], "Collection[Table] | None"]
+Foreign = Callable[[Any, frozenset[Table]], "Collection[Window]"]
 
 
 class Windows:
@@ -37,11 +39,14 @@ class Windows:
     Args:
         catalogs: what lies behind which catalog.
         follow: a place and tables of it to all that they depend on.
+        foreign: a place and tables of it to the foreign tables among that, each with its server as the catalog.
     """
 
-    def __init__(self, catalogs: Iterable[Catalog], follow: Follow) -> None:
-        self._behind = {(each.database.casefold(), each.catalog.casefold()): each.source for each in catalogs}
-        self._follow = follow
+    def __init__(self, catalogs: Iterable[Catalog], follow: Follow, foreign: Foreign = lambda *_: ()) -> None:
+        self._behind = {
+            (catalog.database.casefold(), catalog.catalog.casefold()): catalog.source for catalog in catalogs
+        }
+        self._follow, self._foreign = follow, foreign
 
     def tags(self, place: Any, read: Reads) -> set[str]:
         """The tags of what SQL reads of other databases; `any` where that cannot be known.
@@ -60,7 +65,7 @@ class Windows:
         is_meta = engine == META
         if depth > _DEEPEST or (read.tables is None and (is_meta or engine in _OPEN)):
             return {ANY}
-        views = _named(read) if is_meta else self._views(place, read)
+        views = _named(read) if is_meta else (*self._views(place, read), *self._foreign_views(place, read))
         return set[str]().union(*(self._through(*view, depth) for view in views))
 
     def _views(self, place: Any, read: Reads) -> Iterator[_View]:
@@ -75,6 +80,12 @@ class Windows:
                 yield None, "", table
             elif source is not None and source.casefold() != name:
                 yield source, "", table
+
+    def _foreign_views(self, place: Any, read: Reads) -> Iterator[_View]:
+        """The foreign tables of a PostgreSQL, of which one may lie in the same database."""
+        name = place.database.database_name.casefold()
+        for server, table in self._foreign(place, read.tables or frozenset()):
+            yield (self._source(name, server) if table.name else None), "", table
 
     def _source(self, database: str, catalog: str) -> str | None:
         """What the setting says of a catalog; of a linked server's database it may name the server alone."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.redis.place import safe_url
 from superset_ext.cache.region import RegionCache
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.errors import LogUnavailable
+from superset_ext.errors import LogUnavailable, StoreUnavailable
 from superset_ext.host.regions import regions
 from superset_ext.settings import Region, Settings
 
@@ -15,6 +16,7 @@ _LAST_DAY = (
     "SELECT cache_type, SUM(cache_hits) AS hits, SUM(cache_misses) AS misses FROM superset_ext.cache_performance_log"
     " WHERE created_at >= now() - interval '1 day' GROUP BY cache_type"
 )
+_WATCHED = "SELECT database_id, count(*) AS tables FROM superset_ext.cache_watch GROUP BY 1 ORDER BY 1"
 _SLOW = """
 SELECT (day AT TIME ZONE 'UTC')::date AS day, fingerprint, sql, database, dataset, chart, dashboard, runs, errors,
     mean_ms, p95_ms, max_ms, total_seconds
@@ -47,6 +49,27 @@ def _region(settings: Settings, name: str, cache: RegionCache, counts: dict[str,
         "misses": misses,
         "hit_ratio": round(hits / (hits + misses), 4) if hits + misses else None,
     }
+
+
+def watched(app: Any, database: LogDatabase | None) -> list[dict[str, Any]]:
+    """Each database of which tables are watched: how many, and seconds since its listener was heard.
+
+    The seconds are `None` where it never was, or where the caches cannot say.
+
+    Raises:
+        LogUnavailable: see `LogDatabase.transaction`.
+    """
+    rows = [] if database is None else database.rows(_WATCHED)
+    heard = _listeners(app) if rows else {}
+    return [{**row, "heard_seconds_ago": heard.get(row["database_id"])} for row in rows]
+
+
+def _listeners(app: Any) -> dict[int, float]:
+    cache = regions(app).get(str(Region.CHART_DATA))
+    try:
+        return cache.listeners() if isinstance(cache, ChartCache) else {}
+    except StoreUnavailable:  # which the row of its region says
+        return {}
 
 
 def health(app: Any, database: LogDatabase | None) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from superset_ext.errors import SettingsError
 from superset_ext.host.datasets import manual_timeouts
 from superset_ext.host.names import object_names
 from superset_ext.host.regions import regions
+from superset_ext.monitor.advice import kept
 from superset_ext.monitor.advice.tune import tune
 from superset_ext.monitor.alerts.evaluate import evaluate
 from superset_ext.monitor.alerts.notify import Outbox, deliver
 from superset_ext.monitor.log.retention import maintain
-from superset_ext.monitor.rollup.views import apply_views, refresh
+from superset_ext.monitor.rollup.views import make_missing, refresh
 from superset_ext.monitor.samples.databases import sample_databases
 from superset_ext.monitor.samples.regions import sample_regions
 from superset_ext.package import log_database, this_app
@@ -52,7 +53,10 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     return {
         MAINTAIN: {"task": MAINTAIN, "schedule": _crontab(settings.maintenance_cron)},
         # A turn that was missed is not made up for.
-        **{name: {"task": name, "schedule": each, "options": {"expires": each}} for name, each in every.items()},
+        **{
+            name: {"task": name, "schedule": interval, "options": {"expires": interval}}
+            for name, interval in every.items()
+        },
     }
 
 
@@ -82,11 +86,12 @@ def sample_tick() -> None:
 
 @shared_task(name=REFRESH, ignore_result=True)  # type: ignore[untyped-decorator]
 def refresh_tick() -> None:
-    """Roll up the logs and refresh the views; make views that are missing."""
+    """Roll up the logs, refresh the views and the recommendations; make views that are missing."""
     with log_database() as database:
         if database is not None:
-            apply_views(database, changed=False)
-            refresh(database, current().slow_query_ms, object_names)
+            make_missing(database)
+            advice = kept.steps(this_app(), database, current())
+            refresh(database, current().slow_query_ms, object_names, advice)
 
 
 @shared_task(name=ALERT, ignore_result=True)  # type: ignore[untyped-decorator]

@@ -26,7 +26,7 @@ class Catalog(Record):
 
 
 def _named_once(catalogs: tuple[Catalog, ...]) -> tuple[Catalog, ...]:
-    refuse_duplicates((f"{each.database}.{each.catalog}".casefold() for each in catalogs), "catalog")
+    refuse_duplicates((f"{catalog.database}.{catalog.catalog}".casefold() for catalog in catalogs), "catalog")
     return catalogs
 
 

@@ -122,10 +122,16 @@ class Settings(Record):
     )
     catalogs: Catalogs = Field(
         cast(Any, "[]"),
-        description="Which of Superset's databases lies behind a catalog of another, a JSON list; see «Freshness».",
+        description="Superset's database behind a catalog or foreign server of another, a JSON list; see «Freshness».",
     )
     views_seconds: float = Field(
         10, ge=0, description="Seconds for which a process remembers which tables a view of a PostgreSQL source reads."
+    )
+    replica_lag_seconds: float | None = Field(
+        None,
+        ge=0,
+        description="Seconds that a PostgreSQL replica lags at most, for one that does not tell how far it has "
+        "replayed; where not set, what such a one answers is not cached.",
     )
     probes: Probes = Field(
         cast(Any, "[]"), description="Questions to sources whether data changed, a JSON list; see «Freshness»."
@@ -143,6 +149,17 @@ class Settings(Record):
         "tell of what Superset itself writes, and for ten seconds only.",
     )
     grants_seconds: float = Field(300, gt=0, le=3600, description="Seconds for which an answer is given again at most.")
+
+    # Sources.
+    source_idle_seconds: float = Field(
+        60,
+        ge=0,
+        description="Seconds for which a connection to a PostgreSQL source waits for the next chart's query; 0 for a "
+        "new connection each time.",
+    )
+    source_idle_connections: int = Field(
+        4, ge=1, le=100, description="Connections to one source that wait in a process at most."
+    )
 
     # Warming.
     warm_capture: bool = Field(

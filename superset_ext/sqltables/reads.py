@@ -20,7 +20,6 @@ from sqlglot.dialects.snowflake import Snowflake
 from sqlglot.dialects.tsql import TSQL
 
 from superset_ext.sqltables import lookups
-from superset_ext.sqltables.parser_log import silent_parser
 from superset_ext.sqltables.statement import dialect_of, settled, statements, words_of
 from superset_ext.sqltables.table import Table, Unknown, table_of
 
@@ -72,7 +71,6 @@ class Reads(NamedTuple):
     beyond: bool = False
 
 
-@silent_parser()
 def reads(sql: str, engine: str) -> Reads:
     """What SQL reads, its own database's tables and others; see `read_tables`."""
     try:

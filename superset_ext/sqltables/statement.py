@@ -1,12 +1,18 @@
 """The statements of a text as tokens, and what they are: a statement of the session, harmless, or a query.
 
 The text is split and parsed as Superset does it, with sqlglot and Superset's map of engines.
+
+sqlglot warns of a statement that it cannot parse by repeating it, a password in it included. Nothing is logged of what
+this package parses. What Superset parses is logged as before, but without the text.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +26,29 @@ from sqlglot.tokens import Token, TokenType
 from superset_ext.sqltables.table import Table, Unknown, table_of
 
 LIMIT_BYTES = 64 * 1024  # a list of 5,000 values takes 0.1 s to parse
+MESSAGE = "sqlglot does not fully understand a statement (superset_ext leaves its text out, which may hold secrets)"
+_silent: ContextVar[bool] = ContextVar("superset_ext_silent_parser", default=False)
+
+
+class _WithoutText(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is logged; its text is replaced."""
+        record.msg, record.args, record.exc_info, record.exc_text = MESSAGE, (), None, None
+        return not _silent.get()
+
+
+# Here and not when the app is made: whoever parses with this package imports this module, commands and tests as well.
+logging.getLogger("sqlglot").addFilter(_WithoutText())
+
+
+@contextmanager
+def silent_parser() -> Iterator[None]:
+    """sqlglot logs nothing within the block, or within a function that is decorated with this."""
+    token = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(token)
 
 
 def words_of(text: str) -> frozenset[str]:
@@ -145,7 +174,8 @@ class Statement:
         if self.is_command:
             raise Unknown(self.first)
         tokens = list(_with_selects(self.tokens))
-        (tree,) = self.dialect.parser().parse(tokens, self.source)
+        with silent_parser():
+            (tree,) = self.dialect.parser().parse(tokens, self.source)
         if tree is None or self._is_short_of(tree, tokens):
             raise Unknown(self.first)
         return tree

@@ -11,9 +11,17 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.dialects.tsql import TSQL
 
-from superset_ext.sqltables.parser_log import silent_parser
 from superset_ext.sqltables.reads import CHANGING, QUERIES, Walk, parts_of
-from superset_ext.sqltables.statement import NAME, PART, Statement, dialect_of, settled, statements, words_of
+from superset_ext.sqltables.statement import (
+    NAME,
+    PART,
+    Statement,
+    dialect_of,
+    settled,
+    silent_parser,
+    statements,
+    words_of,
+)
 from superset_ext.sqltables.table import Table, Unknown, table_of
 
 _TARGETS = [(re.compile(pattern, re.IGNORECASE), schema_change) for pattern, schema_change in (
@@ -56,9 +64,9 @@ _RUNS = words_of("SELECT WITH INSERT UPDATE DELETE MERGE REPLACE CREATE VALUES T
 _NO_NAMES = words_of("DELETE UPDATE INSERT MERGE TRUNCATE DROP ALTER CREATE EXEC EXECUTE LOW_PRIORITY QUICK IGNORE TOP")
 
 
+_READS = words_of("SELECT WITH VALUES TABLE FROM ( EXPLAIN SHOW SET DESCRIBE DESC")
 # What may end temporary tables, so that their names mean other tables.
 _ENDS = words_of("ROLLBACK ABORT COMMIT END DISCARD")
-_DROPPED_AT_COMMIT = re.compile(r"\bON COMMIT DROP\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ class Written:
         calls: names that may be those of functions that it calls, in lower case.
         is_ambiguous: whether a name without schema may have meant several tables, one after the other, on a search
             path with several schemas.
+        is_kept: whether it does more than to read, so that what a function has written is committed.
     """
 
     tables: frozenset[Table]
@@ -79,6 +88,7 @@ class Written:
     rows: frozenset[Table] = field(default=frozenset(), compare=False)
     calls: frozenset[str] = field(default=frozenset(), compare=False)
     is_ambiguous: bool = field(default=False, compare=False)
+    is_kept: bool = field(default=False, compare=False)
 
     def __or__(self, other: Written) -> Written:
         """What two pieces write together."""
@@ -88,6 +98,7 @@ class Written:
             self.rows | other.rows,
             self.calls | other.calls,
             self.is_ambiguous or other.is_ambiguous,
+            self.is_kept or other.is_kept,
         )
 
 
@@ -130,26 +141,45 @@ class _Script:
         self.written = Written(frozenset(), False)
         self.moved = False
         self._temporary: set[Table] = set()
+        self._made: set[Table] = set()
 
     def add(self, statement: Statement, written: Written) -> None:
         """Add the next statement."""
         self.moved |= statement.moves
         if self.moved or statement.first in _ENDS:
             self._temporary.clear()
-        if (made := _TEMPORARY.fullmatch(statement.words)) and not _DROPPED_AT_COMMIT.search(statement.words):
-            self._temporary |= set() if self.moved else {statement.name(made[1])}
+        if not self.moved and (made := _TEMPORARY.fullmatch(statement.words)):
+            self._temporary.add(statement.name(made[1]))
         others = written.tables - self._temporary
         is_ambiguous = bool(others) and written.schema_change and self._is_other(statement, others)
         rows, shape = written.rows - self._temporary, written.schema_change and bool(others)
-        self.written |= Written(others, shape, rows, statement.calls, is_ambiguous)
+        is_kept = bool(written.tables) or statement.first not in _READS
+        self._refuse_lost_effects(statement, written)
+        self.written |= Written(others, shape, rows, statement.calls, is_ambiguous, is_kept)
         if statement.first in ("DROP", "ALTER"):
             self._temporary -= written.tables
+
+    def _refuse_lost_effects(self, statement: Statement, written: Written) -> None:
+        """Refuse a table that is dropped or made anew after its rows were written.
+
+        Raises:
+            Unknown: what its triggers, its rules or its view did then can no longer be asked.
+        """
+        rows = self.written.rows - self._made
+        if written.schema_change and any(_may_be_one(table, row) for table in written.tables for row in rows):
+            raise Unknown(statement.first)
+        if statement.first == "CREATE":
+            self._made |= written.tables
 
     def _is_other(self, statement: Statement, tables: frozenset[Table]) -> bool:
         """Whether one of the names means another table after this statement than before."""
         before = {table.name for table in self.written.tables if not table.schema}
         is_bare = any(not table.schema for table in tables)
         return (is_bare and statement.first != "CREATE") or any(table.name in before for table in tables)
+
+
+def _may_be_one(table: Table, other: Table) -> bool:
+    return table.name == other.name and (table.schema == other.schema or not (table.schema and other.schema))
 
 
 def _of_kusto(sql: str) -> Written:

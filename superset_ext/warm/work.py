@@ -10,7 +10,7 @@ from superset_ext.host.people import Identity
 from superset_ext.host.regions import chart_region
 from superset_ext.settings import Settings, Targets
 from superset_ext.warm.discovery.chromium import BrowserMissing
-from superset_ext.warm.discovery.discover import discover, discover_saved
+from superset_ext.warm.discovery.discover import PageUnreachable, discover, discover_saved
 from superset_ext.warm.run import items, runs
 from superset_ext.warm.run.items import Item
 from superset_ext.warm.run.pages import Page, pages, undiscovered
@@ -31,8 +31,8 @@ def work(app: Flask, database: LogDatabase, settings: Settings, run_id: str) -> 
         WarmError: the run failed as a whole, or ended now with failed items.
         LogUnavailable: the log database does not answer.
     """
-    options = runs.options(database, run_id)
     status = runs.status(database, run_id)
+    options = Targets.model_validate(status["options"])
     if status["state"] == "queued":
         _prepare(app, database, settings, run_id, options, seconds_to_next(settings, status["schedule"]))
     elif status["state"] != "running":
@@ -106,7 +106,7 @@ def _discovered(app: Flask, database: LogDatabase, settings: Settings, page: Pag
     """What is not known of a page's requests; the other ones are registered."""
     try:
         return discover(app, database, settings, page)
-    except BrowserMissing as error:
+    except (BrowserMissing, PageUnreachable) as error:
         problems = discover_saved(app, database, settings, page)
         return (*problems, str(error)) if problems else ()
 

@@ -70,11 +70,14 @@ class Invalidated(Answer):
 
     tags = fields.List(fields.String(), metadata={"description": "The tags that were stamped"})
     stamped_at = fields.Float(
-        allow_none=True,
-        metadata={"description": "Redis' time, in seconds since 1970, since when nothing older is served"},
+        metadata={
+            "optional": True,
+            "description": "Redis' time, in seconds since 1970, since when nothing older is served; absent where"
+            " only keys were named",
+        },
     )
     keys_deleted = fields.Integer(
-        allow_none=True, metadata={"description": "Keys that matched the patterns; null where none was given"}
+        metadata={"optional": True, "description": "Keys that matched the patterns; absent where none was given"}
     )
 
 
@@ -95,4 +98,4 @@ class InvalidationApi(Resource):
             return self.response_403()  # type: ignore[no-any-return]
         named = body.named()
         answer = invalidate(named, body.keys, "webhook", body.operation, body.changed_at, get_user_id())
-        return answer._asdict()
+        return answer.as_dict()

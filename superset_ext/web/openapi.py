@@ -24,8 +24,8 @@ class Answer(Schema):
     """An answer: a route's value is written with it, so that the document says what is sent."""
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
-        """Document each field as one that is always there."""
-        field_obj.required = True
+        """Document each field as one that is always there, but for those whose metadata say `optional`."""
+        field_obj.required = not field_obj.metadata.get("optional", False)
 
 
 class Problem(Answer):

@@ -25,7 +25,7 @@ class PerformanceRecommendation(Answer):
     kind = fields.String()
     subject = fields.String(metadata={"description": "What it is about, as dataset:12"})
     name = fields.String(metadata={"description": "What people call the subject"})
-    found = fields.String(metadata={"description": "What was found, in a sentence"})
+    finding = fields.String(metadata={"description": "What was found, in a sentence"})
     evidence = fields.Nested(Evidence)
     set = fields.String(metadata={"description": "A setting with its value, or a command"})
     brings = fields.String(metadata={"description": "What it should bring, in words"})

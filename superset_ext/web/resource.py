@@ -88,7 +88,9 @@ class Resource(BaseSupersetApi):  # type: ignore[misc]
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        routes: dict[str, Route] = {name: each.route for name, each in vars(cls).items() if hasattr(each, "route")}
+        routes: dict[str, Route] = {
+            name: method.route for name, method in vars(cls).items() if hasattr(method, "route")
+        }
         cls.method_permission_name = {name: "read" if r.verb == "GET" else "write" for name, r in routes.items()}
         cls.apispec_parameter_schemas = {
             name: schema for described in routes.values() for name, schema in described.components().items()

@@ -72,9 +72,9 @@ def _logged(connection: Connection, passes: Passes, expected: Counts) -> Counts:
     """The log's counts, once the recorders have flushed: when as many are there as are expected, or time is up."""
     deadline = time.monotonic() + FLUSHED_WITHIN
     while True:
-        found = _counts(connection, passes)
-        if sum(found.values()) >= sum(expected.values()) or time.monotonic() > deadline:
-            return found
+        counts = _counts(connection, passes)
+        if sum(counts.values()) >= sum(expected.values()) or time.monotonic() > deadline:
+            return counts
         time.sleep(0.5)
 
 

@@ -22,7 +22,7 @@ def test_upstream_still_cleans_up_outside_of_a_context() -> None:
     teardown = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "teardown")
     assert "db.session.remove()" in ast.unparse(teardown)
     assert "app_context" not in ast.unparse(teardown)
-    assert any("task_postrun.connect" in ast.unparse(each) for each in teardown.decorator_list)
+    assert any("task_postrun.connect" in ast.unparse(decorator) for decorator in teardown.decorator_list)
 
 
 def test_a_clean_up_that_fails_is_needed_and_one_that_works_is_left_alone() -> None:
@@ -50,5 +50,5 @@ def test_afterwards_it_runs_within_a_context_and_once() -> None:
         task_postrun.send(sender=None, retval=1)
         assert seen == [True]
     finally:
-        task_postrun.receivers = [each for each in task_postrun.receivers if each in before]
+        task_postrun.receivers = [receiver for receiver in task_postrun.receivers if receiver in before]
         task_postrun.disconnect(teardown)

@@ -31,10 +31,10 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def client(valkey: Valkey, name: str) -> Iterator[redis.Redis]:
-    found = redis.Redis.from_url(f"{valkey.url}/9") if name == STOCK else client_of(valkey.url, Region(name))
-    found.flushdb()
-    yield found
-    found.close()
+    connection = redis.Redis.from_url(f"{valkey.url}/9") if name == STOCK else client_of(valkey.url, Region(name))
+    connection.flushdb()
+    yield connection
+    connection.close()
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 import pytest
 import redis
+from flask import Flask
 
+from superset_ext.cache import sent
 from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.entries import Lifetime
 from superset_ext.cache.envelope import TAGS_AT, unpack
@@ -28,10 +30,10 @@ CHART = {"df": pd.DataFrame({"a": [1, 2]}), "query": "SELECT a FROM t"}
 
 @pytest.fixture
 def client(valkey: Valkey) -> Iterator[redis.Redis]:
-    found = client_of(valkey.url)
-    found.flushdb()
-    yield found
-    found.close()
+    connection = client_of(valkey.url)
+    connection.flushdb()
+    yield connection
+    connection.close()
 
 
 @pytest.fixture
@@ -134,8 +136,8 @@ class TestReasons:
             assert why(cache) is Miss.BAD_SIGNATURE
             store(cache)
             assert why(make_region(valkey.url, secret="another")) is Miss.BAD_SIGNATURE
-        said = [record.getMessage() for record in caplog.records if "not signed" in record.getMessage()]
-        assert len(said) <= 1
+        messages = [record.getMessage() for record in caplog.records if "not signed" in record.getMessage()]
+        assert len(messages) <= 1
         assert "chart_k" not in caplog.text
 
     def test_rotation_keeps_entries(self, cache: ChartCache, valkey: Valkey) -> None:
@@ -207,11 +209,32 @@ class TestStamps:
         with running(Scope(forced=True)):
             assert cache.get("k") == 1
 
-    def test_stored_without_a_read(self, cache: ChartCache, client: redis.Redis) -> None:
-        """Intent: nobody knows as of when, so any stamp makes it stale, however old."""
-        cache.set("unread", 1)
+    def test_stored_without_a_read_is_as_of_the_set(self, cache: ChartCache) -> None:
+        """Intent: third parties set without a get; what changed before concerns them not, what changes after does."""
+        stamp(cache, "any")
+        assert cache.set("unread", 1)
         assert why(cache, "unread") is None
         stamp(cache, "any")
+        assert why(cache, "unread") is Miss.INVALIDATED
+        assert cache.add("unread", 2)
+        assert cache.get("unread") == 2
+
+    def test_stored_without_a_read_is_as_of_its_sql(self, cache: ChartCache) -> None:
+        """Intent: what changed while the rows were on their way makes them old, whoever stores them."""
+        with Flask(__name__).app_context():
+            sent.note("SELECT 1")
+            stamp(cache, "any")
+            assert cache.set("unread", 1)
+            assert why(cache, "unread") is Miss.INVALIDATED
+            sent.note("SELECT 2")
+            assert cache.set("unread", 2)
+            assert why(cache, "unread") is None
+
+    def test_stored_without_a_read_within_a_query_is_as_of_its_begin(self, cache: ChartCache) -> None:
+        """Intent: where a seam has stepped aside, a forced query sets without a get; its SQL ran before that."""
+        with running(Scope()):
+            stamp(cache, "any")
+            cache.set("unread", 1)
         assert why(cache, "unread") is Miss.INVALIDATED
 
     @pytest.mark.parametrize(
@@ -324,7 +347,8 @@ class TestCounts:
 
     def test_a_read_is_one_round_trip(self, fresh_valkey: Callable[..., Valkey]) -> None:
         """Intent: the server reads from its sockets once for a get, for ten of them, and for a set. A chart's miss
-        asks once more, for the lease, which goes back with the answer: a whole miss is three, a hit is one.
+        asks once more, for the lease, which goes back with the answer: a whole miss is three, a hit is one. A set that
+        no get came before asks what the last stamp is.
         """
         server = fresh_valkey()  # which nobody else reads from
         cache, client = make_region(server.url), client_of(server.url)
@@ -343,7 +367,8 @@ class TestCounts:
         assert trips(lambda: cache.get("k")) == 1
         assert trips(lambda: cache.get("absent")) == 1
         assert trips(lambda: cache.get_many("k", "l", *map(str, range(8)))) == 1
-        assert trips(lambda: cache.set("k", CHART)) == 1
+        assert trips(lambda: cache.set("absent", CHART)) == 1  # which was asked for above
+        assert trips(lambda: cache.set("unread", CHART)) == 2
         with running(Scope(dataset_id=7)):
             assert trips(lambda: cache.get("l")) == 1
             assert trips(lambda: cache.get("cold")) == 2

@@ -41,8 +41,8 @@ def store(cache: ChartCache, value: dict[str, str] = ORDERS) -> bool:
 
 
 def change(cache: ChartCache, operation: Operation) -> None:
-    told = Freshness(lambda: cache, lambda _database, tables: tables, None)
-    told.changed(Change("webhook", operation, tables=[SourceTable(1, Table("public", "orders"))]))
+    freshness = Freshness(lambda: cache, lambda _database, tables: tables, None)
+    freshness.changed(Change("webhook", operation, tables=[SourceTable(1, Table("public", "orders"))]))
 
 
 def test_a_rule_may_forbid_the_cache(url: str) -> None:

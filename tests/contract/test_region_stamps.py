@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 import redis
+from flask import Flask
 
 from superset_ext.cache import heard as heard_of
 from superset_ext.cache import stamps
@@ -15,6 +18,8 @@ from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.query import running
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.events import Miss, Scope
+from superset_ext.freshness.watch import service
+from superset_ext.settings import Region
 from testing import shifted_clock
 from testing.lost_stamps import LOSSES, TAG, ask, nothing_old_is_shown
 from testing.regions import chart_region, client_of, heard
@@ -44,6 +49,27 @@ def test_a_server_that_evicts_stamps(fresh_valkey: Callable[..., Valkey], policy
         client.config_set("maxmemory", 0)
 
     nothing_old_is_shown(cache, evict)
+
+
+@pytest.mark.skipif(not shutil.which("localedef"), reason="no locale can be made here")
+def test_a_server_in_a_locale_of_its_own(
+    fresh_valkey: Callable[..., Valkey], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: Lua orders strings by the server's locale, its unit's LANG; what was read later replaces all the same."""
+    made = subprocess.run(
+        ["localedef", "-i", "en_US", "-f", "UTF-8", str(tmp_path / "en_US.UTF-8")], capture_output=True, check=False
+    )
+    if made.returncode > 1:  # 1 is a warning
+        pytest.skip("the sources of locales are not here")
+    monkeypatch.setenv("LOCPATH", str(tmp_path))
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    server = fresh_valkey()
+    assert client_of(server.url).eval("return 'a' < 'B' and 1 or 0", 0) == 1
+    cache = chart_region(server.url)
+    for number in range(30):
+        assert ask(cache, f"v{number}") == f"v{number}"
+        assert ask(cache, "not asked") == f"v{number}"
+        cache.stamp([TAG])
 
 
 def test_stamps_are_bounded(valkey: Valkey) -> None:
@@ -176,6 +202,25 @@ class TestListeners:
         look(cache)
         assert ask(cache, "not asked") == "v3"
 
+    def test_what_cannot_be_stamped_is_not_trusted(
+        self, fresh_valkey: Callable[..., Valkey], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Intent: while the server refuses to note what is not trusted any more, every read goes to the database, and
+        not only the one that has looked."""
+        server = fresh_valkey()
+        cache, client = chart_region(server.url), client_of(server.url)
+        assert ask(cache, "old") == "old"
+        with monkeypatch.context() as killed:
+            killed.setattr(heard_of, "PATIENCE", -1.0)
+            cache.beat(1, ["tables:1"])
+        client.execute_command("ACL", "SETUSER", "default", "-@write", "+evalsha")
+        look(cache)
+        for value in ("v1", "v2", "v3"):
+            assert ask(cache, value) == value
+        client.execute_command("ACL", "SETUSER", "default", "+@all")
+        assert ask(cache, "stored again") == "stored again"
+        assert ask(cache, "not asked") == "stored again"
+
     def test_what_is_not_watched_any_more_is_trusted(self, cache: ChartCache, monkeypatch: pytest.MonkeyPatch) -> None:
         """Intent: `watch remove` works without a listener."""
         with monkeypatch.context() as killed:
@@ -186,6 +231,16 @@ class TestListeners:
         look(cache)
         assert ask(cache, "not asked") == "old"
         assert cache.listeners() == {}
+
+    def test_a_watch_that_was_removed_while_redis_was_away(
+        self, cache: ChartCache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Intent: what `watch remove` could not say, a listener to anything else does."""
+        cache.beat(1, ["tables:1"])
+        cache.beat(2, ["tables:2"])
+        monkeypatch.setattr(service, "regions", lambda _app: {Region.CHART_DATA: cache})
+        service._retire(Flask("app"), {2})
+        assert list(cache.listeners()) == [2]
 
     @pytest.mark.parametrize("value", ["soon", "", "9" * 40, "9" * 16, "-1"])
     def test_a_word_that_is_none_is_not_believed(self, cache: ChartCache, valkey: Valkey, value: str) -> None:

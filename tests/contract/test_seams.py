@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import hashlib
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 
 import pytest
+import sqlalchemy
+from sqlalchemy.pool import Pool
 
 from superset_ext.host.scope import FETCHES
 from superset_ext.host.seams import SEAMS
@@ -65,6 +68,20 @@ def fingerprint(node: ast.FunctionDef) -> str:
         (
             "models/core.py",
             "Database",
+            "_get_sqla_engine",
+            "a2c85d89602d73f8",
+            "engines.of_database",
+        ),
+        (
+            "models/core.py",
+            "Database",
+            "get_raw_connection",
+            "5975a42476ce7833",
+            "engines: prequeries",
+        ),
+        (
+            "models/core.py",
+            "Database",
             "_execute_sql_with_mutation_and_logging",
             "f11dade3d41cdb1f",
             "seams: get_df sends by its spec's execute",
@@ -106,19 +123,82 @@ def fingerprint(node: ast.FunctionDef) -> str:
             "monitor.sqllab: what was sent, and when it ended",
         ),
         ("sql_lab.py", "", "handle_query_error", "2d2bb3bc28dddcdc", "monitor.sqllab: the class of an error"),
+        ("models/helpers.py", "ExploreMixin", "get_sqla_query", "2a02b8ebefbb339b", "nested.template_arguments"),
+        (
+            "models/helpers.py",
+            "ExploreMixin",
+            "get_from_clause",
+            "5a50373f07e8333f",
+            "nested: which rules go into a dataset's SQL",
+        ),
+        ("models/helpers.py", "ExploreMixin", "get_rendered_sql", "4302667844cec35a", "nested.rendered"),
+        (
+            "connectors/sqla/models.py",
+            "SqlaTable",
+            "get_sqla_table",
+            "269401f3498eae01",
+            "nested: how the SQL names a physical dataset",
+        ),
+        (
+            "connectors/sqla/models.py",
+            "BaseDatasource",
+            "get_sqla_row_level_filters",
+            "4ee6ad2948c94b2c",
+            "nested.row_level",
+        ),
+        ("models/helpers.py", "ExploreMixin", "get_sqla_row_level_filters", "9c07dfe5cff27c71", "nested.row_level"),
+        ("utils/rls.py", "", "apply_rls", "8538387e5160e1d7", "nested.predicates"),
+        ("utils/rls.py", "", "get_predicates_for_table", "11a277c9c02cd720", "rights.predicates_once"),
+        ("security/manager.py", "SupersetSecurityManager", "get_rls_filters", "6fda69a76fa434a2", "rights.rules_once"),
+        (
+            "security/manager.py",
+            "SupersetSecurityManager",
+            "user_view_menu_names",
+            "ff3be1ca7d3af759",
+            "rights.names_once",
+        ),
+        ("security/manager.py", "SupersetSecurityManager", "can_access", "d36368e49eef299c", "moment.rights_once"),
+        (
+            "common/query_context_processor.py",
+            "QueryContextProcessor",
+            "raise_for_access",
+            "4df53b2f829d1b6a",
+            "moment.keep_rights",
+        ),
+        ("models/core.py", "Database", "get_default_schema", "dbf6cf2e3fb8499b", "remembered.default_schema"),
+        (
+            "db_engine_specs/base.py",
+            "BaseEngineSpec",
+            "get_default_schema",
+            "5df3c39a558ebb92",
+            "remembered.default_schema",
+        ),
+        (
+            "jinja_context.py",
+            "BaseTemplateProcessor",
+            "process_template",
+            "080ebd2e249a66e5",
+            "remembered.compiled_once",
+        ),
+        ("sql/parse.py", "SQLStatement", "_parse", "7d2a08065bc9ebae", "remembered.parsed_once"),
+        ("daos/base.py", "BaseDAO", "find_by_id", "06df0e0490a0f878", "moment.once"),
+        ("daos/datasource.py", "DatasourceDAO", "get_datasource", "a8fc2ff7802939fa", "moment.once"),
         ("utils/dates.py", "", "now_as_float", "9715b9c7a86a6fad", "monitor.sqllab: times are milliseconds"),
     ],
 )
 def test_the_wrapped_code_is_the_code_we_know(file: str, owner: str, name: str, known: str, relied_on: str) -> None:
     """Intent: an upgrade that changes a function under a seam is seen before its effects are."""
-    found = fingerprint(function(file, owner, name))
-    assert found == known, f"superset/{file}: {owner}.{name} has changed ({found}); read it again for {relied_on}"
+    actual = fingerprint(function(file, owner, name))
+    assert actual == known, f"superset/{file}: {owner}.{name} has changed ({actual}); read it again for {relied_on}"
 
 
 @pytest.mark.parametrize("seam", SEAMS, ids=lambda s: f"{s[1]}.{s[2]}")
 def test_each_seam_names_the_parameters_of_its_function(seam: tuple[str, str, str, tuple[str, ...], object]) -> None:
     """Intent: a seam steps aside where the parameters differ, so here they must not."""
     module, owner, name, parameters, _ = seam
+    if name == "create_engine":  # SQLAlchemy's, as Superset's module has it
+        assert tuple(signature(sqlalchemy.create_engine).parameters) == parameters
+        return
     file = module.removeprefix("superset.").replace(".", "/") + ".py"
     arguments = function(file, owner, name).args
     names = [a.arg for a in arguments.args] + [a.arg for a in (arguments.vararg, arguments.kwarg) if a]
@@ -142,3 +222,23 @@ def test_the_fetches_of_asynchronous_charts_are_where_we_look(endpoint: str) -> 
     """Intent: an asynchronous chart's last read is known by its endpoint."""
     file = {"ChartDataRestApi": "charts/data/api.py", "Superset": "views/core.py"}[endpoint.split(".")[0]]
     assert function(file, *endpoint.split("."))
+
+
+def test_listeners_of_all_pools_can_be_seen() -> None:
+    """Intent: `sources.engines` keeps no connection where somebody listens to each; SQLAlchemy tells that to nobody."""
+    assert not Pool.dispatch.connect._clslevel.get(Pool)
+
+    def listener(*_: object) -> None:
+        """Nothing."""
+
+    sqlalchemy.event.listen(Pool, "connect", listener)
+    try:
+        assert list(Pool.dispatch.connect._clslevel[Pool]) == [listener]
+    finally:
+        sqlalchemy.event.remove(Pool, "connect", listener)
+
+
+def test_superset_makes_engines_for_databases_in_one_place() -> None:
+    """Intent: no engine of a source is made past `host.engines`."""
+    text = (SUPERSET / "models/core.py").read_text()
+    assert text.count("create_engine(") == 1

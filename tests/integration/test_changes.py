@@ -74,16 +74,18 @@ def edited(stack: Any, dataset: int, steps: list[str], **env: str) -> dict[str, 
         command, env=os.environ | stack.env | patient | env, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    said = [json.loads(line.removeprefix("SAID ")) for line in done.stdout.splitlines() if line.startswith("SAID ")]
-    return {step: (early, told) for step, early, told in said}
+    steps_done = [
+        json.loads(line.removeprefix("SAID ")) for line in done.stdout.splitlines() if line.startswith("SAID ")
+    ]
+    return {step: (early, tags) for step, early, tags in steps_done}
 
 
 def test_what_is_told(superset_stack: Any, dataset: tuple[Client, int]) -> None:
     """Intent: after the commit and not before, nothing on rollback; a touch may be bulk statements, which count."""
     number = dataset[1]
-    told = edited(superset_stack, number, STEPS)
+    tags = edited(superset_stack, number, STEPS)
     one, saved = [["user_action", [number], 0, False]], [["schema_change", [number], 0, False]]
-    assert told == {
+    assert tags == {
         "edit": (0, one),
         "rollback": (0, []),
         "touch": (0, saved),
@@ -107,9 +109,9 @@ def test_what_redis_could_not_be_told_waits(superset_stack: Any, dataset: tuple[
     assert edited(superset_stack, number, ["edit"], SUPERSET_EXT_CHART_DATA_URL=away) == {"edit": (0, [])}
     assert rows(superset_stack, last)[0][0] > before
     # The edit itself has led to another key, so what shows that it was told is the log.
-    said = "SELECT 1 FROM superset_ext.cache_invalidation_log WHERE source = 'superset' AND %s = ANY(tags)"
+    sql = "SELECT 1 FROM superset_ext.cache_invalidation_log WHERE source = 'superset' AND %s = ANY(tags)"
     until(lambda: not rows(superset_stack, "SELECT 1 FROM superset_ext.cache_invalidation_outbox"), 240)
-    until(lambda: rows(superset_stack, said, (f"dataset:{number}",)), 240)
+    until(lambda: rows(superset_stack, sql, (f"dataset:{number}",)), 240)
 
 
 @pytest.mark.parametrize(

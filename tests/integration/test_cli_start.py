@@ -34,14 +34,14 @@ def test_commands_that_need_no_superset_do_not_load_it(superset_app: InProcess, 
     """Intent: loading Superset takes nine seconds; what a command says is the same without."""
     done = run([sys.executable, "-c", BARE, *words.split(), "--json"], superset_app)
     assert (done.returncode, done.stderr) == (0, "False\n"), done.stdout + done.stderr
-    said = json.loads(done.stdout)
+    output = json.loads(done.stdout)
     within = json.loads(superset_app.perf(*words.split(), "--json").stdout)
-    assert type(said) is type(within)
+    assert type(output) is type(within)
     if words == "status":
-        assert [row["region"] for row in said["regions"]] == [row["region"] for row in within["regions"]]
-        assert all(row["reachable"] for row in said["regions"])
+        assert [row["region"] for row in output["regions"]] == [row["region"] for row in within["regions"]]
+        assert all(row["reachable"] for row in output["regions"])
     if words == "alerts list":
-        assert said == within
+        assert output == within
 
 
 def test_json_is_all_that_is_printed(superset_app: InProcess) -> None:

@@ -230,13 +230,13 @@ def follow(server: Valkey, replica: Valkey, nodes: list[Valkey]) -> None:
     """Make `replica` a node that has all that `server` has, and that all others know as such."""
     name = call(server, "CLUSTER MYID")
     replica.start()
-    for each in nodes:
-        call(replica, "CLUSTER MEET", "127.0.0.1", each.port)
-    names = [call(each, "CLUSTER MYID") for each in nodes]
+    for node in nodes:
+        call(replica, "CLUSTER MEET", "127.0.0.1", node.port)
+    names = [call(node, "CLUSTER MYID") for node in nodes]
     until(lambda: all(n in call(replica, "CLUSTER", "NODES") for n in names), "the replica does not join")  # type: ignore
     call(replica, "CLUSTER REPLICATE", name)
     until(lambda: call(replica, "INFO", "replication").get("master_link_status") == "up", "no replication")  # type: ignore
-    until(lambda: all(call(each, "CLUSTER", "REPLICAS", name) for each in nodes), "the replica is not known")
+    until(lambda: all(call(node, "CLUSTER", "REPLICAS", name) for node in nodes), "the replica is not known")
 
 
 def test_one_node_dies(cache: RegionCache, nodes: list[Valkey], tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_one_node_dies(cache: RegionCache, nodes: list[Valkey], tmp_path: Path) 
         victim.kill()
         for _ in range(8):
             assert cache.get(mine) is None
-        left = next(found for found in circuits() if found.endpoint.endswith(f":{victim.port}"))
+        left = next(circuit for circuit in circuits() if circuit.endpoint.endswith(f":{victim.port}"))
         failed, refused = left.failed_calls, left.refused_calls
         assert cache.get(mine) is None
         assert (left.failed_calls, left.refused_calls) == (failed, refused + 1)

@@ -29,7 +29,7 @@ def printed(result: Any) -> Any:
         ("alerts list", "Low hit ratio of charts: hit_ratio < 0.7 over 15 min"),
         ("warm", "nightly: next at "),
         ("watch list", "Nothing is watched; begin with: superset perf watch add"),
-        ("invalidate --all", "Nothing older is served of: all."),
+        ("invalidate --all", "Nothing older is served of: everything."),
         ("invalidate --key no:such:*", "0 entries deleted."),
         ("upgrade", "Log database: up to date."),
         ("dashboards install", "Dashboards and what they stand on: "),

@@ -62,7 +62,9 @@ def test_charts_ask_for_what_their_dataset_has() -> None:
     datasets = {dataset.uuid: dataset.config for dataset in of("dataset")}
     for chart in of("chart"):
         dataset = datasets[chart.config["dataset_uuid"]]
-        known = {each["metric_name"] for each in dataset["metrics"]} | {c["column_name"] for c in dataset["columns"]}
+        known = {metric["metric_name"] for metric in dataset["metrics"]} | {
+            c["column_name"] for c in dataset["columns"]
+        }
         assert _asked(chart.config["params"]) <= known, chart.name
 
 
@@ -70,7 +72,7 @@ def _asked(params: dict[str, Any]) -> set[str]:
     names = [params.get(key) for key in ("metric", "x_axis", "timeseries_limit_metric")]
     for key in ("metrics", "groupby", "all_columns"):
         names += params.get(key) or []
-    return {name for name in [*names, *(each["subject"] for each in params["adhoc_filters"])] if name}
+    return {name for name in [*names, *(condition["subject"] for condition in params["adhoc_filters"])] if name}
 
 
 def test_every_filter_names_a_column_that_its_charts_have() -> None:
@@ -83,11 +85,11 @@ def test_every_filter_names_a_column_that_its_charts_have() -> None:
             for item in dashboard.config["position"].values()
             if isinstance(item, dict) and item["type"] == "CHART"
         }
-        for each in dashboard.config["metadata"]["native_filter_configuration"]:
-            column = each["targets"][0].get("column", {}).get("name")
-            within = [uuid for number, uuid in ids.items() if number not in each["scope"]["excluded"]]
+        for native_filter in dashboard.config["metadata"]["native_filter_configuration"]:
+            column = native_filter["targets"][0].get("column", {}).get("name")
+            within = [uuid for number, uuid in ids.items() if number not in native_filter["scope"]["excluded"]]
             assert within
-            assert column is None or all(column in charts[uuid] for uuid in within), each["name"]
+            assert column is None or all(column in charts[uuid] for uuid in within), native_filter["name"]
 
 
 # What becomes of them in Superset: one story in a process of its own, since Superset's app is one a process.
@@ -257,7 +259,7 @@ def story(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.Te
 @pytest.mark.thorough
 def test_two_installs_at_once_make_one_of_each(story: dict[str, Any]) -> None:
     """Intent: whichever of two containers comes second finds it done; once more changes nothing."""
-    first, second = sorted(story["both"], key=lambda each: len(each["unchanged"]))
+    first, second = sorted(story["both"], key=lambda install: len(install["unchanged"]))
     assert sorted(first["created"]) == EVERYTHING
     assert sorted(second["unchanged"]) == sorted(story["again"]["unchanged"]) == EVERYTHING
 
@@ -275,8 +277,8 @@ def test_what_a_person_edited_is_left_and_the_rest_is_updated(story: dict[str, A
 def _without(names: list[str], left: list[str]) -> list[str]:
     """All but those that were left; two charts of two dashboards may have one name."""
     rest = list(names)
-    for each in left:
-        rest.remove(each)
+    for asset in left:
+        rest.remove(asset)
     return rest
 
 
@@ -298,14 +300,16 @@ def test_a_lost_password_is_set_anew(story: dict[str, Any]) -> None:
 def test_the_role_opens_the_datasets_and_nothing_else(story: dict[str, Any]) -> None:
     """Intent: Performance viewer is given beside somebody's own role."""
     assert len(story["permissions"]) == len(of("dataset"))
-    assert all(each.startswith("datasource access on [Cache performance log]") for each in story["permissions"])
+    assert all(
+        permission.startswith("datasource access on [Cache performance log]") for permission in story["permissions"]
+    )
 
 
 @pytest.mark.parametrize("flag", [False, True])
 def test_nobody_else_sees_the_dashboards(story: dict[str, Any], flag: bool) -> None:
     """Intent: with and without DASHBOARD_RBAC neither Alpha, which may read all datasets, nor Gamma sees one."""
     seen = story[f"seen {flag}"]
-    assert {name: (each["listed"], each["opened"]) for name, each in seen.items()} == {
+    assert {name: (view["listed"], view["opened"]) for name, view in seen.items()} == {
         "admin": (3, 200), "viewer": (3, 200), "alpha": (0, 404), "gamma": (0, 404),
     }  # fmt: skip
 

@@ -43,28 +43,30 @@ def doctor(stack: RunningStack, **env: str) -> tuple[int, Found]:
     )  # fmt: skip
     start = re.search(r"^\[$", done.stdout, re.MULTILINE)
     assert start, done.stdout[-500:] + done.stderr[-2000:]
-    found = json.loads(done.stdout[start.start() :])
-    return done.returncode, [(each["level"], each["check"], f"{each['message']}; {each['fix']}") for each in found]
+    findings = json.loads(done.stdout[start.start() :])
+    return done.returncode, [
+        (finding["level"], finding["check"], f"{finding['message']}; {finding['fix']}") for finding in findings
+    ]
 
 
-def wrong(found: Found) -> Found:
-    return [each for each in found if each[0] != "fine"]
+def wrong(findings: Found) -> Found:
+    return [finding for finding in findings if finding[0] != "fine"]
 
 
-def assert_only(found: tuple[int, Found], level: str, check: str, pattern: str) -> None:
+def assert_only(report: tuple[int, Found], level: str, check: str, pattern: str) -> None:
     """Just this fault is found, however many lines it has, and an error is an exit status."""
-    status, lines = found
-    assert {(each[0], each[1]) for each in wrong(lines)} == {(level, check)}, wrong(lines)
-    assert any(re.search(pattern, each[2]) for each in wrong(lines)), wrong(lines)
+    status, lines = report
+    assert {(finding[0], finding[1]) for finding in wrong(lines)} == {(level, check)}, wrong(lines)
+    assert any(re.search(pattern, finding[2]) for finding in wrong(lines)), wrong(lines)
     assert status == (1 if level == "error" else 0)
 
 
 def test_a_healthy_stack(superset_stack: RunningStack) -> None:
     """Intent: what works is said to, line by line, and nothing else; as people read it too."""
     until(lambda: rows(superset_stack, "SELECT 1 FROM superset_ext.heartbeat"))
-    status, found = doctor(superset_stack)
-    assert (status, wrong(found)) == (0, [])
-    checks = {check for _, check, _ in found}
+    status, findings = doctor(superset_stack)
+    assert (status, wrong(findings)) == (0, [])
+    checks = {check for _, check, _ in findings}
     assert checks >= {"superset", "caches", "servers", "log", "clocks", "workers", "beat", "views", "reader", "alerts"}
     done = subprocess.run(
         [program("superset"), "perf", "doctor"],
@@ -75,7 +77,7 @@ def test_a_healthy_stack(superset_stack: RunningStack) -> None:
         check=False,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("fine")]
-    assert len(lines) == len(found) and done.returncode == 0
+    assert len(lines) == len(findings) and done.returncode == 0
 
 
 @pytest.fixture
@@ -86,8 +88,8 @@ def closed() -> str:
 
 @pytest.mark.thorough
 def test_a_region_without_a_server(superset_stack: RunningStack, closed: str) -> None:
-    found = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=closed)
-    assert_only(found, "error", "servers", r"chart_data does not reach redis://127\.0\.0\.1:\d+; check SUPERSET_EXT")
+    report = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=closed)
+    assert_only(report, "error", "servers", r"chart_data does not reach redis://127\.0\.0\.1:\d+: .*; check SUPERSET")
 
 
 @pytest.mark.thorough
@@ -106,8 +108,8 @@ def test_a_policy(
     if policy == "volatile-lru":
         with closing(redis.Redis.from_url(server.url)) as client:
             client.config_set("maxmemory", int(client.info("memory")["used_memory"] / 0.95))
-    found = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
-    assert_only(found, level, "servers", pattern)
+    report = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
+    assert_only(report, level, "servers", pattern)
 
 
 @pytest.mark.thorough
@@ -117,8 +119,8 @@ def test_bad_stamps(superset_stack: RunningStack, fresh_valkey: Callable[..., Va
     cache = chart_region(server.url)
     cache.stamp(["dataset:1", "dataset:2"])
     client_of(server.url).hset("chart_~stamps", "dataset:1", "soon")
-    found = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
-    assert_only(found, "error", "stamps", "1 marks of changes are none, .*; find out who else writes")
+    report = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
+    assert_only(report, "error", "stamps", "1 marks of changes are none, .*; find out who else writes")
 
 
 @pytest.mark.thorough
@@ -126,19 +128,19 @@ def test_a_server_that_takes_the_whole_machine(
     superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey]
 ) -> None:
     server = fresh_valkey(args=["--maxmemory", "0", "--maxmemory-policy", "noeviction"])
-    found = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
-    assert_only(found, "warning", "servers", "has no maxmemory; set maxmemory, and set maxmemory-policy volatile-lru")
+    report = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
+    assert_only(report, "warning", "servers", "has no maxmemory; set maxmemory, and set maxmemory-policy volatile-lru")
 
 
 @pytest.mark.thorough
 def test_a_clock_that_is_fast(superset_stack: RunningStack, tmp_path: Path) -> None:
     """Intent: it is named who does not agree. Nobody may set this machine's clock, so the doctor's own is."""
     with configured(tmp_path, "import time; TRUE = time.time; time.time = lambda: TRUE() + 30") as env:
-        found = doctor(superset_stack, **env)
+        report = doctor(superset_stack, **env)
     behind = r"is (2[5-9]|30) s behind this machine's"  # what the asking took is nobody's fault
-    assert_only(found, "warning", "clocks", f"the clock of the server of chart_data {behind}")
-    said = " ".join(each[2] for each in wrong(found[1]))
-    assert "the clock of the log database is" in said and "the clock of celery@" in said
+    assert_only(report, "warning", "clocks", f"the clock of the server of chart_data {behind}")
+    text = " ".join(finding[2] for finding in wrong(report[1]))
+    assert "the clock of the log database is" in text and "the clock of celery@" in text
 
 
 @contextmanager
@@ -173,16 +175,16 @@ def test_a_config(
 def test_another_secret(superset_stack: RunningStack, tmp_path: Path) -> None:
     """Intent: the workers have another, and what was encrypted with it cannot be read."""
     with configured(tmp_path, "SECRET_KEY = 'another ' * 8") as env:
-        status, found = doctor(superset_stack, **env)
-    assert status == 1 and {each[:2] for each in wrong(found)} == {("error", "workers"), ("error", "reader")}
-    said = " ".join(each[2] for each in wrong(found))
-    assert "has another SECRET_KEY" in said and "cannot be decrypted; set the SECRET_KEY" in said
+        status, findings = doctor(superset_stack, **env)
+    assert status == 1 and {finding[:2] for finding in wrong(findings)} == {("error", "workers"), ("error", "reader")}
+    text = " ".join(finding[2] for finding in wrong(findings))
+    assert "has another SECRET_KEY" in text and "cannot be decrypted; set the SECRET_KEY" in text
 
 
 @pytest.mark.thorough
 def test_no_worker(superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey]) -> None:
-    found = doctor(superset_stack, SUPERSET_EXT_BROKER_URL=f"{fresh_valkey().url}/0")
-    assert_only(found, "error", "workers", r"no Celery worker answers within 10 s; check the broker's URL")
+    report = doctor(superset_stack, SUPERSET_EXT_BROKER_URL=f"{fresh_valkey().url}/0")
+    assert_only(report, "error", "workers", r"no Celery worker answers within 10 s; check the broker's URL")
 
 
 @pytest.mark.thorough
@@ -217,25 +219,27 @@ def test_the_log(superset_stack: RunningStack, postgres: Postgres) -> None:
     used before, and a role that may only read."""
     url = postgres.create_database(f"doctor_{uuid.uuid4().hex[:8]}")
     env = {"SUPERSET_EXT_LOG_DATABASE_URL": url, "SUPERSET_EXT_RECORDER": "false"}
-    status, found = doctor(superset_stack, **env)
-    assert status == 1 and ("error", "log") in {each[:2] for each in found}
-    assert any("not applied yet: 01_schema.sql" in each[2] and "superset perf upgrade" in each[2] for each in found)
+    status, findings = doctor(superset_stack, **env)
+    assert status == 1 and ("error", "log") in {finding[:2] for finding in findings}
+    assert any(
+        "not applied yet: 01_schema.sql" in finding[2] and "superset perf upgrade" in finding[2] for finding in findings
+    )
     with closing(LogDatabase(url)) as database:
         database.apply_schema()
         apply_views(database)
-    status, found = doctor(superset_stack, **env)
-    assert {each[:2] for each in wrong(found)} == {("warning", "log"), ("error", "beat"), ("error", "reader")}
-    assert any("Celery beat has never run; run one" in each[2] for each in found)
+    status, findings = doctor(superset_stack, **env)
+    assert {finding[:2] for finding in wrong(findings)} == {("warning", "log"), ("error", "beat"), ("error", "reader")}
+    assert any("Celery beat has never run; run one" in finding[2] for finding in findings)
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("INSERT INTO superset_ext.heartbeat VALUES (%s, now() - interval '1 hour')", (TICK,))
         role = f"reader_{uuid.uuid4().hex[:8]}"
         cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA superset_ext TO {role};"
                        f" GRANT SELECT ON ALL TABLES IN SCHEMA superset_ext TO {role}")  # fmt: skip
-    status, found = doctor(superset_stack, **env)
-    assert any(re.search(r"nothing of Celery beat has been done for 36\d\d s", each[2]) for each in found)
+    status, findings = doctor(superset_stack, **env)
+    assert any(re.search(r"nothing of Celery beat has been done for 36\d\d s", finding[2]) for finding in findings)
     reading = re.sub(r"//[^@]*@", f"//{role}:x@", url)
-    status, found = doctor(superset_stack, **env | {"SUPERSET_EXT_LOG_DATABASE_URL": reading})
-    assert any("the log cannot be written; permission denied" in each[2] for each in found), wrong(found)
+    status, findings = doctor(superset_stack, **env | {"SUPERSET_EXT_LOG_DATABASE_URL": reading})
+    assert any("the log cannot be written; permission denied" in finding[2] for finding in findings), wrong(findings)
 
 
 @pytest.mark.thorough
@@ -245,18 +249,18 @@ def test_rules(superset_stack: RunningStack) -> None:
         {"name": "gone", "dataset": "public.no_such_dataset", "timeout": 60},
         {"name": "idle", "table": "public.no_such_table", "timeout": 60},
     ]
-    status, found = doctor(superset_stack, SUPERSET_EXT_RULES=json.dumps(rules))
-    assert {each[:2] for each in wrong(found)} == {("error", "rules"), ("warning", "rules")} and status == 1
-    said = " ".join(each[2] for each in wrong(found))
-    assert "the rule gone matches nothing: there is no dataset 'public.no_such_dataset'" in said
-    assert re.search(r"the rule idle matches none of the \d+ requests that were asked in the last 30 days", said)
+    status, findings = doctor(superset_stack, SUPERSET_EXT_RULES=json.dumps(rules))
+    assert {finding[:2] for finding in wrong(findings)} == {("error", "rules"), ("warning", "rules")} and status == 1
+    text = " ".join(finding[2] for finding in wrong(findings))
+    assert "the rule gone matches nothing: there is no dataset 'public.no_such_dataset'" in text
+    assert re.search(r"the rule idle matches none of the \d+ requests that were asked in the last 30 days", text)
 
 
 @pytest.mark.thorough
 def test_a_probe_that_was_never_asked(superset_stack: RunningStack) -> None:
     probes = json.dumps([{"database": "examples", "table": "public.birth_names"}])
-    found = doctor(superset_stack, SUPERSET_EXT_PROBES=probes)
-    assert_only(found, "warning", "probes", "examples: public.birth_names: it was never asked; see that Celery beat")
+    report = doctor(superset_stack, SUPERSET_EXT_PROBES=probes)
+    assert_only(report, "warning", "probes", "examples: public.birth_names: it was never asked; see that Celery beat")
 
 
 @pytest.mark.thorough
@@ -278,10 +282,10 @@ def test_a_watch_that_nobody_listens_to(superset_stack: RunningStack) -> None:
         subprocess.run(command, env=superset_stack.env, capture_output=True, timeout=300, check=True)
 
     def listening() -> list[tuple[int]]:
-        found: list[tuple[int]] = rows(
+        beats: list[tuple[int]] = rows(
             superset_stack, "SELECT pid FROM pg_stat_activity WHERE application_name = %s", (LISTENER,)
         )
-        return found
+        return beats
 
     watch("add")
     try:
@@ -290,8 +294,8 @@ def test_a_watch_that_nobody_listens_to(superset_stack: RunningStack) -> None:
             rows(superset_stack, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
                  (LISTENER,))  # fmt: skip
             until(lambda: not listening())
-            said = "examples: public.birth_names is watched and nobody listens; start: superset perf listen"
-            assert_only(doctor(superset_stack), "error", "watches", said)
+            message = "examples: public.birth_names is watched and nobody listens, so .*; start: superset perf listen"
+            assert_only(doctor(superset_stack), "error", "watches", message)
     finally:
         watch("remove")
 
@@ -300,15 +304,15 @@ def test_a_watch_that_nobody_listens_to(superset_stack: RunningStack) -> None:
 def frozen(stack: RunningStack, word: str) -> Iterator[None]:
     """The stack's process of this command, stopped for a while."""
     home = stack.env["SUPERSET_HOME"]
-    own = [each for each in psutil.process_iter() if _is(each, word, home)]
-    for each in own:
-        each.suspend()
+    own = [process for process in psutil.process_iter() if _is(process, word, home)]
+    for process in own:
+        process.suspend()
     try:
         assert own, f"no process of this stack runs: {word}"
         yield
     finally:
-        for each in own:
-            each.resume()
+        for process in own:
+            process.resume()
 
 
 def _is(process: psutil.Process, word: str, home: str) -> bool:
@@ -324,9 +328,11 @@ def test_a_log_that_cannot_be(superset_stack: RunningStack, tmp_path: Path) -> N
     with configured(tmp_path, f"SQLALCHEMY_DATABASE_URI = 'sqlite:///{tmp_path}/superset.db'") as env:
         superset = [program("superset", real=True), "db", "upgrade"]
         subprocess.run(superset, env={**superset_stack.env, **env}, capture_output=True, timeout=240, check=True)
-        status, found = doctor(superset_stack, **env)
-    said = "nothing is logged, since the metadata database is not PostgreSQL; set SUPERSET_EXT_LOG_DATABASE_URL"
-    assert status == 1 and any(each[:2] == ("error", "log") and said in each[2] for each in found), found
+        status, findings = doctor(superset_stack, **env)
+    message = "nothing is logged, since the metadata database is not PostgreSQL; set SUPERSET_EXT_LOG_DATABASE_URL"
+    assert status == 1 and any(finding[:2] == ("error", "log") and message in finding[2] for finding in findings), (
+        findings
+    )
 
 
 def test_views(superset_stack: RunningStack, postgres: Postgres) -> None:
@@ -336,35 +342,35 @@ def test_views(superset_stack: RunningStack, postgres: Postgres) -> None:
     log.apply_schema()
     env = {"SUPERSET_EXT_LOG_DATABASE_URL": url}
 
-    def said() -> str:
-        return " ".join(each[2] for each in wrong(doctor(superset_stack, **env)[1]) if each[1] == "views")
+    def views_text() -> str:
+        return " ".join(finding[2] for finding in wrong(doctor(superset_stack, **env)[1]) if finding[1] == "views")
 
-    assert re.search(r"not made: perf_cache_hour, .*perf_refresh; run: superset perf upgrade", said())
+    assert re.search(r"not made: perf_cache_hour, .*perf_refresh.*; run: superset perf upgrade", views_text())
     apply_views(log)
     with log.transaction() as cursor:
         cursor.execute("UPDATE superset_ext.view_refresh SET error = 'no space' WHERE view = 'perf_chart'")
         cursor.execute("UPDATE superset_ext.view_refresh SET refreshed_at = now() - interval '1 h'"
                        " WHERE view = 'perf_alert'")  # fmt: skip
-    found = said()
-    assert "perf_chart could not be refreshed: no space" in found
-    assert re.search(r"perf_alert was last refreshed 36\d\d s ago; see that Celery beat", found)
+    text = views_text()
+    assert "perf_chart could not be refreshed: no space" in text
+    assert re.search(r"perf_alert was last refreshed 36\d\d s ago; see that Celery beat", text)
     log.close()
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         ("ALTER ROLE {} PASSWORD 'another'", "cannot connect"),
         ("REVOKE SELECT ON superset_ext.perf_chart FROM {}", "may not read perf_chart"),
     ],
 )
-def test_a_reader_that_cannot_read(superset_stack: RunningStack, fault: str, said: str) -> None:
+def test_a_reader_that_cannot_read(superset_stack: RunningStack, fault: str, message: str) -> None:
     """Intent: what the doctor says mends it."""
     ((role,),) = rows(superset_stack, "SELECT rolname FROM pg_roles WHERE rolname ~ '^superset_ext_reader_'")
     rows(superset_stack, fault.format(role))
     try:
-        assert_only(doctor(superset_stack), "error", "reader", f"{said}; run: superset perf dashboards install")
+        assert_only(doctor(superset_stack), "error", "reader", f"{message}; run: superset perf dashboards install")
     finally:
         mended = subprocess.run(
             [program("superset"), "perf", "dashboards", "install"],
@@ -378,12 +384,12 @@ def test_a_reader_that_cannot_read(superset_stack: RunningStack, fault: str, sai
 @pytest.mark.thorough
 def test_dashboards_that_were_never_installed(superset_stack: RunningStack) -> None:
     """Intent: their database, which is known by its identifier, is not there."""
-    known, other = next(each.uuid for each in assets() if each.kind == "database"), str(uuid.uuid4())
+    known, other = next(asset.uuid for asset in assets() if asset.kind == "database"), str(uuid.uuid4())
     swap = "UPDATE public.dbs SET uuid = %s WHERE uuid = %s"
     rows(superset_stack, swap, (other, known))
     try:
-        said = "are not installed; run: superset perf dashboards install; or set SUPERSET_EXT_DASHBOARDS=false"
-        assert_only(doctor(superset_stack), "warning", "reader", said)
+        message = "are not installed; run: superset perf dashboards install; or set SUPERSET_EXT_DASHBOARDS=false"
+        assert_only(doctor(superset_stack), "warning", "reader", message)
     finally:
         rows(superset_stack, swap, (known, other))
 
@@ -392,9 +398,9 @@ def test_dashboards_that_were_never_installed(superset_stack: RunningStack) -> N
 def test_addresses_without_apprise(superset_stack: RunningStack, tmp_path: Path) -> None:
     """Intent: one line that says what is missing, and none that says all is well."""
     with configured(tmp_path, "import sys; sys.modules['apprise'] = None") as env:
-        found = doctor(superset_stack, SUPERSET_EXT_ALERT_URLS="json://hooks.example.com/x", **env)
-    assert_only(found, "error", "alerts", "needs Apprise, which is not installed; run: pip install apprise")
-    assert len([each for each in found[1] if each[1] == "alerts"]) == 1
+        report = doctor(superset_stack, SUPERSET_EXT_ALERT_URLS="json://hooks.example.com/x", **env)
+    assert_only(report, "error", "alerts", "needs Apprise, which is not installed; run: pip install apprise")
+    assert len([finding for finding in report[1] if finding[1] == "alerts"]) == 1
 
 
 @pytest.mark.thorough
@@ -404,8 +410,8 @@ def test_notices_that_do_not_arrive(superset_stack: RunningStack) -> None:
         VALUES (-1, 'fired', 'info', 'a trial', '', now(), 'address 1 refused it')"""
     rows(superset_stack, notice)
     try:
-        found = doctor(superset_stack, SUPERSET_EXT_ALERT_URLS="ops@example.com")
-        assert_only(found, "error", "alerts", "1 notices of the last day did not arrive: address 1 refused it")
+        report = doctor(superset_stack, SUPERSET_EXT_ALERT_URLS="ops@example.com")
+        assert_only(report, "error", "alerts", "1 notices of the last day did not arrive: address 1 refused it")
     finally:
         rows(superset_stack, "DELETE FROM superset_ext.performance_alert_notice WHERE alert_id = -1")
 

@@ -291,9 +291,9 @@ def test_a_file_that_holds_nonsense_is_a_line(
     (state.path / name).write_bytes(content)
     for command in ("up", "down") if name == "running.json" else ("up",):
         assert main([command, "--state-dir", str(state.path), "--port", str(free_port())]) == 1
-        said = capsys.readouterr().err
-        assert said.startswith("superset_ext: ") and said.count("\n") == 1 and len(said) < 400
-        assert str(state.path / name) in said and fix in said
+        output = capsys.readouterr().err
+        assert output.startswith("superset_ext: ") and output.count("\n") == 1 and len(output) < 400
+        assert str(state.path / name) in output and fix in output
     assert (state.path / name).read_bytes() == content
 
 
@@ -318,7 +318,7 @@ def test_a_full_disk_is_the_reason_that_is_told(tmp_path: Path, monkeypatch: pyt
     state.prepare()
     stack = Stack.at(state, {"web": 1, "postgres": 2, "valkey": 3})
     monkeypatch.setattr(Stack, "environment", dict(os.environ))
-    said = "psycopg2.errors.DiskFull: could not extend file: No space left on device"
-    command = ["sh", "-c", f"echo '{said}'; echo 'sqlalchemy.exc.SQLAlchemyError: ()'; exit 1"]
+    reason = "psycopg2.errors.DiskFull: could not extend file: No space left on device"
+    command = ["sh", "-c", f"echo '{reason}'; echo 'sqlalchemy.exc.SQLAlchemyError: ()'; exit 1"]
     with pytest.raises(StackError, match=r"the disk of .* is full \(.*could not extend file.*\); free some space"):
         initialise._run_logged("the preparation", command, stack, lambda _line: None)

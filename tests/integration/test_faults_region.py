@@ -45,7 +45,7 @@ def use(cache: RegionCache) -> None:
 
 
 def circuit_of(server: Valkey) -> Circuit:
-    return next(found for found in circuits() if found.endpoint.endswith(f":{server.port}"))
+    return next(circuit for circuit in circuits() if circuit.endpoint.endswith(f":{server.port}"))
 
 
 def recovers(cache: RegionCache) -> None:
@@ -62,11 +62,11 @@ def until(done: Callable[[], bool]) -> None:
 
 def assert_left_alone(cache: RegionCache, server: Valkey) -> None:
     """Every operation is refused before it reaches for the server."""
-    found = circuit_of(server)
-    failed, refused = found.failed_calls, found.refused_calls
+    circuit = circuit_of(server)
+    failed, refused = circuit.failed_calls, circuit.refused_calls
     use(cache)
-    assert found.failed_calls == failed
-    assert found.refused_calls >= refused + OPERATIONS
+    assert circuit.failed_calls == failed
+    assert circuit.refused_calls >= refused + OPERATIONS
 
 
 def test_killed(fresh_valkey: Maker, caplog: pytest.LogCaptureFixture) -> None:
@@ -85,9 +85,11 @@ def test_killed(fresh_valkey: Maker, caplog: pytest.LogCaptureFixture) -> None:
         assert [event.result for event in events] == [Miss.ERROR, Stored.ERROR]
         server.start()
         recovers(cache)
-    said = [(record.levelname, record.getMessage()) for record in caplog.records if "Redis at" in record.getMessage()]
-    assert [level for level, _ in said] == ["WARNING", "INFO"]
-    assert "check that it runs" in said[0][1]
+    messages = [
+        (record.levelname, record.getMessage()) for record in caplog.records if "Redis at" in record.getMessage()
+    ]
+    assert [level for level, _ in messages] == ["WARNING", "INFO"]
+    assert "check that it runs" in messages[0][1]
 
 
 def test_frozen(fresh_valkey: Maker) -> None:
@@ -368,12 +370,12 @@ def test_regions_share_a_circuit(fresh_valkey: Maker) -> None:
     server.kill()
     for _ in range(5):
         first.get("k")
-    found = circuit_of(server)
-    failed, refused = found.failed_calls, found.refused_calls
+    circuit = circuit_of(server)
+    failed, refused = circuit.failed_calls, circuit.refused_calls
     with heard() as events:
         second.get("k")
     assert [event.result for event in events] == [Miss.ERROR]
-    assert (found.failed_calls, found.refused_calls) == (failed, refused + 1)
+    assert (circuit.failed_calls, circuit.refused_calls) == (failed, refused + 1)
 
 
 def test_a_server_with_one_database(fresh_valkey: Maker, caplog: pytest.LogCaptureFixture) -> None:

@@ -59,21 +59,21 @@ def waiters(cache: ChartCache) -> int:
 def ask(cache: ChartCache, key: str, query: Callable[[], Any], forced: bool = False) -> Any:
     """What Superset does: get, and where there is nothing run the query and set."""
     with running(Scope(dataset_id=1, database_id=1, forced=forced)):
-        found = cache.get(key)
-        if found is None:
-            found = {"query": "SELECT 1", "value": query()}
-            cache.set(key, found)
-        return found["value"]
+        entry = cache.get(key)
+        if entry is None:
+            entry = {"query": "SELECT 1", "value": query()}
+            cache.set(key, entry)
+        return entry["value"]
 
 
 def tell_waiting(cache: ChartCache, client: redis.Redis) -> None:
     """Have each thread that begins to wait count itself in Redis."""
     flights = cache._flights
-    stock, told = flights.wait, set()
+    stock, threads = flights.wait, set()
 
     def wait(wake: Any, seconds: float) -> None:
-        if threading.get_ident() not in told:
-            told.add(threading.get_ident())
+        if threading.get_ident() not in threads:
+            threads.add(threading.get_ident())
             client.incr("waiting")
         stock(wake, seconds)
 
@@ -110,10 +110,10 @@ def answers_of_a_crowd(url: str, forced: bool) -> list[int]:
     processes = [spawn.Process(target=crowd, args=(url, "k", forced, began, answers)) for _ in range(PROCESSES)]
     for process in processes:
         process.start()
-    found = [value for _ in processes for value in answers.get(timeout=240)]
+    values = [value for _ in processes for value in answers.get(timeout=240)]
     for process in processes:
         process.join(HANGS)
-    return found
+    return values
 
 
 @pytest.mark.parametrize("forced", [False, True], ids=["cold", "forced"])
@@ -153,7 +153,7 @@ def test_an_owner_that_is_killed_is_replaced_within_its_lease(url: str) -> None:
         owner.join()
         held, left = client.pipeline().get(lease).pttl(lease).execute()
         assert held is None or held != theirs or 0 <= left <= LEASE * 1000
-        assert [each.result(HANGS) for each in waiting] == [7] * 16
+        assert [answer.result(HANGS) for answer in waiting] == [7] * 16
     assert len(runs) == 1
 
 
@@ -195,7 +195,7 @@ def test_a_failed_query_is_everybody_s_own(url: str) -> None:
         waiting = [threads.submit(one, number) for number in range(6)]
         until(lambda: runs and waiters(cache) == 5)
         barrier.set()
-        assert [each.result(HANGS) for each in waiting] == ["failed"] * 6  # long before any lease ends by itself
+        assert [answer.result(HANGS) for answer in waiting] == ["failed"] * 6  # long before any lease ends by itself
     assert len(runs) == 6
     assert not client_of(url).keys("chart_~l:*")
 
@@ -344,3 +344,27 @@ def test_nested_queries_neither_wait_for_themselves_nor_lose_their_tags(url: str
             cache.get("outer")
             running_query.tags |= {"dataset:2", "layer:5", "tables:2"}
             cache.set("outer", {"query": "SELECT 1"})
+
+
+def test_a_refused_script_has_not_given_the_lease_back(
+    fresh_valkey: Callable[..., Valkey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: the lease travels with the answer, so what refuses the answer may refuse the lease too, as a server
+    without enough replicas does; it is given back all the same, and nobody waits until it runs out."""
+    server = fresh_valkey()
+    cache, client = region(server.url), client_of(server.url)
+    fill = cache._store.fill
+
+    def refused(*arguments: Any) -> Any:
+        client.config_set("min-replicas-to-write", 1)
+        try:
+            return fill(*arguments)
+        finally:
+            client.config_set("min-replicas-to-write", 0)
+
+    monkeypatch.setattr(cache._store, "fill", refused)
+    with running(Scope(dataset_id=1, database_id=1)):
+        assert cache.get("k") is None
+        assert client.exists(cache._store.names.leases + b"chart_k")
+        assert cache.set("k", {"query": "SELECT 1", "value": 1}) is False
+    assert not client.keys("*chart_k")

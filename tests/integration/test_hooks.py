@@ -83,9 +83,9 @@ def test_a_cache_of_ones_own_for_charts_fails_no_edit(
     assert does_all(asking, superset_app) == [200, 200, 200, 201]
     assert superset_app.rows(outbox) == waiting, "nothing waits for a cache that is not ours"
     assert failures == before
-    said = superset_app.perf("invalidate", "--all")
-    assert said.exit_code == 1
-    assert "not by this package" in said.output
+    result = superset_app.perf("invalidate", "--all")
+    assert result.exit_code == 1
+    assert "not by this package" in result.output
 
 
 def hooks(app: Any) -> list[Any]:

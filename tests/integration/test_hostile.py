@@ -38,9 +38,9 @@ def packed(value: Any, key: str, secret: str) -> bytes:
 
 @pytest.fixture
 def client(valkey: Valkey) -> redis.Redis:
-    found = client_of(valkey.url)
-    found.flushdb()
-    return found
+    connection = client_of(valkey.url)
+    connection.flushdb()
+    return connection
 
 
 def read(valkey: Valkey, **knobs: object) -> tuple[Any, list[Any]]:

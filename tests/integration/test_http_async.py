@@ -78,8 +78,8 @@ def asynchronous(superset_stack: Any, postgres: Postgres, tmp_path_factory: pyte
 
 
 def counted(log_url: str, chart_id: int, done: Callable[[Any], bool]) -> tuple[int, int]:
-    found = awaited(log_url, done, PATIENCE, cache_type="chart_data", chart_id=chart_id)
-    return found["cache_hits"], found["cache_misses"]
+    sums = awaited(log_url, done, PATIENCE, cache_type="chart_data", chart_id=chart_id)
+    return sums["cache_hits"], sums["cache_misses"]
 
 
 def test_a_chart_counts_once(asynchronous: Async) -> None:

@@ -138,7 +138,7 @@ def leases(site: Site) -> Iterator[Callable[[int], None]]:
         def asked(number: int) -> None:
             deadline = time.monotonic() + PATIENCE
             while max(map(len, tokens.values()), default=0) < number:
-                assert time.monotonic() < deadline, {name: len(each) for name, each in tokens.items()}
+                assert time.monotonic() < deadline, {name: len(values) for name, values in tokens.items()}
                 words = monitor.next_command()["command"].split()
                 if words[1:2] == [LEASE.decode()]:
                     tokens[words[3]].add(words[4])
@@ -153,7 +153,7 @@ def crowd(site: Site, limit: int, force: bool = False) -> list[dict[str, Any]]:
         with site.held(), leases(site) as asked:
             answers = [threads.submit(site.ask, client, limit, force) for client in clients]
             asked(len(clients))
-        return [each.result() for each in answers]
+        return [answer.result() for answer in answers]
 
 
 def aged(site: Site, cache_key: str) -> Envelope:
@@ -164,7 +164,7 @@ def aged(site: Site, cache_key: str) -> Envelope:
         data = pack(
             value, key=name, ring=ring, as_of_us=envelope.as_of_us, tags=envelope.tags, cost_ms=envelope.cost_ms,
             run_id=envelope.run_id, stored_at_us=envelope.stored_at_us, fresh_until_us=envelope.stored_at_us + 1,
-            compression="none", level=1, min_size=0,
+            compression="none", level=1, min_size=0, last_stamp=envelope.last_stamp,
         )  # fmt: skip
         left_ms = client.pttl(name)
         assert TIMEOUT * 1000 < left_ms <= 2 * TIMEOUT * 1000, "it is kept for its grace, which is its timeout at most"
@@ -229,7 +229,7 @@ def test_an_owner_that_is_killed(site: Site, superset_stack: Any) -> None:
             for worker in served(int(url.rsplit(":", 1)[1])):
                 os.kill(worker, signal.SIGKILL)
             until(lambda: site.runs() == before + 2)  # long before they would give up waiting
-        assert totals([each.result() for each in waiting]) == {before + 2}
+        assert totals([answer.result() for answer in waiting]) == {before + 2}
         lost.result()
     assert site.runs() == before + 2
 

@@ -153,8 +153,8 @@ def test_a_dataset_is_edited(orders: World) -> None:
     path = f"/api/v1/dataset/{orders.datasets['table']}"
     put = orders.admin.http.put(f"{orders.admin.base}{path}", json={"description": f"at {time.time()}"})
     assert put.status_code == 200, put.text
-    found = {name: orders.look(name)[0] for name in before}
-    assert found == dict.fromkeys(before, True) | {"table": False, "annotated": False}
+    outcomes = {name: orders.look(name)[0] for name in before}
+    assert outcomes == dict.fromkeys(before, True) | {"table": False, "annotated": False}
 
 
 def test_an_annotation_is_edited(orders: World) -> None:
@@ -180,8 +180,8 @@ def test_a_metric_is_deleted(orders: World) -> None:
     (made,) = [m for m in orders.admin.get(path).json()["result"]["metrics"] if m["metric_name"] == "m"]
     before = warmed(orders)
     assert orders.admin.http.delete(f"{orders.admin.base}{path}/metric/{made['id']}").status_code == 200
-    found = {name: orders.look(name)[0] for name in before}
-    assert found == dict.fromkeys(before, True) | {"other": False, "annotated": False, "noted": False}
+    outcomes = {name: orders.look(name)[0] for name in before}
+    assert outcomes == dict.fromkeys(before, True) | {"other": False, "annotated": False, "noted": False}
 
 
 def test_stock_s_own_endpoint(orders: World) -> None:
@@ -258,8 +258,8 @@ def test_ten_megabytes_and_nobody(orders: World) -> None:
 
 
 def _user_without_rights(orders: World) -> Client:
-    found = orders.admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
-    gamma = next(role["id"] for role in found if role["name"] == "Gamma")
+    roles = orders.admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
+    gamma = next(role["id"] for role in roles if role["name"] == "Gamma")
     name = f"gamma-{orders.mark}"
     body = {
         "username": name, "password": "inside-1!", "first_name": name, "last_name": "T", "active": True,
@@ -277,12 +277,12 @@ def test_the_log_says_what_happened(orders: World) -> None:
     at = time.time()
     assert webhook(orders, tables=[table(orders)], changed_at=at).status_code == 200
     took = time.time() - at
-    said = """
+    sql = """
         SELECT source, operation, tables, seconds, requests_affected, entries_affected, entries_exact
         FROM superset_ext.cache_invalidation_log WHERE source = 'webhook' AND seconds IS NOT NULL AND %s = ANY(tables)
         ORDER BY id DESC LIMIT 1"""
     name = f"{orders.database}:public.{orders.orders}"
-    ((source, operation, tables, seconds, requests, entries, exact),) = until(lambda: rows(orders.stack, said, (name,)))
+    ((source, operation, tables, seconds, requests, entries, exact),) = until(lambda: rows(orders.stack, sql, (name,)))
     assert (source, operation, tables, exact) == ("webhook", "data_update", [name], False)
     assert 0 < seconds <= took
     assert requests >= 5
@@ -301,17 +301,17 @@ def test_what_a_change_did(orders: World) -> None:
     orders.look("table")
     orders.look("table")
 
-    def found() -> dict[str, Any] | None:
+    def row_of_change() -> dict[str, Any] | None:
         query = (SQL / "queries" / "invalidation_impact.sql").read_text()
         with closing(psycopg2.connect(orders.stack.database_url)) as connection, connection.cursor() as cursor:
             cursor.execute(query)
             names = [column.name for column in cursor.description or ()]
-            told = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        told = [row for row in told if row["tables"] == [name] and row["source"] == "webhook"]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        rows = [row for row in rows if row["tables"] == [name] and row["source"] == "webhook"]
         # Each web process writes what it counted when its own interval is over.
-        return told[0] if told and 0 < (told[0]["hit_ratio_after"] or 0) < 1 else None
+        return rows[0] if rows and 0 < (rows[0]["hit_ratio_after"] or 0) < 1 else None
 
-    change = until(found)
+    change = until(row_of_change)
     assert change["requests_before"] > 0 and 0 < change["hit_ratio_before"] < 1
     assert change["response_time_before"] > 0 and change["response_time_after"] > 0
     often = rows(orders.stack, (SQL / "queries" / "invalidation_frequency.sql").read_text())

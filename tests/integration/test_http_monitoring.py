@@ -68,8 +68,10 @@ def test_what_is_said(admin: Client, superset_stack: Any) -> None:
 
     def equal() -> bool:
         ((hits, misses),) = rows(superset_stack, counted)
-        said = admin.get(f"{BASE}/cache/statistics").json()["result"]
-        return any((each["cache_type"], each["hits"], each["misses"]) == ("chart_data", hits, misses) for each in said)
+        statistics = admin.get(f"{BASE}/cache/statistics").json()["result"]
+        return any(
+            (row["cache_type"], row["hits"], row["misses"]) == ("chart_data", hits, misses) for row in statistics
+        )
 
     until(equal)
     whole = admin.get(f"{BASE}/dashboard").json()
@@ -85,10 +87,10 @@ def test_slow_queries_refuse(admin: Client, query: str) -> None:
 
 def test_slow_queries(admin: Client) -> None:
     """Intent: statements without values, the costliest first, and as many as were asked for."""
-    found = admin.get(f"{BASE}/slow-queries?limit=2").json()["result"]
-    assert 1 <= len(found) <= 2
-    assert [each["total_seconds"] for each in found] == sorted((e["total_seconds"] for e in found), reverse=True)
-    assert all(each["sql"] for each in found)
+    rows = admin.get(f"{BASE}/slow-queries?limit=2").json()["result"]
+    assert 1 <= len(rows) <= 2
+    assert [row["total_seconds"] for row in rows] == sorted((e["total_seconds"] for e in rows), reverse=True)
+    assert all(row["sql"] for row in rows)
     assert admin.get(f"{BASE}/slow-queries?min_duration_ms=1e12").json()["result"] == []
 
 
@@ -98,8 +100,10 @@ def test_metrics(admin: Client, superset_stack: Any) -> None:
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert {"superset_ext_hits", "superset_ext_misses", "superset_ext_saved_seconds"} <= set(families)
     ((hits,),) = rows(superset_stack, "SELECT sum(hits) FROM superset_ext.cache_daily WHERE cache_type = 'chart_data'")
-    said = [each.value for each in families["superset_ext_hits"].samples if each.labels["cache"] == "chart_data"]
-    assert said and said[0] <= float(hits)
+    values = [
+        sample.value for sample in families["superset_ext_hits"].samples if sample.labels["cache"] == "chart_data"
+    ]
+    assert values and values[0] <= float(hits)
 
 
 def test_alert_rules(admin: Client, superset_stack: Any) -> None:
@@ -131,6 +135,6 @@ def test_commands(superset_stack: Any, admin: Client) -> None:
     done = perf(superset_stack, "recommend")
     assert done.returncode == 0, done.stderr
     done = perf(superset_stack, "refresh", "--json")
-    found = json.loads(done.stdout[done.stdout.index("[\n") :])
-    assert {"rollups", "names"} <= {each["view"] for each in found}
-    assert not [each for each in found if each["error"]]
+    rows = json.loads(done.stdout[done.stdout.index("[\n") :])
+    assert {"rollups", "names"} <= {row["view"] for row in rows}
+    assert not [row for row in rows if row["error"]]

@@ -66,14 +66,14 @@ def test_sql_lab_is_logged_by_whoever_ran_it(superset_stack: Any) -> None:
             "/api/v1/sqllab/execute/",
             json={
                 "client_id": uuid.uuid4().hex[:11], "database_id": database, "runAsync": later, "queryLimit": 3,
-                "sql": f"SELECT {column} AS {mark} FROM birth_names WHERE name <> 'hush'", "schema": "public",
+                "sql": f"SELECT {column} FROM birth_names AS {mark} WHERE name <> 'hush'", "schema": "public",
             },
         )  # fmt: skip
         assert asked.status_code in ((200, 202) if column != "nothere" else (400, 422, 500)), asked.text
     rows = awaited(superset_stack.database_url, f"f.sql LIKE '%{mark}%'", 3)
     assert len(rows) == 3
-    said = {row["sql"].split()[1]: (row["source"], row["channel"], row["rows"], row["error"]) for row in rows}
-    assert said == {
+    entries = {row["sql"].split()[1]: (row["source"], row["channel"], row["rows"], row["error"]) for row in rows}
+    assert entries == {
         "name": ("sqllab", "web", 3, None),
         "gender": ("sqllab", "celery", 3, None),
         "nothere": ("sqllab", "web", None, "COLUMN_DOES_NOT_EXIST_ERROR"),

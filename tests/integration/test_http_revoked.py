@@ -56,9 +56,9 @@ def world(superset_stack: Any) -> Iterator[World]:
     dataset = dataset_id(admin, "birth_names")
     role = _made(admin, "/api/v1/security/roles/", {"name": f"births-{mark}"})
     gamma = next(
-        each["id"]
-        for each in admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
-        if each["name"] == "Gamma"
+        role["id"]
+        for role in admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
+        if role["name"] == "Gamma"
     )
     body = {
         "username": f"reader-{mark}", "password": PASSWORD, "first_name": "r", "last_name": "T", "active": True,
@@ -88,12 +88,12 @@ def _permission(admin: Client, dataset: int) -> int:
     page = 0
     while True:
         path = f"/api/v1/security/permissions-resources/?q=(page:{page},page_size:100)"
-        found = admin.get(path).json()["result"]
-        assert found, "Superset has no such permission"
-        for each in found:
-            name = each["view_menu"]["name"]
-            if each["permission"]["name"] == "datasource_access" and name.endswith(f"(id:{dataset})"):
-                return int(each["id"])
+        permissions = admin.get(path).json()["result"]
+        assert permissions, "Superset has no such permission"
+        for permission in permissions:
+            name = permission["view_menu"]["name"]
+            if permission["permission"]["name"] == "datasource_access" and name.endswith(f"(id:{dataset})"):
+                return int(permission["id"])
         page += 1
 
 

@@ -25,8 +25,9 @@ with app.app_context():
     from superset_ext.freshness.tasks import stamp
     package = app.extensions["superset_ext"]
     for line in sys.stdin:
-        found = probe_now(package.database, package.settings.probes, stamp)
-        print("SAID " + json.dumps([[each.state, each.told, each.error] for each in found]), flush=True)
+        outcomes = probe_now(package.database, package.settings.probes, stamp)
+        states = [[outcome.state, outcome.stamped, outcome.error] for outcome in outcomes]
+        print("SAID " + json.dumps(states), flush=True)
 """
 
 
@@ -40,8 +41,10 @@ def warmed(orders: World) -> dict[str, Any]:
     """What the charts show, once all are cached: of one change the listener may tell more than once."""
 
     def shown() -> dict[str, Any] | None:
-        found = {name: orders.look(name) for name in (*READING, "other")}
-        return {name: value for name, (_, value) in found.items()} if all(hit for hit, _ in found.values()) else None
+        answers = {name: orders.look(name) for name in (*READING, "other")}
+        return (
+            {name: value for name, (_, value) in answers.items()} if all(hit for hit, _ in answers.values()) else None
+        )
 
     return dict(until(shown))
 

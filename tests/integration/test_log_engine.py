@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -13,9 +14,12 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.pool import NullPool, StaticPool
 
+from superset_ext.cli.bare import bare_app
 from superset_ext.core.log_database import LogDatabase, log_of
-from superset_ext.errors import LogUnavailable
-from superset_ext.settings import load
+from superset_ext.errors import LogUnavailable, SupersetExtError
+from superset_ext.host.metadata import metadata_rows
+from superset_ext.package import package
+from superset_ext.settings import current, load
 
 REDIS = {"SUPERSET_EXT_REDIS_URL": "redis://cache"}
 
@@ -105,3 +109,53 @@ def test_a_creator_that_fails_is_a_log_that_is_away(database_url: str) -> None:
 
     with pytest.raises(LogUnavailable, match="the token has expired"):
         answers(log(database_url, {"creator": creator}))
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A config file that commands without Superset read."""
+    file = tmp_path / "superset_config.py"
+    monkeypatch.setenv("SUPERSET_CONFIG_PATH", str(file))
+    monkeypatch.setenv("SUPERSET_EXT_REDIS_URL", "redis://cache")
+    for name in ("SUPERSET_EXT_LOG_DATABASE_URL", "SUPERSET__SQLALCHEMY_DATABASE_URI"):
+        monkeypatch.delenv(name, raising=False)
+    current.cache_clear()
+    yield file
+    current.cache_clear()
+
+
+def test_a_command_without_superset_connects_as_superset_does(config: Path, database_url: str) -> None:
+    """Intent: `status` and `recommend` start without Superset, and reach both databases by the config's creator."""
+    config.write_text(
+        f"import psycopg2\nSQLALCHEMY_DATABASE_URI = {without_password(database_url)!r}\n"
+        f"def creator(): return psycopg2.connect({database_url!r}, application_name='by it')\n"
+        "SQLALCHEMY_ENGINE_OPTIONS = {'creator': creator}\n"
+    )
+    app = bare_app()
+    assert app is not None
+    with app.app_context():
+        assert metadata_rows("SELECT current_setting('application_name')") == [("by it",)]
+        assert answers(package().log()) == "by it"
+
+
+def test_a_command_without_superset_uses_the_database_that_superset_uses(
+    config: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: Superset puts the environment's URL over the config's; one that is away is a line without a password."""
+    config.write_text("SQLALCHEMY_DATABASE_URI = 'postgresql://u:sesame@127.0.0.1:9/x'\n")
+    app = bare_app()
+    assert app is not None
+    with app.app_context(), pytest.raises(SupersetExtError, match="SQLALCHEMY_DATABASE_URI") as away:
+        metadata_rows("SELECT 1")
+    assert "\n" not in str(away.value) and "sesame" not in str(away.value)
+    monkeypatch.setenv("SUPERSET__SQLALCHEMY_DATABASE_URI", database_url)
+    app = bare_app()
+    assert app is not None
+    with app.app_context():
+        assert metadata_rows("SELECT 1") == [(1,)]
+
+
+def test_where_only_superset_knows_its_database_superset_is_started(config: Path) -> None:
+    """Intent: a config without a URL leaves it to Superset's own default."""
+    config.write_text("ROW_LIMIT = 1\n")
+    assert bare_app() is None

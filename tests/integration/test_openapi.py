@@ -96,12 +96,17 @@ def test_each_route_is_described(world: InProcess, document: dict[str, Any]) -> 
     assert set(operations) == set(routes) and len(routes) == 14
     for route, operation in operations.items():
         assert operation["summary"] and operation["tags"] == ["Performance"] and operation["security"], route
-        path = [each for each in operation.get("parameters", ()) if each["in"] == "path"]
-        assert {each["name"] for each in path} == routes[route] and all(each["required"] for each in path), route
+        path = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] == "path"]
+        assert {parameter["name"] for parameter in path} == routes[route] and all(
+            parameter["required"] for parameter in path
+        ), route
         for parameter in operation.get("parameters", ()):
             assert parameter["schema"]["type"] in ("integer", "number", "string"), route
     query = operations["GET", f"{BASE}/slow-queries"]["parameters"]
-    assert {each["name"]: each["schema"]["default"] for each in query} == {"limit": 50, "min_duration_ms": 0}
+    assert {parameter["name"]: parameter["schema"]["default"] for parameter in query} == {
+        "limit": 50,
+        "min_duration_ms": 0,
+    }
 
 
 def test_each_body_is_described(document: dict[str, Any]) -> None:
@@ -135,12 +140,12 @@ def schema(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
 def strict(node: Any) -> Any:
     """A schema of OpenAPI 3.0 as JSON Schema, in which an object has no field that is not described."""
     if isinstance(node, list):
-        return [strict(each) for each in node]
+        return [strict(item) for item in node]
     if not isinstance(node, dict):
         return node
     made = {name: strict(value) for name, value in node.items() if name not in ("nullable", "description")}
     if isinstance(made.get("properties"), dict):
-        made |= {"additionalProperties": False, "required": sorted(made["properties"])}
+        made |= {"additionalProperties": False, "required": made.get("required", sorted(made["properties"]))}
     return {"anyOf": [made, {"type": "null"}]} if node.get("nullable") is True else made
 
 
@@ -158,7 +163,7 @@ def test_answers_are_as_described(world: InProcess, document: dict[str, Any]) ->
         else:
             assert response.content_type.startswith("text/plain")
         shown.add((verb, path, response.status_code))
-    whole = {(*route, int(code)) for route, each in described(document).items() for code in each["responses"]}
+    whole = {(*route, int(code)) for route, operation in described(document).items() for code in operation["responses"]}
     assert whole - shown == set()
 
 
@@ -190,9 +195,9 @@ def answers(world: InProcess) -> Iterator[tuple[str, str, Any]]:
     }  # fmt: skip
     number = 0
     for (verb, path), body in bodies.items():
-        told = ask(admin, verb, path, body, run_id=RUN, number=number)
-        number = told[2].json["id"] if (verb, path) == ("POST", "/alerts") else number
-        yield told
+        answer = ask(admin, verb, path, body, run_id=RUN, number=number)
+        number = answer[2].json["id"] if (verb, path) == ("POST", "/alerts") else number
+        yield answer
     for client in (anonymous, gamma):
         yield from (ask(client, verb, path, body, run_id=RUN, number=1) for (verb, path), body in bodies.items())
     for (verb, path), body in bodies.items():

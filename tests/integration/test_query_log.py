@@ -325,9 +325,9 @@ def test_each_process_of_a_fork_writes_its_own_queries(database: LogDatabase, lo
 
 def test_an_end_while_the_log_is_away_says_what_is_lost() -> None:
     """Intent: queries that no process keeps any more are told, in one line without a secret."""
-    said = ends(FORK.replace("(10, 100)", "()").replace("range(2)", "()"), "postgresql://u:hush@127.0.0.1:1/none")
-    assert "7 queries are missing in query_performance_log, because the process ends" in said
-    assert "hush" not in said
+    output = ends(FORK.replace("(10, 100)", "()").replace("range(2)", "()"), "postgresql://u:hush@127.0.0.1:1/none")
+    assert "7 queries are missing in query_performance_log, because the process ends" in output
+    assert "hush" not in output
 
 
 CHARTS = """
@@ -401,37 +401,39 @@ say({"rows": rows, "raised": raised, "took": took, "source": source.id})
 
 
 @pytest.fixture(scope="module")
-def said(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def logged(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What a real Superset logged of a few charts and a few queries of SQL Lab."""
     url = postgres.create_database(f"queries_{uuid.uuid4().hex[:8]}")
     LogDatabase(url).apply_schema()
     return superset_app.run(CHARTS + SQLLAB, url, url, tmp_path_factory.mktemp("superset"), LOG=url)
 
 
-def test_what_charts_ask_is_logged_with_who_asked(said: Any) -> None:
+def test_what_charts_ask_is_logged_with_who_asked(logged: Any) -> None:
     """Intent: Superset's own `get_df` tells each query once: what it took, its rows, its error's class and its chart;
     a query that belongs to no chart too."""
-    rows = {(row["chart_id"], row["error"]): row for row in said["rows"] if row["source"] == "chart"}
-    assert len(rows) == sum(row["source"] == "chart" for row in said["rows"])
-    slow, nested, failed, nobodys = (rows.pop(key) for key in ((4, None), (9, None), (4, said["raised"]), (None, None)))
+    rows = {(row["chart_id"], row["error"]): row for row in logged["rows"] if row["source"] == "chart"}
+    assert len(rows) == sum(row["source"] == "chart" for row in logged["rows"])
+    slow, nested, failed, nobodys = (
+        rows.pop(key) for key in ((4, None), (9, None), (4, logged["raised"]), (None, None))
+    )
     assert not rows
-    assert (slow["database_id"], slow["channel"]) == (said["source"], "web")
+    assert (slow["database_id"], slow["channel"]) == (logged["source"], "web")
     assert [slow[name] for name in ("dataset_id", "chart_id", "dashboard_id", "user_id")] == [3, 4, 5, 6]
     assert (slow["rows"], slow["error"]) == (7, None)
     assert 7 * 20 <= slow["duration_ms"] < 60_000
     assert slow["sql"] == "SELECT generate_series(?), pg_sleep(?), ?"
     assert (nested["dataset_id"], nested["chart_id"], nested["dashboard_id"]) == (8, 9, None)
-    assert (failed["error"], failed["rows"], failed["chart_id"]) == (said["raised"], None, 4)
+    assert (failed["error"], failed["rows"], failed["chart_id"]) == (logged["raised"], None, 4)
     assert failed["sql"] == "SELECT a FROM nothere WHERE b = ?"
     assert (nobodys["chart_id"], nobodys["channel"], nobodys["rows"]) == (None, "cli", 1)
 
 
-def test_what_sql_lab_asks_is_logged_at_its_end(said: Any) -> None:
+def test_what_sql_lab_asks_is_logged_at_its_end(logged: Any) -> None:
     """Intent: SQL Lab's queries are told once, when they end, in web and in Celery, by Superset's class of the error;
     what never was sent, or was rolled back, is not."""
-    assert [status for status, _ in said["took"]] == ["success", "success", "failed", "failed"], said["took"]
-    rows = {(row["error"], row["channel"]): row for row in said["rows"] if row["source"] == "sqllab"}
-    assert len(rows) == sum(row["source"] == "sqllab" for row in said["rows"]) == 4
+    assert [status for status, _ in logged["took"]] == ["success", "success", "failed", "failed"], logged["took"]
+    rows = {(row["error"], row["channel"]): row for row in logged["rows"] if row["source"] == "sqllab"}
+    assert len(rows) == sum(row["source"] == "sqllab" for row in logged["rows"]) == 4
     script, worker = rows[None, "web"], rows[None, "celery"]
     failed = rows["COLUMN_DOES_NOT_EXIST_ERROR", "web"]
     assert ("STOPPED", "web") in rows

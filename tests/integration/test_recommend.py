@@ -12,7 +12,9 @@ import pytest
 
 from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.monitor.advice import kept
 from superset_ext.monitor.advice.recommend import Facts, Recommendation, facts_of, recommend
+from superset_ext.monitor.rollup.views import apply_views, refresh
 from superset_ext.settings import Region, Settings, load
 from testing.regions import make_region
 
@@ -69,28 +71,28 @@ def registered(database: LogDatabase, tags: list[str] = TAGS, body: str = "{}", 
         )  # fmt: skip
 
 
-def told(database: LogDatabase, source: str = "webhook", times: int = 4, tag: str = TAGS[-1]) -> None:
+def tell(database: LogDatabase, source: str = "webhook", times: int = 4, tag: str = TAGS[-1]) -> None:
     for day in range(times):
         insert(database, "cache_invalidation_log", source=source, operation="data_update", tags=["any", tag],
                ago=timedelta(days=day, hours=2))  # fmt: skip
 
 
-def found(
+def findings_of(
     database: LogDatabase, kind: str, settings: Settings | None = None, facts: Facts | None = None
 ) -> list[Recommendation]:
     every = recommend(None, database, settings or load({}), facts or Facts())
-    assert [each.seconds for each in every] == sorted((each.seconds for each in every), reverse=True)
-    return [each for each in every if each.kind == kind]
+    assert [advice.seconds for advice in every] == sorted((advice.seconds for advice in every), reverse=True)
+    return [advice for advice in every if advice.kind == kind]
 
 
 def only(database: LogDatabase, kind: str, **more: Any) -> Recommendation:
     """The one of this kind; its evidence runs in psql as it stands, and holds its numbers."""
-    (each,) = found(database, kind, **more)
-    rows = database.rows(each.sql)
-    shared = {name: value for name, value in each.numbers.items() if rows and name in rows[0]}
+    (advice,) = findings_of(database, kind, **more)
+    rows = database.rows(advice.sql)
+    shared = {name: value for name, value in advice.numbers.items() if rows and name in rows[0]}
     assert any(all(row[name] == value for name, value in shared.items()) for row in rows)
-    assert json.loads(json.dumps(each.as_dict()))["evidence"]["sql"] == each.sql
-    return each
+    assert json.loads(json.dumps(advice.as_dict()))["evidence"]["sql"] == advice.sql
+    return advice
 
 
 def test_an_empty_log_says_nothing(database: LogDatabase) -> None:
@@ -106,12 +108,12 @@ def expiring(database: LogDatabase) -> None:
 def test_a_longer_timeout_where_changes_are_told(database: LogDatabase) -> None:
     """Intent: what expires more often than it changes is to live for about three changes, by a rule that is valid."""
     expiring(database)
-    told(database)
-    each = only(database, "timeout")
-    assert each.subject == "dataset:7"
-    assert each.numbers["changes_in_7_days"] == 4
-    assert 0 < each.seconds <= 600  # no more than went into what had expired
-    rule = each.set_.partition(": ")[2]
+    tell(database)
+    advice = only(database, "timeout")
+    assert advice.subject == "dataset:7"
+    assert advice.numbers["changes_in_7_days"] == 4
+    assert 0 < advice.seconds <= 600  # no more than went into what had expired
+    rule = advice.set_.partition(": ")[2]
     (parsed,) = load({"SUPERSET_EXT_RULES": f"[{rule}]"}).rules
     assert parsed.timeout is not None
     assert 900 < parsed.timeout <= 86_400
@@ -123,8 +125,8 @@ def test_a_timeout_follows_how_often_data_changes(database: LogDatabase) -> None
     for minutes in range(15, 60 * 24, 15):
         insert(database, "cache_invalidation_log", source="webhook", operation="data_update", tags=[TAGS[-1]],
                ago=timedelta(minutes=minutes))  # fmt: skip
-    each = only(database, "timeout")
-    assert each.numbers["best_timeout"] == pytest.approx(3 * 900, rel=0.05)
+    advice = only(database, "timeout")
+    assert advice.numbers["best_timeout"] == pytest.approx(3 * 900, rel=0.05)
 
 
 @pytest.mark.parametrize("how", ["nobody", "once", "sqllab", "unknown tables", "another table"])
@@ -133,7 +135,7 @@ def test_first_have_changes_told(database: LogDatabase, how: str) -> None:
     asked(database, hits=400, miss_expired=300)
     registered(database, [*TAGS, *{"unknown tables": ["tables:1"], "another table": ["table:1:public.x"]}.get(how, [])])
     if how != "nobody":
-        told(database, "sqllab" if how == "sqllab" else "webhook", 1 if how == "once" else 4)
+        tell(database, "sqllab" if how == "sqllab" else "webhook", 1 if how == "once" else 4)
     assert only(database, "timeout").set_.startswith("first have its changes told: superset perf watch add 1 public.")
 
 
@@ -143,9 +145,9 @@ def test_the_command_that_has_changes_told_can_be_pasted(database: LogDatabase) 
     registered(database, ["all", "dataset:7", "table:1:public.fcc%202018%20survey", 'table:1:the%2eschema.a"b'])
     insert(database, "object_name", kind="database", id=1, name="Sales & more")
     insert(database, "object_name", kind="dataset", id=7, name="FCC 2018 Survey")
-    said = only(database, "timeout").set_.removeprefix("first have its changes told: ").partition(" (or a probe")[0]
+    command = only(database, "timeout").set_.removeprefix("first have its changes told: ").partition(" (or a probe")[0]
     add = ["superset", "perf", "watch", "add", "Sales & more"]
-    assert sorted(map(shlex.split, said.split("; "))) == sorted(
+    assert sorted(map(shlex.split, command.split("; "))) == sorted(
         [[*add, 'public."FCC 2018 Survey"'], [*add, '"the.schema"."a""b"']]
     )
 
@@ -154,10 +156,10 @@ def test_relative_times_are_said_and_bounded(database: LogDatabase) -> None:
     """Intent: «last day» moves without any change, so no recommendation has it lag by more than an hour."""
     asked(database, hits=400, miss_expired=300)
     registered(database, body='{"queries": [{"time_range": "Last day"}]}')
-    told(database)
-    each = only(database, "timeout")
-    assert each.numbers["best_timeout"] == 3600
-    assert "last day" in each.found
+    tell(database)
+    advice = only(database, "timeout")
+    assert advice.numbers["best_timeout"] == 3600
+    assert "last day" in advice.finding
 
 
 def test_no_timeout_without_a_reason(database: LogDatabase) -> None:
@@ -166,38 +168,38 @@ def test_no_timeout_without_a_reason(database: LogDatabase) -> None:
     registered(database, [*TAGS, "rule:mine"])
     asked(database, hits=400, miss_expired=300)
     asked(database, hits=20, miss_expired=30, dataset_id=8)
-    told(database)
-    assert found(database, "timeout") == []
+    tell(database)
+    assert findings_of(database, "timeout") == []
 
 
 def test_what_people_have_set_in_superset_is_the_timeout(database: LogDatabase) -> None:
     """Intent: a dataset with a day of its own needs no longer one."""
     expiring(database)
-    told(database)
-    assert found(database, "timeout", facts=Facts(timeouts={7: 86_400.0})) == []
+    tell(database)
+    assert findings_of(database, "timeout", facts=Facts(timeouts={7: 86_400.0})) == []
 
 
 def test_short_of_memory(database: LogDatabase) -> None:
     """Intent: the region whose readers find their answers thrown out needs room, and longer timeouts do not help."""
     expiring(database)
-    told(database)
+    tell(database)
     asked(database, hits=100, miss_evicted=100, evictions=5000, memory_usage=100 * MEBI)
-    each = only(
+    advice = only(
         database, "region_too_small", facts=Facts({"chart_data": ServerInfo(90 * MEBI, 100 * MEBI, "volatile-lru", 1)})
     )
-    assert "maxmemory 150mb" in each.set_
-    assert each.seconds == pytest.approx(100 * 2, rel=0.1)
-    assert found(database, "timeout") == []
+    assert "maxmemory 150mb" in advice.set_
+    assert advice.seconds == pytest.approx(100 * 2, rel=0.1)
+    assert findings_of(database, "timeout") == []
 
 
 def test_not_short_of_memory(database: LogDatabase) -> None:
     """Intent: what went with a restart or a FLUSHDB was not evicted by any server."""
     asked(database, hits=100, miss_evicted=100)
     asked(database, hits=10_000, miss_evicted=19, cache_type="metadata", evictions=19)
-    assert [each.subject for each in found(database, "region_too_small")] == ["region:chart_data"]
+    assert [advice.subject for advice in findings_of(database, "region_too_small")] == ["region:chart_data"]
     with database.transaction() as cursor:
         cursor.execute("UPDATE superset_ext.cache_performance_log SET evictions = 0")
-    assert found(database, "region_too_small") == []
+    assert findings_of(database, "region_too_small") == []
 
 
 def test_a_region_that_is_never_read(database: LogDatabase) -> None:
@@ -205,9 +207,9 @@ def test_a_region_that_is_never_read(database: LogDatabase) -> None:
     asked(database, cache_type="thumbnails", sets=500, miss_cold=500)
     asked(database, hits=30, cache_type="metadata", sets=500, miss_cold=500)
     asked(database, cache_type="explore_form_data", sets=50, miss_cold=50)
-    each = only(database, "region_never_read")
-    assert each.subject == "region:thumbnails"
-    assert each.set_.startswith(f"SUPERSET_EXT_THUMBNAILS_TIMEOUT={7 * 86_400 // 4} ")
+    advice = only(database, "region_never_read")
+    assert advice.subject == "region:thumbnails"
+    assert advice.set_.startswith(f"SUPERSET_EXT_THUMBNAILS_TIMEOUT={7 * 86_400 // 4} ")
 
 
 def test_compression(database: LogDatabase) -> None:
@@ -219,13 +221,13 @@ def test_compression(database: LogDatabase) -> None:
     assert only(database, "compression", settings=load(environ)).set_ == "SUPERSET_EXT_CHART_DATA_COMPRESSION=zstd"
     twice = load({"SUPERSET_EXT_QUERY_RESULTS_COMPRESSION": "lz4"})
     assert only(database, "compression", settings=twice).set_ == "SUPERSET_EXT_QUERY_RESULTS_COMPRESSION=none"
-    assert found(database, "compression") == []
+    assert findings_of(database, "compression") == []
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"), [(None, "a lower row"), (200_000, "a row limit of 100,000"), (9, "fewer rows")]
+    ("rows", "fix"), [(None, "a lower row"), (200_000, "a row limit of 100,000"), (9, "fewer rows")]
 )
-def test_results_that_are_too_big(database: LogDatabase, rows: int | None, said: str) -> None:
+def test_results_that_are_too_big(database: LogDatabase, rows: int | None, fix: str) -> None:
     """Intent: the chart is named, and the cap that it is over where the log of queries knows."""
     asked(database, hits=300, chart_id=71)
     asked(database, miss_cold=50, sets_too_large=50)
@@ -234,10 +236,10 @@ def test_results_that_are_too_big(database: LogDatabase, rows: int | None, said:
     if rows is not None:
         insert(database, "query_performance_log", host="h", pid=1, source="chart", chart_id=70, duration_ms=2000,
                rows=rows, ago=timedelta(hours=1))  # fmt: skip
-    each = only(database, "result_too_large")
-    assert (each.subject, each.name) == ("chart:70", "All orders")
-    assert each.set_.startswith(said)
-    assert 0 < each.seconds <= 100
+    advice = only(database, "result_too_large")
+    assert (advice.subject, advice.name) == ("chart:70", "All orders")
+    assert advice.set_.startswith(fix)
+    assert 0 < advice.seconds <= 100
 
 
 def test_eviction_policies(database: LogDatabase) -> None:
@@ -246,9 +248,11 @@ def test_eviction_policies(database: LogDatabase) -> None:
         "chart_data": ServerInfo(1, 100, "allkeys-lru", 0), "metadata": ServerInfo(1, 100, "volatile-ttl", 0),
         "thumbnails": ServerInfo(1, 100, "noeviction", 0), "filter_state": None,
     }  # fmt: skip
-    said = {each.subject: each.found for each in found(database, "eviction_policy", facts=Facts(servers))}
-    assert set(said) == {"region:chart_data", "region:thumbnails"}
-    assert "every chart is asked anew" in said["region:chart_data"]
+    texts = {
+        advice.subject: advice.finding for advice in findings_of(database, "eviction_policy", facts=Facts(servers))
+    }
+    assert set(texts) == {"region:chart_data", "region:thumbnails"}
+    assert "every chart is asked anew" in texts["region:chart_data"]
 
 
 def test_a_server_of_several_regions_is_found_once(database: LogDatabase) -> None:
@@ -262,9 +266,28 @@ def test_a_server_of_several_regions_is_found_once(database: LogDatabase) -> Non
         asked(database, hits=100, miss_evicted=50, sets_memory=50, cache_type=region)
     findings = recommend(None, database, settings, facts)
     for kind in ("eviction_policy", "region_too_small"):
-        of_kind = {each.subject: each for each in findings if each.kind == kind}
+        of_kind = {advice.subject: advice for advice in findings if advice.kind == kind}
         assert set(of_kind) == {"server:one:6379", "region:thumbnails"}, kind
         assert {"chart_data", "metadata"} <= set(of_kind["server:one:6379"].as_dict()["evidence"]["numbers"]["regions"])
+
+
+def test_recommendations_are_kept_for_the_dashboards(database: LogDatabase) -> None:
+    """Intent: the dashboards begin with what to do, in the order of what it brings; what is mended goes."""
+    apply_views(database)
+    asked(database, hits=100, miss_evicted=50, sets_memory=50)
+    facts = Facts({"chart_data": ServerInfo(90 * MEBI, 100 * MEBI, "allkeys-lru", 1)})
+    findings = recommend(None, database, load({}), facts)
+    assert kept.keep(database, findings) == len(findings) >= 2
+    rows = database.rows("SELECT finding, setting, brings FROM perf_advice ORDER BY place")
+    assert [tuple(row.values()) for row in rows] == [
+        (advice.finding, advice.set_, advice.brings) for advice in findings
+    ]
+    assert kept.keep(database, findings[:1]) == 1
+    assert len(database.rows("SELECT FROM perf_advice")) == 1
+    steps = kept.steps(None, database, load({}))
+    assert set(steps) == {kept.STEP}
+    refresh(database, 1000, None, {kept.STEP: lambda: kept.keep(database, findings)})
+    assert kept.steps(None, database, load({})) == {}
 
 
 def test_forced_dashboards(database: LogDatabase) -> None:
@@ -298,14 +321,14 @@ def test_schedules_that_are_missing(database: LogDatabase) -> None:
     mornings(database, 3)
     mornings(database, 2, dashboard=701)
     registered(database, keys=15)
-    each = only(database, "schedule_missing")
-    assert each.subject == "dashboard:700"
-    assert each.seconds == pytest.approx(15 * 2 * 5 / 7, rel=0.01)  # each key once a morning
-    said = each.set_.partition(": ")[2]
-    (schedule,) = load({"SUPERSET_EXT_WARM_SCHEDULES": f"[{said}]"}).warm_schedules
+    advice = only(database, "schedule_missing")
+    assert advice.subject == "dashboard:700"
+    assert advice.seconds == pytest.approx(15 * 2 * 5 / 7, rel=0.01)  # each key once a morning
+    setting = advice.set_.partition(": ")[2]
+    (schedule,) = load({"SUPERSET_EXT_WARM_SCHEDULES": f"[{setting}]"}).warm_schedules
     assert (schedule.cron, schedule.dashboards, schedule.targets) == ("50 7 * * 1,2,3,4,5", (700,), ())
-    there = load({"SUPERSET_EXT_WARM_SCHEDULES": f"[{said}]"})
-    assert found(database, "schedule_missing", settings=there) == []
+    there = load({"SUPERSET_EXT_WARM_SCHEDULES": f"[{setting}]"})
+    assert findings_of(database, "schedule_missing", settings=there) == []
 
 
 def test_a_schedule_before_midnight_is_of_the_day_before(database: LogDatabase) -> None:
@@ -328,7 +351,7 @@ def test_schedules_that_warm_for_nobody(
             options="{}", options_hash=str(number), requested_by="beat", state="done", entries=100, entries_read=read,
             spent_ms=60_000, saved_ms=read * 600, settled=True, ago=timedelta(days=number),
         )  # fmt: skip
-    every = found(database, "schedule_unread")
+    every = findings_of(database, "schedule_unread")
     assert len(every) == expected
     if expected:
         assert only(database, "schedule_unread").seconds == pytest.approx(180 / 2, rel=0.05)
@@ -346,21 +369,24 @@ def test_the_rollups_are_read_for_older_days(database: LogDatabase) -> None:
 def test_an_index_is_used_for_the_days_that_are_read(database: LogDatabase) -> None:
     """Intent: a year of rollups is not read for a week's advice."""
     asked(database, hits=50, miss_forced=30)
-    each = only(database, "forced")
-    plan = "\n".join(row["QUERY PLAN"] for row in database.rows("EXPLAIN " + each.sql))
+    advice = only(database, "forced")
+    plan = "\n".join(row["QUERY PLAN"] for row in database.rows("EXPLAIN " + advice.sql))
     assert "cache_hourly" in plan
     assert "hour >=" in plan
 
 
 def test_facts_of_a_running_app(valkey: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: each region's server is asked itself, SQL Lab's included."""
+    from superset.extensions import cache_manager
+
     from superset_ext.monitor.advice import recommend as module
 
     monkeypatch.setattr(module, "manual_timeouts", lambda: {7: 60.0})
     monkeypatch.setattr(module, "auto_refreshes", lambda: [])
     url = f"redis://127.0.0.1:{valkey.port}"
     chart, results = make_region(url), make_region(url, "query_results")  # type: ignore[arg-type]
-    app = SimpleNamespace(extensions={"cache": {"a": chart, "b": object()}}, config={"RESULTS_BACKEND": results})
+    caches = {cache_manager.data_cache: chart, cache_manager.cache: object()}
+    app = SimpleNamespace(extensions={"cache": caches}, config={"RESULTS_BACKEND": results})
     facts = facts_of(app)
     assert set(facts.servers) == {"chart_data", "query_results"}
     assert all(info is not None and info.used_memory for info in facts.servers.values())

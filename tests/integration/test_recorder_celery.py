@@ -70,9 +70,9 @@ def test_a_prefork_worker_writes_when_it_stops(
     try:
         client = Celery(broker=broker, backend=broker)
         asked = [client.send_task("count") for _ in range(10)]  # kept: one that is collected may lock up redis-py
-        pids = {each.get(timeout=240) for each in asked}
-        for each in asked:
-            each.backend = None  # to which one that is collected would speak, for minutes if it is gone by then
+        pids = {task.get(timeout=240) for task in asked}
+        for task in asked:
+            task.backend = None  # to which one that is collected would speak, for minutes if it is gone by then
     finally:
         worker.terminate()
         worker.wait(120)

@@ -63,8 +63,8 @@ def test_an_outage_loses_nothing_and_is_said_once(server: Postgres, caplog: pyte
                 hit()
         until(lambda: recorder.status().pending == 1)  # once a try that is under way has failed
         assert recorder.status().last_error == "OperationalError"
-        ours = [each for each in caplog.records if each.name.startswith("superset_ext")]
-        (warning,) = [each.getMessage() for each in ours if each.levelno >= logging.WARNING]
+        ours = [record for record in caplog.records if record.name.startswith("superset_ext")]
+        (warning,) = [record.getMessage() for record in ours if record.levelno >= logging.WARNING]
         assert "SUPERSET_EXT_LOG_DATABASE_URL" in warning and server.password not in warning
         server.start()
         assert LAST_RETRY_SECONDS + OWN["connect_timeout"] < 10

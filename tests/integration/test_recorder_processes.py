@@ -89,11 +89,11 @@ def test_eight_threads_lose_nothing_while_it_flushes(database: LogDatabase, hast
     for thread in threads:
         thread.join()
     recorder.stop()
-    [found] = database.rows(
+    [row] = database.rows(
         "SELECT SUM(cache_hits)::int AS hits, SUM(cache_misses)::int AS misses, SUM(bytes_read)::int AS bytes,"
         " SUM(saved_ms) AS saved, COUNT(DISTINCT batch) > 1 AS several FROM cache_performance_log"
     )
-    assert found == {"hits": 16_000, "misses": 8_000, "bytes": 240_000, "saved": 32_000.0, "several": True}
+    assert row == {"hits": 16_000, "misses": 8_000, "bytes": 240_000, "saved": 32_000.0, "several": True}
 
 
 def test_each_process_of_a_fork_writes_its_own_counts(database: LogDatabase, log_url: str) -> None:
@@ -170,6 +170,6 @@ def test_counts_after_the_end_was_told_are_written_too(database: LogDatabase, lo
 
 def test_an_end_while_the_log_is_away_says_what_is_lost() -> None:
     """Intent: counts that no process keeps any more are told, in one line, and the process ends in time."""
-    said = ends("hit(2)\n", "postgresql://u:hush@127.0.0.1:1/none")
-    assert "1 rows of the log were lost" in said
-    assert "hush" not in said
+    output = ends("hit(2)\n", "postgresql://u:hush@127.0.0.1:1/none")
+    assert "1 rows of the log were lost" in output
+    assert "hush" not in output

@@ -47,8 +47,8 @@ def recorder(database: LogDatabase) -> Iterator[Maker]:
         return made[-1]
 
     yield make
-    for each in made:
-        each.stop()
+    for writer in made:
+        writer.stop()
 
 
 def tell(result: Miss | Stored | None, ms: float = 1.0, region: str = "chart_data", **values: Any) -> None:
@@ -57,15 +57,15 @@ def tell(result: Miss | Stored | None, ms: float = 1.0, region: str = "chart_dat
 
 def test_the_first_flush_makes_the_tables(recorder: Maker, database: LogDatabase) -> None:
     """Intent: a fresh log database needs no command before it is written to."""
-    each = recorder()
+    writer = recorder()
     tell(None)
-    assert each.flush()
+    assert writer.flush()
     assert database.rows(TOTALS) == [{"hits": 1, "misses": 0, "rows": 1}]
 
 
 def test_a_row_says_all_that_was_told(recorder: Maker, database: LogDatabase) -> None:
     """Intent: each outcome has its column, and the mean is over hits and the misses that ended in a value."""
-    each = recorder()
+    writer = recorder()
     scope = Scope(dataset_id=3, chart_id=4, dashboard_id=5, channel="report")
     tell(None, 2.0, size=100, saved_ms=500.0, scope=scope)
     tell(None, 4.0, size=100, saved_ms=300.0, scope=scope)
@@ -74,7 +74,7 @@ def test_a_row_says_all_that_was_told(recorder: Maker, database: LogDatabase) ->
     for became in Stored:
         tell(became, 0.0, size=70, scope=scope)
     tell(Stored.STORED, 900.0, size=70, scope=scope)
-    assert each.flush()
+    assert writer.flush()
     [row] = database.rows("SELECT * FROM cache_performance_log")
     assert (row["cache_type"], row["dataset_id"], row["chart_id"], row["dashboard_id"], row["channel"]) == (
         "chart_data", 3, 4, 5, "report",
@@ -96,10 +96,10 @@ def test_a_row_says_all_that_was_told(recorder: Maker, database: LogDatabase) ->
 
 def test_an_id_that_no_table_can_hold_does_not_stop_the_log(recorder: Maker, database: LogDatabase) -> None:
     """Intent: ids come from what browsers send; a made-up one costs its id, not the counts of everybody."""
-    each = recorder()
+    writer = recorder()
     for chart in (2**31, -(2**40), 2**80):
         tell(None, scope=Scope(dataset_id=1, chart_id=chart))
-    assert each.flush()
+    assert writer.flush()
     assert database.rows("SELECT DISTINCT dataset_id, chart_id FROM cache_performance_log") == [
         {"dataset_id": 1, "chart_id": None}
     ]
@@ -108,14 +108,14 @@ def test_an_id_that_no_table_can_hold_does_not_stop_the_log(recorder: Maker, dat
 
 def test_memory_is_bounded_and_totals_stay_exact(recorder: Maker, database: LogDatabase) -> None:
     """Intent: a crawler over a hundred thousand charts costs detail, neither memory nor counts."""
-    each = recorder(recorder_max_rows="100")
+    writer = recorder(recorder_max_rows="100")
     for chart in range(1, 5001):
         tell(None, scope=Scope(chart_id=chart))
         tell(Miss.COLD, region="metadata", scope=Scope(chart_id=chart))
-    status = each.status()
+    status = writer.status()
     assert status.pending <= 102
     assert status.overflows == 10_000 - 100
-    assert each.flush()
+    assert writer.flush()
     assert database.rows(TOTALS) == [{"hits": 5000, "misses": 5000, "rows": 102}]
     folded = database.rows("SELECT cache_type FROM cache_performance_log WHERE chart_id IS NULL ORDER BY 1")
     assert [row["cache_type"] for row in folded] == ["chart_data", "metadata"]
@@ -123,30 +123,30 @@ def test_memory_is_bounded_and_totals_stay_exact(recorder: Maker, database: LogD
 
 def test_nothing_told_writes_nothing(recorder: Maker, database: LogDatabase) -> None:
     """Intent: an idle process costs the log no row and no connection."""
-    each = recorder()
-    assert each.flush()
-    assert each.status().last_flush is None
+    writer = recorder()
+    assert writer.flush()
+    assert writer.status().last_flush is None
 
 
 def test_stopped_means_not_counted(recorder: Maker, database: LogDatabase) -> None:
     """Intent: `stop` writes what is there and takes no more."""
-    each = recorder()
+    writer = recorder()
     tell(None)
-    each.stop()
+    writer.stop()
     tell(None)
-    assert each.status().pending == 0
+    assert writer.status().pending == 0
     assert database.rows(TOTALS)[0]["hits"] == 1
 
 
 def test_the_thread_flushes_by_itself(recorder: Maker, database: LogDatabase) -> None:
     """Intent: nobody needs to call `flush`, and the thread that does never keeps a process alive."""
     flushing = threading.Event()
-    each = recorder(lambda: flushing.set() or {}, recorder_flush_seconds="0.05")
+    writer = recorder(lambda: flushing.set() or {}, recorder_flush_seconds="0.05")
     tell(None)
-    thread = each._thread
+    thread = writer._thread
     assert thread is not None and thread.daemon
     assert flushing.wait(PATIENCE)
-    each.stop()
+    writer.stop()
     assert not thread.is_alive()
     assert database.rows(TOTALS)[0]["hits"] == 1
 
@@ -156,22 +156,22 @@ def test_memory_is_on_each_row_and_evictions_add_up(recorder: Maker, database: L
     processes together, and begin anew with the server."""
     counts = iter([(10, 100), (30, 105), (20, 105), (20, 2)])
     one, other = (recorder(lambda: {"chart_data": next(counts), "thumbnails": (1, 1)}) for _ in range(2))
-    for each in (one, other, one, other):
+    for writer in (one, other, one, other):
         for chart in (1, 2):  # both recorders hear it: four rows a flush of two
             tell(None, scope=Scope(chart_id=chart))
-        assert each.flush()
-    [found] = database.rows(
+        assert writer.flush()
+    [row] = database.rows(
         "SELECT MAX(memory_usage) AS peak, SUM(evictions)::int AS evictions, COUNT(memory_usage)::int AS rows,"
         " COUNT(DISTINCT cache_type)::int AS types FROM cache_performance_log"
     )
-    assert found == {"peak": 30, "evictions": 5 + 0 + 2, "rows": 8, "types": 1}
+    assert row == {"peak": 30, "evictions": 5 + 0 + 2, "rows": 8, "types": 1}
 
 
 def test_regions_of_one_server_tell_an_eviction_once(recorder: Maker, database: LogDatabase) -> None:
     """Intent: SUM(evictions) is what the servers evicted, however many regions share one; a region with a server of
     its own has its own count."""
     evicted = {"chart_data": (1, 10), "metadata": (1, 10), "thumbnails": (1, 500)}
-    each = recorder(
+    writer = recorder(
         lambda: evicted,
         redis_url="redis://:secret@cache:6379",
         thumbnails_url="redis://:secret@other:6379/0",
@@ -180,7 +180,7 @@ def test_regions_of_one_server_tell_an_eviction_once(recorder: Maker, database: 
         evicted = {region: (memory, count + grown) for region, (memory, count) in evicted.items()}
         for region in evicted:
             tell(None, region=region)
-        assert each.flush()
+        assert writer.flush()
     assert database.rows("SELECT SUM(evictions)::int AS n FROM cache_performance_log") == [{"n": 7 + 7}]
     servers = database.rows("SELECT server, evicted_keys FROM cache_server_counter ORDER BY server")
     assert [tuple(row.values()) for row in servers] == [("cache:6379", 17), ("other:6379", 507)]
@@ -192,9 +192,9 @@ def test_a_sampler_that_raises_does_not_stop_the_log(recorder: Maker, database: 
     def sampler() -> Any:
         raise RuntimeError("gone")
 
-    each = recorder(sampler)
+    writer = recorder(sampler)
     tell(None)
-    assert each.flush()
+    assert writer.flush()
     assert database.rows("SELECT memory_usage, evictions FROM cache_performance_log") == [
         {"memory_usage": None, "evictions": 0}
     ]
@@ -211,11 +211,11 @@ def test_a_log_that_may_not_be_made_warns_once_with_the_fix(
         cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
     url = database.engine.url.set(username=role, password="x")
     own = LogDatabase(url.render_as_string(hide_password=False))
-    each = Recorder(own, load({"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"}))
+    writer = Recorder(own, load({"SUPERSET_EXT_RECORDER_FLUSH_SECONDS": "3600"}))
     with caplog.at_level(logging.WARNING):
-        each._record("chart_data", Outcome("chart_data", None, 1.0))
-        assert not each.flush()
-        assert not each.flush()
+        writer._record("chart_data", Outcome("chart_data", None, 1.0))
+        assert not writer.flush()
+        assert not writer.flush()
     assert [record.getMessage() for record in caplog.records if "GRANT CREATE" in record.getMessage()]
     assert len(caplog.records) == 1
-    assert each.status().pending == 1
+    assert writer.status().pending == 1

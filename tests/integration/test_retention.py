@@ -57,8 +57,8 @@ def database(log_url: str) -> LogDatabase:
 @pytest.fixture
 def day(database: LogDatabase) -> date:
     """Today."""
-    found: date = database.rows("SELECT superset_ext.utc_today() AS day")[0]["day"]
-    return found
+    today: date = database.rows("SELECT superset_ext.utc_today() AS day")[0]["day"]
+    return today
 
 
 def partitions(database: LogDatabase) -> list[str]:

@@ -83,7 +83,7 @@ def test_a_second_roll_up_counts_nothing_again(database: LogDatabase, views_url:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(each.cache for each in done) == [0, 0, 0, 80]
+    assert sorted(counts.cache for counts in done) == [0, 0, 0, 80]
     assert roll_up(database, SLOW_MS) == RolledUp(0, 0)
     rollups_equal(database, rows)
     [state] = database.rows("SELECT rows, rolled_up_at IS NOT NULL AS at FROM rollup_state WHERE log = 'cache'")
@@ -263,7 +263,7 @@ def test_a_new_reason_of_misses_is_one_line(database: LogDatabase, views_url: st
 
     new = cache_row(random.Random(17), now, cache_type="chart_data", channel="web", dashboard_id=5, miss_moved=7)
     write(views_url, [new])
-    assert [each.error for each in refresh(database, SLOW_MS) if each.error] == []
+    assert [refreshed.error for refreshed in refresh(database, SLOW_MS) if refreshed.error] == []
     for rollup in ("cache_hourly", "cache_daily"):
         assert database.rows(f"SELECT sum(miss_moved)::int AS n, min(miss_moved) AS least FROM {rollup}") == [
             {"n": 7, "least": 0}
@@ -322,8 +322,8 @@ def test_any_order_of_events_counts_each_row_once(database: LogDatabase, views_u
 def test_sql_puts_times_into_the_recorders_buckets(database: LogDatabase, times: list[float]) -> None:
     """Intent: histograms that SQL fills can be added to those of the recorder; at a bucket's very edge the last
     digit of a logarithm may decide."""
-    found = database.rows("SELECT histogram_of(ms) AS h FROM unnest(%s::float8[]) AS ms", (times,))
-    for ms, row in zip(times, found, strict=True):
+    rows = database.rows("SELECT histogram_of(ms) AS h FROM unnest(%s::float8[]) AS ms", (times,))
+    for ms, row in zip(times, rows, strict=True):
         near = {bucket(ms), bucket(ms * (1 - 1e-12)), bucket(ms * (1 + 1e-12))}
         assert row["h"][1] == 1
         assert row["h"][0] in near
@@ -337,9 +337,9 @@ def test_a_minute_of_charts_leaves_warming_aside(database: LogDatabase, views_ur
     write(views_url, rows)
     roll_up(database, SLOW_MS)
     counted = [row for row in rows if row["cache_type"] == "chart_data" and row["channel"] != "warm"]
-    [found] = database.rows("SELECT * FROM cache_minute")
-    assert found.pop("response_ms_sum") == pytest.approx(sum(row["response_ms_sum"] for row in counted))
-    assert found == {
+    [row] = database.rows("SELECT * FROM cache_minute")
+    assert row.pop("response_ms_sum") == pytest.approx(sum(row["response_ms_sum"] for row in counted))
+    assert row == {
         "minute": at.replace(second=0, microsecond=0),
         "dataset_id": 1,
         "hits": sum(row["cache_hits"] for row in counted),

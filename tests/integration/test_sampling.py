@@ -157,8 +157,8 @@ def test_times_of_hits_are_those_of_the_last_minute(server: Valkey, sample: Samp
             " WHERE cache_type = 'metadata'"
         )
     rows = sample(regions_on(server.url, Region.CHART_DATA, Region.METADATA), redis_url=server.url)
-    found = [rows["chart_data"][name] for name in ("hit_p50", "hit_p95", "hit_p99")]
-    assert found == pytest.approx([50, 95, 99], rel=0.06)
+    quantiles = [rows["chart_data"][name] for name in ("hit_p50", "hit_p95", "hit_p99")]
+    assert quantiles == pytest.approx([50, 95, 99], rel=0.06)
     assert rows["metadata"]["hit_p50"] is None
 
 
@@ -235,14 +235,14 @@ def test_each_source_says_how_busy_it_is(database: LogDatabase, log_url: str, tm
         hangs = f"postgresql+psycopg2://nobody:hush@127.0.0.1:{mute.getsockname()[1]}/none"
         plain = make_url(log_url).set(drivername="postgresql").render_as_string(hide_password=False)
         late = make_url(log_url).update_query_dict({"connect_timeout": "60"})
-        said = superset_app.run(
+        output = superset_app.run(
             SOURCES, log_url, late.render_as_string(hide_password=False), tmp_path, LOG=log_url, HANGS=hangs,
             PLAIN=plain,
         )  # fmt: skip
-    rows = {row["database_id"]: row for row in said["rows"]}
-    assert said["taken"] == len(rows) == 2
-    assert said["took"] < 60
-    source, lite = rows[said["ids"]["source"]], rows[said["ids"]["lite"]]
+    rows = {row["database_id"]: row for row in output["rows"]}
+    assert output["taken"] == len(rows) == 2
+    assert output["took"] < 60
+    source, lite = rows[output["ids"]["source"]], rows[output["ids"]["lite"]]
     assert source["running"] == 1
     assert source["connections"] >= 3
     # The minute ended 10 s ago: the first two are whole in it, and the others were over before it began.

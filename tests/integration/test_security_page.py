@@ -6,7 +6,7 @@ import re
 import threading
 import uuid
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ import pytest
 import redis
 from sqlalchemy.engine import make_url
 
+from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.query import running
+from superset_ext.core import warn_once
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
+from superset_ext.errors import StoreUnavailable
 from superset_ext.events import Scope
 from superset_ext.freshness.watch import triggers
 from superset_ext.freshness.watch.transaction import transaction
@@ -121,6 +124,82 @@ def test_the_user_of_the_page_can_do_no_more(user_url: str, command: tuple[str, 
     """Intent: neither dangerous commands nor other people's keys."""
     with closing(redis.Redis.from_url(user_url)) as client, pytest.raises(redis.exceptions.NoPermissionError):
         client.execute_command(*command)
+
+
+def everything(url: str) -> list[str]:
+    """Do what regions do, whatever of it is refused; the reasons that the doctor would give."""
+    for name in [Region.CHART_DATA]:
+        cache: Any = make_region(url, name, wait_seconds=1, lease_seconds=5, total_timeout_ms=2000)
+        with running(Scope(dataset_id=1, database_id=1)):
+            cache.get("k")
+            cache.set("k", {"query": "SELECT 1 FROM t"})
+        cache.get("k")
+        cache.set_many({"a": 1, "b": 2})
+        cache.get_many("a", "b")
+        cache.add("n", 1)
+        cache.inc("n")
+        cache.has("n")
+        cache.delete("n")
+        cache.delete_many("a", "b")
+        reasons = [cache.unreached()]
+        if isinstance(cache, ChartCache):
+            _change(cache)
+        cache.clear()
+        cache.erase()
+    return [reason for reason in reasons if reason]
+
+
+def _change(cache: ChartCache) -> None:
+    with suppress(StoreUnavailable):
+        cache.beat(1, {"any"})
+    with suppress(StoreUnavailable):
+        cache.listeners()
+    with suppress(StoreUnavailable):
+        cache.stamps_health()
+    with suppress(StoreUnavailable):
+        cache.stamp(["all"])
+    with running(Scope(dataset_id=1, database_id=1)):
+        cache.get("k")
+        other = threading.Thread(target=_wait_for, args=[cache])
+        other.start()
+        cache.set("k", {"query": "SELECT 1 FROM t"})
+        other.join(60)
+
+
+def _wait_for(cache: ChartCache) -> None:
+    with running(Scope(dataset_id=1, database_id=1)):
+        cache.get("k")
+
+
+def allowed() -> list[str]:
+    """The commands that the page allows its user."""
+    (line,) = re.findall(r"^ACL SETUSER .*$", PAGE, re.M)
+    return re.findall(r" \+(\S+)", line)
+
+
+# Scripts take an error of GETRANGE for a foreign value, which is a miss.
+UNNAMED = pytest.mark.xfail(reason="the scripts do not tell a refused GETRANGE from a foreign value", strict=True)
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(name, marks=UNNAMED) if name == "getrange" else name for name in allowed()]
+)
+def test_a_refused_command_is_named(
+    user_url: str, command: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: where an ACL lacks a command, whatever the server refuses is named in the log or by the doctor."""
+    admin_url = re.sub("//.*@", "//", user_url)
+    with closing(redis.Redis.from_url(admin_url)) as admin:
+        admin.execute_command("ACL", "SETUSER", "superset", f"-{command}")
+        admin.execute_command("ACL", "LOG", "RESET")
+        monkeypatch.setattr(warn_once, "_last", {}, raising=True)
+        with caplog.at_level("WARNING"):
+            reasons = everything(user_url)
+        log: Any = admin.acl_log(128)
+        refused = {str(entry["object"]) for entry in log if entry["reason"] == "command"}
+    told = "\n".join([*reasons, *(record.getMessage() for record in caplog.records)])
+    for name in refused:
+        assert f"'{name}'" in told.lower(), told
 
 
 def test_a_role_that_owns_the_schema_alone_can_keep_the_log(postgres: Postgres, database_url: str, role: str) -> None:

@@ -17,7 +17,7 @@ from superset_ext.embedded.ports import free_port
 from superset_ext.embedded.valkey import Valkey, binary
 from superset_ext.events import Miss, Scope
 from superset_ext.settings import Region
-from testing.regions import heard, make_region
+from testing.regions import client_of, heard, make_region
 
 WAIT_SECONDS = 180.0  # a Sentinel that was kept from looking for two seconds trusts nothing for thirty
 
@@ -101,10 +101,11 @@ def test_failover(servers: tuple[Valkey, Valkey, Sentinel]) -> None:
         assert chart.set("k", 1)
     assert state.set("k", 1)
     assert chart.get("k") == state.get("k") == 1
-    until(lambda: bool(redis.Redis.from_url(f"{replica.url}/4").exists("filter_k")), "not replicated")
+    # The URL names database 0, so all regions live there.
+    promoted = client_of(f"{replica.url}/0", Region.FILTER_STATE)
+    until(lambda: bool(promoted.exists("filter_k")), "not replicated")
     until(sentinel.fails_over, "Sentinel finds the replica no good")
     until(lambda: sentinel.primary() == replica.port, "no failover")
-    promoted = redis.Redis.from_url(f"{replica.url}/3")
     until(lambda: works(chart) and bool(promoted.exists("chart_new")), "the old primary is still used")
     with heard() as events:
         assert chart.get("k") is None

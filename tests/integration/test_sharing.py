@@ -13,7 +13,7 @@ from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from testing.superset_app import run
 
-# docs/figures.md has what SHARING_STEPS=10000 came to.
+# SHARING_STEPS=10000 and another SHARING_SEED play a longer one.
 STEPS, SEED = int(os.environ.get("SHARING_STEPS", "80")), os.environ.get("SHARING_SEED", "1")
 pytestmark = pytest.mark.timeout(1800 + STEPS)
 SETTINGS = """
@@ -28,6 +28,14 @@ KEYS = """
 from testing.sharing import World, extra_keys
 say(extra_keys(World(app, source)))
 """
+COSTS = """
+from testing.sharing import World
+from testing.sharing_costs import costs, moved
+world = World(app, source)
+say({"costs": costs(world), "moved": moved(world)})
+"""
+# What a hit asks of Superset's metadata. Stock asks 18 (21 for "own"), and opens a connection for a virtual dataset.
+STATEMENTS = {"plain": 15, "own": 17, "deep1": 20, "deep3": 24, "by_rule": 23, "by_chart": 26}
 PLAY = """
 from testing.sharing import World, interleave
 world = World(app, source)
@@ -106,6 +114,35 @@ def test_one_clause_on_two_tables_is_two_answers(facts: dict[str, Any]) -> None:
 def test_a_query_of_sql_lab_as_a_dataset(facts: dict[str, Any]) -> None:
     """Intent: the rules of its tables apply to each who asks, and Superset's key of such a query has none of them."""
     assert facts["of sql lab"] == [["u1"], ["u2"], ["u3"]]
+
+
+def test_a_limited_series_where_the_engine_cannot_join(facts: dict[str, Any]) -> None:
+    """Intent: the groups are a query of their own there, which the key does not have; so the key is the user's own."""
+    assert facts["limited"] == [True, False]
+
+
+@pytest.fixture(scope="module")
+def reads(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What hits ask, and what they are when the source's default schema moves."""
+    result: dict[str, Any] = played(COSTS, postgres, shared_valkey, tmp_path_factory.mktemp("costs"))
+    return result
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_hit_opens_no_connection_and_asks_little(reads: dict[str, Any], name: str) -> None:
+    """Intent: what decides who may share an answer is told by few statements on the metadata, never by the source."""
+    asked = reads["costs"][name]
+    assert asked["hit"]
+    assert asked["connections"] == 0
+    assert asked["statements"] <= STATEMENTS[name]
+
+
+def test_a_default_schema_that_moved(reads: dict[str, Any]) -> None:
+    """Intent: an answer whose key was made of the former default schema is stored for nobody."""
+    moved = reads["moved"]
+    assert moved["before"] == ["u1", "u2", "u3"]
+    assert moved["cached"] == moved["right"]
+    assert moved["right"][0] != moved["right"][1]
 
 
 def test_processes_agree_on_keys(postgres: Postgres, valkey: Valkey, tmp_path: Path) -> None:

@@ -89,9 +89,9 @@ def certificate(directory: Path) -> Path:
 
 @pytest.fixture
 def proxy(fresh_valkey: Callable[..., Valkey], tmp_path: Path) -> Iterator[Proxy]:
-    found = Proxy(tmp_path, fresh_valkey().port)  # where no other test has said that something changed
-    yield found
-    found.stop()
+    server = Proxy(tmp_path, fresh_valkey().port)  # where no other test has said that something changed
+    yield server
+    server.stop()
 
 
 def test_a_region_over_tls(proxy: Proxy) -> None:

@@ -39,8 +39,8 @@ from testing.regions import client_of, make_region
 from testing.replay import SOURCES, Replay, Source, last_monday, replayed, tuning
 
 DAY = timedelta(days=1)
-BUSY = Source(1, told=True, changes=1.0, cost=2.0, rate=12.0)
-OTHER = Source(2, told=False, changes=4.0, cost=2.0, rate=12.0)
+BUSY = Source(1, reports_changes=True, changes=1.0, cost=2.0, rate=12.0)
+OTHER = Source(2, reports_changes=False, changes=4.0, cost=2.0, rate=12.0)
 ORDERS = {"query": "SELECT * FROM public.orders"}
 
 
@@ -75,7 +75,7 @@ def set_(database: LogDatabase) -> dict[int, Tuned]:
 
 def test_a_replayed_week_saves_more_and_shows_nothing_older(postgres: Postgres) -> None:
     """Intent: by the same requests and changes, tuning spares the database a good part more, at nobody's cost."""
-    chosen = [each for each in SOURCES if each.id in (1, 2, 3, 5, 6)]
+    chosen = [source for source in SOURCES if source.id in (1, 2, 3, 5, 6)]
     weeks = [
         replayed(postgres.create_database(f"week_{uuid4().hex}"), tuning(auto_apply=auto), sources=chosen)
         for auto in (False, True)
@@ -83,7 +83,9 @@ def test_a_replayed_week_saves_more_and_shows_nothing_older(postgres: Postgres) 
     assert (weeks[0].requests, weeks[0].demanded) == (weeks[1].requests, weeks[1].demanded)
     assert weeks[1].saved > 1.15 * weeks[0].saved
     assert weeks[1].outdated <= weeks[0].outdated
-    assert not {done.dataset_id for done in weeks[1].done} & {each.id for each in chosen if not each.told}
+    assert not {done.dataset_id for done in weeks[1].done} & {
+        source.id for source in chosen if not source.reports_changes
+    }
 
 
 def test_a_step_is_tried_measured_and_kept(database: LogDatabase) -> None:
@@ -98,12 +100,12 @@ def test_a_step_is_tried_measured_and_kept(database: LogDatabase) -> None:
     )
     assert set_(database) == {1: Tuned(timeout=trial["new_value"])}
     world.run(24)
-    assert [each["state"] for each in steps(database)] == ["trial"]
+    assert [row["state"] for row in steps(database)] == ["trial"]
     world.run(1)
     first, *more = steps(database)
     assert (first["state"], first["decided_at"]) == ("kept", world.moment(world.now - 3600))
     assert first["saved_after"] > first["saved_before"] > 0
-    assert [each["state"] for each in more] in ([], ["trial"])
+    assert [row["state"] for row in more] in ([], ["trial"])
 
 
 def test_a_harmful_step_is_taken_back(database: LogDatabase) -> None:
@@ -135,7 +137,7 @@ def test_a_step_goes_back_to_what_tuning_had_set_before(database: LogDatabase) -
 def test_a_step_that_nobody_asks_for_is_taken_back(database: LogDatabase) -> None:
     """Intent: what cannot be told to be good is not kept, and does not hold up other steps for ever."""
     world = replay(database, 26)
-    assert [each["state"] for each in steps(database)] == ["trial"]
+    assert [row["state"] for row in steps(database)] == ["trial"]
     now = world.moment(world.now)
     with database.transaction() as cursor:
         cursor.execute(
@@ -145,7 +147,7 @@ def test_a_step_that_nobody_asks_for_is_taken_back(database: LogDatabase) -> Non
     with database.transaction() as cursor:  # a job tells on
         cursor.execute("UPDATE superset_ext.cache_invalidation_log SET created_at = created_at + interval '3 days'")
     (done,) = tune(database, tuning(), now + 3 * DAY)
-    assert (done.action, "too few" in done.said) == ("reverted", True)
+    assert (done.action, "too few" in done.reason) == ("reverted", True)
 
 
 def test_off_is_off(database: LogDatabase) -> None:
@@ -159,7 +161,7 @@ def test_what_people_have_set_in_superset_is_not_tried(database: LogDatabase) ->
     world = replay(database, 24, auto_apply=False)
     now = world.moment(world.now)
     assert tune(database, tuning(), now, by_hand=[1]) == []
-    assert [each.dataset_id for each in tune(database, tuning(), now)] == [1]
+    assert [change.dataset_id for change in tune(database, tuning(), now)] == [1]
 
 
 def test_a_log_that_is_too_young_is_no_measure(database: LogDatabase) -> None:
@@ -174,7 +176,7 @@ def test_two_beats_take_one_turn(database: LogDatabase) -> None:
     with database.transaction() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('superset_ext.tune', 0))")
         assert tune(database, tuning(), world.moment(world.now)) == []
-    assert [each.action for each in tune(database, tuning(), world.moment(world.now))] == ["tried"]
+    assert [change.action for change in tune(database, tuning(), world.moment(world.now))] == ["tried"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_nothing_is_lengthened_that_would_show_old_data(database: LogDatabase, c
         cursor.execute(change)
     done = tune(database, tuning(), now)
     kept = {} if "rule:" in change else {1: Tuned(grace=30)}
-    assert {each.action for each in done} == {"withdrawn"}
+    assert {change.action for change in done} == {"withdrawn"}
     assert set_(database) == kept
 
 
@@ -210,7 +212,7 @@ def test_what_is_out_of_bounds_is_taken_back(database: LogDatabase) -> None:
     overrides.write(database.rows, 1, "timeout", 7200, now)
     overrides.write(database.rows, 1, "grace", 600, now)
     done = tune(database, tuning(tune_max_timeout=900, tune_max_grace=300), now)
-    assert [(each.action, each.setting) for each in done] == [("withdrawn", "timeout"), ("withdrawn", "grace")]
+    assert [(change.action, change.setting) for change in done] == [("withdrawn", "timeout"), ("withdrawn", "grace")]
 
 
 def test_who_tells(database: LogDatabase) -> None:
@@ -269,14 +271,14 @@ def test_bounds_are_kept(dataset: Dataset, bounds: Any) -> None:
     assert not dataset.has_rule
     assert dataset.requests >= MIN_REQUESTS
     if step.new > step.old:
-        assert dataset.told
+        assert dataset.reports_changes
         assert not dataset.relative
 
 
 def told_dataset(**values: float) -> Dataset:
     uses = [Use(1, 1, **(dict.fromkeys(("stale", "cold", "invalidated", "evicted"), 0.0) | {
         "hits": 500.0, "expired": 300.0, "bytes_written": 1e6, "cost": 2.0} | values))]  # fmt: skip
-    return Dataset(1, uses, ("table:1:a",), relative=False, told=True, timeout=900.0, grace=0.0)
+    return Dataset(1, uses, ("table:1:a",), relative=False, reports_changes=True, timeout=900.0, grace=0.0)
 
 
 BOUNDS: Any = SimpleNamespace(tune_min_timeout=60, tune_max_timeout=86_400, tune_max_grace=3600)
@@ -300,7 +302,7 @@ def test_a_shorter_life_where_memory_is_short_and_nobody_reads_twice() -> None:
     assert best([dataset], situation(dataset.uses, [dataset]), BOUNDS) is None
     for told_of in (True, False):
         idle = told_dataset(hits=20.0, expired=5.0, cold=2000.0, evicted=300.0)
-        idle.id, idle.told = 2, told_of
+        idle.id, idle.reports_changes = 2, told_of
         step = best([dataset, idle], situation([*dataset.uses, *idle.uses], [dataset, idle]), BOUNDS)
         assert step is not None
         assert (step.dataset_id, step.setting, step.new) == (2, "timeout", 112.5)
@@ -320,12 +322,12 @@ def test_no_answer_lives_longer_unless_its_changes_are_told(
     settings = load({"SUPERSET_EXT_CHART_DATA_TIMEOUT": str(own)})
     tuned.put({1: Tuned(timeout, grace)}, heard)
     plain = by_settings(settings, None, passed * 1000)
-    found = tuned.lifetime(settings, 1, carried, passed * 1000)
+    lifetime = tuned.lifetime(settings, 1, carried, passed * 1000)
     if passed != own:
-        assert found == plain
+        assert lifetime == plain
     elif not are_told(carried, heard):
-        assert found[0] <= plain[0]
-        assert found[1] <= plain[1]
+        assert lifetime[0] <= plain[0]
+        assert lifetime[1] <= plain[1]
     assert tuned.lifetime(settings, 2, carried, passed * 1000) == plain
 
 
@@ -351,10 +353,10 @@ def test_more_traffic_is_no_merit() -> None:
     before = Use(1, 1, hits=500, stale=0, cold=9, expired=100, invalidated=0, evicted=0, bytes_written=0, cost=1.0)
     twice, half = replace(before, hits=1000.0), replace(before, hits=250.0)
     for after in (twice, half):
-        found = effect(1, "timeout", Window(60, [before]), Window(60, [after]))
+        comparison = effect(1, "timeout", Window(60, [before]), Window(60, [after]))
         share = after.requests / before.requests
-        assert found.before == pytest.approx(500, rel=0.01)
-        assert found.after / found.before == pytest.approx(1.0, abs=0.1), share
+        assert comparison.before == pytest.approx(500, rel=0.01)
+        assert comparison.after / comparison.before == pytest.approx(1.0, abs=0.1), share
 
 
 def test_what_others_lose_counts() -> None:
@@ -362,8 +364,10 @@ def test_what_others_lose_counts() -> None:
     own = Use(1, 1, hits=500, stale=0, cold=0, expired=100, invalidated=0, evicted=0, bytes_written=0, cost=1.0)
     other = replace(own, dataset_id=2, hits=500.0, expired=0.0)
     robbed = replace(other, hits=100.0, evicted=400.0)
-    found = effect(1, "timeout", Window(60, [own, other]), Window(60, [replace(own, hits=590.0, expired=10.0), robbed]))
-    assert found.after < found.before
+    comparison = effect(
+        1, "timeout", Window(60, [own, other]), Window(60, [replace(own, hits=590.0, expired=10.0), robbed])
+    )
+    assert comparison.after < comparison.before
 
 
 @pytest.fixture

@@ -53,13 +53,13 @@ def objects(url: str) -> dict[str, str]:
     """A database by pg_dump: each object's definition, and each table's rows in an order of their own."""
     text = run([str(binary("pg_dump")), "--no-comments", url], {}) + roles(url)
     text = re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
-    found = {}
+    names = {}
     for part in re.split(r"^--\n(?=-- (?:Name|Data for Name): )", text, flags=re.MULTILINE)[1:]:
         name, _, body = part.partition("\n--\n")
         rows = "Type: TABLE DATA;" in name
         if "Type: SEQUENCE SET" not in name:
-            found[name] = "\n".join(sorted(body.splitlines()) if rows else body.splitlines())
-    return found
+            names[name] = "\n".join(sorted(body.splitlines()) if rows else body.splitlines())
+    return names
 
 
 def roles(url: str) -> str:
@@ -106,8 +106,8 @@ def test_what_is_left_is_what_was_there(postgres: Postgres, fresh_valkey: object
     assert len(changed(before, objects(metadata))) > 100
     assert changed(watched, objects(source)) and client.dbsize() > 1
 
-    said = run([program("superset"), "perf", "uninstall", "--yes"], with_it)
-    assert "watches of public.orders" in said and "the schema superset_ext" in said
+    output = run([program("superset"), "perf", "uninstall", "--yes"], with_it)
+    assert "watches of public.orders" in output and "the schema superset_ext" in output
     assert changed(before, objects(metadata)) == {}
     assert changed(watched, objects(source)) == {}
     left = [key for number in range(16) for key in redis.Redis.from_url(f"{server.url}/{number}").scan_iter()]

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from superset_ext.settings import Targets
+from superset_ext.warm.discovery import discover
 from superset_ext.warm.discovery.merge import with_filters
 from superset_ext.warm.discovery.native_filters import extra_of, native_filters
+from superset_ext.warm.discovery.saved import _new
+from superset_ext.warm.discovery.walk import Visit
 from superset_ext.warm.run import runs
 from superset_ext.warm.work import work
 from testing.in_process import ADMIN, InProcess
@@ -79,6 +83,31 @@ def test_a_filter_applies_to_what_its_scope_holds() -> None:
     assert extra_of(1, filters) == {"filters": [ADDED, OWN], "time_range": "Last week"}
     assert extra_of(2, filters) == {"filters": [OWN], "time_range": "Last week"}
     assert extra_of(3, filters) == {"filters": [ADDED]}
+
+
+@pytest.mark.parametrize(
+    ("viz_type", "params", "extras", "extra", "grain"),
+    [
+        ("echarts_timeseries_bar", {}, {}, {}, "P1D"), ("mixed_timeseries", {}, {}, {}, "P1D"),
+        ("echarts_timeseries_bar", {}, {}, {"time_grain_sqla": "P1M"}, "P1M"),
+        ("echarts_timeseries_bar", {"time_grain_sqla": None}, {}, {}, None),
+        ("echarts_timeseries_bar", {"time_grain_sqla": "P1W"}, {}, {}, "P1W"),
+        ("echarts_timeseries_bar", {}, {"time_grain_sqla": "P1Y"}, {}, "P1Y"), ("table", {}, {}, {}, None),
+    ],
+)  # fmt: skip
+def test_a_grain_that_explore_has_hidden_is_the_default_on_a_dashboard(
+    viz_type: str, params: dict[str, Any], extras: dict[str, Any], extra: dict[str, Any], grain: str | None
+) -> None:
+    """Intent: of an X axis that is no time, Explore saves no grain, and a dashboard asks with the control's default."""
+    chart = SimpleNamespace(
+        id=1, viz_type=viz_type, params=json.dumps(params), datasource_id=1, datasource_type="table"
+    )
+    page = SimpleNamespace(dashboard_id=1)
+    query = {"columns": [{"columnType": "BASE_AXIS", "sqlExpression": "country"}], "extras": extras}
+    request = json.loads(_new(chart, page, {"queries": [query]}, extra).body)["queries"][0]  # type: ignore[arg-type]
+    assert request["extras"].get("time_grain_sqla") == grain
+    if not extras:
+        assert request["columns"][0].get("timeGrain") == grain
 
 
 @pytest.fixture
@@ -155,8 +184,30 @@ def test_without_a_browser_what_is_saved_is_warmed_and_the_rest_is_named(superse
     status = runs.status(package.log(), run)
     (failure,) = status["failures"]
     assert "no saved query context: chart" in failure["reason"] and "«never saved»" in failure["reason"]
-    assert "open each in Explore once" in failure["reason"] and "install --with-deps chromium" in failure["reason"]
+    assert (
+        "open each in Explore and save it" in failure["reason"] and "install --with-deps chromium" in failure["reason"]
+    )
     assert (status["warmed"], status["already_fresh"]) == (1, 1)  # the filter was asked for its first value
     bodies = package.log().rows("SELECT body FROM superset_ext.cache_request WHERE dashboard_id = %s", (page,))
     asked = [json.loads(row["body"])["queries"][0]["filters"] for row in bodies]
     assert sorted(asked, key=len) == [[], [{"col": "odd", "op": "IN", "val": [1]}]]
+
+
+def test_where_no_superset_answers_the_browser_what_is_saved_is_warmed(
+    superset_app: InProcess, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: workers that were not told the URL of their Superset name the setting, and go on as without a browser.
+    What Chromium says is held by `test_a_server_that_is_not_there_is_told`."""
+    refused = Visit(problems=("opening the page failed: net::ERR_CONNECTION_REFUSED at http://0.0.0.0:8080/x/1/",))
+    monkeypatch.setattr(discover, "visit", lambda *_, **__: refused)
+    package = superset_app.package
+    settings = package.settings.model_copy(update={"warm_executor": ADMIN, "warm_base_url": "http://0.0.0.0:8080/x"})
+    run, _ = runs.create(package.log(), Targets(dashboards=(page,)), "a test")
+    with pytest.raises(Exception, match="1 of 3 items"):
+        while work(superset_app.app, package.log(), settings, run) is not None:
+            pass
+    (failure,) = runs.status(package.log(), run)["failures"]
+    assert (
+        "no Superset answers at http://0.0.0.0:8080 (net::ERR_CONNECTION_REFUSED); set SUPERSET_EXT_WARM_BASE_URL"
+        in (failure["reason"])
+    )

@@ -17,13 +17,16 @@ from superset_ext.warm import recovery, service
 from superset_ext.warm.recovery import recover
 from superset_ext.warm.run import items, runs
 from superset_ext.warm.schedules import next_run, start_due
+from superset_ext.warm.tasks import ROUTES
 
 EVERY_MINUTE = '[{"name": "often", "cron": "* * * * *", "targets": ["common_queries"]}]'
 
 
 @pytest.fixture
 def celery(fresh_valkey: Any) -> Celery:
-    return Celery(broker=f"{fresh_valkey().url}/0")
+    app = Celery(broker=f"{fresh_valkey().url}/0")
+    app.conf.task_routes = ROUTES
+    return app
 
 
 @pytest.fixture(autouse=True)

@@ -233,3 +233,28 @@ def test_an_annotation_that_is_edited_changes_what_shows_it(asking: Asking) -> N
         db.session.delete(note)
     assert words() == (False, ["second"])
     assert words() == (True, ["second"])
+
+
+def test_supersets_own_executor_is_cached_as_of_its_sql(asking: Asking) -> None:
+    """Intent: its forced refresh sets without a get; the next ask has that answer, until something changes."""
+    from superset.extensions import db
+    from superset.models.core import Database
+    from superset_core.queries.types import CacheOptions, QueryOptions
+
+    def execute(force: bool) -> tuple[bool, int]:
+        options = QueryOptions(cache=CacheOptions(timeout=600, force_refresh=force))
+        with asking.app.test_request_context():
+            result = db.session.get(Database, asking.database_id).execute("SELECT sum(v) AS total FROM t", options)
+        assert result.error_message is None
+        data = result.statements[0].data  # a frame, or, from the cache, a list of rows
+        return bool(result.is_cached), int(data[0]["total"] if isinstance(data, list) else data["total"][0])
+
+    asking.told("t")
+    assert [execute(force=True), execute(force=False)] == [(False, 1), (True, 1)]
+    asking.sql(MORE.format("t"))
+    asking.told("t")
+    assert [execute(force=False), execute(force=True), execute(force=False)] == [
+        (False, 101),
+        (False, 101),
+        (True, 101),
+    ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import pytest
 
 from superset_ext.cache import dependencies
@@ -38,9 +40,9 @@ def meta(asking: Asking) -> int:
 
 
 @pytest.mark.parametrize("name", ["t", "shown"])
-@pytest.mark.parametrize("told", ["its table", "its database", "by the metadata"])
+@pytest.mark.parametrize("subject", ["its table", "its database", "by the metadata"])
 def test_the_meta_database_shows_changes_of_the_databases_behind_it(
-    asking: Asking, meta: int, name: str, told: str
+    asking: Asking, meta: int, name: str, subject: str
 ) -> None:
     """Intent: `"source.public.t"` is a table of another database, or a view there; a change told of it must be seen."""
     dataset = asking.dataset(f"{asking.name}.public.{name}", None, database_id=meta, schema=None)
@@ -49,9 +51,9 @@ def test_the_meta_database_shows_changes_of_the_databases_behind_it(
     asking.told("other")
     assert asking.ask(dataset) == (True, 1)
     asking.sql("INSERT INTO t VALUES (100)")
-    if told == "its table":
+    if subject == "its table":
         asking.told("t")
-    elif told == "its database":
+    elif subject == "its database":
         asking.told(databases=(asking.database_id,))
     else:
         _edit(asking)
@@ -165,3 +167,66 @@ def test_a_dataset_in_another_catalog_looks_through_it(asking: Asking, seen: Any
     """Intent: the dataset's catalog counts for names without one."""
     assert seen(TRINO, "SELECT 1 FROM public.t", {}, "pg") == ANY
     assert f"table:{asking.database_id}:public.t" in seen(TRINO, "SELECT 1 FROM public.t", {"pg": asking.name}, "pg")
+
+
+FOREIGN = """
+CREATE FOREIGN DATA WRAPPER postgres_fdw; CREATE SERVER "Sales" FOREIGN DATA WRAPPER postgres_fdw;
+CREATE FOREIGN TABLE plain (v int) SERVER "Sales";
+CREATE FOREIGN TABLE renamed (v int) SERVER "Sales" OPTIONS (schema_name 'public', table_name 'shown');
+CREATE FOREIGN TABLE asked (v int) SERVER "Sales" OPTIONS (query 'SELECT 1 AS v');
+CREATE VIEW over_it AS SELECT r.v FROM renamed r JOIN other ON true; CREATE VIEW local AS SELECT v FROM other;
+CREATE MATERIALIZED VIEW kept AS SELECT v FROM renamed WITH NO DATA;
+CREATE TABLE parted (v int) PARTITION BY LIST (v); CREATE TABLE first PARTITION OF parted FOR VALUES IN (1);
+CREATE FOREIGN TABLE second PARTITION OF parted FOR VALUES IN (2) SERVER "Sales" OPTIONS (table_name 't')
+"""
+
+
+@pytest.fixture
+def over(asking: Asking, databases: Any) -> Iterator[Any]:
+    """A function: what SQL on a database with foreign tables of the other source carries beside its own tables' tags.
+    Nothing is read through them: the servers' wheel has no `postgres_fdw`, and the catalog is the same without it."""
+    with databases.empty() as url:
+        with closing(psycopg2.connect(url)) as connection, connection:
+            connection.cursor().execute("CREATE TABLE other (v int);" + FOREIGN)
+        number = asking.database(f"over_{asking.name}", url)
+
+        def tags(sql: str, catalogs: dict[str, str], database_id: int = number) -> set[str]:
+            from superset.extensions import db
+            from superset.models.core import Database
+
+            named = [Catalog(database=f"over_{asking.name}", catalog=name, source=to) for name, to in catalogs.items()]
+            whole = dependencies.look_through.__self__  # type: ignore[union-attr]
+            with asking.app.app_context():
+                place = Sent(db.session.get(Database, database_id), None, None)
+                return Windows(named, whole._follow, whole._foreign).tags(place, reads(sql, "postgresql"))
+
+        yield tags
+
+
+@pytest.mark.parametrize(
+    ("sql", "behind"),
+    [
+        ("SELECT 1 FROM renamed", "t"), ("SELECT 1 FROM public.over_it", "t"), ("SELECT 1 FROM kept", "t"),
+        ("SELECT 1 FROM parted", "t"), ("SELECT 1 FROM second", "t"), ("SELECT 1 FROM plain", "plain"),
+    ],
+)  # fmt: skip
+def test_a_foreign_table_carries_the_tags_of_the_table_behind_it(
+    asking: Asking, over: Any, sql: str, behind: str
+) -> None:
+    """Intent: where a setting says whose its server is: under another name, in views, as a partition; views there are
+    followed. Where nobody says, or not of this server, it may show anything."""
+    number = asking.database_id
+    tags = over(sql, {"sales": asking.name})
+    assert {f"table:{number}:public.{behind}", f"database:{number}"} <= tags and "any" not in tags
+    assert over(sql, {}) == over(sql, {"other": asking.name}) == over(sql, {"sales": "no such database"}) == ANY
+
+
+def test_a_query_behind_a_foreign_table_may_read_anything(asking: Asking, over: Any) -> None:
+    """Intent: other wrappers take a query in a table's place; a mapping does not say what that reads."""
+    assert over("SELECT 1 FROM asked", {"sales": asking.name}) == ANY
+
+
+def test_local_tables_beside_foreign_ones_carry_nothing_more(asking: Asking, over: Any) -> None:
+    """Intent: only what changed."""
+    for sql in ("SELECT 1 FROM other", "SELECT 1 FROM local", "SELECT 1 FROM first"):
+        assert over(sql, {}) == set()

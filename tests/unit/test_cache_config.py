@@ -140,7 +140,7 @@ class App:
 @pytest.mark.usefixtures("environment")
 def test_a_timeout_and_a_prefix_that_were_changed_below_our_line_hold() -> None:
     """Intent: whoever changes our dict has meant it; every reader of the settings sees the same."""
-    config = {**made({})["THUMBNAIL_CACHE_CONFIG"], "CACHE_DEFAULT_TIMEOUT": 86_400.0, "CACHE_KEY_PREFIX": "mine_"}
+    config = {**made({})["THUMBNAIL_CACHE_CONFIG"], "CACHE_DEFAULT_TIMEOUT": 86_399.5, "CACHE_KEY_PREFIX": "mine_"}
     cache = RegionCache.factory(App, config, [], {})
     assert cache.default_timeout == 86_400
     assert (process.current().thumbnails.timeout, process.current().thumbnails.prefix) == (86_400, "mine_")

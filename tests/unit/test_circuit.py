@@ -28,71 +28,71 @@ class Server:
 
 
 def opened(failures: int = 3, reset: float = 0.01) -> tuple[Circuit, Server]:
-    found, server = Circuit("Redis at nowhere", failures, reset), Server()
+    circuit, server = Circuit("Redis at nowhere", failures, reset), Server()
     for _ in range(failures):
-        found.failed(GONE, server.probe)
-    return found, server
+        circuit.failed(GONE, server.probe)
+    return circuit, server
 
 
-def until(found: Circuit, state: State) -> None:
+def until(circuit: Circuit, state: State) -> None:
     end = time.monotonic() + 60
-    while found.state is not state:
+    while circuit.state is not state:
         assert time.monotonic() < end
         time.sleep(0.002)
 
 
 def test_it_opens_after_failures_in_a_row() -> None:
     """Intent: one success in between begins the count anew."""
-    found, server = Circuit("Redis at nowhere", 3, 3600), Server()
+    circuit, server = Circuit("Redis at nowhere", 3, 3600), Server()
     for _ in range(2):
-        found.failed(GONE, server.probe)
-    found.succeeded()
+        circuit.failed(GONE, server.probe)
+    circuit.succeeded()
     for _ in range(2):
-        found.failed(GONE, server.probe)
-    found.check()
-    found.failed(GONE, server.probe)
+        circuit.failed(GONE, server.probe)
+    circuit.check()
+    circuit.failed(GONE, server.probe)
     with pytest.raises(StoreUnavailable):
-        found.check()
-    assert (found.opened, found.failed_calls, found.refused_calls) == (1, 5, 1)
+        circuit.check()
+    assert (circuit.opened, circuit.failed_calls, circuit.refused_calls) == (1, 5, 1)
 
 
 def test_an_open_one_reaches_for_nothing() -> None:
     """Intent: a page with a hundred reads is not slowed by a server that is away."""
-    found, server = opened(reset=3600)
+    circuit, server = opened(reset=3600)
     before = set(threading.enumerate())
     for _ in range(1000):
         with pytest.raises(StoreUnavailable):
-            found.check()
-    assert (found.failed_calls, found.refused_calls) == (3, 1000)
+            circuit.check()
+    assert (circuit.failed_calls, circuit.refused_calls) == (3, 1000)
     assert set(threading.enumerate()) <= before
     assert not server.asked.is_set()
 
 
 def test_it_asks_by_itself_and_half_opens() -> None:
     """Intent: no call is needed to find out; a failure then opens it at once, a success closes it."""
-    found, server = opened()
+    circuit, server = opened()
     assert server.asked.wait(60)
-    assert found.state is State.OPEN
+    assert circuit.state is State.OPEN
     server.up = True
-    until(found, State.HALF_OPEN)
-    found.check()
+    until(circuit, State.HALF_OPEN)
+    circuit.check()
     server.up = False
-    found.failed(GONE, server.probe)
-    assert found.state is State.OPEN
+    circuit.failed(GONE, server.probe)
+    assert circuit.state is State.OPEN
     server.up = True
-    until(found, State.HALF_OPEN)
-    found.succeeded()
-    assert found.state is State.CLOSED
+    until(circuit, State.HALF_OPEN)
+    circuit.succeeded()
+    assert circuit.state is State.CLOSED
 
 
 def test_late_failures_start_no_second_probe() -> None:
     """Intent: calls that were under way when it opened do not each start a thread."""
-    found, server = opened(reset=3600)
+    circuit, server = opened(reset=3600)
     before = set(threading.enumerate())
     for _ in range(10):
-        found.failed(GONE, server.probe)
+        circuit.failed(GONE, server.probe)
     assert set(threading.enumerate()) <= before
-    assert found.opened == 1
+    assert circuit.opened == 1
 
 
 def test_a_server_has_one() -> None:

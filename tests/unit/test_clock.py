@@ -21,6 +21,6 @@ def test_a_slow_answer_is_no_skew(before: float, took: float, share: float) -> N
 @given(before=seconds, took=took, share=st.floats(0, 1), off=seconds)
 def test_what_is_said_is_certain(before: float, took: float, share: float, off: float) -> None:
     """Intent: of a clock that is off, what is told has its sign, and is less by what the asking took at most."""
-    said = skew(before + took * share + off, before, before + took)
-    assert said * off >= 0
-    assert abs(off) - took - 1e-3 <= abs(said) <= abs(off) + 1e-3
+    bounds = skew(before + took * share + off, before, before + took)
+    assert bounds * off >= 0
+    assert abs(off) - took - 1e-3 <= abs(bounds) <= abs(off) + 1e-3

@@ -179,3 +179,14 @@ def test_a_config_that_imports_another_is_chained_whole(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )
     assert done.stdout.strip().splitlines()[-1] == "True redis://own/9", done.stderr
+
+
+def test_a_drop_in_config_without_its_package_is_one_line(tmp_path: Path) -> None:
+    """Intent: with SUPERSET_CONFIG_PATH the config's folder is on no path; that is said in a line, not in sixty."""
+    config = tmp_path / "superset_config.py"
+    config.write_text((ROOT / "superset_config.py").read_text())
+    env = {"PATH": os.environ["PATH"], "SUPERSET_EXT_REDIS_URL": "redis://cache:6379"}
+    words = [sys.executable, "-I", "-c", f"import runpy; runpy.run_path({str(config)!r})"]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr == "superset_ext cannot be imported: put the folder that it lies in on PYTHONPATH\n"

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 OVERLAY = ROOT / "docker/compose.overlay.yml"
 HELM = ROOT / "docker/helm-values.yaml"
+HELM_PROCESSES = ROOT / "docker/helm-processes.yaml"
 EXAMPLE = ROOT / "docker/.env.example"
 DOCKERFILE = ROOT / "docker/Dockerfile"
 SECRETS = {"SUPERSET_SECRET_KEY", "POSTGRES_PASSWORD", "VALKEY_PASSWORD"}
@@ -157,7 +158,7 @@ def test_the_image_holds_what_it_runs() -> None:
     for source in inside.values():
         assert source.exists()
         assert any(fnmatch(str(source.relative_to(ROOT)), pattern) for pattern in allowed), f"{source} is ignored"
-    for path in (COMPOSE, HELM, DOCKERFILE):
+    for path in (COMPOSE, HELM, HELM_PROCESSES, DOCKERFILE):
         for used in re.findall(r"/app/performance/[\w./]+\.\w+", path.read_text()):
             assert used in inside, f"{path.name} uses {used}, which the image does not have"
 
@@ -251,11 +252,88 @@ def test_helm_values_are_ones_that_the_chart_reads() -> None:
         check(key, value)
 
 
-def test_helm_reads_the_config_last() -> None:
-    """The package looks at what stands above its import, and the chart appends overrides by name."""
-    overrides = load(HELM)["configOverrides"]
-    assert max([*overrides, "secret", "enable_oauth", "my_override"]) == "zz_performance"
-    assert overrides["zz_performance"].strip() == "from superset_ext.config import *"
+def rendered(overrides: dict[str, str], files: dict[str, str]) -> str:
+    """The config as the chart writes it: its own names, then the overrides, then the files, each by name."""
+    return "\n".join([HELM_CONFIG, *(text for _, text in [*sorted(overrides.items()), *sorted(files.items())])])
+
+
+# The shape of the chart's own part, and overrides of both kinds, as people write them.
+HELM_CONFIG = """
+SQLALCHEMY_DATABASE_URI = "postgresql+psycopg2://superset:superset@db/superset"
+CACHE_CONFIG = {"CACHE_TYPE": "RedisCache", "CACHE_KEY_PREFIX": "superset_"}
+DATA_CACHE_CONFIG = CACHE_CONFIG
+class CeleryConfig:
+    imports = ("superset.sql_lab",)
+    broker_url = "redis://chart:6379/0"
+CELERY_CONFIG = CeleryConfig
+"""
+OVERRIDES = {"zzz_flags": 'FEATURE_FLAGS = {"ALERT_REPORTS": True}'}
+OVERRIDE_FILES = {
+    "queue": "class Own:\n    broker_url = 'redis://file:6379/3'\nCELERY_CONFIG = Own",
+    "zzz_cache": "DATA_CACHE_CONFIG = {**CACHE_CONFIG, 'CACHE_DEFAULT_TIMEOUT': 77}",
+}
+
+
+@pytest.mark.parametrize("line", ["", "from superset_ext.config import *"], ids=["without the line", "with the line"])
+def test_helm_reads_the_config_last(tmp_path: Path, line: str) -> None:
+    """Intent: whatever stands in overrides and files of overrides, the package adds to the last word of them all."""
+    (tmp_path / "superset_config.py").write_text(rendered({**OVERRIDES, "zz": line}, OVERRIDE_FILES))
+    path = load(HELM)["extraEnv"]["SUPERSET_CONFIG_PATH"]
+    show = (
+        "import sys; from importlib.util import module_from_spec, spec_from_file_location\n"
+        "s = spec_from_file_location('config', sys.argv[1]); c = module_from_spec(s); s.loader.exec_module(c)\n"
+        "print(c.CELERY_CONFIG.broker_url, c.FEATURE_FLAGS, c.DATA_CACHE_CONFIG, c.FLASK_APP_MUTATOR)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", show, str(copied()[path])], capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"], "PYTHONPATH": f"{tmp_path}:{ROOT}", "SUPERSET_EXT_REDIS_URL": "redis://x",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("redis://file:6379/3 ")
+    assert "'ALERT_REPORTS': True" in done.stdout
+    assert "superset_ext" in done.stdout.split("{")[2]
+    assert "'CACHE_DEFAULT_TIMEOUT': 77" in done.stdout
+    assert "mutator.<locals>.install" in done.stdout
+
+
+def helm_processes() -> dict[str, dict[str, Any]]:
+    """The pods of the processes that the chart has no place for, by name."""
+    documents = list(yaml.safe_load_all(HELM_PROCESSES.read_text()))
+    assert all(document["kind"] == "Deployment" for document in documents)
+    return {document["metadata"]["name"]: document["spec"] for document in documents}
+
+
+def test_helm_has_every_process_that_compose_has() -> None:
+    """Intent: chart and manifests together run what a stack needs: the listener and the warmer are in no chart."""
+    chart = {"web", "worker", "beat", "init"}
+    ours = {name.removeprefix("superset-") for name in helm_processes()}
+    assert ours | chart == {name for name, service in services(COMPOSE).items() if "build" in service}
+    assert not ours & chart
+
+
+@pytest.mark.parametrize("name", ["warmer", "listener"])
+def test_helm_processes_run_as_the_chart_s_do(name: str) -> None:
+    """Intent: the same image, config, Secrets and checks as in the chart; a known role; one each."""
+    spec, values = helm_processes()[f"superset-{name}"], load(HELM)
+    (container,) = spec["template"]["spec"]["containers"]
+    assert spec["replicas"] == 1
+    assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"]
+    assert container["image"] == "{repository}:{tag}".format(**values["image"])
+    assert container["command"] == ["/app/performance/docker/entrypoint.sh", name]
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["exec"]["command"] == ["python", "/app/performance/docker/healthcheck.py", name]
+    given = {item["name"]: item["value"] for item in container["env"]}
+    assert given.items() >= values["extraEnv"].items()
+    assert given.keys() - values["extraEnv"].keys() <= services(COMPOSE)[name]["environment"].keys()
+    secrets = [source["secretRef"]["name"] for source in container["envFrom"]]
+    assert secrets == ["superset-env", *values["envFromSecrets"]]
+    (mount,) = container["volumeMounts"]
+    (volume,) = spec["template"]["spec"]["volumes"]
+    assert (mount["name"], mount["mountPath"]) == (volume["name"], "/app/pythonpath")
+    assert volume["secret"]["secretName"] == "superset-config"
 
 
 def test_overlay_keeps_what_the_project_has_configured(tmp_path: Path) -> None:

@@ -166,6 +166,13 @@ def test_rules_and_dashboard_use_what_is_exposed(place: str, expression: str) ->
         assert set(grouping.replace(" ", "").split(",")) <= labels, place
 
 
+def test_what_is_asked_for_the_first_time_fires_no_rule() -> None:
+    """Intent: on a fresh install all requests miss, and all queries run cold; neither is a fault."""
+    rules = {place.removeprefix("rules.yml: "): expression for place, expression in expressions()}
+    assert 'superset_ext_misses_total{cache="chart_data",reason!="cold"}' in rules["SupersetCacheHitRatioLow"]
+    assert "and on (database) sum by (database) (superset_ext_queries_total offset 1d)" in rules["SupersetSlowQueries"]
+
+
 def test_every_metric_is_documented_and_shown() -> None:
     """Intent: the page names each metric, and no other; the dashboard leaves none out that somebody measures."""
     documented = set(

@@ -33,11 +33,11 @@ VALUE = {
 
 
 def packed(value: Any = VALUE, **changed: Any) -> bytes:
-    said: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "key": "k", "ring": RING, "as_of_us": 5, "tags": ("db:1", "tä"), "cost_ms": 1.5, "run_id": "run",
         "stored_at_us": 7, "fresh_until_us": 9, "last_stamp": 11, "compression": "zstd", "level": 1, "min_size": 64,
     } | changed  # fmt: skip
-    return pack(value, **said)
+    return pack(value, **fields)
 
 
 def read(data: bytes, key: str = "k", ring: KeyRing = RING, limit: int = MEGA) -> tuple[Envelope, Any]:
@@ -75,19 +75,19 @@ class Bomb:
 @pytest.mark.parametrize("tags", [(), ("one",), ("db:1", "table ä", "x" * 1000)])
 def test_an_entry_carries_all_that_it_was_given(compression: str, tags: tuple[str, ...]) -> None:
     """The value, and whatever the reader judges it by."""
-    said, value = read(packed(compression=compression, tags=tags))
+    envelope, value = read(packed(compression=compression, tags=tags))
     assert_same(value, VALUE)
-    times = (said.as_of_us, said.stored_at_us, said.fresh_until_us, said.last_stamp)
-    assert (times, said.tags, said.cost_ms, said.run_id) == ((5, 7, 9, 11), tags, 1.5, "run")
-    assert (said.codec, said.compression, len(said.entry_id)) == (codec.PLAIN, compression, 16)
-    assert said.raw_size == len(codec.encode(VALUE)[1])
+    times = (envelope.as_of_us, envelope.stored_at_us, envelope.fresh_until_us, envelope.last_stamp)
+    assert (times, envelope.tags, envelope.cost_ms, envelope.run_id) == ((5, 7, 9, 11), tags, 1.5, "run")
+    assert (envelope.codec, envelope.compression, len(envelope.entry_id)) == (codec.PLAIN, compression, 16)
+    assert envelope.raw_size == len(codec.encode(VALUE)[1])
 
 
 def test_the_fixed_part_can_be_read_without_unpacking() -> None:
     """Lua reads the entry's id, the size of the tags, and the tags, at these very places."""
     data = packed(tags=("one", "two"))
-    said, _ = read(data)
-    assert data[:4] == b"SXC\x03" and data[8:24] == said.entry_id
+    envelope, _ = read(data)
+    assert data[:4] == b"SXC\x03" and data[8:24] == envelope.entry_id
     size = struct.unpack(">H", data[6:8])[0]
     assert data[88 : 88 + size].decode().split("\n") == ["one", "two"]
     assert packed()[8:24] != packed()[8:24]

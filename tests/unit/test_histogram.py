@@ -31,8 +31,8 @@ def test_extremes_have_a_bucket(ms: float, expected: int) -> None:
 def test_buckets_keep_the_order(times: list[float]) -> None:
     """Intent: quantiles are read by counting from the lowest bucket."""
     times.sort()
-    found = [bucket(ms) for ms in times]
-    assert found == sorted(found)
+    buckets = [bucket(ms) for ms in times]
+    assert buckets == sorted(buckets)
 
 
 def test_pairs_are_sorted_and_empty_is_none() -> None:

@@ -104,7 +104,7 @@ def _module(path: Path) -> str:
 @cache
 def imports() -> tuple[Import, ...]:
     """Every import of every file, from one walk."""
-    return tuple(each for path in files().values() for each in _imports(path))
+    return tuple(statement for path in files().values() for statement in _imports(path))
 
 
 def _imports(path: Path) -> Iterator[Import]:
@@ -164,42 +164,42 @@ def test_there_is_no_circle_of_imports() -> None:
 
     That holds between files, and in every folder between what lies in it: a sub-folder counts as one.
     """
-    found = circles(_arrows())
+    groups = circles(_arrows())
     folders = {path.parent.relative_to(ROOT).parts for path in files().values()}
     for parts in sorted(folders):
-        found += [group for group in circles(_arrows(parts)) if group not in found]
-    assert len(found) <= KNOWN["circle"], _lines(" ↔ ".join(group) for group in found)
+        groups += [group for group in circles(_arrows(parts)) if group not in groups]
+    assert len(groups) <= KNOWN["circle"], _lines(" ↔ ".join(group) for group in groups)
 
 
 def _arrows(folder: tuple[str, ...] | None = None) -> dict[str, set[str]]:
     """Which file imports which; or, of a folder, which of the things that lie in it."""
     arrows: dict[str, set[str]] = {}
-    for each in imports():
-        ends = [_module(ROOT / each.file), each.module]
+    for statement in imports():
+        ends = [_module(ROOT / statement.file), statement.module]
         if folder is not None:
             ends = [
                 ".".join(end.split(".")[: len(folder) + 1])
                 for end in ends
                 if tuple(end.split("."))[: len(folder)] == folder
             ]
-        if each.module in files() and len(set(ends)) == 2:
+        if statement.module in files() and len(set(ends)) == 2:
             arrows.setdefault(ends[0], set()).add(ends[1])
     return arrows
 
 
 def test_nothing_imports_upward() -> None:
     """Intent: a room knows the rooms that its row names, and no other; bench and tests know nothing of each other."""
-    wrong = {str(each) for each in imports() if each.module in files() and not _is_allowed(each)}
+    wrong = {str(statement) for statement in imports() if statement.module in files() and not _is_allowed(statement)}
     assert len(wrong) <= KNOWN["arrow"], _lines(wrong)
 
 
-def _is_allowed(each: Import) -> bool:
-    source, target = place_of(each.file), place_of(files()[each.module].relative_to(ROOT).as_posix())
-    if source is None or target is None or each.module == "superset_ext":
+def _is_allowed(statement: Import) -> bool:
+    source, target = place_of(statement.file), place_of(files()[statement.module].relative_to(ROOT).as_posix())
+    if source is None or target is None or statement.module == "superset_ext":
         return True  # the package's own name stands for its version; an unknown place is another test's
     same_room = source.name.split("/")[0] == target.name.split("/")[0]
     in_package = target.path.startswith("superset_ext/") and "superset_ext" in source.may
-    return same_room or in_package or source.allows(target.name, each.late)
+    return same_room or in_package or source.allows(target.name, statement.late)
 
 
 def test_the_table_itself_points_downward() -> None:
@@ -221,7 +221,11 @@ def test_the_table_knows_what_is_there_and_nothing_else() -> None:
 
 def test_superset_is_imported_where_the_table_says_so() -> None:
     """Intent: what another version of Superset moves is looked for in host/, and nowhere else."""
-    wrong = {str(each) for each in imports() if _is_superset(each.module) and not _may_import_superset(each)}
+    wrong = {
+        str(statement)
+        for statement in imports()
+        if _is_superset(statement.module) and not _may_import_superset(statement)
+    }
     assert len(wrong) <= KNOWN["superset"], _lines(wrong)
 
 
@@ -229,9 +233,9 @@ def _is_superset(module: str) -> bool:
     return module.split(".")[0] == "superset"
 
 
-def _may_import_superset(each: Import) -> bool:
-    place = place_of(each.file)
-    return place is not None and place.allows(each.module, each.late)
+def _may_import_superset(statement: Import) -> bool:
+    place = place_of(statement.file)
+    return place is not None and place.allows(statement.module, statement.late)
 
 
 def test_the_surface_is_imported_by_install_and_config_alone() -> None:
@@ -247,14 +251,14 @@ def _names_surface(place: Place) -> bool:
 def test_settings_import_neither_superset_nor_flask() -> None:
     """Intent: Superset loads these from inside `superset.config`, so what they import must not need it."""
     early = ("errors", "settings", "events", "config", "superset_config")
-    for each in imports():
-        place = place_of(each.file)
+    for statement in imports():
+        place = place_of(statement.file)
         if place is not None and place.name in early:
-            assert each.late or each.module.split(".")[0] not in ("superset", "flask"), each
+            assert statement.late or statement.module.split(".")[0] not in ("superset", "flask"), statement
 
 
 def test_the_package_needs_nothing_that_superset_lacks() -> None:
     """Intent: in a container the folders are mounted, and nothing can be installed."""
-    for each in imports():
-        if each.file.startswith("superset_ext/") and not each.file.startswith("superset_ext/embedded/"):
-            assert each.module.split(".")[0] not in LACKING, each
+    for statement in imports():
+        if statement.file.startswith("superset_ext/") and not statement.file.startswith("superset_ext/embedded/"):
+            assert statement.module.split(".")[0] not in LACKING, statement

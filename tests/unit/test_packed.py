@@ -10,13 +10,13 @@ from superset_ext.cache.redis.connection import packed
 
 big = st.integers(4000, 5000).map(bytes)
 words = st.one_of(st.binary(), st.text(), st.integers(), st.floats(allow_nan=False), big)
-commands = st.lists(st.lists(words, min_size=1).map(lambda found: (b"GET", *found)), min_size=1)
+commands = st.lists(st.lists(words, min_size=1).map(lambda tail: (b"GET", *tail)), min_size=1)
 
 
 @given(commands)
-def test_they_are_what_redis_py_sends(found: list[tuple[object, ...]]) -> None:
+def test_they_are_what_redis_py_sends(batch: list[tuple[object, ...]]) -> None:
     """Intent: whatever the words, the server reads the same."""
-    assert b"".join(packed(found)) == b"".join(Connection().pack_commands(found))
+    assert b"".join(packed(batch)) == b"".join(Connection().pack_commands(batch))
 
 
 def test_a_large_value_is_not_copied() -> None:

@@ -114,12 +114,12 @@ for pattern, flags in json.load(sys.stdin):
 
 def patterns() -> list[tuple[str, int]]:
     """The regular expressions of the package, as they are in the end, with their flags."""
-    found = []
+    expressions = []
     for path in FILES[1:]:
         if "re.compile(" in path.read_text():
             module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-            found += [(v.pattern, v.flags) for v in vars(module).values() if isinstance(v, re.Pattern)]
-    return [(pattern, flags) for pattern, flags in found if isinstance(pattern, str)]
+            expressions += [(v.pattern, v.flags) for v in vars(module).values() if isinstance(v, re.Pattern)]
+    return [(pattern, flags) for pattern, flags in expressions if isinstance(pattern, str)]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -10,38 +10,38 @@ from superset_ext.monitor.log.histogram import bucket
 
 
 def counts(*events: Outcome) -> Counts:
-    found = Counts()
+    sums = Counts()
     for event in events:
-        found.add(event)
-    return found
+        sums.add(event)
+    return sums
 
 
 def test_a_hit_has_its_time_its_bytes_and_what_it_saved() -> None:
     """Intent: `response_time` of a hit is the time that the cache took."""
-    found = counts(Outcome("chart_data", None, 2.0, size=100, saved_ms=900.0))
-    assert (found.hits, found.bytes_read, found.saved_ms, found.response_ms) == (1, 100, 900.0, 2.0)
-    assert found.hit_times == {bucket(2.0): 1} and found.miss_times == {}
+    sums = counts(Outcome("chart_data", None, 2.0, size=100, saved_ms=900.0))
+    assert (sums.hits, sums.bytes_read, sums.saved_ms, sums.response_ms) == (1, 100, 900.0, 2.0)
+    assert sums.hit_times == {bucket(2.0): 1} and sums.miss_times == {}
 
 
 def test_a_miss_has_the_time_until_its_value_was_set() -> None:
     """Intent: what the cache took to say no is not the response time; without a set there is none."""
-    found = counts(Outcome("chart_data", Miss.COLD, 1.0), Outcome("chart_data", Stored.STORED, 400.0, size=50))
-    assert (found.misses, found.response_ms, found.bytes_written) == ({Miss.COLD: 1}, 400.0, 50)
-    assert found.miss_times == {bucket(400.0): 1} and found.hit_times == {}
+    sums = counts(Outcome("chart_data", Miss.COLD, 1.0), Outcome("chart_data", Stored.STORED, 400.0, size=50))
+    assert (sums.misses, sums.response_ms, sums.bytes_written) == ({Miss.COLD: 1}, 400.0, 50)
+    assert sums.miss_times == {bucket(400.0): 1} and sums.hit_times == {}
     assert counts(Outcome("chart_data", Miss.COLD, 1.0)).response_ms == 0
 
 
 def test_a_set_without_a_get_has_no_time() -> None:
     """Intent: 0 says that no get came before; it is not a fast response."""
-    found = counts(Outcome("filter_state", Stored.STORED, 0, size=5))
-    assert found.sets == {Stored.STORED: 1} and found.miss_times == {}
+    sums = counts(Outcome("filter_state", Stored.STORED, 0, size=5))
+    assert sums.sets == {Stored.STORED: 1} and sums.miss_times == {}
 
 
 @pytest.mark.parametrize("result", [Stored.TOO_LARGE, Stored.REFUSED, Stored.MEMORY, Stored.ERROR])
 def test_a_value_that_was_not_stored_took_its_time_all_the_same(result: Stored) -> None:
     """Intent: the user waited for it; but no bytes were written."""
-    found = counts(Outcome("chart_data", result, 30.0, size=10**9))
-    assert (found.sets, found.bytes_written, found.response_ms) == ({result: 1}, 0, 30.0)
+    sums = counts(Outcome("chart_data", result, 30.0, size=10**9))
+    assert (sums.sets, sums.bytes_written, sums.response_ms) == ({result: 1}, 0, 30.0)
 
 
 def test_an_uncounted_fetch_adds_no_response_time() -> None:

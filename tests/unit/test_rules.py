@@ -21,12 +21,12 @@ def settings(*rules: dict[str, Any], **more: str) -> Settings:
     return load(URLS | {"SUPERSET_EXT_RULES": json.dumps(named)} | more)
 
 
-def rule(**said: Any) -> Rule:
-    return settings({"table": "*"} | said).rules[0]
+def rule(**fields: Any) -> Rule:
+    return settings({"table": "*"} | fields).rules[0]
 
 
 @pytest.mark.parametrize(
-    ("said", "applies"),
+    ("fields", "applies"),
     [
         ({"dataset": 7}, True),
         ({"dataset": "Sales"}, True),
@@ -43,16 +43,16 @@ def rule(**said: Any) -> Rule:
         ({"database": "warehouse", "table": "no"}, False),
     ],
 )
-def test_what_a_rule_matches(said: dict[str, Any], applies: bool) -> None:
+def test_what_a_rule_matches(fields: dict[str, Any], applies: bool) -> None:
     """Intent: all that a rule names must be so."""
-    assert (matching(settings(said).rules, SUBJECT) is not None) is applies
+    assert (matching(settings(fields).rules, SUBJECT) is not None) is applies
 
 
 def test_the_first_rule_wins() -> None:
     """Intent: order decides, not precision."""
-    found = matching(settings({"database": "warehouse", "timeout": 1}, {"dataset": 7, "timeout": 2}).rules, SUBJECT)
-    assert found is not None
-    assert found.timeout == 1
+    first = matching(settings({"database": "warehouse", "timeout": 1}, {"dataset": 7, "timeout": 2}).rules, SUBJECT)
+    assert first is not None
+    assert first.timeout == 1
 
 
 def test_tables_that_are_not_known_match_no_table() -> None:
@@ -61,7 +61,7 @@ def test_tables_that_are_not_known_match_no_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "passed_ms", "lives"),
+    ("fields", "passed_ms", "lives"),
     [
         (None, 900_000, (900_000, 300_000)),
         (None, 60_000, (60_000, 60_000)),
@@ -74,9 +74,9 @@ def test_tables_that_are_not_known_match_no_table() -> None:
         ({"strategy": "usage"}, 900_000, (900_000, 300_000)),
     ],
 )
-def test_lifetimes(said: dict[str, Any] | None, passed_ms: int, lives: tuple[int, int]) -> None:
+def test_lifetimes(fields: dict[str, Any] | None, passed_ms: int, lives: tuple[int, int]) -> None:
     """Intent: the grace is never longer than the time that was asked for."""
-    assert lifetime(settings(), None if said is None else rule(**said), passed_ms) == lives
+    assert lifetime(settings(), None if fields is None else rule(**fields), passed_ms) == lives
 
 
 def test_usage() -> None:
@@ -88,7 +88,7 @@ def test_usage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "word"),
+    ("fields", "word"),
     [
         ({}, "matches everything"),
         ({"sql": "("}, "not a regular expression"),
@@ -100,9 +100,9 @@ def test_usage() -> None:
         ({"table": "t", "ttl": 1}, "ttl"),
     ],
 )
-def test_rules_that_are_wrong_are_told_at_start(said: dict[str, Any], word: str) -> None:
+def test_rules_that_are_wrong_are_told_at_start(fields: dict[str, Any], word: str) -> None:
     """Intent: one line that names the rule and what is wrong with it."""
     with pytest.raises(SettingsError, match=word) as caught:
-        settings(said, {"table": "t", "name": "r1"})
+        settings(fields, {"table": "t", "name": "r1"})
     assert "\n" not in str(caught.value)
     assert "SUPERSET_EXT_RULES" in str(caught.value)

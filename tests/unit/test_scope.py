@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 
 from superset_ext.cache.query import Read, recall, remember, report, running
+from superset_ext.cache.sent import Sent
 from superset_ext.events import Miss, Outcome, Scope, Stored
+from superset_ext.host import seams
 from testing.regions import heard
 
 CHART = "chart_data"
@@ -84,3 +86,8 @@ def test_a_read_of_an_earlier_request_is_not_taken_for_this_ones() -> None:
     """Intent: a get that missed an hour ago, in a thread that still lives, does not say what a set cost."""
     remember("metadata", "old", Read(1, time.perf_counter() - 3600))
     assert recall("metadata", "old") is None
+
+
+def test_an_engine_spec_that_fails_costs_nobody_their_rows() -> None:
+    """Intent: whether all SQL was noted is asked once the rows are here; where it cannot be told, it was not."""
+    assert not seams._is_whole(Sent(object(), None, None), "SELECT 1")

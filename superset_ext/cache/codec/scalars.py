@@ -88,10 +88,10 @@ def _enum(parts: list[str]) -> Any:
     module, name, member = parts
     if module.partition(".")[0] not in KNOWN_PACKAGES:
         raise CodecError(f"an entry names an enum of {module}")
-    found = attrgetter(name)(import_module(module))
-    if not (isinstance(found, type) and issubclass(found, Enum)):
+    kind = attrgetter(name)(import_module(module))
+    if not (isinstance(kind, type) and issubclass(kind, Enum)):
         raise CodecError(f"an entry names {module}.{name}, which is no enum")
-    return found[member]
+    return kind[member]
 
 
 def _table(parts: list[Any]) -> Any:

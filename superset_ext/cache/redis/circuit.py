@@ -57,6 +57,7 @@ class Circuit:
         self.doubtful = False
         self._in_a_row = 0
         self._since = 0.0
+        self._reason = "it is asked again by itself"
         self._lock = threading.Lock()
 
     def check(self) -> None:
@@ -67,7 +68,7 @@ class Circuit:
         """
         if self.state is State.OPEN:
             self.refused_calls += 1
-            raise StoreUnavailable(f"{self.endpoint} is left alone since it failed; it is asked again by itself")
+            raise StoreUnavailable(f"{self.endpoint} is left alone since it failed: {self._reason}")
 
     def succeeded(self) -> None:
         """Note that the server answered."""
@@ -87,6 +88,7 @@ class Circuit:
             if self.state is State.OPEN or not due:
                 return
             self.state = State.OPEN
+            self._reason = str(error)
             self.opened += 1
             self._since = time.monotonic()
         logger.warning("superset_ext: %s. Charts go on without it; it is asked every %gs", error, self._reset_seconds)

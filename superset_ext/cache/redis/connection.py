@@ -3,6 +3,10 @@
 redis-py gives a socket one timeout for each read, and its pools wait for as long as they were told
 when they were made, so that one operation could take any multiple of both. Here each operation has
 a deadline that its wait for a connection, its connect and every read and write share.
+
+Only waiting counts. A process may stand still for seconds: a driver in C holds up all greenlets of a gevent worker, a
+machine is paused. A deadline that passed meanwhile says nothing of the server, whose answer may lie there: it is
+looked for once more, without waiting, and the time is made up for.
 """
 
 from __future__ import annotations
@@ -13,14 +17,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import ReadOnlyError, RedisError
 
 from superset_ext.core.fork_reset import reset_on_fork
 
+_Received = TypeVar("_Received")
 NEVER = float("inf")
+_SLEPT = 0.02  # seconds by which a wait lasts longer than it was to: this process did not run
+_AT_ONCE = 0.001  # seconds that a look without waiting may last; TLS knows no shorter one
+_MADE_UP = 0.05  # seconds that an operation gets whose time was up before it could begin
 _COPIED = 4096  # bytes up to which a word is copied rather than sent by itself
 
 
@@ -36,33 +44,65 @@ class TimedSocket:
         self.silence = silence
         self.deadline = deadline
         self._timeout: float | None = None  # which the socket has now: to set it is a call to the system
+        self._ran = time.monotonic()  # when this process is known to have run last
         # eventlet's workers take `poll` away; `select` does not reach descriptors above 1023.
         self._poll = select.poll() if hasattr(select, "poll") else None
         if self._poll:
             self._poll.register(sock, select.POLLIN)
 
+    def begins(self, deadline: float) -> None:
+        """An operation begins now that is to end by `deadline`; where that has passed, it was not by waiting."""
+        self._ran = time.monotonic()
+        self.deadline = deadline if deadline > self._ran else self._ran + _MADE_UP
+
     def _arm(self) -> None:
-        left = self.deadline - time.monotonic()
+        now = time.monotonic()
+        if now - self._ran > _SLEPT:
+            self.deadline += now - self._ran
+        left = self.deadline - now
         if left <= 0:
             raise TimeoutError("the time for the whole operation is up")
-        if self._timeout != (timeout := min(self.silence, left)):
+        self._set(min(self.silence, left))
+        self._ran = now
+
+    def _set(self, timeout: float) -> None:
+        if self._timeout != timeout:
             self._sock.settimeout(timeout)
             self._timeout = timeout
 
-    def recv(self, size: int) -> bytes:
+    def _waited(self, receive: Callable[..., _Received], *args: Any) -> _Received:
+        """What comes in time, or has come while this process did not run."""
         self._arm()
-        return self._sock.recv(size)
+        try:
+            received = receive(*args)
+        except TimeoutError:
+            if not self._make_up():
+                raise
+            self._set(_AT_ONCE)
+            received = receive(*args)
+        self._make_up()
+        return received
+
+    def _make_up(self) -> bool:
+        """Put the deadline off if the wait lasted longer than any may: this process did not run; whether it did not."""
+        now = time.monotonic()
+        lasted, self._ran = now - self._ran, now
+        slept = lasted > (self._timeout or 0.0) + _SLEPT
+        if slept:
+            self.deadline += lasted
+        return slept
+
+    def recv(self, size: int) -> bytes:
+        return self._waited(self._sock.recv, size)
 
     def recv_into(self, *args: Any) -> int:
-        self._arm()
-        return self._sock.recv_into(*args)
+        return self._waited(self._sock.recv_into, *args)
 
     def sendall(self, data: bytes) -> None:
         """Send all; unlike a socket's own `sendall`, the silence counts anew whenever something went out."""
         view = memoryview(data)
         while view:
-            self._arm()
-            view = view[self._sock.send(view) :]
+            view = view[self._waited(self._sock.send, view) :]
 
     def settimeout(self, timeout: float | None) -> None:
         """Ignored: the parser sets what the connection was made with, and the deadline rules."""
@@ -134,7 +174,7 @@ class _Timed:
     def until(self, deadline: float) -> None:
         """Give the next operation its end."""
         if self._sock is not None:
-            self._sock.deadline = deadline
+            self._sock.begins(deadline)
 
     def listens(self, silence: float) -> None:
         """Wait for each read so long, and for ever in all."""
@@ -226,29 +266,29 @@ class Pool:
             RedisError, OSError: the server could not be reached, or refused.
         """
         idle, free = self._idle, self._free
-        if not free.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        if not free.acquire(timeout=max(0.0, deadline - time.monotonic())) and not free.acquire(blocking=False):
             raise PoolExhausted(f"all {self._size} connections are in use")
         try:
-            found = self._take(idle, deadline)
+            connection = self._take(idle, deadline)
             try:
-                yield found
+                yield connection
             except BaseException:
-                found.shut()  # an answer may still be on its way, and would be taken for the next one's
+                connection.shut()  # an answer may still be on its way, and would be taken for the next one's
                 raise
-            idle.append(found)
+            idle.append(connection)
         finally:
             free.release()
 
     def _take(self, idle: list[AnyConnection], deadline: float) -> AnyConnection:
         while idle:
             try:
-                found = idle.pop()
+                connection = idle.pop()
             except IndexError:  # another thread was faster
                 break
-            if found.usable:
-                found.until(deadline)
-                return found
-            found.shut()
+            if connection.usable:
+                connection.until(deadline)
+                return connection
+            connection.shut()
         return self._connected(deadline)
 
     def _connected(self, deadline: float) -> AnyConnection:

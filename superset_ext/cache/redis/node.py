@@ -18,11 +18,13 @@ from superset_ext.cache.redis.circuit import Circuit, State
 from superset_ext.cache.redis.connection import NEVER, AnyConnection, Pool, PoolExhausted, parse_info
 from superset_ext.cache.redis.scripts import source
 from superset_ext.cache.redis.server_info import ServerInfo
+from superset_ext.core.warn_once import warn
 from superset_ext.errors import StoreUnavailable
 
 Command = tuple[Any, ...]
 Addressed = tuple[bytes, Command]  # a command, and the key whose server it goes to
 _SUBSCRIBE_SECONDS = 5.0
+_STOOD_STILL = 0.1  # seconds by which a deadline is passed that no wait can pass, and that are then given once more
 _INFO_EVERY = 5.0  # seconds; a full server is noticed this late at worst
 # Refusals that concern the server as a whole, not the one command.
 _FATAL = (
@@ -113,7 +115,10 @@ class Node:
         try:
             return self._once(commands, deadline)
         except redis_errors.TimeoutError:
-            if not self._retry or time.monotonic() >= deadline:
+            late = time.monotonic() - deadline
+            if late > _STOOD_STILL:  # longer than any wait: this process did not run, which says nothing of the server
+                return self._once(commands, time.monotonic() + _STOOD_STILL)
+            if not self._retry or late >= 0:
                 raise
             return self._once(commands, deadline)
 
@@ -124,7 +129,10 @@ class Node:
             replies = connection.ask(commands)
             for reply in replies:
                 if isinstance(reply, redis_errors.NoScriptError):
-                    replies = connection.ask([*_loads(commands), *commands])[-len(commands) :]
+                    loaded = connection.ask([*_loads(commands), *commands])
+                    replies = loaded[-len(commands) :]
+                    for refusal in loaded[: -len(commands)]:
+                        self._name_refused(refusal)
                     break
             for reply in replies:
                 if isinstance(reply, _FATAL):
@@ -138,8 +146,14 @@ class Node:
             self._pool.leave()  # connected to what is a replica by now
         self.info = None
         unavailable = self._unavailable(error)
+        self._name_refused(error)
         self.circuit.failed(unavailable, self.probe)
         return unavailable
+
+    def _name_refused(self, reply: Any) -> None:
+        """Name what an ACL refuses: while other commands are answered, the circuit stays shut and says nothing."""
+        if isinstance(reply, redis_errors.NoPermissionError):
+            warn(f"acl {reply}", "%s", self._unavailable(reply))
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         fix = next((fix for kind, fix in _FIXES if isinstance(error, kind)), "check that it runs and can be reached")
@@ -177,7 +191,7 @@ class Node:
         connection = self._make()
         try:
             connection.open(time.monotonic() + _SUBSCRIBE_SECONDS)
-            connection.ask([("SUBSCRIBE", channel)])
+            self._name_refused(connection.ask([("SUBSCRIBE", channel)])[0])
         except BaseException:
             connection.shut()
             raise

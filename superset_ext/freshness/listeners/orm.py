@@ -37,7 +37,7 @@ _Edited = tuple[str, int]  # a kind of object, and its id; an id of 0 is not kno
 
 def install(tell: Tell) -> None:
     """Listen from now on."""
-    edits = UntilCommit[_Edited]("superset_ext_changes", lambda edited: _committed(edited, tell))
+    edits = UntilCommit[_Edited](lambda edited: _committed(edited, tell))
     edits.listen()
 
     @unfailing("noticing an edit in Superset")

@@ -20,7 +20,6 @@ from superset_ext.core.signals import unfailing
 from superset_ext.core.until_commit import UntilCommit
 from superset_ext.freshness.change import Change, SourceTable
 from superset_ext.freshness.listeners.tell import Tell, noticed
-from superset_ext.settings import Operation
 from superset_ext.sqltables.table import Table
 from superset_ext.sqltables.writes import Written, written_tables
 
@@ -33,7 +32,7 @@ _NOTHING = Written(frozenset(), False)
 
 def install(tell: Tell) -> None:
     """Listen from now on."""
-    ended = UntilCommit[Change]("superset_ext_queries", lambda changes: _committed(changes, tell))
+    ended = UntilCommit[Change](lambda changes: _committed(changes, tell))
     ended.listen()
 
     @unfailing("noticing the end of a query in SQL Lab")
@@ -71,15 +70,23 @@ def _committed(changes: list[Change], tell: Tell) -> None:
 
 def changes_of(query: Any) -> Sequence[Change]:
     """What a query of SQL Lab has changed in its source; nothing if it only read."""
-    told = partial(Change, "sqllab", at=time.time(), user_id=query.user_id)
+    change = partial(Change, "sqllab", at=time.time(), user_id=query.user_id)
     written = _written(query)
     if written is None or (written.is_ambiguous and not query.schema):
-        return (told("data_update", databases=(query.database_id,)),)
+        return (change("data_update", databases=(query.database_id,)),)
     shaped = written.tables if written.schema_change else frozenset()
-    groups: tuple[tuple[Operation, frozenset[Table]], ...] = (
-        ("schema_change", shaped), ("data_update", written.rows if shaped else written.tables),
-    )  # fmt: skip
-    return [told(operation, tables=_named(query, tables)) for operation, tables in groups if tables]
+    rows = _named(query, written.rows if shaped else written.tables)
+    functions = _functions(query, written)
+    changes = [change("schema_change", tables=_named(query, shaped))] if shaped else []
+    return changes + ([change("data_update", tables=rows, functions=functions)] if rows or functions else [])
+
+
+def _functions(query: Any, written: Written) -> tuple[SourceTable, ...]:
+    """The functions that may have written something; of a script that only reads, Superset keeps nothing."""
+    is_kept = written.is_kept or "AUTOCOMMIT" in (query.database.extra or "").upper()
+    if not is_kept or query.database.db_engine_spec.engine != "postgresql":
+        return ()
+    return tuple(SourceTable(query.database_id, Table("", name)) for name in sorted(written.calls))
 
 
 def _named(query: Any, tables: Collection[Table]) -> tuple[SourceTable, ...]:

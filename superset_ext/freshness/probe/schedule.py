@@ -39,13 +39,13 @@ class Outcome:
     Attributes:
         probe: the probe.
         state: what its answer meant; see `verdict.State`.
-        told: whether the caches were told of a change.
+        stamped: whether the caches were told of a change.
         error: why they were not, or why the probe fails: one line without secrets.
     """
 
     probe: Probe
     state: State
-    told: bool
+    stamped: bool
     error: str | None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from superset_ext.core.sql_folder import query_text
+from superset_ext.sqltables.reads import Window
 from superset_ext.sqltables.table import Table
 
 _Tables = frozenset[Table]
@@ -16,12 +17,14 @@ class Relation(NamedTuple):
     """A table or function that a table depends on.
 
     Attributes:
-        table: its real schema and name.
-        kind: `self`, `view`, `parent` or `function`; see `sql/queries/postgresql_table_relations.sql`.
+        table: its real schema and name; those on its server, where it is foreign.
+        kind: `self`, `view`, `parent`, `function` or `foreign`; see `sql/queries/postgresql_table_relations.sql`.
+        server: of a foreign one.
     """
 
     table: Table
     kind: str
+    server: str = ""
 
 
 class Relations(NamedTuple):
@@ -58,7 +61,13 @@ class Relations(NamedTuple):
         for relation in relations:
             if relation.kind == "function":
                 raise LookupError(f"{table} is a view that calls {relation.table.name}(), which may read anything")
-        return _Tables(relation.table for relation in relations) or _Tables({Table(table.schema or schema, table.name)})
+        here = _Tables(relation.table for relation in relations if relation.kind != "foreign")
+        return here or _Tables({Table(table.schema or schema, table.name)})
+
+    def windows(self, table: Table) -> frozenset[Window]:
+        """The foreign tables that are read with a table; one whose name on its server is unknown has none."""
+        relations = self.known.get(table, ())
+        return frozenset(Window(one.server.lower(), one.table) for one in relations if one.kind == "foreign")
 
     def ancestors(self, table: Table) -> _Tables:
         """A table, and the tables that it is a part of.
@@ -91,11 +100,11 @@ def ask(connection: Any, tables: Collection[Table], parted: bool = False) -> Rel
     """What tables depend on, in one query; the arguments are those of `follow`."""
     names = {"schemas": [table.schema for table in tables], "names": [table.name for table in tables]}
     known: dict[Table, set[Relation]] = defaultdict(set)
-    for asked_schema, asked_name, schema, name, kind in _rows(connection, {**names, "parted": parted}):
-        known[Table(asked_schema, asked_name)].add(Relation(Table(schema, name), kind))
+    for asked_schema, asked_name, schema, name, kind, server in _rows(connection, {**names, "parted": parted}):
+        known[Table(asked_schema, asked_name)].add(Relation(Table(schema, name), kind, server))
     others = known.pop(Table("", ""), set())
-    spelled = _Tables(table for table, kind in others if kind == "spelled")
-    return Relations(known, any(kind == "parted" for _, kind in others), spelled)
+    spelled = _Tables(one.table for one in others if one.kind == "spelled")
+    return Relations(known, any(one.kind == "parted" for one in others), spelled)
 
 
 def _may_be(table: Table, other: Table) -> bool:

@@ -14,8 +14,9 @@ from typing import Any
 import psycopg2
 
 from superset_ext.core.driver_errors import first_line
+from superset_ext.core.signals import attempt, harmless
 from superset_ext.core.warn_once import warn
-from superset_ext.errors import LogUnavailable, SupersetExtError
+from superset_ext.errors import LogUnavailable, SupersetExtError, UnknownDatabase
 from superset_ext.freshness.watch.connection import check_that_it_hears, prepare
 from superset_ext.freshness.watch.owed import Beat, Stamp, unsaid
 from superset_ext.freshness.watch.session import LOOK_SECONDS, Session
@@ -29,6 +30,7 @@ _END_SECONDS = 5.0  # that a thread has to end
 
 Wanted = Callable[[], Mapping[int, Collection[Name]]]
 Connect = Callable[[int], AbstractContextManager[Any]]
+Retire = Callable[[Collection[int]], None]
 
 
 class StopRequest:
@@ -65,10 +67,14 @@ class Listener:
         connect: opens a psycopg2 connection to a database, and closes it. Whatever it raises means: try again later.
         stamp: stamps tables; it is called from any thread.
         beat: says that changes of tables are heard; likewise.
+        retire: called every two seconds with the databases that are watched: none else is expected to be heard.
     """
 
-    def __init__(self, wanted: Wanted, connect: Connect, stamp: Stamp, beat: Beat = unsaid) -> None:
+    def __init__(
+        self, wanted: Wanted, connect: Connect, stamp: Stamp, beat: Beat = unsaid, retire: Retire = lambda _: None
+    ) -> None:
         self._wanted = wanted
+        self._retire = retire
         self._connect = connect
         self._stamp, self._beat = stamp, beat
         self._stop = StopRequest()
@@ -97,6 +103,7 @@ class Listener:
         for number in wanted - set(self._threads):
             self._threads[number] = DatabaseListener(number, self._wanted, self._connect, self._stamp, self._beat)
             self._threads[number].start()
+        attempt(self._retire, wanted)
 
     def _end(self, numbers: Collection[int]) -> None:
         threads = [self._threads.pop(number) for number in numbers]
@@ -132,6 +139,13 @@ class DatabaseListener(threading.Thread):
                 steady = time.monotonic() - began > STEADY_SECONDS
                 pause = 0.0 if steady else min(LONGEST_PAUSE, pause * 2 + 0.25)
                 self._warn(error, pause)
+                if isinstance(error, UnknownDatabase):
+                    self._give_up()
+
+    def _give_up(self) -> None:
+        """Superset has no such database any more, so that nobody reads from it: nothing of it is to be distrusted."""
+        with harmless("saying that a watched database is gone"):
+            self._beat(self._database_id, ())
 
     def _warn(self, error: Exception, pause: float) -> None:
         known = isinstance(error, SupersetExtError | psycopg2.Error)

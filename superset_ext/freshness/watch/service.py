@@ -21,8 +21,9 @@ from superset_ext.freshness.watch.owed import Beat, Stamp
 from superset_ext.freshness.watch.source import connect
 from superset_ext.freshness.watch.wanted import wanted
 from superset_ext.freshness.watch.watched import Name
-from superset_ext.host.regions import chart_region
-from superset_ext.settings import Operation
+from superset_ext.host.regions import regions
+from superset_ext.host.same_source import same_source
+from superset_ext.settings import Operation, Region
 from superset_ext.sqltables.table import Table
 
 _OPERATIONS: tuple[Operation, ...] = ("data_update",)
@@ -35,7 +36,10 @@ WHERE known.at < now() - interval '10 seconds'
 
 def listener(app: Any, log: LogDatabase) -> Listener:
     """A listener to all watched tables of Superset's databases."""
-    return Listener(lambda: _wanted(log), lambda number: connect(app, number), stamping(app), beating(app))
+    return Listener(
+        lambda: _wanted(log), lambda number: connect(app, number), stamping(app), beating(app),
+        lambda numbers: _retire(app, numbers),
+    )  # fmt: skip
 
 
 def stamping(app: Any) -> Stamp:
@@ -65,18 +69,29 @@ def say(database_id: int, names: Collection[Name], hears: bool) -> None:
 
     Where Redis cannot be told, readers learn nothing: they trust what was said before, for as long as that holds.
     """
-    cache = chart_region(current_app)
+    cache = regions(current_app).get(Region.CHART_DATA)
     if isinstance(cache, ChartCache):
         with suppress(StoreUnavailable):
             cache.beat(database_id, _tags(database_id, names), hears)
 
 
+def _retire(app: Any, watched: Collection[int]) -> None:
+    """Expect to hear of no other databases: somebody may have removed a watch while Redis could not be told."""
+    with app.app_context(), suppress(StoreUnavailable):
+        cache = regions(app).get(Region.CHART_DATA)
+        if isinstance(cache, ChartCache):
+            for number in cache.listeners().keys() - watched:
+                cache.beat(number, (), hears=False)
+
+
 def _tags(database_id: int, names: Collection[Name]) -> set[str]:
-    """What a commit to these tables stamps."""
+    """What a commit to these tables stamps, in each of Superset's databases over the same source."""
     if not names:
         return set()
     tables = {Table(schema, name.table) for name in names for schema in (name.schema, "")}
-    plain = {ANY, tables_tag(database_id), *(table_tag(database_id, table) for table in tables)}
+    plain = {ANY}
+    for number in same_source(database_id, lately=True):
+        plain |= {tables_tag(number), *(table_tag(number, table) for table in tables)}
     return plain | {variant for tag in plain for variant in for_operations(tag, _OPERATIONS)}
 
 

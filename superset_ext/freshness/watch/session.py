@@ -159,11 +159,11 @@ def _decoded(payload: str) -> Any:
     name a table that is not watched.
     """
     try:
-        said = json.loads(payload)
+        message = json.loads(payload)
     except (ValueError, RecursionError):
         return None
-    if said == "list":
-        return said
-    if not (isinstance(said, list) and len(said) == 4 and all(type(number) is int for number in said[:2])):
+    if message == "list":
+        return message
+    if not (isinstance(message, list) and len(message) == 4 and all(type(number) is int for number in message[:2])):
         return None
-    return tuple(said) if 0 < said[0] < 2**31 and 0 <= said[1] < 2**63 - 1 else None
+    return tuple(message) if 0 < message[0] < 2**31 and 0 <= message[1] < 2**63 - 1 else None

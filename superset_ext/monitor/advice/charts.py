@@ -45,9 +45,9 @@ def too_large(look: Look) -> list[Recommendation]:
 def _too_large(look: Look, row: Mapping[str, Any], sql: str) -> Recommendation:
     seconds = row["too_large"] * (row["seconds_an_answer"] or 0.0) * row["hit_ratio"] / look.days
     name = look.name("chart", row["chart_id"])
-    said = f"{row['too_large']} answers of the chart {name} were too big to be stored"
+    finding = f"{row['too_large']} answers of the chart {name} were too big to be stored"
     return Recommendation(
-        "result_too_large", f"chart:{row['chart_id']}", name, said, row, sql, _cap(look, row["most_rows"]), seconds,
+        "result_too_large", f"chart:{row['chart_id']}", name, finding, row, sql, _cap(look, row["most_rows"]), seconds,
         brings(seconds),
     )  # fmt: skip
 
@@ -75,11 +75,11 @@ def _forced(look: Look, row: Mapping[str, Any], sql: str) -> Recommendation:
     name, every = look.name("dashboard", number), look.facts.refreshing.get(number)
     # What would have missed anyway is not won; half is a guess on the safe side.
     seconds = row["forced"] * row["seconds_an_answer"] * 0.5 / look.days
-    said = f"{row['share']:.0%} of the requests of the dashboard {name} go round the cache"
+    finding = f"{row['share']:.0%} of the requests of the dashboard {name} go round the cache"
     by_itself = every is not None and look.facts.forces
-    said += f": it refreshes by itself every {every} s" if by_itself else ""
+    finding += f": it refreshes by itself every {every} s" if by_itself else ""
     fix = f'{_MODE} = "fetch" in superset_config.py: what changed is fresh anyway'
     if not by_itself:
         fix = "have the changes of its tables told (superset perf watch add), so that nobody needs «Force refresh»"
     numbers = dict(row) | ({"refreshes_every_s": every} if every else {})
-    return Recommendation("forced", f"dashboard:{number}", name, said, numbers, sql, fix, seconds, brings(seconds))
+    return Recommendation("forced", f"dashboard:{number}", name, finding, numbers, sql, fix, seconds, brings(seconds))

@@ -46,9 +46,9 @@ def effect(dataset_id: int, setting: Setting, before: Window, after: Window) -> 
     ratio = before.seconds / after.seconds
     compared = [_compared(setting, *pair, ratio) for pair in pairs]
     return Effect(
-        sum(each[0] for each in compared),
-        sum(each[1] for each in compared) - _thrown_out(dataset_id, before, after),
-        sum(each[2] for each in compared),
+        sum(row[0] for row in compared),
+        sum(row[1] for row in compared) - _thrown_out(dataset_id, before, after),
+        sum(row[2] for row in compared),
     )
 
 

@@ -16,6 +16,7 @@ from math import exp, expm1
 from typing import Any, Protocol
 
 from superset_ext.cache.tuned import Tuned, are_told
+from superset_ext.core.sql_folder import query_text
 from superset_ext.monitor.advice.told import Ask
 
 DAY = 86_400.0
@@ -26,43 +27,6 @@ CHANGES_DAYS = 7  # over which changes are counted: what is loaded once a week i
 RELATIVE_SECONDS = 3600.0  # by which «last day» may be late where an answer lives long
 MIN_REQUESTS = 100  # in the window: below, ten requests more or less turn the picture
 MOST = 50  # datasets that are looked at, by what their expired answers cost
-
-_USES = """
-SELECT coalesce(dataset_id, 0) AS dataset_id, coalesce(chart_id, 0) AS chart_id, sum(cache_hits)::float8 AS hits,
-    sum(stale_hits)::float8 AS stale, sum(miss_cold)::float8 AS cold, sum(miss_expired)::float8 AS expired,
-    sum(miss_invalidated)::float8 AS invalidated, sum(miss_evicted)::float8 AS evicted,
-    sum(bytes_written)::float8 AS bytes_written,
-    coalesce(sum(saved_ms) / NULLIF(sum(cache_hits), 0), sum(response_ms_sum) / NULLIF(sum(response_count), 0), 0)
-        / 1000 AS cost
-FROM superset_ext.cache_performance_log
-WHERE cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm'
-    AND created_at >= %(since)s AND created_at < %(until)s
-GROUP BY 1, 2
-"""
-# What is asked for by words is another span at another time, although no data has changed. A request whose body is not
-# kept may do so.
-_READS = r"""
-SELECT r.dataset_id, bool_or(r.relative) AS relative,
-    coalesce(array_agg(DISTINCT tag) FILTER (WHERE tag IS NOT NULL), '{}') AS tags
-FROM (
-    SELECT dataset_id, tags, body IS NULL OR body ~* (
-        '"(time_range|since|until|val)":\s*"[^"]*\m(last|previous|current|next|now|today|yesterday|tomorrow|ago|'
-        || 'dateadd|datetime|datetrunc|lastday|holiday)\M') AS relative
-    FROM superset_ext.cache_request WHERE dataset_id = ANY(%(datasets)s)
-) AS r
-LEFT JOIN LATERAL unnest(r.tags) AS tag ON true
-GROUP BY r.dataset_id
-"""
-_CHANGES = """
-SELECT d.dataset_id, count(*)::float8 / greatest(1, least(%(days)s,
-    extract(epoch FROM %(now)s - first.at)::float8 / 86400)) / 86400 AS rate
-FROM unnest(%(datasets)s::int[], %(tags)s::text[]) AS d (dataset_id, tags)
-CROSS JOIN (SELECT min(created_at) AS at FROM superset_ext.cache_invalidation_log WHERE created_at <= %(now)s) AS first
-JOIN superset_ext.cache_invalidation_log l ON l.tags && string_to_array(d.tags, ' ')
-WHERE l.operation = 'data_update' AND l.created_at <= %(now)s
-    AND l.created_at >= %(now)s - make_interval(days => %(days)s)
-GROUP BY d.dataset_id, first.at
-"""
 
 
 class Limits(Protocol):
@@ -127,7 +91,7 @@ class Dataset:
         uses: of its charts.
         tags: what its answers are read from.
         relative: whether some of its requests mean another span at another time.
-        told: whether somebody says so when its data changes.
+        reports_changes: whether somebody says so when its data changes.
         change_rate: changes a second that were told.
         timeout, grace: seconds that hold now.
     """
@@ -136,7 +100,7 @@ class Dataset:
     uses: list[Use] = field(default_factory=list)
     tags: tuple[str, ...] = ()
     relative: bool = True
-    told: bool = False
+    reports_changes: bool = False
     change_rate: float = 0.0
     timeout: float = 0.0
     grace: float = 0.0
@@ -190,29 +154,34 @@ def _saved_by(use: Use, longer: float) -> float:
 
 def uses(ask: Ask, since: datetime, until: datetime) -> list[Use]:
     """Each chart of each dataset, from the raw log."""
-    return [Use(**row) for row in ask(_USES, {"since": since, "until": until})]
+    return [Use(**row) for row in ask(query_text("chart_uses"), {"since": since, "until": until})]
 
 
 def datasets(
-    ask: Ask, now: datetime, found: Sequence[Use], told: Collection[str], plain: Tuned, set_: Mapping[int, Tuned]
+    ask: Ask,
+    now: datetime,
+    chart_uses: Sequence[Use],
+    reported: Collection[str],
+    plain: Tuned,
+    set_: Mapping[int, Tuned],
 ) -> list[Dataset]:
     """The datasets that something is set for, and those that these uses are of: first whose expired answers cost most.
 
     Args:
-        told: see `told.told`.
+        reported: see `told.told`.
         plain: what the settings say; `set_`: what is set beside them, by dataset.
     """
     known: dict[int, list[Use]] = defaultdict(list)
-    for use in found:
+    for use in chart_uses:
         known[use.dataset_id].append(use)
-    everyone = [Dataset(each, known[each]) for each in {*known, *set_} if each]
-    ranked = sorted(everyone, key=lambda each: -each.expired_seconds)
-    made = [each for place, each in enumerate(ranked) if place < MOST or each.id in set_]
-    for each in made:
-        own = set_.get(each.id, Tuned())
-        each.timeout = _first(own.timeout, plain.timeout)
-        each.grace = min(_first(own.grace, plain.grace), each.timeout)
-    _read(ask, made, told)
+    everyone = [Dataset(dataset_id, known[dataset_id]) for dataset_id in {*known, *set_} if dataset_id]
+    ranked = sorted(everyone, key=lambda dataset: -dataset.expired_seconds)
+    made = [dataset for place, dataset in enumerate(ranked) if place < MOST or dataset.id in set_]
+    for dataset in made:
+        own = set_.get(dataset.id, Tuned())
+        dataset.timeout = _first(own.timeout, plain.timeout)
+        dataset.grace = min(_first(own.grace, plain.grace), dataset.timeout)
+    _read(ask, made, reported)
     _count_changes(ask, made, now)
     return made
 
@@ -221,21 +190,29 @@ def _first(*values: float | None) -> float:
     return next((value for value in values if value is not None), 0.0)
 
 
-def _read(ask: Ask, made: Sequence[Dataset], told: Collection[str]) -> None:
+def _read(ask: Ask, made: Sequence[Dataset], reported: Collection[str]) -> None:
     """What each is read from, as the registry of requests knows it."""
-    rows = {row["dataset_id"]: row for row in ask(_READS, {"datasets": [each.id for each in made]})}
-    for each in made:
-        if row := rows.get(each.id):
-            each.tags, each.relative = tuple(row["tags"]), bool(row["relative"])
-            each.told = are_told(each.tags, told)
+    rows = {
+        row["dataset_id"]: row
+        for row in ask(query_text("dataset_reads"), {"datasets": [dataset.id for dataset in made]})
+    }
+    for dataset in made:
+        if row := rows.get(dataset.id):
+            dataset.tags, dataset.relative = tuple(row["tags"]), bool(row["relative"])
+            dataset.reports_changes = are_told(dataset.tags, reported)
 
 
 def _count_changes(ask: Ask, made: Sequence[Dataset], now: datetime) -> None:
-    tags = [" ".join(tag for tag in each.tags if tag.startswith(("table:", "dataset:"))) for each in made]
-    values: dict[str, Any] = {"now": now, "days": CHANGES_DAYS, "datasets": [each.id for each in made], "tags": tags}
-    rates = {row["dataset_id"]: float(row["rate"]) for row in ask(_CHANGES, values)}
-    for each in made:
-        each.change_rate = rates.get(each.id, 0.0)
+    tags = [" ".join(tag for tag in dataset.tags if tag.startswith(("table:", "dataset:"))) for dataset in made]
+    values: dict[str, Any] = {
+        "now": now,
+        "days": CHANGES_DAYS,
+        "datasets": [dataset.id for dataset in made],
+        "tags": tags,
+    }
+    rates = {row["dataset_id"]: float(row["rate"]) for row in ask(query_text("dataset_change_rates"), values)}
+    for dataset in made:
+        dataset.change_rate = rates.get(dataset.id, 0.0)
 
 
 def target(dataset: Dataset, limits: Limits) -> float:

@@ -60,7 +60,7 @@ class Recommendation:
     Attributes:
         kind: of what sort it is.
         subject: what it is about, as `dataset:12`, and `name`, what people call it.
-        found: what was found, in a sentence.
+        finding: what was found, in a sentence.
         numbers: the figures that it stands on; `sql`: the query that gave them, among other rows.
         set_: what to set: a setting with its value, or a command.
         seconds: database seconds a day that it should bring, an estimate.
@@ -70,7 +70,7 @@ class Recommendation:
     kind: str
     subject: str
     name: str
-    found: str
+    finding: str
     numbers: Mapping[str, Any]
     sql: str
     set_: str
@@ -80,7 +80,7 @@ class Recommendation:
     def as_dict(self) -> dict[str, Any]:
         """For JSON; times are texts."""
         return {
-            "kind": self.kind, "subject": self.subject, "name": self.name, "found": self.found,
+            "kind": self.kind, "subject": self.subject, "name": self.name, "finding": self.finding,
             "evidence": {"numbers": {key: _plain(value) for key, value in self.numbers.items()}, "sql": self.sql},
             "set": self.set_, "brings": self.brings, "estimated_seconds_a_day": round(self.seconds, 1),
         }  # fmt: skip
@@ -129,9 +129,9 @@ class Look:
             LogUnavailable: see `LogDatabase.transaction`.
         """
         with self.database.transaction(SECONDS) as cursor:
-            said = cursor.mogrify(sql, {"now": self.now, "days": DAYS, **values}).decode()
-            cursor.execute(said)
-            return Answer(said.strip(), all_rows(cursor))
+            statement = cursor.mogrify(sql, {"now": self.now, "days": DAYS, **values}).decode()
+            cursor.execute(statement)
+            return Answer(statement.strip(), all_rows(cursor))
 
     def rows(self, sql: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         """As `told.Ask` has it."""
@@ -140,8 +140,8 @@ class Look:
     @cached_property
     def days(self) -> float:
         """Days that the figures are of; a log that is younger than a day counts as one, so that nothing is promised."""
-        found = self.ask(_FIRST).rows[0]["days"]
-        return min(max(float(found or 1), 1.0), float(DAYS))
+        days = self.ask(_FIRST).rows[0]["days"]
+        return min(max(float(days or 1), 1.0), float(DAYS))
 
     @cached_property
     def _names(self) -> Mapping[tuple[str, int], str]:

@@ -39,10 +39,10 @@ def dataset_of(name: str) -> int:
 
 def read(ask: Ask) -> dict[int, Tuned]:
     """What is set, by dataset."""
-    found: dict[int, dict[str, float]] = {}
+    by_dataset: dict[int, dict[str, float]] = {}
     for row in ask(_ROWS, {}):
-        found.setdefault(dataset_of(row["subject"]), {})[row["setting"]] = float(row["value"])
-    return {dataset_id: Tuned(**values) for dataset_id, values in found.items()}
+        by_dataset.setdefault(dataset_of(row["subject"]), {})[row["setting"]] = float(row["value"])
+    return {dataset_id: Tuned(**values) for dataset_id, values in by_dataset.items()}
 
 
 def write(ask: Ask, dataset_id: int, setting: Setting, value: float | None, now: datetime) -> None:

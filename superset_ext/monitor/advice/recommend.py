@@ -41,8 +41,8 @@ def recommend(app: Any, database: LogDatabase, settings: Settings, facts: Facts 
     """
     now = database.rows(_NOW)[0]["now"]
     look = Look(database, settings, now, facts or facts_of(app))
-    found = [each for kind in KINDS for each in kind(look)]
-    return sorted(found, key=lambda each: -each.seconds)
+    recommendations = [recommendation for kind in KINDS for recommendation in kind(look)]
+    return sorted(recommendations, key=lambda recommendation: -recommendation.seconds)
 
 
 def facts_of(app: Any) -> Facts:

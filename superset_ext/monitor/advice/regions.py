@@ -104,16 +104,18 @@ def unread(look: Look) -> list[Recommendation]:
 def _unread(look: Look, row: _Row, sql: str) -> Recommendation:
     own = look.settings.region(row["region"]).timeout
     shorter = max(SMALLEST_TIMEOUT, own // 4)
-    said = f"{row['sets']} values were stored and {row['hits']} read"
+    finding = f"{row['sets']} values were stored and {row['hits']} read"
     mib = row["bytes_written"] / look.days / 2**20
     fix = f"{PREFIX}{row['region'].upper()}_TIMEOUT={shorter} (now {own})"
-    return _of(row, sql, "region_never_read", said, fix, 0.0, f"room for what is read: {mib:.1f} MiB are written a day")
+    return _of(
+        row, sql, "region_never_read", finding, fix, 0.0, f"room for what is read: {mib:.1f} MiB are written a day"
+    )
 
 
 def compression(look: Look) -> list[Recommendation]:
     """Regions that would hold more of what is read if they were compressed, or that are so twice."""
     asked = look.ask(_REGIONS)
-    return [each for row in asked.rows for each in _compression(look, row, asked.sql)]
+    return [recommendation for row in asked.rows for recommendation in _compression(look, row, asked.sql)]
 
 
 def _compression(look: Look, row: _Row, sql: str) -> Iterator[Recommendation]:
@@ -121,20 +123,20 @@ def _compression(look: Look, row: _Row, sql: str) -> Iterator[Recommendation]:
     own = look.settings.region(region)
     if region == Region.QUERY_RESULTS:
         if own.compression != "none" and row["sets"]:
-            said = f"SQL Lab's results come compressed, and are compressed again by {own.compression}"
-            yield _compressed(row, sql, said, "none", 0.0, "processor time; the entries get no larger")
+            finding = f"SQL Lab's results come compressed, and are compressed again by {own.compression}"
+            yield _compressed(row, sql, finding, "none", 0.0, "processor time; the entries get no larger")
         return
     a_day = row["bytes_written"] / look.days
     size = row["bytes_written"] / max(row["sets"], 1)
     if own.compression == "none" and a_day >= BYTES_A_DAY and size >= own.compression_min_size:
-        said = f"{a_day / 2**20:.0f} MiB a day are stored as they are, {size / 1024:.0f} KiB each in the mean"
+        finding = f"{a_day / 2**20:.0f} MiB a day are stored as they are, {size / 1024:.0f} KiB each in the mean"
         seconds = row["miss_evicted"] * row["seconds_an_answer"] / look.days * (1 - COMPRESSED_TO)
         fewer = f"{a_day * (1 - COMPRESSED_TO) / 2**20:.0f} MiB a day less to store (estimated)"
-        yield _compressed(row, sql, said, "zstd", seconds, brings(seconds) if seconds >= 1 else fewer)
+        yield _compressed(row, sql, finding, "zstd", seconds, brings(seconds) if seconds >= 1 else fewer)
 
 
-def _compressed(row: _Row, sql: str, said: str, to: Compression, seconds: float, what: str) -> Recommendation:
-    return _of(row, sql, "compression", said, f"{PREFIX}{row['region'].upper()}_COMPRESSION={to}", seconds, what)
+def _compressed(row: _Row, sql: str, finding: str, to: Compression, seconds: float, what: str) -> Recommendation:
+    return _of(row, sql, "compression", finding, f"{PREFIX}{row['region'].upper()}_COMPRESSION={to}", seconds, what)
 
 
 def policies(look: Look) -> list[Recommendation]:
@@ -172,6 +174,6 @@ def _policy(look: Look, server: str, rows: Sequence[_Row], info: ServerInfo, sql
     return Recommendation("eviction_policy", subject, name, finding, numbers, sql, fix, seconds, what)
 
 
-def _of(row: _Row, sql: str, kind: str, said: str, fix: str, seconds: float, what: str) -> Recommendation:
+def _of(row: _Row, sql: str, kind: str, finding: str, fix: str, seconds: float, what: str) -> Recommendation:
     region = row["region"]
-    return Recommendation(kind, f"region:{region}", region, f"{region}: {said}", row, sql, fix, seconds, what)
+    return Recommendation(kind, f"region:{region}", region, f"{region}: {finding}", row, sql, fix, seconds, what)

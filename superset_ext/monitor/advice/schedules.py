@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from superset_ext.core.sql_folder import query_text
 from superset_ext.monitor.advice.look import ASKED, Look, Recommendation, brings
 from superset_ext.settings import PREFIX, Schedule
 
@@ -36,16 +37,6 @@ FROM misses LEFT JOIN keys USING (dashboard_id)
 WHERE misses >= %(least)s
 GROUP BY 1, 2, 3 HAVING count(*) >= %(regular)s ORDER BY 1, 3, 2
 """  # noqa: S608  (only constants)
-_UNREAD = """
-SELECT schedule, count(*)::int AS runs, sum(entries)::bigint AS entries, sum(entries_read)::bigint AS entries_read,
-    sum(spent_ms) / 1000 AS spent_seconds, sum(saved_ms) / 1000 AS saved_seconds,
-    greatest(extract(epoch FROM %(now)s - min(created_at))::float8 / 86400, 1) AS days
-FROM superset_ext.cache_warm_run
-WHERE schedule IS NOT NULL AND settled AND state = 'done'
-    AND created_at >= %(now)s - make_interval(days => %(days)s) AND created_at < %(now)s
-GROUP BY schedule HAVING count(*) >= %(least)s AND sum(entries) > 0 AND sum(entries_read) <= %(share)s * sum(entries)
-ORDER BY schedule
-"""
 _Row = Mapping[str, Any]
 
 
@@ -66,7 +57,9 @@ def missing(look: Look) -> list[Recommendation]:
 def _named(schedules: Iterable[Schedule]) -> set[int | None]:
     """Dashboards that a schedule names; `None` among them where one warms all."""
     every = list(schedules)
-    return {number for each in every for number in each.dashboards} | {None for each in every if each.all_dashboards}
+    return {number for schedule in every for number in schedule.dashboards} | {
+        None for schedule in every if schedule.all_dashboards
+    }
 
 
 def _seconds(rows: Sequence[_Row]) -> float:
@@ -79,8 +72,8 @@ def _missing(look: Look, rows: Sequence[_Row], sql: str) -> Recommendation:
     dashboard, hour, seconds = rows[0]["dashboard_id"], rows[0]["hour"], _seconds(rows)
     days = sorted(row["day"] for row in rows)
     name = look.name("dashboard", dashboard)
-    said = f"the dashboard {name} is opened on {len(days)} days of the week from {hour}:00 UTC on with "
-    said += f"{sum(row['misses'] for row in rows) / len(rows):.0f} misses in that hour"
+    finding = f"the dashboard {name} is opened on {len(days)} days of the week from {hour}:00 UTC on with "
+    finding += f"{sum(row['misses'] for row in rows) / len(rows):.0f} misses in that hour"
     # The ten minutes before midnight are those of the day before.
     on = [day if hour else (day - 2) % 7 + 1 for day in days]
     cron = f"{60 - MINUTES_BEFORE} {(hour - 1) % 24} * * {_days(on)}"
@@ -89,7 +82,7 @@ def _missing(look: Look, rows: Sequence[_Row], sql: str) -> Recommendation:
                "seconds_an_answer": rows[0]["seconds_an_answer"]}  # fmt: skip
     fix = f"add to {PREFIX}WARM_SCHEDULES: {schedule}"
     return Recommendation(
-        "schedule_missing", f"dashboard:{dashboard}", name, said, numbers, sql, fix, seconds, brings(seconds, WAITED)
+        "schedule_missing", f"dashboard:{dashboard}", name, finding, numbers, sql, fix, seconds, brings(seconds, WAITED)
     )
 
 
@@ -100,16 +93,16 @@ def _days(days: Sequence[int]) -> str:
 
 def unread(look: Look) -> list[Recommendation]:
     """Schedules that still run, and whose entries nobody reads."""
-    asked = look.ask(_UNREAD, days=RUNS_DAYS, least=RUNS_LEAST, share=UNREAD_SHARE)
+    asked = look.ask(query_text("schedule_entries_unread"), days=RUNS_DAYS, least=RUNS_LEAST, share=UNREAD_SHARE)
     running = {schedule.name for schedule in look.settings.warm_schedules}
     return [_unread(row, asked.sql) for row in asked.rows if row["schedule"] in running]
 
 
 def _unread(row: _Row, sql: str) -> Recommendation:
     name, seconds = row["schedule"], (row["spent_seconds"] - row["saved_seconds"]) / row["days"]
-    said = (
+    finding = (
         f"{row['entries_read']} of the {row['entries']} entries that {row['runs']} runs of the schedule {name} stored "
     )
-    said += "were read"
+    finding += "were read"
     fix = f"leave {name} out of {PREFIX}WARM_SCHEDULES, or have it run shortly before people come"
-    return Recommendation("schedule_unread", f"schedule:{name}", name, said, row, sql, fix, seconds, brings(seconds))
+    return Recommendation("schedule_unread", f"schedule:{name}", name, finding, row, sql, fix, seconds, brings(seconds))

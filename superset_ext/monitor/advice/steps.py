@@ -68,7 +68,7 @@ def situation(uses: Sequence[Use], datasets: Sequence[Dataset]) -> Situation:
         sum(use.requests for use in uses),
         sum(use.evicted for use in uses),
         sum(use.evicted * use.cost for use in uses),
-        sum(_held(each, each.timeout) for each in datasets),
+        sum(_held(dataset, dataset.timeout) for dataset in datasets),
     )
 
 
@@ -78,7 +78,7 @@ def _held(dataset: Dataset, timeout: float) -> float:
 
 def may_live_longer(dataset: Dataset) -> bool:
     """Whether nobody would be shown what is old: its changes are told, and no request means another span tomorrow."""
-    return dataset.told and not dataset.relative and not dataset.has_rule and dataset.timeout > 0
+    return dataset.reports_changes and not dataset.relative and not dataset.has_rule and dataset.timeout > 0
 
 
 def longer(dataset: Dataset, now: Situation, limits: Limits) -> Step | None:
@@ -122,10 +122,10 @@ KINDS: tuple[Kind, ...] = (longer, shorter, more_grace)
 
 def best(datasets: Sequence[Dataset], now: Situation, limits: Limits) -> Step | None:
     """The step to take, of datasets that are asked for often enough to tell what it brings."""
-    asked = [each for each in datasets if each.requests >= MIN_REQUESTS]
+    asked = [dataset for dataset in datasets if dataset.requests >= MIN_REQUESTS]
     for kind in KINDS:
-        steps = [step for each in asked if (step := kind(each, now, limits))]
-        found = max(steps, key=lambda step: step.gain, default=None)
-        if found is not None and found.gain >= MIN_GAIN_SECONDS:
-            return found
+        steps = [step for dataset in asked if (step := kind(dataset, now, limits))]
+        winner = max(steps, key=lambda step: step.gain, default=None)
+        if winner is not None and winner.gain >= MIN_GAIN_SECONDS:
+            return winner
     return None

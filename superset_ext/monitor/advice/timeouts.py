@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from superset_ext.cache.tuned import Tuned
+from superset_ext.core.sql_folder import query_text
 from superset_ext.monitor.advice import overrides
 from superset_ext.monitor.advice.lifetimes import (
     MIN_REQUESTS,
@@ -28,21 +29,6 @@ from superset_ext.settings import DAY, PREFIX
 MIN_SECONDS = 5.0  # a day: less is not worth a change of the settings
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")  # what SQL needs no quotes for
 
-# The requests of a dataset on the last day, and the changes of a week that its answers were dropped by.
-_EVIDENCE = """
-SELECT sum(cache_hits)::bigint AS hits, sum(stale_hits)::bigint AS stale_hits,
-    sum(miss_expired)::bigint AS miss_expired, sum(miss_invalidated)::bigint AS miss_invalidated,
-    round((sum(saved_ms) / NULLIF(sum(cache_hits), 0))::numeric, 1)::float8 AS ms_a_hit_saved,
-    round(superset_ext.histogram_quantile(superset_ext.histogram_merge(miss_histogram), 0.95)::numeric, 1)::float8
-        AS miss_p95_ms,
-    (SELECT count(*) FROM superset_ext.cache_invalidation_log l
-        WHERE l.operation = 'data_update' AND l.created_at >= %(now)s - make_interval(days => %(days)s)
-            AND l.tags && %(tags)s::text[]) AS changes_in_7_days
-FROM superset_ext.cache_performance_log
-WHERE cache_type = 'chart_data' AND channel IS DISTINCT FROM 'warm' AND dataset_id = %(dataset)s
-    AND created_at >= %(now)s - interval '1 day' AND created_at < %(now)s
-"""
-
 
 class _Widest(Limits):
     """What people may set by hand."""
@@ -52,12 +38,12 @@ class _Widest(Limits):
 
 def timeouts(look: Look) -> list[Recommendation]:
     """Datasets whose answers expire more often than their data changes."""
-    found = uses(look.rows, look.now - timedelta(days=1), look.now)
+    chart_uses = uses(look.rows, look.now - timedelta(days=1), look.now)
     plain = Tuned(float(look.settings.chart_data.timeout), look.settings.grace_seconds)
-    known = datasets(look.rows, look.now, found, told(look.rows, look.now), plain, _set(look))
-    if situation(found, known).is_short_of_memory:
+    known = datasets(look.rows, look.now, chart_uses, told(look.rows, look.now), plain, _set(look))
+    if situation(chart_uses, known).is_short_of_memory:
         return []  # longer lives would throw out what others read: see `regions`
-    return [each for dataset in known if _counts(dataset) for each in _of(look, dataset)]
+    return [recommendation for dataset in known if _counts(dataset) for recommendation in _of(look, dataset)]
 
 
 def _set(look: Look) -> dict[int, Tuned]:
@@ -79,15 +65,15 @@ def _of(look: Look, dataset: Dataset) -> Iterator[Recommendation]:
     if best < dataset.timeout * LEAST or seconds < MIN_SECONDS:
         return
     name = look.name("dataset", dataset.id)
-    asked = look.ask(_EVIDENCE, dataset=dataset.id, tags=_own(dataset))
-    found = (
+    asked = look.ask(query_text("dataset_requests_and_changes"), dataset=dataset.id, tags=_own(dataset))
+    finding = (
         f"answers of {name} live for {dataset.timeout:.0f} s, and {dataset.expired_seconds:.0f} database seconds of "
     )
-    found += f"the last day went into ones whose time was over; {_changes(dataset)}{_lateness(dataset)}"
+    finding += f"the last day went into ones whose time was over; {_changes(dataset)}{_lateness(dataset)}"
     numbers: dict[str, Any] = asked.rows[0] | {"timeout": dataset.timeout, "best_timeout": best}
-    setting = _rule(dataset, best) if dataset.told else _first_told(look, dataset, best)
+    setting = _rule(dataset, best) if dataset.reports_changes else _first_told(look, dataset, best)
     yield Recommendation(
-        "timeout", overrides.subject(dataset.id), name, found, numbers, asked.sql, setting, seconds, brings(seconds)
+        "timeout", overrides.subject(dataset.id), name, finding, numbers, asked.sql, setting, seconds, brings(seconds)
     )
 
 
@@ -96,7 +82,7 @@ def _own(dataset: Dataset) -> list[str]:
 
 
 def _changes(dataset: Dataset) -> str:
-    if not dataset.told:
+    if not dataset.reports_changes:
         return "nobody tells when its data changes"
     return f"its data changes {dataset.change_rate * DAY:.1f} times a day, and that is told"
 
@@ -106,8 +92,8 @@ def _lateness(dataset: Dataset) -> str:
 
 
 def _rule(dataset: Dataset, best: float) -> str:
-    said = f'{{"name": "dataset-{dataset.id}", "dataset": {dataset.id}, "timeout": {best:.0f}}}'
-    return f"add to {PREFIX}RULES: {said}"
+    rule = f'{{"name": "dataset-{dataset.id}", "dataset": {dataset.id}, "timeout": {best:.0f}}}'
+    return f"add to {PREFIX}RULES: {rule}"
 
 
 def _first_told(look: Look, dataset: Dataset, best: float) -> str:

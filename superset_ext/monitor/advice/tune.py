@@ -93,7 +93,7 @@ class Done:
 
     Attributes:
         old, new: seconds before and after; `None` for what the settings say.
-        said: why.
+        reason: why.
     """
 
     action: Literal["tried", "kept", "reverted", "withdrawn"]
@@ -101,7 +101,7 @@ class Done:
     setting: Setting
     old: float | None
     new: float | None
-    said: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +132,13 @@ def tune(
         ask = asking(cursor)
         turn = ask(_TURN, {"now": now})[0]
         done = _Turn(ask, settings, turn["now"], by_hand).take() if turn["mine"] else []
-    for each in done:
+    for change in done:
         logger.info(
-            "superset_ext: tuning %s %s of dataset %d: %s", each.action, each.setting, each.dataset_id, each.said
+            "superset_ext: tuning %s %s of dataset %d: %s",
+            change.action,
+            change.setting,
+            change.dataset_id,
+            change.reason,
         )
     return done
 
@@ -179,23 +183,23 @@ class _Turn:
             done.append(decided)
         return done + self._step()
 
-    def _datasets(self, found: Sequence[Use] = ()) -> list[Dataset]:
+    def _datasets(self, chart_uses: Sequence[Use] = ()) -> list[Dataset]:
         settings = self._settings
         plain = Tuned(float(settings.chart_data.timeout), settings.grace_seconds)
         set_ = overrides.read(self._ask)
-        return datasets(self._ask, self._now, found, told(self._ask, self._now), plain, set_)
+        return datasets(self._ask, self._now, chart_uses, told(self._ask, self._now), plain, set_)
 
     def _withdraw(self) -> list[Done]:
         """Go back to the settings where what is set must not stand any more."""
         set_ = overrides.read(self._ask)
-        known = {each.id: each for each in self._datasets()} if set_ else {}
-        found: list[Done] = []
+        known = {dataset.id: dataset for dataset in self._datasets()} if set_ else {}
+        changes: list[Done] = []
         for dataset_id, tuned in set_.items():
             values: dict[Setting, float | None] = {"timeout": tuned.timeout, "grace": tuned.grace}
             for setting, value in values.items():
                 if value is not None and (why := self._wrong(known[dataset_id], setting, value)):
-                    found.append(self._take_back(dataset_id, setting, value, why))
-        return found
+                    changes.append(self._take_back(dataset_id, setting, value, why))
+        return changes
 
     def _wrong(self, dataset: Dataset, setting: Setting, value: float) -> str | None:
         settings = self._settings
@@ -227,12 +231,12 @@ class _Turn:
         start = trial.created_at + self._settled(trial)
         if self._now < start + self._window:
             return None
-        found = self._measured(trial, start, start + self._window)
-        if found.requests < ENOUGH:
-            found = self._measured(trial, start, self._now)
-        if found.requests < ENOUGH and self._now < start + PATIENCE * self._window:
+        comparison = self._measured(trial, start, start + self._window)
+        if comparison.requests < ENOUGH:
+            comparison = self._measured(trial, start, self._now)
+        if comparison.requests < ENOUGH and self._now < start + PATIENCE * self._window:
             return None
-        return self._judged(trial, found)
+        return self._judged(trial, comparison)
 
     def _settled(self, trial: _Trial) -> timedelta:
         """How long until all processes have heard of a step, and what was stored before it is mostly gone."""
@@ -247,29 +251,29 @@ class _Turn:
             Window(self._window.total_seconds(), before), Window((end - start).total_seconds(), after),
         )  # fmt: skip
 
-    def _judged(self, trial: _Trial, found: Effect) -> Done:
-        enough = found.requests >= ENOUGH
-        kept = enough and found.after >= found.before
-        said = f"{found.before:.1f} s saved before and {found.after:.1f} s after, for the same traffic"
-        said = said if enough else f"only {found.requests:.0f} requests came, too few to tell"
+    def _judged(self, trial: _Trial, comparison: Effect) -> Done:
+        enough = comparison.requests >= ENOUGH
+        kept = enough and comparison.after >= comparison.before
+        reason = f"{comparison.before:.1f} s saved before and {comparison.after:.1f} s after, for the same traffic"
+        reason = reason if enough else f"only {comparison.requests:.0f} requests came, too few to tell"
         self._ask(_DECIDE, {
-            "id": trial.id, "state": "kept" if kept else "reverted", "now": self._now, "before": found.before,
-            "after": found.after, "reason": f"; {said}",
+            "id": trial.id, "state": "kept" if kept else "reverted", "now": self._now, "before": comparison.before,
+            "after": comparison.after, "reason": f"; {reason}",
         })  # fmt: skip
         dataset_id = overrides.dataset_of(trial.subject)
         if kept:
-            return Done("kept", dataset_id, trial.setting, trial.old_value, trial.new_value, said)
+            return Done("kept", dataset_id, trial.setting, trial.old_value, trial.new_value, reason)
         overrides.write(self._ask, dataset_id, trial.setting, trial.old_value, self._now)
-        return Done("reverted", dataset_id, trial.setting, trial.new_value, trial.old_value, said)
+        return Done("reverted", dataset_id, trial.setting, trial.new_value, trial.old_value, reason)
 
     def _step(self) -> list[Done]:
         if not self._ask(_FULL, {"since": self._now - self._window})[0]["is_full"]:
             return []
         rows = self._ask(_RESTING, {"now": self._now, "days": RETRY_DAYS})
-        found = uses(self._ask, self._now - self._window, self._now)
-        known, resting = self._datasets(found), {row["subject"] for row in rows}
-        free = [each for each in known if subject(each.id) not in resting and each.id not in self._by_hand]
-        step = best(free, situation(found, known), self._settings)
+        chart_uses = uses(self._ask, self._now - self._window, self._now)
+        known, resting = self._datasets(chart_uses), {row["subject"] for row in rows}
+        free = [dataset for dataset in known if subject(dataset.id) not in resting and dataset.id not in self._by_hand]
+        step = best(free, situation(chart_uses, known), self._settings)
         if step is None:
             return []
         tuned = overrides.read(self._ask).get(step.dataset_id, Tuned())

@@ -99,7 +99,7 @@ class Detector:
         begin = max(0, first - LAG - RECENT)
         apart, by_season = self._by_season(np.arange(begin, len(self._smooth)))
         lately, scatter = _before(apart)
-        apart, by_season, lately, scatter = (each[first - begin :] for each in (apart, by_season, lately, scatter))
+        apart, by_season, lately, scatter = (values[first - begin :] for values in (apart, by_season, lately, scatter))
         now, events = self._smooth[first:], self._events[first:]
         noise = self._noise(now - apart, events)
         seasonal, recent = apart / np.maximum(by_season, noise), (apart - lately) / np.maximum(scatter, noise)
@@ -179,9 +179,9 @@ def _quantile(rows: Array, share: float) -> Array:
     """A quantile of each row's figures; NaN where there is none."""
     ordered = np.sort(rows, axis=1)  # NaN goes last
     last = np.maximum(np.count_nonzero(~np.isnan(rows), axis=1) - 1, 0)
-    each, place = np.arange(len(rows)), share * last
+    index, place = np.arange(len(rows)), share * last
     low, part = place.astype(int), place % 1
-    below, above = ordered[each, low], ordered[each, np.minimum(low + 1, last)]
+    below, above = ordered[index, low], ordered[index, np.minimum(low + 1, last)]
     return below + part * (above - below)
 
 
@@ -199,11 +199,11 @@ def _smoothed(kind: Kind, figures: Array, weights: Array) -> Array:
 
 def _faded(values: Array) -> Array:
     """Sums of the last figures, each counting less the older it is."""
-    found, total = np.empty(len(values)), 0.0
+    sums, total = np.empty(len(values)), 0.0
     for index, value in enumerate(values.tolist()):
         total = total * (1 - ALPHA) + value
-        found[index] = total
-    return found
+        sums[index] = total
+    return sums
 
 
 def _scaled(kind: Kind, values: Array) -> Array:

@@ -95,14 +95,14 @@ def _judged(cursor: Any, rule: StoredRule, context: Context) -> Iterator[Event]:
 
 
 def _began(cursor: Any, rule: StoredRule, now: datetime, reading: Reading) -> Iterator[Event]:
-    said = alert_text.began(rule, reading)
+    message = alert_text.began(rule, reading)
     values = {
         "rule": rule.id, "subject": reading.subject, "now": now, "value": reading.value,
-        "confidence": reading.confidence, "message": said,
+        "confidence": reading.confidence, "message": message,
     }  # fmt: skip
     alert_id = alert_events.fire(cursor, values)
     if alert_id is not None:
-        yield alert_events.notice(cursor, _event("fired", alert_id, rule, now, reading, reading.value, said))
+        yield alert_events.notice(cursor, _event("fired", alert_id, rule, now, reading, reading.value, message))
 
 
 def _still(
@@ -114,12 +114,12 @@ def _still(
         return
     lasted = now - alert.since
     if reading is None:
-        said = alert_text.unknown(rule, subject, lasted)
+        message = alert_text.unknown(rule, subject, lasted)
         reading = Reading(subject, alert.worst, 0, subject, alert.confidence)
     else:
-        said = alert_text.ended(rule, reading, alert.worst, lasted)
+        message = alert_text.ended(rule, reading, alert.worst, lasted)
     if alert_events.resolve(cursor, alert.id, now):
-        yield alert_events.notice(cursor, _event("resolved", alert.id, rule, now, reading, alert.worst, said))
+        yield alert_events.notice(cursor, _event("resolved", alert.id, rule, now, reading, alert.worst, message))
 
 
 def _event(
@@ -129,7 +129,7 @@ def _event(
     now: datetime,
     reading: Reading,
     worst: float,
-    said: str,
+    message: str,
 ) -> Event:
     return Event(what, alert_id, rule.id, rule.name, rule.metric_type, rule.severity, reading.subject, reading.value,
-                 worst, reading.confidence, said, now)  # fmt: skip
+                 worst, reading.confidence, message, now)  # fmt: skip

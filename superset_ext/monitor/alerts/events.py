@@ -85,8 +85,8 @@ def cooling(cursor: Any, rule_id: int, now: datetime, minutes: int) -> set[str]:
 def fire(cursor: Any, values: Mapping[str, Any]) -> int | None:
     """Begin an alert; its id, or `None` where it lasts already."""
     cursor.execute(_FIRE, values)
-    found = cursor.fetchone()
-    return None if found is None else int(found[0])
+    row = cursor.fetchone()
+    return None if row is None else int(row[0])
 
 
 def worsen(cursor: Any, alert_id: int, worst: float, confidence: float | None) -> None:
@@ -121,5 +121,5 @@ def close(cursor: Any, rule_id: int | None, why: str, now: datetime | None = Non
 def _closed(row: tuple[Any, ...], why: str) -> Event:
     *head, at = row
     alert_id, rule_id, name, metric, severity, subject, value, worst, confidence = head
-    said = f"{name}, {subject}: closed, since {why}"
-    return Event("resolved", alert_id, rule_id, name, metric, severity, subject, value, worst, confidence, said, at)
+    message = f"{name}, {subject}: closed, since {why}"
+    return Event("resolved", alert_id, rule_id, name, metric, severity, subject, value, worst, confidence, message, at)

@@ -183,8 +183,8 @@ def measure(cursor: Any, rule: AlertRule, context: Context) -> list[Reading]:
         psycopg2.Error: within `LogDatabase.transaction`, which says what it means.
     """
     sql = METRICS[rule.metric_type].sql
-    found = readings(cursor, context.now) if sql is None else _asked(cursor, sql, rule, context)
-    return [reading for reading in found if rule.subject in (None, reading.subject)]
+    every_reading = readings(cursor, context.now) if sql is None else _asked(cursor, sql, rule, context)
+    return [reading for reading in every_reading if rule.subject in (None, reading.subject)]
 
 
 def _asked(cursor: Any, sql: str, rule: AlertRule, context: Context) -> list[Reading]:

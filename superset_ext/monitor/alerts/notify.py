@@ -23,6 +23,7 @@ from typing import Any
 
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.sql_folder import query_text
 from superset_ext.core.warn_once import warn
 from superset_ext.settings import PREFIX
 
@@ -35,19 +36,6 @@ GIVE_UP_DAYS = 3
 _ADDRESS = re.compile(r"[^@\s:/]+@[^@\s:/]+")
 _TYPES = {"info": "info", "warning": "warning", "critical": "failure"}
 _LOGGERS = ("apprise", "urllib3.connectionpool", "urllib3.util.retry")
-_CLAIM = """
-UPDATE superset_ext.performance_alert_notice SET attempts = attempts + 1,
-    not_before = now() + make_interval(secs => %s)
-WHERE id = (
-    SELECT id FROM superset_ext.performance_alert_notice n
-    WHERE done_at IS NULL AND not_before <= now() AND NOT EXISTS (
-        SELECT FROM superset_ext.performance_alert_notice earlier
-        WHERE earlier.alert_id = n.alert_id AND earlier.id < n.id AND earlier.done_at IS NULL)
-    ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
-)
-RETURNING id, alert_id, event, severity, title, body, delivered_to, attempts,
-    created_at < now() - make_interval(days => %s) AS is_last
-"""
 _DONE = """
 UPDATE superset_ext.performance_alert_notice SET done_at = now(), delivered_to = %(delivered_to)s,
     error = %(error)s WHERE id = %(id)s
@@ -123,8 +111,8 @@ def deliver(database: LogDatabase, outbox: Outbox) -> Delivered:
     done = waiting = given_up = 0
     until = time.monotonic() + ROUND_SECONDS
     while time.monotonic() < until and (notice := _claimed(database)):
-        told, error = _told(outbox, notice)
-        _settle(database, notice, told, error)
+        delivered_to, error = _told(outbox, notice)
+        _settle(database, notice, delivered_to, error)
         done += error is None
         given_up += error is not None and notice.is_last
         waiting += error is not None and not notice.is_last
@@ -139,29 +127,29 @@ def send(outbox: Outbox, title: str, body: str, severity: str = "info") -> dict[
 
 def _claimed(database: LogDatabase) -> _Notice | None:
     with database.transaction() as cursor:
-        cursor.execute(_CLAIM, (LEASE_SECONDS, GIVE_UP_DAYS))
+        cursor.execute(query_text("alert_notice_claimed"), (LEASE_SECONDS, GIVE_UP_DAYS))
         row = cursor.fetchone()
     return None if row is None else _Notice(*row)
 
 
 def _told(outbox: Outbox, notice: _Notice) -> tuple[list[str], str | None]:
     """Send a notice to the addresses that do not have it; the hashes of all that have, and the first failure."""
-    told, failed = list(notice.delivered_to), []
+    delivered_to, failed = list(notice.delivered_to), []
     for number, address in _numbered(outbox):
         hashed = _hash(outbox, address)
-        if hashed in told:
+        if hashed in delivered_to:
             continue
         error = _sent(outbox, address, notice.title, notice.body, notice.severity, notice.event == "resolved")
         if error is None:
-            told.append(hashed)
+            delivered_to.append(hashed)
         else:
             failed.append(f"{_named(outbox, number)} {error}")
-    return told, failed[0] if failed else None
+    return delivered_to, failed[0] if failed else None
 
 
-def _settle(database: LogDatabase, notice: _Notice, told: list[str], error: str | None) -> None:
+def _settle(database: LogDatabase, notice: _Notice, delivered_to: list[str], error: str | None) -> None:
     wait = min(FIRST_WAIT * 2 ** min(notice.attempts - 1, 20), LONGEST_WAIT)
-    values = {"id": notice.id, "alert": notice.alert_id, "delivered_to": told, "error": error, "wait": wait}
+    values = {"id": notice.id, "alert": notice.alert_id, "delivered_to": delivered_to, "error": error, "wait": wait}
     is_over = error is None or notice.is_last
     with database.transaction() as cursor:
         cursor.execute(_DONE if is_over else _AGAIN, values)

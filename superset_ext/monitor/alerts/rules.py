@@ -102,14 +102,14 @@ class StoredRule(AlertRule):
     builtin: bool
 
 
-def parse(said: Mapping[str, Any]) -> AlertRule:
+def parse(fields: Mapping[str, Any]) -> AlertRule:
     """The rule that somebody wrote.
 
     Raises:
         AlertError: in one line, what is wrong with it.
     """
     try:
-        return AlertRule.model_validate(dict(said))
+        return AlertRule.model_validate(dict(fields))
     except ValidationError as error:
         raise AlertError(_problem(error)) from None
 
@@ -165,14 +165,14 @@ def add(database: LogDatabase, rule: AlertRule) -> int:
     """
     with database.transaction() as cursor:
         cursor.execute(_ADD, rule.model_dump())
-        found = cursor.fetchone()
-    if found is None:
+        row = cursor.fetchone()
+    if row is None:
         raise AlertError(f"there is a rule named {rule.name!r} already; give this one another name, or change that one")
-    return int(found[0])
+    return int(row[0])
 
 
-def change(database: LogDatabase, rule_id: int, said: Mapping[str, Any]) -> AlertRule:
-    """Change the fields of a rule that `said` has; one that is switched off ends its alerts.
+def change(database: LogDatabase, rule_id: int, fields: Mapping[str, Any]) -> AlertRule:
+    """Change the fields of a rule that `fields` has; one that is switched off ends its alerts.
 
     Raises:
         AlertError: there is no such rule, another one has the name, or the rule would be none.
@@ -180,7 +180,7 @@ def change(database: LogDatabase, rule_id: int, said: Mapping[str, Any]) -> Aler
     """
     with database.transaction() as cursor:
         kept = _locked(cursor, rule_id)
-        rule = parse({name: kept[name] for name in _COLUMNS} | dict(said))
+        rule = parse({name: kept[name] for name in _COLUMNS} | dict(fields))
         cursor.execute(_CHANGE, rule.model_dump() | {"id": rule_id})
         if not cursor.rowcount:
             raise AlertError(f"there is a rule named {rule.name!r} already; give this one another name")
@@ -207,6 +207,6 @@ def remove(database: LogDatabase, rule_id: int) -> Literal["removed", "switched 
 def _locked(cursor: Any, rule_id: int) -> dict[str, Any]:
     if 0 < rule_id <= _LARGEST_ID:
         cursor.execute(f"{_SELECT} WHERE id = %s FOR UPDATE", (rule_id,))
-        if found := next_row(cursor):
-            return found
+        if row := next_row(cursor):
+            return row
     raise AlertError(f"there is no rule {rule_id}; superset perf alerts lists them")

@@ -92,7 +92,7 @@ def readings(cursor: Any, now: datetime) -> list[Reading]:
     last = _begin(now - _SETTLED) - _BINS
     _fill(cursor, last)
     cursor.execute(_KEPT, (last - timedelta(days=DAYS), last))
-    return [found for row in cursor.fetchall() if (found := _reading(last, *row))]
+    return [reading for row in cursor.fetchall() if (reading := _reading(last, *row))]
 
 
 def _begin(moment: datetime) -> datetime:

@@ -52,10 +52,10 @@ def assets(folder: Path = ASSETS) -> tuple[Asset, ...]:
     Raises:
         SchemaError: the folder is not there.
     """
-    found = tuple(_read(kind, path) for kind in KINDS for path in sorted((folder / f"{kind}s").rglob("*.yaml")))
-    if not found:
+    files = tuple(_read(kind, path) for kind in KINDS for path in sorted((folder / f"{kind}s").rglob("*.yaml")))
+    if not files:
         raise SchemaError(f"no dashboards in {folder}; mount the package's folder superset_ext whole")
-    return found
+    return files
 
 
 def _read(kind: Kind, path: Path) -> Asset:

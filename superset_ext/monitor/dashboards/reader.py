@@ -140,8 +140,8 @@ def unreadable(database: LogDatabase, url: str) -> list[str]:
     Raises:
         LogUnavailable: see `LogDatabase.rows`.
     """
-    found = database.rows(_UNREADABLE, (make_url(url).username, VIEWS))
-    return [str(row["name"]) for row in found]
+    rows = database.rows(_UNREADABLE, (make_url(url).username, VIEWS))
+    return [str(row["name"]) for row in rows]
 
 
 def _make(database: LogDatabase, role: str, password: str) -> None:

@@ -56,7 +56,7 @@ def _committed(queries: list[tuple[int, Queried]]) -> None:
         tell(queried, "sqllab", query)
 
 
-_ended = UntilCommit[tuple[int, Queried]]("superset_ext_sqllab_ended", _committed)
+_ended = UntilCommit[tuple[int, Queried]](_committed)
 
 
 def ended(query: Any) -> Queried:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from psycopg2 import sql
 
 from superset_ext.core.log_database import SQL, LogDatabase
 from superset_ext.core.schema import SCHEMA, SCHEMA_SECONDS
+from superset_ext.core.sql_folder import query_text
 from superset_ext.errors import LogUnavailable, SchemaError
 from superset_ext.host.names import Name
 from superset_ext.monitor.rollup.logs import roll_up
@@ -34,17 +35,6 @@ _READERS = """
 SELECT DISTINCT role.rolname FROM pg_class view
 CROSS JOIN LATERAL aclexplode(view.relacl) AS acl JOIN pg_roles role ON role.oid = acl.grantee
 WHERE view.oid = to_regclass('superset_ext.' || %s) AND acl.privilege_type = 'SELECT' AND acl.grantee <> view.relowner
-"""
-_NOTE = """
-INSERT INTO superset_ext.view_version (file, checksum, materialized) VALUES (
-    %(file)s, %(checksum)s, EXISTS (
-        SELECT FROM pg_matviews
-        WHERE schemaname = 'superset_ext' AND matviewname IN (%(view)s, %(view)s || '_recent')
-    )
-)
-ON CONFLICT (file) DO UPDATE SET
-    checksum = excluded.checksum, materialized = excluded.materialized, applied_at = now()
-RETURNING materialized
 """
 # A view that was just made has all that is in the rollups.
 _FILLED = """
@@ -76,7 +66,7 @@ class Refreshed:
     """How one step of a refresh went.
 
     Attributes:
-        view: a view of `sql/views`; or `rollups` or `names`, on which they stand.
+        view: a view of `sql/views`; `rollups` or `names`, on which they stand; or a name of `beside`.
         seconds: how long it took.
         rows: rows that the view has; of `rollups` the rows of the logs that were rolled up, of `names` the names
             that Superset has. `None` where it failed.
@@ -106,29 +96,41 @@ def view_of(path: Path) -> str:
     return f"perf_{path.stem[3:]}"
 
 
-def apply_views(database: LogDatabase, folder: Path = VIEWS, *, changed: bool = True) -> list[str]:
+def apply_views(database: LogDatabase, folder: Path = VIEWS) -> list[str]:
     """Make each view whose file is new or has changed, filled, in a transaction of its own; returns their names.
 
     Any number of processes may do so at once. Who could read a view may read it when it is made again.
-
-    Args:
-        changed: without it, only what is not there is made: two versions that run side by side, as during a rolling
-            update, would remake each other's views.
 
     Raises:
         SchemaError: a file is missing or cannot be applied, as when somebody's own view reads ours.
         LogUnavailable: the database does not answer.
     """
-    return [view_of(path) for path in view_files(folder) if _apply(database, path, changed)]
+    return [view_of(path) for path in view_files(folder) if _apply(database, path, changed=True)]
+
+
+def make_missing(database: LogDatabase, folder: Path = VIEWS) -> None:
+    """Make the views that are not there, those of files that have changed left as they are.
+
+    Two versions that run side by side, as during a rolling update, would remake each other's views. Where the tables
+    are those of another version, as before `superset perf upgrade`, that is a line, and what is there is refreshed.
+
+    Raises:
+        LogUnavailable: the database does not answer.
+    """
+    try:
+        for path in view_files(folder):
+            _apply(database, path, changed=False)
+    except SchemaError as error:
+        logger.warning("superset_ext: %s", error)
 
 
 def _apply(database: LogDatabase, path: Path, changed: bool) -> bool:
     view, checksum = view_of(path), hashlib.sha256(path.read_bytes()).hexdigest()
-    said = {"file": path.name, "checksum": checksum, "view": view, "changed": changed}
+    values = {"file": path.name, "checksum": checksum, "view": view, "changed": changed}
     try:
         with database.transaction(SCHEMA_SECONDS) as cursor:
             cursor.execute(_LOCK)
-            cursor.execute(_IS_MADE, said)
+            cursor.execute(_IS_MADE, values)
             if cursor.fetchone() is not None:
                 return False
             cursor.execute(_READERS, (view,))
@@ -138,7 +140,7 @@ def _apply(database: LogDatabase, path: Path, changed: bool) -> bool:
                 cursor.execute(
                     sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier(SCHEMA, view), sql.Identifier(name))
                 )
-            cursor.execute(_NOTE, said)
+            cursor.execute(query_text("view_made"), values)
             if cursor.fetchone()[0]:
                 cursor.execute(_FILLED, (view,))
     except LogUnavailable as error:
@@ -150,15 +152,19 @@ def _apply(database: LogDatabase, path: Path, changed: bool) -> bool:
 
 
 def refresh(
-    database: LogDatabase, slow_ms: float, names: Callable[[], Iterable[Name]] | None = None
+    database: LogDatabase,
+    slow_ms: float,
+    names: Callable[[], Iterable[Name]] | None = None,
+    beside: Mapping[str, Callable[[], int]] = {},
 ) -> list[Refreshed]:
-    """Fold the logs, take Superset's names, and refresh each view, each step in a transaction of its own.
+    """Roll up the logs, take Superset's names, and refresh each view, each step in a transaction of its own.
 
     A step that fails is noted in `view_refresh` and stops no other.
 
     Args:
         slow_ms: milliseconds from which a query counts as slow.
         names: what Superset calls its objects, all of them; `None` leaves the names as they are.
+        beside: what else the dashboards show, by name; each returns its number of rows.
 
     Raises:
         LogUnavailable: the database does not answer at all, so that not even that can be noted.
@@ -166,6 +172,7 @@ def refresh(
     done = [_step(database, "rollups", lambda: _rolled_up(database, slow_ms))]
     if names is not None:
         done.append(_step(database, "names", lambda: keep_names(database, names())))
+    done += [_step(database, name, work) for name, work in beside.items()]
     return done + [_refresh(database, view) for view in _views(database)]
 
 
@@ -219,10 +226,10 @@ def _refresh(database: LogDatabase, view: str) -> Refreshed:
 
 
 def _failed(database: LogDatabase, view: str, seconds: float, error: Exception) -> Refreshed:
-    said = str(error) if isinstance(error, LogUnavailable) else f"{type(error).__name__}; see the worker's log"
+    reason = str(error) if isinstance(error, LogUnavailable) else f"{type(error).__name__}; see the worker's log"
     with database.transaction() as cursor:
-        cursor.execute(_FAILED, (view, said))
+        cursor.execute(_FAILED, (view, reason))
     logger.warning(
-        "superset_ext: %s could not be refreshed: %s", view, said, exc_info=not isinstance(error, LogUnavailable)
+        "superset_ext: %s could not be refreshed: %s", view, reason, exc_info=not isinstance(error, LogUnavailable)
     )
-    return Refreshed(view, seconds, None, said)
+    return Refreshed(view, seconds, None, reason)

@@ -7,6 +7,7 @@ ours, because they are no traffic of people.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from typing import Any
@@ -15,11 +16,12 @@ from flask import Flask
 from werkzeug.wrappers import Request
 
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.errors import Unanswerable
+from superset_ext.errors import SupersetExtError, Unanswerable
 from superset_ext.host.page_access import executor_of, page_url, session_cookies
 from superset_ext.host.people import Identity
 from superset_ext.host.replay import request_context, run_chart_data
 from superset_ext.settings import Settings
+from superset_ext.warm.discovery.fence import origin
 from superset_ext.warm.discovery.filter_values import ROW_LIMIT
 from superset_ext.warm.discovery.saved import saved_requests
 from superset_ext.warm.discovery.traffic import Seen
@@ -31,12 +33,18 @@ from superset_ext.warm.registry.requests import ChartRequest, kind_of, safe_args
 from superset_ext.warm.registry.uses import Ids, discovered_use
 from superset_ext.warm.run.pages import Page
 
+# What Chromium says where no server answers at all.
+_NO_ANSWER = re.compile(r"net::ERR_(CONNECTION|NAME|ADDRESS|INTERNET|SSL|CERT|PROXY|TUNNEL)\w*")
 _DISCOVERED = """
 INSERT INTO superset_ext.cache_discovery (page, version, discovered_at, requests, problems)
 VALUES (%s, %s, now(), %s, %s)
 ON CONFLICT (page) DO UPDATE SET version = excluded.version, discovered_at = excluded.discovered_at,
     requests = excluded.requests, problems = excluded.problems
 """
+
+
+class PageUnreachable(SupersetExtError):
+    """No Superset answers where pages are to be opened."""
 
 
 def discover(app: Flask, database: LogDatabase, settings: Settings, page: Page) -> tuple[str, ...]:
@@ -48,12 +56,13 @@ def discover(app: Flask, database: LogDatabase, settings: Settings, page: Page) 
     Raises:
         Unanswerable: it has no executor, or nothing could be seen.
         BrowserMissing: there is no browser on this machine.
+        PageUnreachable: there is one, and no Superset at the URL where it looks.
         LogUnavailable: the log database does not answer.
     """
     user = executor_of(app.config, page.kind, page.id, settings.warm_executor)
     seen = _visited(app, settings, page, user)
     if not seen.requests and seen.problems:
-        raise Unanswerable("; ".join(seen.problems))
+        raise _why_not_opened("; ".join(seen.problems), base_url(app, settings))
     root = app.config.get("APPLICATION_ROOT") or "/"
     requests = [request for one in seen.requests if (request := _request(one, root))]
     number = _register(database, settings, page, user, requests)
@@ -96,9 +105,21 @@ def _register(
     return len(different)
 
 
+def base_url(app: Flask, settings: Settings) -> str:
+    """Where a worker's browser reaches Superset."""
+    return str(settings.warm_base_url or app.config["WEBDRIVER_BASEURL"])
+
+
+def _why_not_opened(problems: str, base: str) -> SupersetExtError:
+    if reason := _NO_ANSWER.search(problems):
+        fix = "set SUPERSET_EXT_WARM_BASE_URL to a URL at which workers reach Superset, and restart them"
+        return PageUnreachable(f"no Superset answers at {origin(base)} ({reason[0]}); {fix}")
+    return Unanswerable(problems)
+
+
 def _visited(app: Flask, settings: Settings, page: Page, user: Any) -> Visit:
     return visit(
-        page_url(settings.warm_base_url or app.config["WEBDRIVER_BASEURL"], page.kind, page.id),
+        page_url(base_url(app, settings), page.kind, page.id),
         session_cookies(user),
         headers={HEADER: credential(app.config["SECRET_KEY"])},
         executable=settings.warm_browser or None,

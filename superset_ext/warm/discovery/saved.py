@@ -1,7 +1,8 @@
 """What a page asks, as far as that can be known without a browser: from what its charts have saved.
 
-A chart that was saved or opened in Explore has a query context; with what the dashboard's filters add it is what a
-browser asks. Charts of the old kind need none, since the server makes their queries.
+A chart that was saved in Explore has a query context; with what the dashboard's filters add it is what a browser asks.
+One that was only opened there has one too, in which the defaults of controls that it does not set may be missing; a
+browser then asks something else. Charts of the old kind need none, since the server makes their queries.
 """
 
 from __future__ import annotations
@@ -23,8 +24,15 @@ OLD_CHARTS = frozenset(
     {"bubble", "bullet", "cal_heatmap", "chord", "compare", "country_map", "deck_geojson", "horizon", "mapbox",
      "paired_ttest", "para", "partition", "rose", "time_pivot", "time_table", "world_map"}
 )  # fmt: skip
+# With an X axis that may be a time: Explore hides the time grain of another axis and does not save it, and a dashboard
+# takes the control's default for what is not saved.
+_AXIS_CHARTS = frozenset(
+    {"echarts_area", "echarts_timeseries", "echarts_timeseries_bar", "echarts_timeseries_line",
+     "echarts_timeseries_scatter", "echarts_timeseries_smooth", "echarts_timeseries_step", "mixed_timeseries"}
+)  # fmt: skip
+_GRAIN = "time_grain_sqla"
 _COMPOSED = frozenset({"deck_multi"})  # asks for other charts, as its layers
-_SAVE = "open each in Explore once, which saves one"
+_SAVE = "open each in Explore and save it"
 Rows = Callable[[Mapping[str, Any]], list[Mapping[str, Any]]]
 
 
@@ -116,11 +124,18 @@ def _add(chart: Any, page: Page, extra: Mapping[str, Any], result: Saved) -> Non
 def _new(chart: Any, page: Page, context: Mapping[str, Any], extra: Mapping[str, Any]) -> ChartRequest:
     body = {
         "datasource": {"id": chart.datasource_id, "type": chart.datasource_type}, "force": False,
-        "queries": [with_filters(query, extra) for query in context["queries"]],
+        "queries": [with_filters(query, {**_hidden_grain(query, chart), **extra}) for query in context["queries"]],
         "form_data": _form_data(chart, page, extra) | {"result_format": "json", "result_type": "full"},
         "result_format": "json", "result_type": "full",
     }  # fmt: skip
     return ChartRequest("data", "/api/v1/chart/data", _args(chart, page), json.dumps(body))
+
+
+def _hidden_grain(query: Mapping[str, Any], chart: Any) -> dict[str, Any]:
+    """The time grain that a dashboard adds to a query, as a filter would."""
+    grain = loaded(chart.params or "").get(_GRAIN, "P1D")
+    hidden = chart.viz_type in _AXIS_CHARTS and _GRAIN not in (query.get("extras") or {})
+    return {_GRAIN: grain} if hidden and grain else {}
 
 
 def _old(chart: Any, page: Page, extra: Mapping[str, Any]) -> ChartRequest:

@@ -104,20 +104,8 @@ def fail(database: LogDatabase, run_id: str, reason: str) -> bool:
         return bool(cursor.rowcount)
 
 
-def options(database: LogDatabase, run_id: str) -> Targets:
-    """The targets and limits of a run.
-
-    Raises:
-        WarmError: there is no such run.
-    """
-    rows = database.rows("SELECT options FROM superset_ext.cache_warm_run WHERE run_id = %s", (run_id,))
-    if not rows:
-        raise WarmError(f"there is no warming run {run_id}")
-    return Targets.model_validate(rows[0]["options"])
-
-
 def status(database: LogDatabase, run_id: str) -> dict[str, Any]:
-    """Where a run is at: total, done, warmed, already fresh, failures by reason, seconds, and seconds left.
+    """Where a run is at: options, total, done, warmed, already fresh, failures by reason, seconds, and seconds left.
 
     `seconds_left` is estimated from the seconds that the done items took, in proportion to their expected cost;
     `None` where nothing is done yet.

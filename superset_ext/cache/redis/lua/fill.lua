@@ -6,13 +6,18 @@
 -- ARGV: the entry's bytes, its timeout in ms, 0 for ever, the latest time that may be, as in an entry; of a
 --   caller with a lease, its token, the channel, what to publish when the entry is there, and what when it is not
 -- Answer: 1 stored, 0 a newer one is there; the error if the server refused to store it, and then none is there
+local function number(bytes)  -- Lua orders strings by the locale that the server runs in
+  local high, low = struct.unpack('>I4I4', bytes)
+  return high * 4294967296 + low
+end
+
 local function later(old, new)
   if #old < 80 or string.sub(old, 1, 4) ~= string.sub(new, 1, 4) or string.sub(old, 73, 80) ~= string.sub(new, 73, 80) then
     return false
   end
-  local known, knows = string.sub(old, 65, 72), string.sub(new, 65, 72)
-  local began = string.sub(old, 57, 64)
-  return known > knows or known == knows and began > string.sub(new, 57, 64) and began <= ARGV[3]
+  local known, knows = number(string.sub(old, 65, 72)), number(string.sub(new, 65, 72))
+  local began = number(string.sub(old, 57, 64))
+  return known > knows or known == knows and began > number(string.sub(new, 57, 64)) and began <= number(ARGV[3])
 end
 
 local function fill()

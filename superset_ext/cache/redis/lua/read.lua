@@ -7,37 +7,52 @@
 --   deadline in ms of an absent entry or '-', the era of the stamps and the last stamp or '- -', and
 --   each tag's stamp or '-', separated by spaces
 local now = redis.call('TIME')
-local time = now[1] .. ' ' .. now[2] .. ' '
-local tags = {'~'}
 local head = redis.pcall('GETRANGE', KEYS[1], 0, 255)  -- nearly always with all tags
 local absent = type(head) ~= 'string' or #head < 88
+local tags, count = {'~'}, 1
 if KEYS[3] and not absent then
   local high, low = string.byte(head, 7, 8)
   local length = high * 256 + low
   local block = length <= 168 and string.sub(head, 89, 88 + length) or redis.call('GETRANGE', KEYS[1], 88, 87 + length)
   for tag in string.gmatch(block, '[^\n]+') do
-    tags[#tags + 1] = tag
+    count = count + 1
+    tags[count] = tag
   end
 end
 
-local words = {'- -'}
-for first = 1, KEYS[3] and #tags or 0, 4000 do  -- the stack takes no more
-  local stamps = redis.pcall('HMGET', KEYS[3], unpack(tags, first, math.min(first + 3999, #tags)))
-  if stamps.err then
-    break  -- something else lies under the key of the stamps
+local words = {}
+if KEYS[3] then
+  for first = 1, count, 4000 do  -- the stack takes no more
+    local stamps = redis.pcall('HMGET', KEYS[3], unpack(tags, first, math.min(first + 3999, count)))
+    if stamps.err then
+      break  -- something else lies under the key of the stamps
+    end
+    if count <= 4000 then
+      words = stamps
+    else
+      for i = 1, #stamps do
+        words[first + i - 1] = stamps[i]
+      end
+    end
   end
-  for index, stamp in ipairs(stamps) do
-    words[first + index - 1] = stamp ~= '-' and stamp or stamp and '?' or '-'
+  for i = 2, count do
+    local stamp = words[i]
+    if not stamp then
+      words[i] = '-'
+    elseif stamp == '-' then
+      words[i] = '?'  -- of somebody else, who must not say that there is none
+    end
   end
 end
+local era = words[1]
 -- Of an era: its name, the last stamp and the number of fields; one that is missing would read as «unchanged».
-if #words[1] == 57 and tonumber(string.sub(words[1], 52)) == redis.call('HLEN', KEYS[3]) then
-  words[1] = string.sub(words[1], 1, 50)
+if era and #era == 57 and tonumber(string.sub(era, 52)) == redis.call('HLEN', KEYS[3]) then
+  words[1] = string.sub(era, 1, 50)
 else
   words = {'- -'}
 end
 if absent then
   local deadline = redis.call('ZSCORE', KEYS[2], ARGV[1]) or '-'
-  return string.rep('\0', 16) .. time .. deadline .. ' ' .. words[1]
+  return string.rep('\0', 16) .. now[1] .. ' ' .. now[2] .. ' ' .. deadline .. ' ' .. words[1]
 end
-return string.sub(head, 9, 24) .. time .. '- ' .. table.concat(words, ' ')
+return string.sub(head, 9, 24) .. now[1] .. ' ' .. now[2] .. ' - ' .. table.concat(words, ' ')

@@ -1,0 +1,1 @@
+"""How the databases that charts read from are reached."""

@@ -1,0 +1,179 @@
+"""The world of `testing/sharing.py` over HTTP: three users with logins of their own, guests, forced and
+warmed requests. Superset without a cache says what is right.
+
+Runs in a process with a Superset app (see `testing/superset_app.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from testing.sharing import PEOPLE, RULES, World
+
+GUESTS = ("ruled", "own", "other.borrowed")  # stock refuses guests what is nested, and annotation charts
+NESTED = ("deep3", "joined", "other.borrowed", "by_rule", "by_depth", "by_chart")
+PATH = "/api/v1/chart/data"
+
+
+class Web:
+    """Clients of the app, each known by its own token.
+
+    Attributes:
+        different: case, user, request, the answer and the right one, where they differ.
+        hits: how many answers came from the cache.
+        asked: how many answers there were.
+        refused: how many of them Superset refuses.
+    """
+
+    def __init__(self, world: World) -> None:
+        from superset.extensions import appbuilder, security_manager
+
+        self.world, self.app = world, world.app
+        self.different: list[Any] = []
+        self.hits = self.asked = self.refused = 0
+        appbuilder.add_permissions(update_perms=True)
+        security_manager.sync_role_definitions()
+        self._add_role("Gamma")
+        self._clients: dict[str, Any] = {}
+        self.headers = {user: self._login(user) for user in PEOPLE}
+
+    def _add_role(self, role: str) -> None:
+        from superset.extensions import db, security_manager
+
+        for user in PEOPLE:
+            person = security_manager.find_user(user)
+            person.roles = [*person.roles, security_manager.find_role(role)]
+        db.session.commit()
+
+    def _login(self, user: str) -> dict[str, str]:
+        login = {"username": user, "password": "inside-1!", "provider": "db"}
+        answer = self.call({}, "POST", "/api/v1/security/login", login)
+        return {"Authorization": f"Bearer {answer.json['access_token']}"}
+
+    def call(self, headers: Any, verb: str, path: str, body: Any = None) -> Any:
+        """A response; each request has an app context of its own, since `g` keeps row-level rules."""
+        with self.app.app_context():
+            client = self._clients.setdefault(str(headers), self.app.test_client())
+            return client.open(path, method=verb, json=body, headers=headers)
+
+    def answer(self, headers: Any, body: Any) -> tuple[Any, bool]:
+        """Rows and annotations, or the status and the error, and whether all of it was cached."""
+        response = self.call(headers, "POST", PATH, body)
+        return _shown(response)
+
+    def check(self, case: str, name: str, headers: Any, body: Any) -> bool:
+        """Whether an answer was cached; one that is not what stock says now is noted."""
+        answer, is_hit = self.answer(headers, body)
+        with self.world.no_cache():
+            right = _shown(self.call(headers, "POST", PATH, body))[0]
+        self.refused += isinstance(right[0], int)
+        self.asked, self.hits = self.asked + 1, self.hits + is_hit
+        if answer != right:
+            self.different.append([case, name, answer, right])
+        return is_hit
+
+
+def _shown(response: Any) -> tuple[Any, bool]:
+    if response.status_code != 200:
+        return [response.status_code, str(response.json)[:200]], False
+    results = response.json["result"]
+    shown = [{name: result.get(name) for name in ("data", "annotation_data")} for result in results]
+    return shown, all(result["is_cached"] for result in results)
+
+
+def by_rules(web: Web) -> None:
+    """Everybody asks everything nested, twice and forced, while a row-level rule is added, changed and removed."""
+    for rule in (RULES[0], RULES[4], None):
+        web.world.rule(rule)
+        for name in NESTED:
+            body = web.world.requests[name]
+            for user in (*PEOPLE, *reversed(PEOPLE)):
+                web.check(f"{rule}", f"{name} {user}", web.headers[user], body)
+            web.check(f"{rule} forced", f"{name} u2", web.headers["u2"], body | {"force": True})
+            web.check(f"{rule} after a forced one", f"{name} u1", web.headers["u1"], body)
+
+
+def warmed(web: Web) -> list[bool]:
+    """The first user's answers are warmed; whether the first user then hits, and everybody gets their own."""
+    from superset.extensions import security_manager
+
+    from superset_ext.host.people import Identity
+    from superset_ext.host.replay import request_context, run_chart_data
+
+    web.world.rule(RULES[0])
+    first = security_manager.find_user("u1").id
+    hits = []
+    for name in NESTED:
+        body = web.world.requests[name] | {"warmed": 1}
+        body = body | {"queries": [query | {"row_limit": 99} for query in body["queries"]]}
+        with request_context(web.app, {"path": PATH, "method": "POST", "json": body}, Identity(first)):
+            run_chart_data({key: value for key, value in body.items() if key != "warmed"}, refresh=True)
+        body.pop("warmed")
+        hits.append(web.check("warmed", f"{name} u1", web.headers["u1"], body))
+        for user in ("u2", "u3"):
+            web.check("warmed", f"{name} {user}", web.headers[user], body)
+    return hits
+
+
+def guests(web: Web) -> dict[str, Any]:
+    """Guests of an embedded dashboard with rules of their own; whether a new token of the same guest hits."""
+    tokens: dict[str, Any] = {}
+    web.world.rule(None)
+    for name in GUESTS:
+        body, dashboard = _embedded(web.world, name)
+        rules = [{"dataset": web.world.datasets["ruled"], "clause": f"owner = '{user}'"} for user in PEOPLE]
+        for user, rule in zip(PEOPLE, rules, strict=True):
+            for _ in range(2):
+                web.check("guest", f"{name} {user}", _guest(user, dashboard, [rule]), body)
+        tokens[name] = web.check("a new token", name, _guest("u1", dashboard, rules[:1]), body)
+        web.check("a user after guests", name, web.headers["u1"], body)
+    return tokens
+
+
+def _embedded(world: World, name: str) -> tuple[dict[str, Any], str]:
+    """A chart of this request on an embedded dashboard: the body that its page posts, and the dashboard's id."""
+    from superset.extensions import db
+    from superset.models.dashboard import Dashboard
+    from superset.models.embedded_dashboard import EmbeddedDashboard
+    from superset.models.slice import Slice
+
+    body = json.loads(json.dumps(world.requests[name]))
+    chart = world._chart(f"embedded {name}", name.partition(".")[0] if name in world.datasets else _outer(name), body)
+    dashboard = Dashboard(dashboard_title=name, published=True, slices=[db.session.query(Slice).get(chart)])
+    embedded = EmbeddedDashboard(dashboard=dashboard, allow_domain_list="")
+    db.session.add_all([dashboard, embedded])
+    db.session.commit()
+    body["form_data"] |= {"slice_id": chart, "dashboardId": dashboard.id}
+    return body, str(embedded.uuid)
+
+
+def _outer(name: str) -> str:
+    return name.partition(".")[0] if "." in name else "plain"
+
+
+def _guest(user: str, dashboard: str, rules: list[Any]) -> dict[str, str]:
+    """The headers of a guest, whose token is new each time."""
+    import itertools
+
+    from superset.extensions import security_manager
+
+    clock = _guest.__dict__.setdefault("clock", itertools.count())
+    now = security_manager._get_current_epoch_time() - next(clock)
+    before = security_manager._get_current_epoch_time
+    security_manager._get_current_epoch_time = lambda: now
+    try:
+        resources = [{"type": "dashboard", "id": dashboard}]
+        token = security_manager.create_guest_access_token({"username": user}, resources, rules)
+    finally:
+        security_manager._get_current_epoch_time = before
+    return {"X-GuestToken": token.decode() if isinstance(token, bytes) else token}
+
+
+def story(world: World) -> dict[str, Any]:
+    """All of it; what differed, how much was asked and cached, and what single cases came to."""
+    web = Web(world)
+    by_rules(web)
+    facts = {"warmed": warmed(web), "new tokens": guests(web)}
+    counts = {"asked": web.asked, "hits": web.hits, "refused": web.refused}
+    return {"different": web.different, **counts, **facts}
