@@ -427,7 +427,27 @@ def refused(world: World) -> dict[str, Any]:
         for _ in range(4):
             world.ask(client, body)
         found[name] = hooks.given - before
-    return found
+    return found | {"rule within": _with_rule(world, "v > {{ 0 }}"), "rule asks": _with_rule(world, "{{ now() }} = 1")}
+
+
+def _with_rule(world: World, clause: str) -> int:
+    """How often the dataset over SQL was granted while a table in that SQL had a rule of another dataset."""
+    client, hooks = world.client("p3"), world.grants.hooks
+    role = "(SELECT id FROM ab_role WHERE name = 'of p3')"
+    ((rule,),) = world.sql(
+        "INSERT INTO row_level_security_filters (name, filter_type, clause) VALUES ('within', 'Regular', %s)"
+        " RETURNING id",
+        clause,
+    )
+    world.sql(f"INSERT INTO rls_filter_roles (role_id, rls_filter_id) VALUES ({role}, %s)", rule)
+    world.sql("INSERT INTO rls_filter_tables (table_id, rls_filter_id) VALUES (%s, %s)", world.datasets["t"], rule)
+    before = hooks.given
+    for _ in range(4):
+        world.ask(client, world.body("own"))
+    for table in ("rls_filter_roles", "rls_filter_tables"):
+        world.sql(f"DELETE FROM {table} WHERE rls_filter_id = %s", rule)
+    world.sql("DELETE FROM row_level_security_filters WHERE id = %s", rule)
+    return int(hooks.given > before)
 
 
 def _adhoc(sql: str) -> dict[str, str]:

@@ -217,7 +217,8 @@ class ChartCache(RegionCache):
         return not isinstance(_without_grace(lookup).verdict, Miss)
 
     def _answer(self, key: str, lookup: Lookup, started: float, of: int) -> Any:
-        used.note(self._store.name(key), _plainly_fresh(lookup))
+        if (noted := used.watched.get()) is not None:
+            noted.note(self._store.name(key), _plainly_fresh(lookup))
         if not isinstance(lookup.verdict, Miss):
             envelope = lookup.verdict[0]
             query = queries.current()

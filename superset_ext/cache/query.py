@@ -160,7 +160,8 @@ def running(scope: Scope, source: Any = None, shown: Iterable[str] = ()) -> Iter
         shown: tags of what it shows beside its own rows: annotation layers, and charts as such.
     """
     outer = _query.get()
-    used.note_source(source)
+    if source is not None and (noted := used.watched.get()) is not None:
+        noted.sources.append(source)
     query = Query(scope, source, outer, opened=set(shown))
     token = _query.set(query)
     try:

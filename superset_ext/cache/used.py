@@ -1,6 +1,6 @@
 """What the answers of one request were made of, for whoever wants to give the same answer again.
 
-Nothing is noted unless somebody has asked for it with `watching`.
+Nothing is noted unless somebody has asked for it with `watch`.
 """
 
 from __future__ import annotations
@@ -28,54 +28,39 @@ class Used:
     queries: list[Any] = field(default_factory=list)
     spoiled: str | None = None
 
+    def note(self, name: str, envelope: Envelope | None) -> None:
+        """Note what a read of chart data came to: a fresh entry, or `None` where there was none."""
+        if envelope is None:
+            self.spoiled = "not in the cache, or old"
+        else:
+            self.entries[name] = envelope
 
-_used: ContextVar[Used | None] = ContextVar("superset_ext_used", default=None)
+
+# Of this context; `None` where nothing is noted, which is all that a read costs then.
+watched: ContextVar[Used | None] = ContextVar("superset_ext_used", default=None)
 
 
 def watch() -> Used:
     """Note from now on what this context uses, until `forget`."""
     used = Used()
-    _used.set(used)
+    watched.set(used)
     return used
 
 
 def forget() -> None:
     """Note nothing any more."""
-    _used.set(None)
-
-
-def current() -> Used | None:
-    """What this context has used, where that is noted."""
-    return _used.get()
-
-
-def note(name: str, envelope: Envelope | None) -> None:
-    """Note what a read of chart data came to: a fresh entry, or `None` where there was none."""
-    used = _used.get()
-    if used is None:
-        return
-    if envelope is None:
-        used.spoiled = "not in the cache, or old"
-    else:
-        used.entries[name] = envelope
-
-
-def note_source(source: Any) -> None:
-    """Note the datasource of a chart query."""
-    used = _used.get()
-    if used is not None and source is not None:
-        used.sources.append(source)
+    watched.set(None)
 
 
 def note_query(query: Any) -> None:
     """Note what a chart query asks."""
-    used = _used.get()
+    used = watched.get()
     if used is not None:
         used.queries.append(query)
 
 
 def spoil(why: str) -> None:
     """Note that something other than the cache has answered."""
-    used = _used.get()
+    used = watched.get()
     if used is not None:
         used.spoiled = why

@@ -141,6 +141,7 @@ class Hooks:
         try:
             granted = self._judge.granted(key)
         except StoreUnavailable:
+            self._refuse("Redis did not answer")
             return None
         if granted is None:
             self._begin(key, who)
@@ -153,7 +154,9 @@ class Hooks:
             self._refuse("something was read of the metadata database before")
             return
         mark = self._judge.rights.now()
-        if mark is not None:
+        if mark is None:
+            self._refuse("the metadata database does not tell of changes")
+        else:
             setattr(g, _NAME, Capture(key, who, mark, dict(session), used.watch()))
 
     def _given(self, grant: Grant, body: bytes, who: Caller, started: float) -> Response:
@@ -198,7 +201,10 @@ class Hooks:
             return
         try:
             grant = self._granted(capture, response)
-            self.kept += self._judge.keep(capture.key, grant, capture.used.entries)
+            if self._judge.keep(capture.key, grant, capture.used.entries):
+                self.kept += 1
+            else:
+                self._refuse("it could not be stored, or its entries tell too little")
         except Unanswerable as error:
             self._refuse(str(error))
 

@@ -161,7 +161,7 @@ class MetadataStamps:
 
     def _row(self, sql: str, values: Any) -> Any:
         """The one row of a statement in one round trip; `None` where the server does not answer."""
-        for attempt in (1, 2):
+        for _ in range(2):
             try:
                 with self._cursor() as cursor:
                     cursor.execute(sql, values)

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from flask import Flask, Response
-from jinja2 import Environment, TemplateError, meta
+from jinja2 import Environment, TemplateError, meta, nodes
 
 from superset_ext.cache.used import Used
-from superset_ext.host.granting import is_enabled
-from superset_ext.host.sharing import JINJA, SUBQUERY, is_mutated, texts
+from superset_ext.host.granting import is_enabled, rule_clauses
+from superset_ext.host.nested import JINJA, SUBQUERY
+from superset_ext.host.sharing import is_mutated, texts
 
 OK = 200
 # What templates may ask: it is in the key, in the request, or on the metadata database.
@@ -82,9 +83,12 @@ def _of_templates(app: Flask, used: Used) -> str | None:
 
 def _of_template(text: str, known: frozenset[str]) -> str | None:
     try:
-        names = meta.find_undeclared_variables(_jinja.parse(text))
+        parsed = _jinja.parse(text)
+        names = meta.find_undeclared_variables(parsed)
     except TemplateError:
         return "a template that does not parse"
+    if any(part.name == "random" for part in parsed.find_all(nodes.Filter)):
+        return "a template draws by chance"
     unknown = sorted(names - known)
     return f"a template asks {unknown[0]}" if unknown else None
 
@@ -96,11 +100,20 @@ def moves_its_key(used: Used) -> bool:
 
 def _texts(used: Used) -> Iterator[str]:
     """All text that was asked, and all that Superset may render of the datasets."""
+    yield from _asked(used)
+    for source in used.sources:
+        yield from filter(None, texts(source))
+    if any(source.sql for source in used.sources) or any(SUBQUERY.search(text) for text in _asked(used)):
+        # Superset puts the rules of each table in such SQL into it, whosever dataset they belong to.
+        yield from filter(None, rule_clauses())
+
+
+def _asked(used: Used) -> Iterator[str]:
     for query in used.queries:
         to_dict = getattr(query, "to_dict", None)
         yield from _strings(to_dict() if to_dict else getattr(query, "form_data", None))
     for source in used.sources:
-        yield from filter(None, texts(source))
+        yield from (part.expression or "" for part in (*source.columns, *source.metrics))
 
 
 def _strings(value: Any) -> Iterator[str]:
