@@ -180,7 +180,9 @@ class World:
             answer = self.ask(client, body)
             if self.grants.hooks.given > before:
                 return answer
-        raise AssertionError(f"never granted: {self.grants.hooks.refused}, {answer}")
+        from superset_ext.core.signals import failures
+
+        raise AssertionError(f"never granted: {self.grants.hooks.refused}, {dict(failures)}, {answer}")
 
     def source(self, statement: str) -> None:
         """Run a statement on the source, past Superset."""
