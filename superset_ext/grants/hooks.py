@@ -197,7 +197,9 @@ class Hooks:
         passing = refusals.of_response(response) or _of_person(capture)
         lasting = capture.used.spoiled or capture.lasting or (None if capture.queries else "no chart")
         if passing or lasting:
-            self._refuse(passing or lasting or "", capture.key if lasting else None)
+            # An error is of this moment: rights that are given back count at once.
+            is_lasting = lasting and response.status_code == refusals.OK
+            self._refuse(passing or lasting or "", capture.key if is_lasting else None)
             return
         try:
             grant = self._granted(capture, response)
