@@ -31,6 +31,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
+from superset_ext.cache import used
 from superset_ext.cache.query import Query, current, note_opened, running
 from superset_ext.cache.sent import Sent, note, sending
 from superset_ext.core.signals import count_failure, tell
@@ -83,6 +84,7 @@ def _query_context(stock: Callable[..., Any]) -> Callable[..., Any]:
         context = self._query_context
         scope = _scope(context, context.form_data, bool(context.force), bool(force_cached))
         shown = shown_by(getattr(query_obj, "annotation_layers", None))
+        used.note_query(query_obj)
         with running(scope, context.datasource, shown) as query, _attributes(context, force=False):
             return _counted(query, lambda: stock(self, query_obj, bool(force_cached) and not is_fetch()))
 
@@ -95,6 +97,7 @@ def _viz(stock: Callable[..., Any]) -> Callable[..., Any]:
         scope = _scope(self, self.form_data, bool(self.force), bool(self.force_cached))
         cached = bool(self.force_cached) and not is_fetch()
         shown = shown_by(self.form_data.get("annotation_layers"))
+        used.note_query(self)
         with running(scope, self.datasource, shown) as query, _attributes(self, force=False, _force_cached=cached):
             return _counted(query, lambda: stock(self, query_obj, **kwargs))
 
