@@ -63,7 +63,6 @@ class Capture:
     plain: bytes = b""
     hits: list[Outcome] = field(default_factory=list)
     queries: list[Asked] = field(default_factory=list)
-    records: list[Mapping[str, Any]] = field(default_factory=list)
     lasting: str | None = None
     key_moves: bool = False
 
@@ -89,8 +88,8 @@ class Hooks:
         self.given = self.kept = 0
         self.refused: dict[str, int] = {}
 
-    def install(self, logger: Any) -> None:
-        """Work from now on; `logger` is Superset's event logger."""
+    def install(self) -> None:
+        """Work from now on."""
         self._app.before_request(self._before)
         self._app.after_request(self._plain)
         # Flask calls them in the reverse order: this one last, so that it sees what the client will get.
@@ -99,7 +98,6 @@ class Hooks:
         outcome.connect(self._note_hit)
         asked.connect(self._note_asked)
         queried.connect(_note_queried)
-        logger.log = self._noting(logger.log)
 
     def _before(self) -> Response | None:
         if ENDPOINTS.get(request.endpoint or "") != request.method:
@@ -157,7 +155,7 @@ class Hooks:
         if mark is None:
             self._refuse("the metadata database does not tell of changes")
         else:
-            setattr(g, _NAME, Capture(key, who, mark, dict(session), used.watch()))
+            setattr(g, _NAME, Capture(key, who, mark, dict(session), used.watch(self._logs.kept)))
 
     def _given(self, grant: Grant, body: bytes, who: Caller, started: float) -> Response:
         response = Response(body, content_type=grant.content_type)
@@ -195,7 +193,7 @@ class Hooks:
             self._refuse(spoiled)
             return
         passing = refusals.of_response(response) or _of_person(capture)
-        lasting = capture.used.spoiled or capture.lasting or (None if capture.queries else "no chart")
+        lasting = capture.used.spoiled or capture.lasting or _is_short(capture)
         if passing or lasting:
             # An error is of this moment: rights that are given back count at once.
             is_lasting = lasting and response.status_code == refusals.OK
@@ -217,7 +215,7 @@ class Hooks:
         body = pieces if moves else [response.get_data()]
         encoding = None if moves else response.headers.get("Content-Encoding")
         locale = session.get("locale") if "locale" not in capture.session else None
-        told = Replayed(tuple(capture.hits), tuple(capture.queries), tuple(capture.records))
+        told = Replayed(tuple(capture.hits), tuple(capture.queries), tuple(capture.used.records))
         key_moves = bool(ranges) and capture.key_moves
         kind = response.headers["Content-Type"]
         return Grant(capture.mark, kind, encoding, tuple(body), ranges, key_moves, locale, told)
@@ -248,15 +246,6 @@ class Hooks:
             capture.lasting = refusals.of_used(self._app, capture.used)
             capture.key_moves = refusals.moves_its_key(capture.used)
 
-    def _noting(self, log: Callable[..., None]) -> Callable[..., None]:
-        def noted(*args: Any, **kwargs: Any) -> None:
-            capture = _capture()
-            if capture is not None:
-                capture.records += self._logs.kept(_record(args, kwargs))
-            log(*args, **kwargs)
-
-        return noted
-
 
 def _capture() -> Capture | None:
     from flask import has_request_context
@@ -268,9 +257,11 @@ def _note_queried(_source: str, event: Queried) -> None:
     used.spoil("a source was asked")
 
 
-def _record(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("user_id", "action", "dashboard_id", "duration_ms", "slice_id", "referrer")
-    return {**dict(zip(names, args, strict=False)), **kwargs}
+def _is_short(capture: Capture) -> str | None:
+    """Why it is not known all that Superset did for an answer."""
+    if not capture.queries:
+        return "no chart"
+    return None if capture.used.records else "nothing of it was logged"
 
 
 def _of_person(capture: Capture) -> str | None:

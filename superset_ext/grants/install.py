@@ -44,7 +44,7 @@ def install(app: Flask, charts: Any, settings: Settings) -> Grants | None:
     judge = _judge(app, charts, stamps, settings)
     logs = LogRows(app, logger)
     hooks = Hooks(app, judge, lambda: Keys(app, _ring(app)), logs)
-    hooks.install(logger)
+    hooks.install()
     made = Grants(hooks, stamps, logs, settings.grants_seconds)
     app.extensions[EXTENSION] = made
     return made

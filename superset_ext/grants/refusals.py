@@ -13,7 +13,7 @@ from flask import Flask, Response
 from jinja2 import Environment, TemplateError, meta, nodes
 
 from superset_ext.cache.used import Used
-from superset_ext.host.granting import is_enabled, rule_clauses
+from superset_ext.host.granting import event_logger, is_enabled, makes_own_records, rule_clauses
 from superset_ext.host.nested import JINJA, SUBQUERY
 from superset_ext.host.sharing import is_mutated, texts
 
@@ -39,6 +39,8 @@ def of_app(app: Flask) -> str | None:
         return "SQL_QUERY_MUTATOR may ask anything"
     if is_enabled("GLOBAL_ASYNC_QUERIES"):
         return "charts are asynchronous"
+    if makes_own_records(event_logger()):
+        return "EVENT_LOGGER makes its own records"
     return None
 
 

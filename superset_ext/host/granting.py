@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import wraps
 from typing import Any
+
+from superset_ext.cache import used
+from superset_ext.cache.used import Used
+from superset_ext.core.signals import harmless
+
+_ARGUMENTS = (
+    "user_id",
+    "action",
+    "dashboard_id",
+    "duration_ms",
+    "slice_id",
+    "referrer",
+)  # of an event logger, in order
+_RECORDING = ("log_with_context", "log_context", "_wrapper", "__call__", "__enter__", "__exit__")
 
 
 def event_logger() -> Any:
@@ -19,6 +34,41 @@ def is_stock_logger(logger: Any) -> bool:
     from superset.utils.log import DBEventLogger
 
     return type(logger) is DBEventLogger
+
+
+def makes_own_records(logger: Any) -> bool:
+    """Whether an event logger does more with what happens than to log what Superset gives it."""
+    from superset.utils.log import AbstractEventLogger
+
+    return any(getattr(type(logger), name) is not getattr(AbstractEventLogger, name) for name in _RECORDING)
+
+
+class _Noted:
+    """An event logger whose records are noted on their way to it, while Superset makes them."""
+
+    def __init__(self, logger: Any, noted: Used) -> None:
+        self._logger = logger
+        self._noted = noted
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._logger, name)
+
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        with harmless("noting what Superset logs"):
+            record = {**dict(zip(_ARGUMENTS, args, strict=False)), **kwargs}
+            self._noted.records += self._noted.keep(record)
+        self._logger.log(*args, **kwargs)
+
+
+def logged(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Have what is logged of a request that is watched be noted, whichever event logger takes it."""
+
+    @wraps(stock)
+    def log_with_context(self: Any, *args: Any, **kwargs: Any) -> Any:
+        noted = used.watched.get()
+        return stock(self if noted is None else _Noted(self, noted), *args, **kwargs)
+
+    return log_with_context
 
 
 def log_json(record: Any) -> str | None:
