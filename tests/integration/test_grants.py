@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,22 +19,25 @@ from testing.regions import PATIENT
 from testing.superset_app import run
 
 pytestmark = pytest.mark.timeout(1800)
-ROUNDS = int(os.environ.get("GRANTS_ROUNDS", "16"))
+ROUNDS = int(os.environ.get("GRANTS_ROUNDS", "4"))
+MANY = int(os.environ.get("GRANTS_ROUNDS", "60"))
 # No app context around the requests: in one, all would share what `g` holds.
-SCRIPT = """
+START = """
 from testing import grants
 world = grants.World(app, source, os.environ["METADATA"])
 from flask.globals import _cv_app
 _cv_app.get().pop()
 world.ready()
 rounds = int(os.environ["ROUNDS"])
+"""
+SCRIPT = """
 found = {
     "late": grants.late_commit(world),
     "changes": grants.changes(world, 1, rounds),
-    "killed": grants.killed(world, 12),
-    "writers": grants.eight_writers(world, 2),
+    "killed": grants.killed(world, 3),
+    "writers": grants.writers(world, 4, 1),
     "credentials": grants.credentials(world),
-    "bytes": grants.equal_bytes(world),
+    "bytes": grants.equal_bytes(world, ("identity", "zstd")),
     "refused": grants.refused(world),
     "logs": grants.counted(world),
     "told": grants.counted_hits(world),
@@ -42,23 +46,38 @@ found = {
     "guests": grants.guests(world),
     "stopped": grants.stopped(world),
 }
+"""
+LONGER = """
+found = {
+    "changes": grants.changes(world, 2, rounds),
+    "killed": grants.killed(world, 12),
+    "writers": grants.writers(world, 8, 3),
+    "bytes": grants.equal_bytes(world, ("identity", "gzip", "br", "zstd")),
+}
+"""
+END = """
 from superset_ext.core.signals import failures
 found["failures"] = dict(failures)
 say(found)
 """
 
 
+def run_in_app(script: str, rounds: int, postgres: Postgres, valkey: Valkey, folder: Path) -> dict[str, Any]:
+    """What a script came to in an app with grants."""
+    metadata, source = (postgres.create_database(f"{name}_{uuid.uuid4().hex[:8]}") for name in ("meta", "source"))
+    own = {
+        "SUPERSET_EXT_REDIS_URL": valkey.url, "SUPERSET_EXT_RECORDER": "false",
+        "SUPERSET_EXT_GRANTS": "triggers", "ROUNDS": str(rounds),
+        **{f"SUPERSET_EXT_{name}": str(value) for name, value in PATIENT.items()},
+    }  # fmt: skip
+    result: dict[str, Any] = run(START + script + END, metadata, source, folder, CSRF_SETTINGS, **own)
+    return result
+
+
 @pytest.fixture(scope="module")
 def found(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What everything came to, in one process."""
-    metadata, source = (postgres.create_database(f"{name}_{uuid.uuid4().hex[:8]}") for name in ("meta", "source"))
-    own = {
-        "SUPERSET_EXT_REDIS_URL": shared_valkey.url, "SUPERSET_EXT_RECORDER": "false",
-        "SUPERSET_EXT_GRANTS": "triggers", "ROUNDS": str(ROUNDS),
-        **{f"SUPERSET_EXT_{name}": str(value) for name, value in PATIENT.items()},
-    }  # fmt: skip
-    result: dict[str, Any] = run(SCRIPT, metadata, source, tmp_path_factory.mktemp("grants"), CSRF_SETTINGS, **own)
-    return result
+    return run_in_app(SCRIPT, ROUNDS, postgres, shared_valkey, tmp_path_factory.mktemp("grants"))
 
 
 def test_a_change_past_superset_is_seen_at_once(found: dict[str, Any]) -> None:
@@ -90,7 +109,7 @@ def test_a_writer_that_is_killed_leaves_what_it_committed(found: dict[str, Any])
     assert found["killed"]["different"] == []
 
 
-def test_eight_writers_at_once(found: dict[str, Any]) -> None:
+def test_writers_at_once(found: dict[str, Any]) -> None:
     """Intent: who has lost a role is refused from the commit on, whatever others write meanwhile."""
     assert found["writers"]["wrong"] == []
 
@@ -142,3 +161,15 @@ def test_without_its_triggers_nothing_is_granted(found: dict[str, Any]) -> None:
 def test_nothing_failed_in_secret(found: dict[str, Any]) -> None:
     """Intent: a hook that fails lets Superset answer, and would hide that grants do not work."""
     assert found["failures"] == {}
+
+
+@pytest.mark.thorough
+def test_many_changes_writers_and_encodings(postgres: Postgres, shared_valkey: Valkey, tmp_path: Path) -> None:
+    """Intent: the same with more rounds, eight writers, and each encoding."""
+    longer = run_in_app(LONGER, MANY, postgres, shared_valkey, tmp_path)
+    assert longer["changes"]["different"] == []
+    assert longer["changes"]["asked"] == 2 * MANY
+    assert longer["killed"]["different"] == []
+    assert longer["writers"]["wrong"] == []
+    assert {name for name, equal in longer["bytes"].items() if not equal} == set()
+    assert longer["failures"] == {}
