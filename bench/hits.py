@@ -104,8 +104,8 @@ def requests_of(captured: Sequence[Mapping[str, Any]]) -> list[Asked]:
 def captured(stack: Any) -> list[dict[str, Any]]:
     """What the example dashboards ask, from a file or a browser."""
     if file := os.environ.get("HITS_REQUESTS"):
-        found: list[dict[str, Any]] = json.loads(Path(file).read_text())
-        return found
+        results: list[dict[str, Any]] = json.loads(Path(file).read_text())
+        return results
     from testing.browser import Visit, browser
 
     with browser() as chromium:
@@ -173,9 +173,9 @@ def _is_granted(lines: Mapping[str, Line], asked: Sequence[Asked]) -> list[Asked
 
 
 def _unequal(lines: Mapping[str, Line], asked: Asked) -> list[str]:
-    found = []
+    results = []
     for encoding in ENCODINGS:
-        said = {}
+        seen = {}
         for name in ("stock", "grants"):
             for _ in range(2 if name == "grants" else 1):  # the second one is given again
                 _, status, headers, data = lines[name].ask(asked, encoding)
@@ -183,17 +183,17 @@ def _unequal(lines: Mapping[str, Line], asked: Asked) -> list[str]:
             plain = _TIMES.sub(b"", data) if encoding == "identity" else data
             # Compressed answers differ where they say a time, and then in length too.
             kept = own if encoding == "identity" else {k: v for k, v in own.items() if k != "content-length"}
-            said[name] = (status, kept, plain if encoding == "identity" else None)
-        if said["grants"] != said["stock"]:
+            seen[name] = (status, kept, plain if encoding == "identity" else None)
+        if seen["grants"] != seen["stock"]:
             parts = [
                 part
                 for part, one, two in zip(
-                    ("status", "headers", "body"), *(said[n] for n in ("grants", "stock")), strict=True
+                    ("status", "headers", "body"), *(seen[n] for n in ("grants", "stock")), strict=True
                 )
                 if one != two
             ]
-            found.append(f"{asked.path[:80]} {encoding}: {', '.join(parts)}")
-    return found
+            results.append(f"{asked.path[:80]} {encoding}: {', '.join(parts)}")
+    return results
 
 
 def _new(asked: Asked, number: int) -> Asked:
@@ -238,17 +238,17 @@ def _rate(url: str, cookie: str, asked: Sequence[Asked]) -> float:
     return round(sum(counts) / CLIENT_SECONDS, 1)
 
 
-def show(found: Mapping[str, Any]) -> None:
+def show(results: Mapping[str, Any]) -> None:
     """Print a table and the JSON."""
     print(f"of {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    print(f"{found['requests']} requests, {found['cached']} cached by all, {found['granted']} granted")
+    print(f"{results['requests']} requests, {results['cached']} cached by all, {results['granted']} granted")
     print(f"{'server':<10}{'p50 ms':>9}{'p95 ms':>9}{'best ms':>9}{'8 clients: answers/s':>24}")
-    for name, row in found["ms"].items():
-        print(f"{name:<10}{row['p50']:>9}{row['p95']:>9}{row['best']:>9}{found['answers_a_second'][name]:>24}")
-    first = {name: row["p50"] for name, row in found["ms_of_first"].items()}
+    for name, row in results["ms"].items():
+        print(f"{name:<10}{row['p50']:>9}{row['p95']:>9}{row['best']:>9}{results['answers_a_second'][name]:>24}")
+    first = {name: row["p50"] for name, row in results["ms_of_first"].items()}
     print(f"a request that has no grant yet, p50 ms: {first}")
-    print(f"grants answer {found['times_faster']} times as fast as stock; unequal answers: {len(found['unequal'])}")
-    print(json.dumps({"hits": found}))
+    print(f"grants answer {results['times_faster']} times as fast as stock; unequal answers: {len(results['unequal'])}")
+    print(json.dumps({"hits": results}))
 
 
 def main() -> None:

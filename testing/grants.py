@@ -156,7 +156,7 @@ class World:
 
     def ask(self, client: Any, body: Any) -> tuple[int, Any]:
         """An answer, with grants."""
-        return said(client.post("/api/v1/chart/data", json=body))
+        return answer_of(client.post("/api/v1/chart/data", json=body))
 
     def oracle(self, client: Any, body: Any) -> tuple[int, Any]:
         """What Superset answers now, without them."""
@@ -206,7 +206,7 @@ class World:
 OWN = "SELECT owner, v, at FROM t WHERE owner = '{{ current_username() }}'"
 
 
-def said(response: Any) -> tuple[int, Any]:
+def answer_of(response: Any) -> tuple[int, Any]:
     """Status and answer, without the numbers that each error has of its own."""
     answer = response.get_json(silent=True)
     return response.status_code, answer
@@ -365,22 +365,22 @@ def credentials(world: World) -> dict[str, Any]:
         "other person": other, "no scheme": token.removeprefix("Bearer "), "twice": f"{token} {token}",
         "empty": "Bearer ", "expired": _expired(world),
     }  # fmt: skip
-    said: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
     for name, header in wrong.items():
         client = world.app.test_client(use_cookies=False)
         client.environ_base["HTTP_AUTHORIZATION"] = header
-        said[name] = _beside(world, client, body)
+        answers[name] = _beside(world, client, body)
     both = world.app.test_client()
     both.post("/login/", data={"username": "p2", "password": PASSWORD})
     both.environ_base["HTTP_AUTHORIZATION"] = token
-    said["session and token"] = _beside(world, both, body)
+    answers["session and token"] = _beside(world, both, body)
     cookie = world.client("p1", "session").get_cookie("session").value
     for name, value in (("session cut", cookie[:-3] + "AAA"), ("session made up", "x" + cookie)):
         client = world.app.test_client()
         client.set_cookie("session", value)
-        said[name] = _beside(world, client, body)
-    said["nobody"] = _beside(world, world.app.test_client(), body)
-    return said
+        answers[name] = _beside(world, client, body)
+    answers["nobody"] = _beside(world, world.app.test_client(), body)
+    return answers
 
 
 def _beside(world: World, client: Any, body: Any) -> list[Any]:
@@ -405,13 +405,13 @@ def guests(world: World) -> dict[str, Any]:
     first = world.granted(plain, body)
     ruled = world.guest([{"clause": "v < 20"}])
     narrow = world.granted(ruled, body)
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "again": same(world.ask(plain, body), first), "ruled": same(narrow, world.oracle(ruled, body)),
         "differ": not same(first, narrow), "other token": same(world.ask(world.guest(), body), first),
     }  # fmt: skip
     world.sql("DELETE FROM embedded_dashboards")
-    found["removed"] = _beside(world, plain, body)
-    return found
+    results["removed"] = _beside(world, plain, body)
+    return results
 
 
 def refused(world: World) -> dict[str, Any]:
@@ -424,13 +424,16 @@ def refused(world: World) -> dict[str, Any]:
         "force": force, "csv": download, "samples": samples,
         "column asks": world.body(columns=[_adhoc("{{ now() }}")]), "url": world.body(columns=[_adhoc("1")]),
     }  # fmt: skip
-    found = {}
+    results = {}
     for name, body in asked.items():
         before = hooks.given
         for _ in range(4):
             world.ask(client, body)
-        found[name] = hooks.given - before
-    return found | {"rule within": _with_rule(world, "v > {{ 0 }}"), "rule asks": _with_rule(world, "{{ now() }} = 1")}
+        results[name] = hooks.given - before
+    return results | {
+        "rule within": _with_rule(world, "v > {{ 0 }}"),
+        "rule asks": _with_rule(world, "{{ now() }} = 1"),
+    }
 
 
 def _with_rule(world: World, clause: str) -> int:
@@ -484,18 +487,22 @@ def counted_hits(world: World) -> dict[str, Any]:
 
     client, body = world.client("p1"), world.body()
     world.granted(client, body)
-    told: list[Any] = []
+    heard: list[Any] = []
 
     def hear(_sender: Any, event: Any) -> None:
-        told.append(event)
+        heard.append(event)
 
-    found = []
+    results = []
     for ask in (world.ask, world.oracle):
-        told.clear()
+        heard.clear()
         with events.outcome.connected_to(hear), events.asked.connected_to(hear):
             ask(client, body)
-        found.append([_timeless(event) for event in told])
-    return {"equal": found[0] == found[1], "told": len(found[1]), "differ": found if found[0] != found[1] else []}
+        results.append([_timeless(event) for event in heard])
+    return {
+        "equal": results[0] == results[1],
+        "told": len(results[1]),
+        "differ": results if results[0] != results[1] else [],
+    }
 
 
 def _timeless(event: Any) -> str:
@@ -506,41 +513,41 @@ def _timeless(event: Any) -> str:
 
 def stopped(world: World) -> dict[str, Any]:
     """Without triggers nothing is granted; with new ones, nothing that was granted before."""
-    client, body, found = world.client("p5"), world.body(), {}
+    client, body, results = world.client("p5"), world.body(), {}
     world.granted(client, body)
     world.sql("ALTER TABLE ab_user_role DISABLE TRIGGER superset_ext_grants")
     run(world, raw_changes(world, "p5")[1][1])
-    found["disabled"] = _beside(world, client, body)
+    results["disabled"] = _beside(world, client, body)
     run(world, raw_changes(world, "p5")[1][2])
     world.sql("ALTER TABLE ab_user_role ENABLE ALWAYS TRIGGER superset_ext_grants")
-    found["enabled"] = _beside(world, client, body)
+    results["enabled"] = _beside(world, client, body)
     assert world.grants.stamps.make_ready()
     world.granted(client, body)
     world.sql("DROP SCHEMA superset_ext_grants CASCADE")
-    found["dropped"] = _beside(world, client, body)
+    results["dropped"] = _beside(world, client, body)
     assert world.grants.stamps.make_ready()
     world.granted(client, body)
     world.grants.stamps.uninstall()
     ((left,),) = world.sql("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'superset%%'")
-    found["left"] = left
-    found["removed"] = _beside(world, client, body)
-    return found
+    results["left"] = left
+    results["removed"] = _beside(world, client, body)
+    return results
 
 
 def late_commit(world: World) -> list[Any]:
     """A transaction that began before a grant was stored, and ends after one that began later."""
     client, body = world.client("p6"), world.body()
-    (_, do, undo), found = raw_changes(world, "p6")[1], []
+    (_, do, undo), results = raw_changes(world, "p6")[1], []
     early = psycopg2.connect(world.url)
     for statement, values in do:
         early.cursor().execute(statement, values)
     world.sql("UPDATE dbs SET cache_timeout = cache_timeout")  # a later transaction that ends first
     world.granted(client, body)
     early.commit()
-    found.append(_beside(world, client, body))
+    results.append(_beside(world, client, body))
     early.close()
     run(world, undo)
-    return found
+    return results
 
 
 def by_api(world: World) -> dict[str, Any]:
@@ -552,7 +559,7 @@ def by_api(world: World) -> dict[str, Any]:
     perms = [
         row[0] for row in world.sql("SELECT permission_view_id FROM ab_permission_view_role WHERE role_id = %s", role)
     ]
-    dataset, found = world.datasets["t"], {}
+    dataset, results = world.datasets["t"], {}
     rule = {"name": "r", "filter_type": "Regular", "tables": [dataset], "roles": [role], "clause": "v < 30"}
     rights = f"/api/v1/security/roles/{role}/permissions"
     steps: list[tuple[str, str, str, Any]] = [
@@ -571,20 +578,20 @@ def by_api(world: World) -> dict[str, Any]:
         rules = world.sql("SELECT coalesce(max(id), 0) FROM row_level_security_filters")
         done = getattr(boss, verb)(path.format(rule=rules[0][0]), json=change)
         if not name.startswith(("no ", "inactive", "other")):
-            found[name] = [*_beside(world, client, body), done.status_code]
+            results[name] = [*_beside(world, client, body), done.status_code]
             world.granted(client, body)
         else:
-            found[name] = [*_beside(world, client, body), done.status_code]
-            if found[name][1] == 200:
+            results[name] = [*_beside(world, client, body), done.status_code]
+            if results[name][1] == 200:
                 world.granted(client, body)
-    return found
+    return results
 
 
 def fresh(world: World) -> dict[str, Any]:
     """Rows that change at the source: told of, seen by somebody's forced read, and with the entry deleted."""
     from superset_ext.host.regions import regions
 
-    client, other, body, found = world.client("p8"), world.client("p3"), world.body(), {}
+    client, other, body, results = world.client("p8"), world.client("p3"), world.body(), {}
     region = regions(world.app)["chart_data"]
     forced = body | {"force": True}
     enders: dict[str, Callable[[], object]] = {
@@ -598,20 +605,20 @@ def fresh(world: World) -> dict[str, Any]:
         still = world.ask(client, body)
         end()
         now = world.ask(client, body)
-        found[name] = [same(still, old), not same(now, old), same(now, world.oracle(client, body))]
-    return found
+        results[name] = [same(still, old), not same(now, old), same(now, world.oracle(client, body))]
+    return results
 
 
 def equal_bytes(world: World, encodings: Sequence[str]) -> dict[str, Any]:
     """Status, headers and bytes of granted answers beside the oracle's, for each encoding and credential."""
-    found = {}
+    results = {}
     moving = {"time_range": "Last year : now", "granularity": "at"}
     for kind in ("jwt", "session", "guest"):
         client = world.guest() if kind == "guest" else world.client("p2", kind)
         for name, body in (("plain", world.body(row_limit=90)), ("moving", world.body(row_limit=90, **moving))):
             for encoding in encodings:
-                found[f"{kind} {name} {encoding}"] = _is_equal(world, client, body, encoding)
-    return found
+                results[f"{kind} {name} {encoding}"] = _is_equal(world, client, body, encoding)
+    return results
 
 
 def _is_equal(world: World, client: Any, body: Any, encoding: str) -> bool:

@@ -215,10 +215,10 @@ class Hooks:
         body = pieces if moves else [response.get_data()]
         encoding = None if moves else response.headers.get("Content-Encoding")
         locale = session.get("locale") if "locale" not in capture.session else None
-        told = Replayed(tuple(capture.hits), tuple(capture.queries), tuple(capture.used.records))
+        replayed = Replayed(tuple(capture.hits), tuple(capture.queries), tuple(capture.used.records))
         key_moves = bool(ranges) and capture.key_moves
         kind = response.headers["Content-Type"]
-        return Grant(capture.mark, kind, encoding, tuple(body), ranges, key_moves, locale, told)
+        return Grant(capture.mark, kind, encoding, tuple(body), ranges, key_moves, locale, replayed)
 
     def _is_refused(self, key: str) -> bool:
         until = self._refused.get(key)

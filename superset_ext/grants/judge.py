@@ -106,12 +106,12 @@ class Grant:
         Raises:
             Unanswerable: what was logged is more than JSON says.
         """
-        said = [
+        values = [
             self.mark, self.content_type, self.encoding, [astuple(moving) for moving in self.ranges], self.key_moves,
             self.locale, self.replayed.packed(),
         ]  # fmt: skip
         try:
-            return [json.dumps(said), *map(_pair, self.pieces)]
+            return [json.dumps(values), *map(_pair, self.pieces)]
         except (TypeError, ValueError) as error:
             raise Unanswerable("what was logged is more than JSON says") from error
 
@@ -119,9 +119,9 @@ class Grant:
     def unpacked(cls, value: Sequence[Any]) -> Grant:
         """From a value of the region."""
         mark, kind, encoding, ranges, key_moves, locale, replayed = json.loads(value[0])
-        found = tuple(Range(tuple(map(tuple, words)), tuple(pair)) for words, pair in ranges)
-        told = Replayed.unpacked(replayed)
-        return cls(tuple(mark), kind, encoding, tuple(value[1:]), found, key_moves, locale, told)
+        bounds = tuple(Range(tuple(map(tuple, words)), tuple(pair)) for words, pair in ranges)
+        replay = Replayed.unpacked(replayed)
+        return cls(tuple(mark), kind, encoding, tuple(value[1:]), bounds, key_moves, locale, replay)
 
 
 def _pair(piece: bytes | Sequence[int]) -> bytes | list[int]:

@@ -54,15 +54,15 @@ def ranges_of(queries: Iterable[Any]) -> list[Range]:
     Raises:
         Unanswerable: a query has bounds that do not follow from what is written, or that moved meanwhile.
     """
-    found, fixed = [], set()
+    ranges, fixed = [], set()
     for query in queries:
         moving = _ranges(query)
-        found += moving
+        ranges += moving
         if not moving:
             fixed.add((_json(query.from_dttm), _json(query.to_dttm)))
-    if any(moving.pair in fixed and moving.pair != _NONE for moving in found):
+    if any(moving.pair in fixed and moving.pair != _NONE for moving in ranges):
         raise Unanswerable("the bounds of its time range cannot be told apart")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(ranges))
 
 
 def cut(body: bytes, ranges: Sequence[Range]) -> list[bytes | tuple[int, int]]:
@@ -72,11 +72,11 @@ def cut(body: bytes, ranges: Sequence[Range]) -> list[bytes | tuple[int, int]]:
         Unanswerable: the bounds that it says are not surely those of the ranges.
     """
     pieces: list[bytes | tuple[int, int]] = []
-    end, said = 0, list(_SAID.finditer(body))
-    if len(said) % 2 or len({moving.pair for moving in ranges}) < len(ranges):
+    end, matches = 0, list(_SAID.finditer(body))
+    if len(matches) % 2 or len({moving.pair for moving in ranges}) < len(ranges):
         raise Unanswerable("the bounds of its time range cannot be told apart")
     by_pair = {moving.pair: number for number, moving in enumerate(ranges)}
-    for first, second in zip(said[::2], said[1::2], strict=True):
+    for first, second in zip(matches[::2], matches[1::2], strict=True):
         number = by_pair.get((first[1].decode(), second[1].decode()))
         if number is None:
             continue
@@ -98,10 +98,10 @@ def _ranges(query: Any) -> list[Range]:
     if all(_FIXED.fullmatch(dict(words).get("time_range") or "") and not _is_old(words) for words in candidates):
         return []
     pair = _json(own[0]), _json(own[1])
-    found = [Range(words, now) for words in candidates if (now := _now(words)) is not None]
-    if own != (None, None) and not any(moving.pair == pair for moving in found):
+    ranges = [Range(words, now) for words in candidates if (now := _now(words)) is not None]
+    if own != (None, None) and not any(moving.pair == pair for moving in ranges):
         raise Unanswerable("its time range has moved, or is not as it is written")
-    return found
+    return ranges
 
 
 def _is_old(words: Words) -> bool:

@@ -31,7 +31,7 @@ world.ready()
 rounds = int(os.environ["ROUNDS"])
 """
 SCRIPT = """
-found = {
+results = {
     "late": grants.late_commit(world),
     "changes": grants.changes(world, 1, rounds),
     "killed": grants.killed(world, 3),
@@ -48,7 +48,7 @@ found = {
 }
 """
 LONGER = """
-found = {
+results = {
     "changes": grants.changes(world, 2, rounds),
     "killed": grants.killed(world, 12),
     "writers": grants.writers(world, 8, 3),
@@ -57,8 +57,8 @@ found = {
 """
 END = """
 from superset_ext.core.signals import failures
-found["failures"] = dict(failures)
-say(found)
+results["failures"] = dict(failures)
+say(results)
 """
 
 
@@ -75,92 +75,92 @@ def run_in_app(script: str, rounds: int, postgres: Postgres, valkey: Valkey, fol
 
 
 @pytest.fixture(scope="module")
-def found(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def results(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What everything came to, in one process."""
     return run_in_app(SCRIPT, ROUNDS, postgres, shared_valkey, tmp_path_factory.mktemp("grants"))
 
 
-def test_a_change_past_superset_is_seen_at_once(found: dict[str, Any]) -> None:
+def test_a_change_past_superset_is_seen_at_once(results: dict[str, Any]) -> None:
     """Intent: rights, rules, users and datasets that raw SQL changes; the next answer is the oracle's."""
-    assert found["changes"]["different"] == []
-    assert found["changes"]["asked"] == 2 * ROUNDS
+    assert results["changes"]["different"] == []
+    assert results["changes"]["asked"] == 2 * ROUNDS
 
 
-def test_a_change_by_superset_is_seen_at_once(found: dict[str, Any]) -> None:
+def test_a_change_by_superset_is_seen_at_once(results: dict[str, Any]) -> None:
     """Intent: people, roles, rights, rules and datasets that Superset's own pages change; each as the oracle says."""
-    api = found["api"]
-    assert all(said[0] and said[2] in (200, 201) for said in api.values()), api
-    statuses = {name: said[1] for name, said in api.items() if said[1] != 200}
+    api = results["api"]
+    assert all(answer[0] and answer[2] in (200, 201) for answer in api.values()), api
+    statuses = {name: answer[1] for name, answer in api.items() if answer[1] != 200}
     assert statuses == {"inactive": 401, "other role": 403, "no rights": 403}
 
 
-def test_rows_that_changed_end_a_grant(found: dict[str, Any]) -> None:
+def test_rows_that_changed_end_a_grant(results: dict[str, Any]) -> None:
     """Intent: a told change, another person's forced read, a deleted entry; until then the old answer is stock's."""
-    assert found["fresh"] == {name: [True, True, True] for name in ("told", "forced", "deleted")}
+    assert results["fresh"] == {name: [True, True, True] for name in ("told", "forced", "deleted")}
 
 
-def test_a_transaction_that_ends_late_is_seen(found: dict[str, Any]) -> None:
+def test_a_transaction_that_ends_late_is_seen(results: dict[str, Any]) -> None:
     """Intent: it had written before the answer was granted, and ends after one with a larger id; no counter sees it."""
-    assert found["late"] == [[True, 403]]
+    assert results["late"] == [[True, 403]]
 
 
-def test_a_writer_that_is_killed_leaves_what_it_committed(found: dict[str, Any]) -> None:
+def test_a_writer_that_is_killed_leaves_what_it_committed(results: dict[str, Any]) -> None:
     """Intent: killed before it wrote, before its commit, and after."""
-    assert found["killed"]["different"] == []
+    assert results["killed"]["different"] == []
 
 
-def test_writers_at_once(found: dict[str, Any]) -> None:
+def test_writers_at_once(results: dict[str, Any]) -> None:
     """Intent: who has lost a role is refused from the commit on, whatever others write meanwhile."""
-    assert found["writers"]["wrong"] == []
+    assert results["writers"]["wrong"] == []
 
 
-def test_credentials_are_checked_as_ever(found: dict[str, Any]) -> None:
+def test_credentials_are_checked_as_ever(results: dict[str, Any]) -> None:
     """Intent: tampered, expired, swapped and doubled ones have the oracle's answer."""
-    assert {name: said for name, said in found["credentials"].items() if not said[0]} == {}
-    assert found["credentials"]["expired"] == [True, 401]
-    assert found["credentials"]["signature"][1] in (401, 422)
+    assert {name: answer for name, answer in results["credentials"].items() if not answer[0]} == {}
+    assert results["credentials"]["expired"] == [True, 401]
+    assert results["credentials"]["signature"][1] in (401, 422)
 
 
-def test_bytes_and_headers_are_superset_s(found: dict[str, Any]) -> None:
+def test_bytes_and_headers_are_superset_s(results: dict[str, Any]) -> None:
     """Intent: for each encoding and credential; also where the answer says a moment that is another one by now."""
-    assert {name for name, equal in found["bytes"].items() if not equal} == set()
+    assert {name for name, equal in results["bytes"].items() if not equal} == set()
 
 
-def test_guests_see_by_their_claims(found: dict[str, Any]) -> None:
+def test_guests_see_by_their_claims(results: dict[str, Any]) -> None:
     """Intent: the rules of a token decide, not the token; a dashboard that is no longer embedded ends the grant."""
-    removed = found["guests"].pop("removed")
-    assert set(found["guests"].values()) == {True}, found["guests"]
+    removed = results["guests"].pop("removed")
+    assert set(results["guests"].values()) == {True}, results["guests"]
     assert removed == [True, 403]
 
 
-def test_what_cannot_be_known_is_not_granted(found: dict[str, Any]) -> None:
+def test_what_cannot_be_known_is_not_granted(results: dict[str, Any]) -> None:
     """Intent: forced reads, downloads and templates that ask for the time are answered by Superset each time."""
-    refused = found["refused"]
+    refused = results["refused"]
     assert refused.pop("rule within") == 1  # what can be known is granted
     assert refused | {"url": 0} == dict.fromkeys(("force", "csv", "samples", "column asks", "url", "rule asks"), 0)
 
 
-def test_an_answer_that_is_given_again_is_logged_as_any(found: dict[str, Any]) -> None:
+def test_an_answer_that_is_given_again_is_logged_as_any(results: dict[str, Any]) -> None:
     """Intent: popularity and recent activity read `logs`; rows are equal but for time and duration."""
-    assert found["logs"] == {"equal": True, "rows": 3, "differ": []}
+    assert results["logs"] == {"equal": True, "rows": 3, "differ": []}
 
 
-def test_an_answer_that_is_given_again_is_counted_as_a_hit(found: dict[str, Any]) -> None:
+def test_an_answer_that_is_given_again_is_counted_as_a_hit(results: dict[str, Any]) -> None:
     """Intent: the log of the caches and the registry hear of it as of any hit."""
-    assert found["told"] == {"equal": True, "told": 2, "differ": []}
+    assert results["told"] == {"equal": True, "told": 2, "differ": []}
 
 
-def test_without_its_triggers_nothing_is_granted(found: dict[str, Any]) -> None:
+def test_without_its_triggers_nothing_is_granted(results: dict[str, Any]) -> None:
     """Intent: switched off, switched on again, dropped and uninstalled; nothing of theirs is left then."""
-    stopped = found["stopped"]
+    stopped = results["stopped"]
     assert stopped.pop("left") == 0
-    assert all(said[0] for said in stopped.values()), stopped
+    assert all(answer[0] for answer in stopped.values()), stopped
     assert stopped["disabled"] == [True, 403]
 
 
-def test_nothing_failed_in_secret(found: dict[str, Any]) -> None:
+def test_nothing_failed_in_secret(results: dict[str, Any]) -> None:
     """Intent: a hook that fails lets Superset answer, and would hide that grants do not work."""
-    assert found["failures"] == {}
+    assert results["failures"] == {}
 
 
 @pytest.mark.thorough
