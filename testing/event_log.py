@@ -9,7 +9,9 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from contextvars import Context
 from datetime import datetime
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,8 +25,10 @@ WTF_CSRF_ENABLED = False
 RATELIMIT_ENABLED = False
 from superset_ext.config import *
 """
-ROWS = "SELECT action, user_id, dashboard_id, slice_id, json, referrer, dttm, duration_ms FROM logs WHERE id > %s ORDER BY id"
+NAMES = ("action", "user_id", "dashboard_id", "slice_id", "json", "referrer", "dttm", "duration_ms")
+ROWS = f"SELECT {', '.join(NAMES)} FROM logs WHERE id > %s ORDER BY id"
 VIEWED = {"event_name": "mount_dashboard", "source": "dashboard", "ts": 1764300000000}
+LEFT = ("sql", "orm", "flushed")
 REFERRER = "http://localhost/superset/dashboard/1/?näme=ü"
 
 
@@ -46,6 +50,7 @@ class Site:
         self.dataset = asking.dataset("t")
         self.body = asking.body(self.dataset)
         self.chart = asking.chart(self.dataset)
+        db.session.rollback()
         made = Dashboard(dashboard_title="a page", slices=[db.session.get(Slice, self.chart)], published=True)
         db.session.add(made)
         db.session.commit()
@@ -76,7 +81,8 @@ class Site:
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
         """Superset's response."""
-        return self.client.open(path, method=method, headers={"Referer": REFERRER}, **more)
+        # As a server does: in no context of an app, which the request would share with what goes on around it.
+        return Context().run(self.client.open, path, method=method, headers={"Referer": REFERRER}, **more)
 
     def view(self, number: int) -> None:
         """Tell Superset, as its pages do, that the dashboard was opened."""
@@ -93,14 +99,34 @@ class Site:
 
     def rows(self, after: int = 0) -> list[dict[str, Any]]:
         """Rows of `logs` as another process sees them."""
-        names = ("action", "user_id", "dashboard_id", "slice_id", "json", "referrer", "dttm", "duration_ms")
-        return [dict(zip(names, row, strict=True)) for row in self.sql(ROWS, after)]
+        return [dict(zip(NAMES, row, strict=True)) for row in self.sql(ROWS, after)]
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run a statement by a connection of its own."""
         with closing(psycopg2.connect(self.metadata)) as connection, connection, connection.cursor() as cursor:
             cursor.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
+
+
+def add_views(app: Any) -> None:
+    """Views that leave in the session what they do not commit, each in one of the ways `LEFT`."""
+    for how in LEFT:
+        app.add_url_rule(f"/mine/{how}", how, partial(_leave, how))
+
+
+def _leave(how: str) -> str:
+    from sqlalchemy import text
+    from superset.extensions import db, event_logger
+    from superset.models.core import FavStar
+
+    with event_logger.log_context("mine"):
+        if how == "sql":
+            db.session.execute(text("INSERT INTO favstar (user_id, class_name, obj_id) VALUES (1, 'mine', 1)"))
+        else:
+            db.session.add(FavStar(user_id=1, class_name="mine", obj_id=1))
+        if how == "flushed":
+            db.session.flush()
+    return "done"
 
 
 def ours() -> Any:
@@ -129,16 +155,22 @@ def waiting() -> int:
     return len(getattr(ours(), "_writer", ()))
 
 
+def flush() -> None:
+    """Have what waits written."""
+    if waiting():
+        assert ours()._writer.flush(600.0)
+
+
 def logged(site: Site, ask: Callable[[], Any]) -> tuple[int, list[dict[str, Any]], int]:
     """The status of a response, the rows that it left, and how many events of them waited in memory.
 
     Of times and durations it is said whether they are of the request.
     """
+    assert not waiting()
     first, before = site.last_id(), datetime.utcnow()
     status = ask().status_code
     after, waited = datetime.utcnow(), waiting()
-    if waited:
-        assert ours()._writer.flush(600.0)
+    flush()
     rows = site.rows(first)
     for row in rows:
         row["dttm"] = before <= row["dttm"] <= after

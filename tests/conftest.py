@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -39,6 +40,17 @@ def time_for_the_log() -> Iterator[None]:
         patch.setitem(db.CONNECT, "connect_timeout", 60)
         patch.setitem(db.CONNECT, "tcp_user_timeout", int(PATIENCE * 1000))
         yield
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What is logged, whatever other code of the process has done to our loggers: Alembic, for one, disables them."""
+    logging.disable(logging.NOTSET)
+    for name, logger in logging.root.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger) and name.partition(".")[0] == "superset_ext":
+            logger.disabled, logger.propagate = False, True
+            logger.setLevel(logging.NOTSET)
+    return caplog
 
 
 @pytest.fixture(scope="session", autouse=True)

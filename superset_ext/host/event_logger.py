@@ -12,7 +12,7 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
-from flask import g, has_app_context, has_request_context, request
+from flask import has_request_context, request
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from superset.utils import json
@@ -25,7 +25,7 @@ from superset_ext.host.release import SUPPORTED
 
 FLUSH_SECONDS = 1.0  # that somebody who reads `logs` waits for the thread
 _PAGES = frozenset({"LogRestApi", "LogModelView"})  # a transaction may see only what was there when it began
-_HAS_WRITTEN = "superset_ext_has_written"
+_HAS_WRITTEN = "superset_ext.has_written"  # in the environment of a request
 _writers: list[EventWriter] = []  # one for each config of this process
 
 
@@ -99,7 +99,7 @@ def _has_only_read() -> bool:
     """Whether this is a request, and its session has nothing that stock's commit would commit."""
     from superset_ext.host.models import db
 
-    if not has_request_context() or getattr(g, _HAS_WRITTEN, False):
+    if not has_request_context() or _HAS_WRITTEN in request.environ:
         return False
     session = db.session()
     return not (session.new or session.dirty or session.deleted)
@@ -119,8 +119,8 @@ def _engine() -> Engine | None:
 @unfailing("looking at a statement before it is sent")
 def _about_to_execute(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
     """Note that a request writes; have what waits written before somebody reads it."""
-    if statement[:6].upper() != "SELECT" and has_app_context():
-        setattr(g, _HAS_WRITTEN, True)
+    if statement[:6].upper() != "SELECT" and has_request_context():
+        request.environ[_HAS_WRITTEN] = True
     for writer in _writers:
         if len(writer) and _reads_logs(statement):
             writer.flush(FLUSH_SECONDS)

@@ -141,6 +141,15 @@ class Settings(Record):
         120, gt=0, description="Expected seconds of queries that are spent on warming again after one change."
     )
 
+    # Grants.
+    grants: Literal["off", "triggers", "stamps"] = Field(
+        "off",
+        description="Whether an answer is given again to the same identity before Superset's view runs: `off`; "
+        "`triggers`, which tell of every change on the metadata database (PostgreSQL); or `stamps` in Redis, which "
+        "tell of what Superset itself writes, and for ten seconds only.",
+    )
+    grants_seconds: float = Field(300, gt=0, le=3600, description="Seconds for which an answer is given again at most.")
+
     # Sources.
     source_idle_seconds: float = Field(
         60,
@@ -154,11 +163,11 @@ class Settings(Record):
 
     # Superset's own log of events.
     event_log_seconds: float = Field(
-        0.5,
+        0,
         ge=0,
         le=60,
-        description="Seconds for which a row of Superset's `logs` may wait in memory, if its request has only read; 0 "
-        "to write each within its request, as stock does.",
+        description="Seconds for which a row of Superset's `logs` may wait in memory, if its request has only read, "
+        "and which a crash can lose; 0 to write each within its request, as stock does.",
     )
 
     # Warming.

@@ -83,15 +83,6 @@ def test_a_worker_without_queues_of_its_own_consumes_warming_s_too() -> None:
     assert [queue.name for queue in merged["task_queues"]] == ["mine", "superset_ext_warm"]
 
 
-@pytest.mark.parametrize("own", [{"a.b": {"queue": "mine"}}, [("a.*", {"queue": "mine"})], None])
-def test_routes_are_added_to(own: Any) -> None:
-    """Intent: warming's tasks go to their queue, and the user's own routes stay."""
-    merged = celery_config(SETTINGS, {"task_routes": own})["task_routes"]
-    routers = merged if isinstance(merged, list) else [merged]
-    assert any(dict(router).get("superset_ext.warm") == {"queue": "superset_ext_warm"} for router in routers[:1])
-    assert own is None or str(own).strip("{}[]") in str(merged)
-
-
 def test_celery_switched_off_stays_off() -> None:
     """Intent: CELERY_CONFIG = None is Superset's way to run without Celery."""
     assert celery_config(SETTINGS, None) is None
@@ -190,3 +181,23 @@ def test_a_drop_in_config_without_its_package_is_one_line(tmp_path: Path) -> Non
     done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert done.stderr == "superset_ext cannot be imported: put the folder that it lies in on PYTHONPATH\n"
+
+
+def test_the_event_logger_is_chosen_only_where_nobody_has_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: a config's own logger stays, and so does stock's where no waiting is asked for."""
+    from types import ModuleType
+
+    from superset.utils.log import DBEventLogger, StdOutEventLogger
+
+    from superset_ext.host.event_logger import BatchedEventLogger
+
+    superset = ModuleType("superset.config")
+    vars(superset)["EVENT_LOGGER"] = DBEventLogger()
+    monkeypatch.setitem(sys.modules, "superset.config", superset)
+    redis = {"SUPERSET_EXT_REDIS_URL": "redis://cache:6379"}
+    waiting = load({**redis, "SUPERSET_EXT_EVENT_LOG_SECONDS": "0.5"})
+    assert isinstance(names(waiting, {})["EVENT_LOGGER"], BatchedEventLogger)
+    assert "EVENT_LOGGER" not in names(load(redis), {})
+    assert "EVENT_LOGGER" not in names(waiting, {"EVENT_LOGGER": DBEventLogger()})
+    vars(superset)["EVENT_LOGGER"] = StdOutEventLogger()
+    assert "EVENT_LOGGER" not in names(waiting, {})

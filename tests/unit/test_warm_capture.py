@@ -11,6 +11,7 @@ from flask import Flask
 
 from superset_ext.core import warn_once
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.signals import failures
 from superset_ext.events import WARM, Answer, Asked, Scope
 from superset_ext.host.scope import is_warming
 from superset_ext.settings import load
@@ -74,7 +75,9 @@ def test_a_request_that_cannot_be_noted_is_answered_all_the_same(
 
     monkeypatch.setattr(capture, "current_identity", fails)
     monkeypatch.setattr(warn_once, "_last", {})
+    before = failures["remembering a request for warming"]
     answer = app.test_client().post("/api/v1/chart/data", json={})
     assert (answer.status_code, answer.text) == (200, "people")
     assert len(registry.queue) == 0
+    assert failures["remembering a request for warming"] == before + 1
     assert "remembering a request for warming failed (RuntimeError)" in caplog.text
