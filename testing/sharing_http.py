@@ -11,7 +11,7 @@ from typing import Any
 
 from testing.sharing import PEOPLE, RULES, World
 
-GUESTS = ("ruled", "own", "other.borrowed")  # what guests may see by their dashboard alone
+GUESTS = ("ruled", "own", "through", "other.borrowed")  # what guests may see by their dashboard alone
 NESTED = ("deep3", "joined", "other.borrowed", "by_rule", "by_depth", "by_chart", "filtered")
 EMBEDDED = ("deep3", "other.borrowed", "filtered")
 REFUSED = ("by_depth", "by_chart")  # stock refuses guests every chart with another one as an annotation layer
