@@ -25,6 +25,7 @@ from superset_ext.freshness.watch.watched import LISTENER
 from superset_ext.monitor.dashboards.bundle import assets
 from superset_ext.monitor.rollup.views import apply_views
 from superset_ext.warm.service import QUEUE
+from testing.processes import those
 from testing.programs import program
 from testing.regions import chart_region, client_of
 from testing.serving import Client, worker
@@ -323,7 +324,10 @@ def test_a_watch_that_nobody_listens_to(superset_stack: RunningStack) -> None:
 def frozen(stack: RunningStack, word: str) -> Iterator[None]:
     """The stack's process of this command, stopped for a while."""
     home = stack.env["SUPERSET_HOME"]
-    own = [process for process in psutil.process_iter() if _is(process, word, home)]
+    own = those(
+        psutil.process_iter(),
+        lambda process: word in process.cmdline() and process.environ().get("SUPERSET_HOME") == home,
+    )
     for process in own:
         process.suspend()
     try:
@@ -332,13 +336,6 @@ def frozen(stack: RunningStack, word: str) -> Iterator[None]:
     finally:
         for process in own:
             process.resume()
-
-
-def _is(process: psutil.Process, word: str, home: str) -> bool:
-    try:
-        return word in process.cmdline() and process.environ().get("SUPERSET_HOME") == home
-    except psutil.Error:
-        return False
 
 
 @pytest.mark.thorough

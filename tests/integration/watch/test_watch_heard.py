@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from sqlalchemy.engine import make_url
 
 from superset_ext.core.log_database import SQL
@@ -19,8 +18,6 @@ from superset_ext.host.regions import chart_region
 from superset_ext.uninstall import _remove_watches
 from testing.in_process import InProcess
 from testing.watches import CATALOG, SALES, TITLE, connected, run
-
-pytestmark = pytest.mark.xdist_group("stack")
 
 
 def status(app: InProcess) -> str:
