@@ -9,16 +9,12 @@ from __future__ import annotations
 import json
 import socket
 import statistics
-import tempfile
 import threading
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
-from superset_ext.embedded.valkey import Valkey
-from testing.databases import postgres_in
-from testing.superset_app import SECONDS, run
+from bench.one_app import figures_of
 
 ROUNDS = 40
 DISTANCE_SECONDS = 0.010  # there and back
@@ -106,12 +102,7 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
 
 def main() -> None:
     """Print the table, and a line of JSON."""
-    with tempfile.TemporaryDirectory() as folder, postgres_in(Path(folder) / "postgres") as postgres:
-        valkey = Valkey(Path(folder) / "valkey").start()
-        env = {"SUPERSET_EXT_REDIS_URL": valkey.url, "SUPERSET_EXT_RECORDER": "false"}
-        metadata, source = postgres.create_database("meta"), postgres.create_database("source")
-        figures = run(SCRIPT, metadata, source, Path(folder), SETTINGS, SECONDS, **env)
-        valkey.stop()
+    figures = figures_of(SCRIPT, SETTINGS)
     for place, took in figures.items():
         kept, new = took["kept"], took["new each time"]
         print(f"a source {place:12} {new:7.1f} → {kept:7.1f} ms a miss  ×{kept / new:.2f}")

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import json
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from superset_ext.embedded.valkey import Valkey
-from testing.databases import postgres_in
-from testing.superset_app import SECONDS, run
+from bench.one_app import figures_of
 
 ROUNDS = 20
 CASES = {
@@ -98,12 +94,7 @@ def without_digest() -> Iterator[None]:
 
 def main() -> None:
     """Print the table, and a line of JSON."""
-    with tempfile.TemporaryDirectory() as folder, postgres_in(Path(folder) / "postgres") as postgres:
-        valkey = Valkey(Path(folder) / "valkey").start()
-        env = {"SUPERSET_EXT_REDIS_URL": valkey.url, "SUPERSET_EXT_RECORDER": "false"}
-        metadata, source = postgres.create_database("meta"), postgres.create_database("source")
-        figures = run(SCRIPT, metadata, source, Path(folder), SETTINGS, SECONDS, **env)
-        valkey.stop()
+    figures = figures_of(SCRIPT, SETTINGS)
     for case, (with_digest, without) in figures.items():
         print(f"{case:34} {without:6.1f} → {with_digest:6.1f} ms  ×{with_digest / without:.2f}")
     print(json.dumps({"sharing": figures}))

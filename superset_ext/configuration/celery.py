@@ -105,14 +105,19 @@ def _refuses(transport: Any, queue: str) -> bool:
 
 
 def _routes(own: Any, ours: Mapping[str, Any]) -> Any:
-    """The user's routes and ours: a dict, or a list of routers of which the first that knows a task decides."""
-    if own is None or isinstance(own, Mapping):
+    """The user's routers and, for the tasks that none of them knows, ours: Celery asks one after the other."""
+    if own is None or (isinstance(own, Mapping) and not _match(own, ours)):
         return {**ours, **(own or {})}
     routers = list(own) if isinstance(own, list | tuple) else [own]
-    named = {name for router in routers if isinstance(router, Mapping) for name in router}
-    if missing := {name: route for name, route in ours.items() if name not in named}:
-        return [missing, *routers]
-    return routers
+    return routers if ours in routers else [*routers, dict(ours)]
+
+
+def _match(own: Mapping[Any, Any], tasks: Iterable[str]) -> bool:
+    """Whether a pattern of these routes decides about one of the tasks; a name of ours beside it would win over it."""
+    from celery.app.routes import MapRoute
+
+    known = MapRoute(dict.fromkeys(own, ()))
+    return any(task not in own and known(task) is not None for task in tasks)
 
 
 def _queues(own: Any, default: str, warm: str, config: Own) -> Any:

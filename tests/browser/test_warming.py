@@ -52,6 +52,7 @@ def missed(answers: list[Answer]) -> list[tuple[int, int | None]]:
     return [(a.dashboard_id, a.chart_id) for a in answers for r in a.ran_sql if not r["is_cached"]]
 
 
+@pytest.mark.thorough
 def test_all_nine_dashboards_are_hits_at_the_first_visit(superset_stack: Any, visitor: Visit) -> None:
     """Intent: `perf warm --dashboards all` on a stack where nobody has opened anything warms what browsers ask."""
     forget(superset_stack)

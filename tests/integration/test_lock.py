@@ -24,6 +24,7 @@ from testing.warming import until
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [
     pytest.mark.lock,
+    pytest.mark.thorough,
     pytest.mark.timeout(900),
     pytest.mark.skipif(os.environ.get("CI") != "true", reason="once a CI run; CI=true runs it here"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from kombu import Queue
 
 from superset_ext.configuration.celery import celery_config
 from superset_ext.settings import load
+from superset_ext.warm.service import QUEUE, TASK, queue_of
 
 SETTINGS = load({"SUPERSET_EXT_REDIS_URL": "redis://cache:6379"})
 OURS = tuple(
@@ -169,10 +171,62 @@ def test_what_the_config_says_of_our_own_tasks_stays() -> None:
     mine = {"task": "superset_ext.warm_tick", "schedule": 3600.0}
     read = conf({
         "beat_schedule": {"superset_ext.warm_tick": mine},
-        "task_routes": [("mine.*", {"queue": "mine"}), {"superset_ext.warm": {"queue": "mine"}}],
     })  # fmt: skip
     assert read.beat_schedule["superset_ext.warm_tick"] == mine
-    assert read.task_routes == [("mine.*", {"queue": "mine"}), {"superset_ext.warm": {"queue": "mine"}}]
+
+
+def route(name: str, *_args: Any, **_options: Any) -> dict[str, str] | None:
+    """A router as Celery takes it since its version 4."""
+    return {"queue": "mine"} if name.startswith("superset_ext.") else None
+
+
+class Route:
+    """A router as Celery took it before."""
+
+    def route_for_task(self, task: str, args: Any = None, kwargs: Any = None) -> dict[str, str] | None:
+        return route(task)
+
+
+ROUTE = f"{__name__}.{route.__name__}"
+TO_MINE = {"queue": "mine"}
+
+
+@pytest.mark.parametrize("name", ["task_routes", "CELERY_ROUTES"])
+@pytest.mark.parametrize(
+    "own",
+    [
+        {TASK: "mine"}, {TASK: {"queue": Queue("mine")}}, {"superset_ext.*": TO_MINE}, {"*": "mine"},
+        {re.compile("superset_ext"): TO_MINE}, [{TASK: TO_MINE}], ({"superset_ext.*": TO_MINE},),
+        ([("reports.*", "reports"), (TASK, TO_MINE)],), [[("superset_ext.*", TO_MINE)]], route, [route], Route(),
+        ROUTE, [{"reports.*": "reports"}, ROUTE], f"{__name__}:{Route.__name__}", [f"{__name__}.{Route.__name__}"],
+    ],
+)  # fmt: skip
+def test_who_routes_our_task_has_meant_it(own: Any, name: str) -> None:
+    """Intent: a config that sends warming's task somewhere decides, in each form that Celery takes."""
+    assert queue_by(own, name) == queue_by(own, name, times=2) == "mine"
+
+
+@pytest.mark.parametrize(
+    "own", [None, {}, [], (), {"reports.*": "mine"}, [{"reports.*": TO_MINE}], ([("reports.*", TO_MINE)],),
+            lambda name, *_args, **_options: None, [{"reports.*": TO_MINE}, lambda name, *_args, **_options: None]],
+)  # fmt: skip
+def test_where_nobody_routes_our_task_it_has_its_queue(own: Any) -> None:
+    """Intent: warming's task goes to its queue beside the user's own routes, which stay."""
+    assert queue_by(own, "task_routes") == queue_by(own, "task_routes", times=2) == QUEUE
+    stays = queue_by(own, "task_routes", task="reports.execute")
+    assert stays == ("mine" if "reports" in str(own) else "celery")
+
+
+def queue_by(own: Any, name: str, times: int = 1, task: str = TASK) -> str | None:
+    """The queue to which Celery sends a task with these routes, once ours are added so many times."""
+    config: Any = {name: own}
+    for _ in range(times):
+        config = celery_config(SETTINGS, config)
+    app = Celery("test", set_as_current=False)
+    app.config_from_object(config)
+    if task == TASK:
+        return queue_of(app)
+    return str(app.amqp.router.route({}, task)["queue"].name)
 
 
 @pytest.mark.parametrize("options", [

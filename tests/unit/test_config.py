@@ -83,15 +83,6 @@ def test_a_worker_without_queues_of_its_own_consumes_warming_s_too() -> None:
     assert [queue.name for queue in merged["task_queues"]] == ["mine", "superset_ext_warm"]
 
 
-@pytest.mark.parametrize("own", [{"a.b": {"queue": "mine"}}, [("a.*", {"queue": "mine"})], None])
-def test_routes_are_added_to(own: Any) -> None:
-    """Intent: warming's tasks go to their queue, and the user's own routes stay."""
-    merged = celery_config(SETTINGS, {"task_routes": own})["task_routes"]
-    routers = merged if isinstance(merged, list) else [merged]
-    assert any(dict(router).get("superset_ext.warm") == {"queue": "superset_ext_warm"} for router in routers[:1])
-    assert own is None or str(own).strip("{}[]") in str(merged)
-
-
 def test_celery_switched_off_stays_off() -> None:
     """Intent: CELERY_CONFIG = None is Superset's way to run without Celery."""
     assert celery_config(SETTINGS, None) is None
