@@ -64,7 +64,13 @@ class World:
             self._dataset(f"over_{inner}", f"SELECT owner, v FROM {self._macro(inner)}")
         self._dataset("joined", f"SELECT a.owner, b.v FROM {self._macro('own', 'a')}, {self._macro('ruled', 'b')}")
         self._metric("ruled", "mine", "sum(CASE WHEN owner = '{{ current_username() }}' THEN v ELSE 0 END)")
+        self._filters()
         self._metric("other", "borrowed", f"{{{{ metric('mine', {self.datasets['ruled']}) }}}}")
+
+    def _filters(self) -> None:
+        """Filters that read a nested dataset in turn."""
+        where = f"owner IN (SELECT owner FROM {self._macro('deep1')} WHERE owner IN (SELECT owner FROM third))"
+        self.requests["filtered"] = self.body("plain", extras={"where": where})
 
     def _macro(self, inner: str, alias: str | None = None) -> str:
         return f"(SELECT * FROM {{{{ dataset({self.datasets[inner]}) }}}}) AS {alias or inner}"
@@ -161,7 +167,7 @@ class World:
         else:
             rule = RowLevelSecurityFilter(name="rule", filter_type="Regular", clause=clause)
             rule.tables = [db.session.query(SqlaTable).get(self.datasets[dataset])]
-            rule.roles = [security_manager.find_role("people")]
+            rule.roles = [role for name in ("people", "guests") if (role := security_manager.find_role(name))]
             db.session.add(rule)
         db.session.commit()
         self.rule_id = rule.id if rule is not None and clause is not None else None

@@ -11,8 +11,11 @@ from typing import Any
 
 from testing.sharing import PEOPLE, RULES, World
 
-GUESTS = ("ruled", "own", "other.borrowed")  # stock refuses guests what is nested, and annotation charts
-NESTED = ("deep3", "joined", "other.borrowed", "by_rule", "by_depth", "by_chart")
+GUESTS = ("ruled", "own", "other.borrowed")  # what guests may see by their dashboard alone
+NESTED = ("deep3", "joined", "other.borrowed", "by_rule", "by_depth", "by_chart", "filtered")
+EMBEDDED = ("deep3", "other.borrowed", "filtered")
+REFUSED = ("by_depth", "by_chart")  # stock refuses guests every chart with another one as an annotation layer
+GUEST_ROLE = "guests"
 PATH = "/api/v1/chart/data"
 
 
@@ -35,6 +38,7 @@ class Web:
         appbuilder.add_permissions(update_perms=True)
         security_manager.sync_role_definitions()
         self._add_role("Gamma")
+        security_manager.add_role(GUEST_ROLE).permissions = [*security_manager.find_role("Gamma").permissions]
         self._clients: dict[str, Any] = {}
         self.headers = {user: self._login(user) for user in PEOPLE}
 
@@ -44,6 +48,15 @@ class Web:
         for user in PEOPLE:
             person = security_manager.find_user(user)
             person.roles = [*person.roles, security_manager.find_role(role)]
+        db.session.commit()
+
+    def open_to_guests(self) -> None:
+        """Let guests read every dataset: without that, Superset refuses them what is nested."""
+        from superset.extensions import db, security_manager
+
+        right = security_manager.add_permission_view_menu("all_datasource_access", "all_datasource_access")
+        guests = security_manager.find_role(GUEST_ROLE)
+        guests.permissions = [*guests.permissions, right]
         db.session.commit()
 
     def _login(self, user: str) -> dict[str, str]:
@@ -59,14 +72,16 @@ class Web:
 
     def answer(self, headers: Any, body: Any) -> tuple[Any, bool]:
         """Rows and annotations, or the status and the error, and whether all of it was cached."""
-        response = self.call(headers, "POST", PATH, body)
-        return _shown(response)
+        try:
+            return shown_over_http(self.call(headers, "POST", PATH, body))
+        except Exception as error:  # noqa: BLE001  (the app gives the test what a web server answers with 500)
+            return [500, type(error).__name__], False
 
     def check(self, case: str, name: str, headers: Any, body: Any) -> bool:
         """Whether an answer was cached; one that is not what stock says now is noted."""
         answer, is_hit = self.answer(headers, body)
         with self.world.no_cache():
-            right = _shown(self.call(headers, "POST", PATH, body))[0]
+            right = self.answer(headers, body)[0]
         self.refused += isinstance(right[0], int)
         self.asked, self.hits = self.asked + 1, self.hits + is_hit
         if answer != right:
@@ -74,7 +89,8 @@ class Web:
         return is_hit
 
 
-def _shown(response: Any) -> tuple[Any, bool]:
+def shown_over_http(response: Any) -> tuple[Any, bool]:
+    """Rows and annotations, or the status and the error, and whether all of it was cached."""
     if response.status_code != 200:
         return [response.status_code, str(response.json)[:200]], False
     results = response.json["result"]
@@ -99,21 +115,26 @@ def warmed(web: Web) -> list[bool]:
     from superset.extensions import security_manager
 
     from superset_ext.host.people import Identity
-    from superset_ext.host.replay import request_context, run_chart_data
 
     web.world.rule(RULES[0])
-    first = security_manager.find_user("u1").id
+    first = Identity(security_manager.find_user("u1").id)
     hits = []
     for name in NESTED:
-        body = web.world.requests[name] | {"warmed": 1}
-        body = body | {"queries": [query | {"row_limit": 99} for query in body["queries"]]}
-        with request_context(web.app, {"path": PATH, "method": "POST", "json": body}, Identity(first)):
-            run_chart_data({key: value for key, value in body.items() if key != "warmed"}, refresh=True)
-        body.pop("warmed")
+        body = warm(web.app, web.world.requests[name], first)
         hits.append(web.check("warmed", f"{name} u1", web.headers["u1"], body))
         for user in ("u2", "u3"):
             web.check("warmed", f"{name} {user}", web.headers[user], body)
     return hits
+
+
+def warm(app: Any, body: dict[str, Any], identity: Any) -> dict[str, Any]:
+    """Have a request replayed as warming does; the body of what was asked, which nobody has asked before."""
+    from superset_ext.host.replay import request_context, run_chart_data
+
+    body = body | {"queries": [query | {"row_limit": 99} for query in body["queries"]]}
+    with request_context(app, {"path": PATH, "method": "POST", "json": body}, identity):
+        run_chart_data(body, refresh=True)
+    return body
 
 
 def guests(web: Web) -> dict[str, Any]:
@@ -121,17 +142,66 @@ def guests(web: Web) -> dict[str, Any]:
     tokens: dict[str, Any] = {}
     web.world.rule(None)
     for name in GUESTS:
-        body, dashboard = _embedded(web.world, name)
+        body, dashboard = page(web.world, name)
         rules = [{"dataset": web.world.datasets["ruled"], "clause": f"owner = '{user}'"} for user in PEOPLE]
         for user, rule in zip(PEOPLE, rules, strict=True):
             for _ in range(2):
-                web.check("guest", f"{name} {user}", _guest(user, dashboard, [rule]), body)
-        tokens[name] = web.check("a new token", name, _guest("u1", dashboard, rules[:1]), body)
+                web.check("guest", f"{name} {user}", guest(user, dashboard, [rule]), body)
+        tokens[name] = web.check("a new token", name, guest("u1", dashboard, rules[:1]), body)
         web.check("a user after guests", name, web.headers["u1"], body)
     return tokens
 
 
-def _embedded(world: World, name: str) -> tuple[dict[str, Any], str]:
+def refused(web: Web) -> int:
+    """Guests whose role may not read what is nested, after a user was answered; how many requests Superset refuses."""
+    before, web.refused = web.refused, 0
+    for name in (*EMBEDDED, *REFUSED):
+        body, dashboard = page(web.world, name)
+        for headers in (web.headers["u1"], guest("u1", dashboard, []), guest("u2", dashboard, [])):
+            web.check("a guest without the right", name, headers, body)
+    refusals, web.refused = web.refused, before
+    return refusals
+
+
+def embedded(web: Web) -> list[bool]:
+    """Guests who may read what is nested ask it, twice and forced, while a row-level rule is added, changed, removed.
+
+    Returns:
+        Whether a guest hits what was warmed for the same guest with another token.
+    """
+    pages = {name: page(web.world, name) for name in EMBEDDED}
+    web.open_to_guests()
+    for rule in (RULES[0], RULES[4], None):
+        web.world.rule(rule)
+        for name, (body, dashboard) in pages.items():
+            first, second = (guest(user, dashboard, []) for user in ("u1", "u2"))
+            for headers in (first, second, second, first):
+                web.check(f"embedded {rule}", name, headers, body)
+            web.check(f"embedded {rule} forced", name, second, body | {"force": True})
+            web.check(f"embedded {rule} after a forced one", name, first, body)
+            web.check(f"embedded {rule}, a user", name, web.headers["u3"], body)
+    web.world.rule(RULES[0])
+    return [_warmed_guest(web, name, *pages[name]) for name in EMBEDDED]
+
+
+def _warmed_guest(web: Web, name: str, body: dict[str, Any], dashboard: str) -> bool:
+    body = warm(web.app, body, guest_identity("u1", dashboard))
+    is_hit = web.check("embedded warmed", f"{name} u1", guest("u1", dashboard, []), body)
+    web.check("embedded warmed", f"{name} u2", guest("u2", dashboard, []), body)
+    return is_hit
+
+
+def guest_identity(user: str, dashboard: str) -> Any:
+    """A guest as warming knows it."""
+    from superset.extensions import security_manager
+
+    from superset_ext.host.people import Identity
+
+    token = guest(user, dashboard, [])["X-GuestToken"]
+    return Identity.of_claims(security_manager.parse_jwt_guest_token(token))
+
+
+def page(world: World, name: str) -> tuple[dict[str, Any], str]:
     """A chart of this request on an embedded dashboard: the body that its page posts, and the dashboard's id."""
     from superset.extensions import db
     from superset.models.dashboard import Dashboard
@@ -139,7 +209,8 @@ def _embedded(world: World, name: str) -> tuple[dict[str, Any], str]:
     from superset.models.slice import Slice
 
     body = json.loads(json.dumps(world.requests[name]))
-    chart = world._chart(f"embedded {name}", name.partition(".")[0] if name in world.datasets else _outer(name), body)
+    outer = {number: dataset for dataset, number in world.datasets.items()}[body["datasource"]["id"]]
+    chart = world._chart(f"embedded {name}", outer, body)
     dashboard = Dashboard(dashboard_title=name, published=True, slices=[db.session.query(Slice).get(chart)])
     embedded = EmbeddedDashboard(dashboard=dashboard, allow_domain_list="")
     db.session.add_all([dashboard, embedded])
@@ -148,17 +219,13 @@ def _embedded(world: World, name: str) -> tuple[dict[str, Any], str]:
     return body, str(embedded.uuid)
 
 
-def _outer(name: str) -> str:
-    return name.partition(".")[0] if "." in name else "plain"
-
-
-def _guest(user: str, dashboard: str, rules: list[Any]) -> dict[str, str]:
+def guest(user: str, dashboard: str, rules: list[Any]) -> dict[str, str]:
     """The headers of a guest, whose token is new each time."""
     import itertools
 
     from superset.extensions import security_manager
 
-    clock = _guest.__dict__.setdefault("clock", itertools.count())
+    clock = guest.__dict__.setdefault("clock", itertools.count())
     now = security_manager._get_current_epoch_time() - next(clock)
     before = security_manager._get_current_epoch_time
     security_manager._get_current_epoch_time = lambda: now
@@ -174,6 +241,7 @@ def story(world: World) -> dict[str, Any]:
     """All of it; what differed, how much was asked and cached, and what single cases came to."""
     web = Web(world)
     by_rules(web)
-    facts = {"warmed": warmed(web), "new tokens": guests(web)}
+    facts: dict[str, Any] = {"warmed": warmed(web), "new tokens": guests(web)}
+    facts |= {"refused guests": refused(web), "warmed for guests": embedded(web)}
     counts = {"asked": web.asked, "hits": web.hits, "refused": web.refused}
     return {"different": web.different, **counts, **facts}

@@ -1,14 +1,14 @@
-"""Superset's databases, by name or id. Everything here but `database_in_own_session` needs an app context."""
+"""Superset's databases, by name or id. Everything here needs an app context."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
+from superset_ext.core.within import within
 from superset_ext.errors import UnknownDatabase
 from superset_ext.host.reserved import DATABASE_UUID
 
+METADATA_SECONDS = 3.0  # that a change waits for Superset's metadata, beside the session of whoever made it
 _SHOWN = 10  # names that an error lists
 
 
@@ -87,15 +87,28 @@ def detached(database: Any) -> Any:
     return database
 
 
-@contextmanager
-def database_in_own_session(database_id: int) -> Iterator[Any]:
-    """A database, or `None` if there is none. It has a session of its own: the caller's may be in its commit."""
+def database_apart(database_id: int) -> Any:
+    """A database, detached, or `None` if there is none. Superset's own session is not used: it may be in its commit.
+
+    Raises:
+        TimeoutError: the metadata database has not answered within `METADATA_SECONDS`.
+    """
+    from superset_ext.host.models import db
+
+    return within(METADATA_SECONDS, _apart, db.engine, database_id)
+
+
+def _apart(engine: Any, database_id: int) -> Any:
     from sqlalchemy.orm import Session
 
-    from superset_ext.host.models import Database, db
+    from superset_ext.host.models import Database
 
-    with Session(db.engine) as session:
-        yield session.get(Database, database_id)
+    with Session(engine) as session:
+        database = session.get(Database, database_id)
+        if database is not None:
+            _ = database.ssh_tunnel  # as in `detached`
+            session.expunge(database)
+        return database
 
 
 def _find(named: int | str) -> Any | None:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy.engine.url import URL, make_url
 
 from superset_ext.core.signals import count_failure
+from superset_ext.core.within import within
+from superset_ext.host.databases import METADATA_SECONDS
 
 # Engines whose URL names a schema in the place of a catalog: all tables of the server have a schema in their names.
 _SCHEMA_IN_URL = frozenset({"mysql", "mariadb", "clickhouse", "clickhousedb", "hive", "impala", "starrocks", "doris"})
@@ -70,7 +72,7 @@ def _places(seconds: float) -> Mapping[int, Place]:
     if asked and time.monotonic() - asked < seconds:
         return places
     try:
-        places = _asked(db.engine)
+        places = within(METADATA_SECONDS, _asked, db.engine)
     except Exception as error:
         if not asked:
             raise

@@ -1,4 +1,4 @@
-"""Nobody sees more where a worker computes the answer: three users, nested datasets and annotations, over HTTP."""
+"""Nobody sees more where a worker computes the answer: three users and guests of embedded dashboards, over HTTP."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from superset_ext.embedded.valkey import Valkey
 from testing.superset_app import run
 
 pytestmark = pytest.mark.timeout(1800)
-SETTINGS = """
+GUESTS = """
+GUEST_ROLE_NAME = "guests"
+GUEST_TOKEN_JWT_SECRET = "the secret of the guests of the test, long enough"
+GUEST_TOKEN_JWT_AUDIENCE = "the test"
+FEATURE_FLAGS = {"ENABLE_TEMPLATE_PROCESSING": True, "ALLOW_ADHOC_SUBQUERY": True, "EMBEDDED_SUPERSET": True}
+"""
+SETTINGS = f"""
 WTF_CSRF_ENABLED = False
-FEATURE_FLAGS = {"ENABLE_TEMPLATE_PROCESSING": True, "ALLOW_ADHOC_SUBQUERY": True}
+{GUESTS}
 from superset_ext.config import *
 """
-STORY = """
+STORY = f"""
 from pathlib import Path
 from testing.sharing import World
 from testing.sharing_async import story
-say(story(World(app, source), Path(os.environ["FOLDER"]), int(os.environ["PORT"])))
+say(story(World(app, source), Path(os.environ["FOLDER"]), int(os.environ["PORT"]), {GUESTS!r}))
 """
 
 
@@ -37,9 +43,11 @@ def report(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.thorough
-def test_each_user_gets_their_own_from_a_worker(report: Any) -> None:
-    """Intent: get in web, get and set in the worker, get in web again, with one key; rules added, changed, removed."""
+def test_each_user_and_guest_gets_their_own_from_a_worker(report: Any) -> None:
+    """Intent: get in web, get and set in the worker, get in web again, with one key; nested, by metric, as annotation;
+    rules added, changed, removed; forced, and all at the same time. Guests of an embedded dashboard likewise."""
     assert report["different"] == []
+    assert report["refused"] == 0
 
 
 @pytest.mark.thorough
@@ -47,3 +55,9 @@ def test_what_a_worker_has_stored_answers_at_once(report: Any) -> None:
     """Intent: the worker's key is that of whoever asked; without that, each answer would take a worker anew."""
     assert report["by worker"] > 0
     assert report["at once"] > report["asked"] / 3
+
+
+@pytest.mark.thorough
+def test_what_was_warmed_answers_at_once(report: Any) -> None:
+    """Intent: the keys of a warming run are those of the web and of the worker, for users and for guests."""
+    assert all(report["warmed"].values())

@@ -15,7 +15,7 @@ from testing.superset_app import run
 pytestmark = pytest.mark.timeout(1800)
 SETTINGS = """
 WTF_CSRF_ENABLED = False
-GUEST_ROLE_NAME = "Gamma"
+GUEST_ROLE_NAME = "guests"
 GUEST_TOKEN_JWT_SECRET = "the secret of the guests of the test, long enough"
 FEATURE_FLAGS = {"ENABLE_TEMPLATE_PROCESSING": True, "ALLOW_ADHOC_SUBQUERY": True, "EMBEDDED_SUPERSET": True}
 """
@@ -41,7 +41,7 @@ def report(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.T
 
 @pytest.mark.thorough
 def test_each_user_and_guest_gets_their_own(report: Any) -> None:
-    """Intent: nested three deep, by metric and as an annotation; rules added, changed, removed; forced and warmed."""
+    """Intent: nested three deep, by metric, filter and annotation; rules added, changed, removed; forced and warmed."""
     assert report["different"] == []
     assert report["hits"] > report["asked"] / 3
     assert report["refused"] == 0
@@ -57,3 +57,16 @@ def test_what_was_warmed_is_read_by_whom_it_was_warmed_for(report: Any) -> None:
 def test_a_new_token_of_the_same_guest_hits(report: Any) -> None:
     """Intent: a token lives for minutes; its times are no part of who asks."""
     assert all(report["new tokens"].values())
+
+
+@pytest.mark.thorough
+def test_what_was_warmed_for_a_guest_is_read_by_that_guest(report: Any) -> None:
+    """Intent: likewise for guests of an embedded dashboard over nested datasets and annotation charts."""
+    assert all(report["warmed for guests"])
+
+
+@pytest.mark.thorough
+def test_a_guest_is_refused_what_stock_refuses(report: Any) -> None:
+    """Intent: a guest whose role may not read what is nested gets nothing of somebody else's cached answer."""
+    assert report["refused guests"] > 0
+    assert report["different"] == []

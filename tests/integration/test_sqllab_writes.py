@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg2
 import pytest
 from sqlalchemy import event
 
 from superset_ext.freshness.change import Change, SourceTable, changed
 from superset_ext.freshness.watch import service
 from superset_ext.freshness.watch.watched import Name
+from superset_ext.host import databases
+from superset_ext.host import same_source as siblings
 from superset_ext.host.same_source import _place, same_source
 from superset_ext.sqltables.table import Table
 from testing.edited import Sources, asked, editing, heard, run
@@ -172,6 +175,25 @@ def test_siblings_while_superset_s_metadata_is_away(world: World, monkeypatch: p
 
         monkeypatch.setattr("superset_ext.host.same_source._asked", away)
         assert same_source(world.database) == known == {world.database, twin}
+
+
+def test_a_change_while_superset_s_metadata_is_locked(
+    world: World, superset_app: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: a migration, a full pool or a silent network holds no change up: it is told with what is known, and of a
+    table whose database cannot be asked everything of it is dropped."""
+    monkeypatch.setattr(databases, "METADATA_SECONDS", 0.2)
+    monkeypatch.setattr(siblings, "METADATA_SECONDS", 0.2)
+    table = SourceTable(world.database, Table("public", "other"))
+    with world.app.app_context():
+        same_source(world.database)
+        with closing(psycopg2.connect(superset_app.url)) as locking:
+            locking.cursor().execute(
+                "SET idle_in_transaction_session_timeout = '2min'; LOCK TABLE dbs IN ACCESS EXCLUSIVE MODE"
+            )
+            stamped = [changed(Change(source, "data_update", tables=(table,))) for source in ("postgresql", "webhook")]
+    assert f"table:{world.database}:public.other" in stamped[0].tags
+    assert f"database:{world.database}" in stamped[1].tags
 
 
 def test_a_listener_speaks_for_all_databases_over_its_source(world: World) -> None:

@@ -9,7 +9,7 @@ from superset_ext.cache import query as queries
 from superset_ext.core.signals import count_failure
 from superset_ext.freshness.relations.answers import Known
 from superset_ext.freshness.relations.views import Followed
-from superset_ext.host.databases import database_in_own_session
+from superset_ext.host.databases import database_apart
 from superset_ext.sqltables.reads import Window
 from superset_ext.sqltables.table import Table
 
@@ -55,8 +55,8 @@ class Following:
 
     def _asked(self, database_id: int, ask: Callable[[Any], frozenset[Table] | None]) -> frozenset[Table] | None:
         try:
-            with database_in_own_session(database_id) as database:
-                return None if database is None else ask(database)
+            database = database_apart(database_id)
+            return None if database is None else ask(database)
         except Exception as error:  # noqa: BLE001  (Superset's metadata is away; what changed is dropped all the same)
             count_failure("looking up the database of a change", error)
             return None

@@ -43,11 +43,8 @@ class Repairs:
             known.update(self._wanted())
         return {name for name in known - intact if self._next.get(name, 0.0) <= time.monotonic()}
 
-    def make(self, names: Collection[Name]) -> int:
-        """Try to put these watches back; how many succeeded."""
-        return sum(self._try(name) for name in sorted(names))
-
-    def _try(self, name: Name) -> bool:
+    def make(self, name: Name) -> bool:
+        """Try to put a watch back; whether that succeeded."""
         pause = self._pauses[name] = min(LONGEST_PAUSE, self._pauses.get(name, FIRST_PAUSE / 2) * 2)
         self._next[name] = time.monotonic() + pause
         try:

@@ -59,6 +59,7 @@ class Session:
             psycopg2.Error: the connection is lost.
         """
         self._drain()
+        self._pay()  # what was heard waits for no look and no round
         with self._connection.cursor() as cursor:
             try:
                 if time.monotonic() >= self._next_look:
@@ -116,32 +117,45 @@ class Session:
         """Look at what is watched, whether it has changed its shape, and whether its triggers are there."""
         self._looked = time.monotonic()
         self._next_look = self._looked + LOOK_SECONDS
-        watches = state(cursor)
-        if broken := self._repairs.due(watches):
-            self._owed.owe(broken, unheard=True)
-            self._pay()  # before the triggers: to make them may have to wait for somebody who writes
-            if self._repairs.make(broken):
-                watches = state(cursor)
-        self._compare({watched.id: watched for watched in watches})
+        stamped = self._compare(state(cursor))
+        self._pay()  # before anybody else is asked, and before triggers are made, which may have to wait for a writer
+        if broken := self._repairs.due(self._tables.values()):
+            self._owed.owe(broken - stamped, unheard=True)
+            self._repair(cursor, broken)
         cursor.execute("SELECT pg_notification_queue_usage()")
         if cursor.fetchone()[0] >= QUEUE_FULL:
             warn("watch.queue", "%s of database %d", _QUEUE_IS_FULL, self._database_id)
-            self._gap(self._tables)
+            for watched in self._tables.values():
+                self._gap(watched)
 
-    def _compare(self, tables: dict[int, Watched]) -> None:
-        before, self._tables = self._tables, tables
-        for number in set(before) - set(tables):
+    def _repair(self, cursor: Any, broken: Collection[Name]) -> None:
+        """Put back triggers. Each may have to wait for a lock, so what is heard meanwhile is stamped in between."""
+        repaired = set()
+        for name in sorted(broken):
+            self._pay()
+            if self._repairs.make(name):
+                repaired.add(name)
+            self._drain()
+        if repaired:
+            self._compare(state(cursor), repaired)
+
+    def _compare(self, watches: Collection[Watched], repaired: Collection[Name] = ()) -> set[Name]:
+        """Stamp what is new or has another shape; its names. What has just been repaired is no new change."""
+        before, self._tables = self._tables, {watched.id: watched for watched in watches}
+        for number in set(before) - set(self._tables):
             self._epochs.forget(number)
-        self._gap([number for number in tables if number not in before])
-        reshaped = [number for number in tables if number in before and tables[number].shape != before[number].shape]
-        self._gap(reshaped, unheard=False)
+        new = [watched for watched in watches if watched.id not in before]
+        same = [watched for watched in watches if watched.id in before]
+        reshaped = [watched for watched in same if watched.shape != before[watched.id].shape]
+        for watched in (*new, *reshaped):
+            self._gap(watched, unheard=watched in new, again=watched.name in repaired)
+        return {watched.name for watched in (*new, *reshaped)}
 
-    def _gap(self, numbers: Collection[int], unheard: bool = True) -> None:
-        """Anything may have happened to these tables unheard."""
-        for number in numbers:
-            self._owed.owe([self._tables[number].name], unheard=unheard)
-            self._epochs.heat(number, 0)
-            self._next_round = 0.0
+    def _gap(self, watched: Watched, unheard: bool = True, again: bool = False) -> None:
+        """Anything may have happened to a table unheard."""
+        self._owed.owe([watched.name], again, unheard=unheard and not again)
+        self._epochs.heat(watched.id, 0)
+        self._next_round = 0.0
 
     def _round(self, cursor: Any) -> None:
         """Owe the stamps that are due every `ROUND_SECONDS`. They are paid after this, so after the arming."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import psycopg2
@@ -318,6 +319,69 @@ class TestParts:
             run(loader, "BEGIN; INSERT INTO sales VALUES (1, 1)")
             until(lambda: caches.sessions[DATABASE]._bare())
         caches.after(write(loader, "COMMIT"))
+
+    def test_a_commit_while_triggers_are_made(
+        self, source: Any, session: Callable[[], Any], caches: Caches, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Intent: to make a trigger may take as long as a lock is held; what commits meanwhile is told of before the
+        next one is made, and does not wait for all of them."""
+        writer, committed, stamped_before = session(), [], []
+        make = repairs.Repairs.make
+
+        def made(self: repairs.Repairs, name: Name) -> bool:
+            if committed:
+                stamped_before.append(any(stamped.table.endswith(".third") and committed[0].before(stamped)
+                                for stamped in caches.stamps))  # fmt: skip
+            else:
+                committed.append(write(writer, "INSERT INTO third VALUES (1)"))
+            return make(self, name)
+
+        run(source, "CREATE TABLE third (n int)")
+        caches.sources.wanted[DATABASE] |= {*add(source, "third")}
+        caches.after(time.monotonic(), Name("public", "third"))
+        caches.cold()
+        monkeypatch.setattr(repairs.Repairs, "make", made)
+        run(source, "BEGIN; DROP TABLE sales, other; CREATE TABLE sales (n int); CREATE TABLE other (n int); COMMIT")
+        until(lambda: _intact(source))
+        assert stamped_before == [True]
+
+    def test_what_is_heard_waits_for_no_look(
+        self, source: Any, caches: Caches, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Intent: a look at what is watched takes long where there are many tables; a commit is told of before it."""
+        caches.cold()
+        looked = Event()
+        state, heard = sessions.state, []
+
+        def late(cursor: Any) -> Any:
+            if heard and not looked.is_set():
+                looked.set()
+                stamped_before.append(caches.news(heard[0]))
+            return state(cursor)
+
+        stamped_before: list[int] = []
+        hear = sessions.Session._hear
+
+        def hearing(self: sessions.Session, *args: Any) -> None:
+            if not heard:
+                heard.append(time.monotonic())
+                self._next_look = 0.0  # a look is due in the same turn
+            hear(self, *args)
+
+        monkeypatch.setattr(sessions.Session, "_hear", hearing)
+        monkeypatch.setattr(sessions, "state", late)
+        write(source)
+        assert looked.wait(PATIENCE)
+        assert stamped_before == [1]
+
+    def test_a_swap_is_one_change(self, source: Any, caches: Caches) -> None:
+        """Intent: the stamp after a trigger is made repeats that of the swap; statistics count the swap alone."""
+        began = caches.cold()
+        caches.after(write(source, "BEGIN; CREATE TABLE newer AS SELECT * FROM sales; DROP TABLE sales;"
+                                   " ALTER TABLE newer RENAME TO sales; COMMIT"))  # fmt: skip
+        until(lambda: _intact(source))
+        caches.cold()
+        assert caches.news(began) == 1
 
 
 def _intact(connection: Any) -> bool:
