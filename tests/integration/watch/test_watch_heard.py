@@ -58,8 +58,8 @@ def test_status_and_doctor_say_whether_a_listener_is_heard(
     with connected(database_url, application_name=LISTENER):
         ((level, message, fix),) = doctor(superset_app)
         assert level == "error" and fix == "see the log of: superset perf listen"
-        assert re.search(r"its listener was last heard 6\d\d s ago, so its charts are not kept$", message)
-        assert re.search(r"last heard 6\d\d s ago, so charts on them are not kept; start: ", status(superset_app))
+        assert re.search(r"its listener was last heard [6-9]\d\d s ago, so its charts are not kept$", message)
+        assert re.search(r"last heard [6-9]\d\d s ago, so charts on them are not kept; start: ", status(superset_app))
         heard(superset_app, number, -25)  # a listener that was heard, however slow this machine is
         assert doctor(superset_app) == [("fine", f"{TITLE}: public.sales is watched", "")]
         assert re.search(r"its listener was heard \d+ s ago\.$", status(superset_app))
