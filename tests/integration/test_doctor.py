@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 import psycopg2
 import pytest
-import redis
 
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.ports import free_port
@@ -27,7 +26,6 @@ from superset_ext.monitor.rollup.views import apply_views
 from superset_ext.warm.service import QUEUE
 from testing.processes import those
 from testing.programs import program
-from testing.regions import chart_region, client_of
 from testing.serving import Client, worker
 from testing.stack import RunningStack
 from testing.warming import rows, until
@@ -92,48 +90,6 @@ def test_a_region_without_a_server(superset_stack: RunningStack, closed: str) ->
     """Intent: a server that is away is named by its region, its address and its setting."""
     report = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=closed)
     assert_only(report, "error", "servers", r"chart_data does not reach redis://127\.0\.0\.1:\d+: .*; check SUPERSET")
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize(
-    ("policy", "level", "pattern"),
-    [
-        ("allkeys-lru", "warning", "evicts by allkeys-lru: when the marks of changes go, every chart is asked anew"),
-        ("volatile-lru", "warning", r"uses \d+% of its memory; raise maxmemory, or shorten timeouts"),
-        ("noeviction", "warning", "is noeviction: when it is full, it takes nothing new; set maxmemory-policy"),
-    ],
-)
-def test_a_policy(
-    superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey], policy: str, level: str, pattern: str
-) -> None:
-    """Intent: a server that evicts the marks of changes, is nearly full, or takes nothing new, is told with the fix."""
-    server = fresh_valkey(args=["--maxmemory", "64mb", "--maxmemory-policy", policy])
-    if policy == "volatile-lru":
-        with closing(redis.Redis.from_url(server.url)) as client:
-            client.config_set("maxmemory", int(client.info("memory")["used_memory"] / 0.95))
-    report = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
-    assert_only(report, level, "servers", pattern)
-
-
-@pytest.mark.thorough
-def test_bad_stamps(superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey]) -> None:
-    """Intent: what somebody else wrote in the place of a stamp is found before anybody reads it."""
-    server = fresh_valkey(args=["--maxmemory", "64mb", "--maxmemory-policy", "volatile-lru"])
-    cache = chart_region(server.url)
-    cache.stamp(["dataset:1", "dataset:2"])
-    client_of(server.url).hset("chart_~stamps", "dataset:1", "soon")
-    report = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
-    assert_only(report, "error", "stamps", "1 marks of changes are none, .*; find out who else writes")
-
-
-@pytest.mark.thorough
-def test_a_server_that_takes_the_whole_machine(
-    superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey]
-) -> None:
-    """Intent: a server without a limit of its memory is told, with both settings that it lacks."""
-    server = fresh_valkey(args=["--maxmemory", "0", "--maxmemory-policy", "noeviction"])
-    report = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
-    assert_only(report, "warning", "servers", "has no maxmemory; set maxmemory, and set maxmemory-policy volatile-lru")
 
 
 @pytest.mark.thorough
@@ -349,28 +305,6 @@ def test_a_log_that_cannot_be(superset_stack: RunningStack, tmp_path: Path) -> N
     assert status == 1 and any(finding[:2] == ("error", "log") and message in finding[2] for finding in findings), (
         findings
     )
-
-
-def test_views(superset_stack: RunningStack, postgres: Postgres) -> None:
-    """Intent: views that are not there, one that cannot be refreshed, and one that nobody has refreshed for long."""
-    url = postgres.create_database("doctor_views")
-    log = LogDatabase(url)
-    log.apply_schema()
-    env = {"SUPERSET_EXT_LOG_DATABASE_URL": url}
-
-    def views_text() -> str:
-        return " ".join(finding[2] for finding in wrong(doctor(superset_stack, **env)[1]) if finding[1] == "views")
-
-    assert re.search(r"not made: perf_cache_hour, .*perf_refresh.*; run: superset perf upgrade", views_text())
-    apply_views(log)
-    with log.transaction() as cursor:
-        cursor.execute("UPDATE superset_ext.view_refresh SET error = 'no space' WHERE view = 'perf_chart'")
-        cursor.execute("UPDATE superset_ext.view_refresh SET refreshed_at = now() - interval '1 h'"
-                       " WHERE view = 'perf_alert'")  # fmt: skip
-    text = views_text()
-    assert "perf_chart could not be refreshed: no space" in text
-    assert re.search(r"perf_alert was last refreshed 3[6-9]\d\d s ago; see that Celery beat", text)
-    log.close()
 
 
 @pytest.mark.thorough
