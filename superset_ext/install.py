@@ -21,6 +21,7 @@ from superset_ext.freshness.change import Freshness
 from superset_ext.freshness.listeners import install as listeners
 from superset_ext.freshness.log import InvalidationLog
 from superset_ext.freshness.relations.datasources import Following
+from superset_ext.grants import install as grants
 from superset_ext.host import engines, permissions, seams
 from superset_ext.host import task_context as postrun
 from superset_ext.host.regions import chart_region, regions
@@ -59,6 +60,9 @@ def install(app: Any) -> Package | None:
         results.bind(app)
     database, recorder, log = _log(app, settings)
     _freshness(app, settings, database, recorder, log)
+    granted = grants.install(app, regions(app).get(Region.CHART_DATA), settings)
+    if granted is not None and recorder is not None:
+        recorder.beside.append(granted.tidy)
     package = Package(settings, database, recorder, left_alone)
     app.extensions[EXTENSION] = package
     _add_commands(app)

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from superset_ext.core.driver_errors import first_line
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.schema import SCHEMA_SECONDS
 from superset_ext.errors import SupersetExtError
 from superset_ext.freshness.watch.watches import remove_watches
+from superset_ext.grants.install import metadata_stamps
 from superset_ext.host import permissions, worker_report
 from superset_ext.host.regions import regions
 from superset_ext.monitor.dashboards import installation as dashboards
@@ -54,6 +56,7 @@ def uninstall(app: Any, package: Package) -> Iterator[Step]:
         assets = dashboards.remove(app, package.database)
         yield Step(f"{len(assets)} dashboards, charts, datasets and their database")
     yield Step(f"{permissions.remove()} permissions")
+    yield from _remove_triggers(app)
     yield from _erase_regions(app)
     if package.database is not None:
         with package.database.transaction(SCHEMA_SECONDS) as cursor:
@@ -71,6 +74,19 @@ def _remove_watches(database: LogDatabase) -> Iterator[Step]:
             yield Step(left, removed=False)
         else:
             yield Step(f"watches of {', '.join(map(str, names))}")
+
+
+def _remove_triggers(app: Any) -> Iterator[Step]:
+    """Take the triggers of grants from the metadata database, also where the setting is off by now."""
+    try:
+        removed = metadata_stamps(app).uninstall()
+    except Exception as error:  # noqa: BLE001  (of SQLAlchemy or the driver, whichever it is)
+        why = first_line(error)
+        left = f"The triggers of grants are left ({why}). Run sql/grants/uninstall.sql on Superset's database."
+        yield Step(left, removed=False)
+    else:
+        if removed:
+            yield Step("the triggers of grants")
 
 
 def _erase_regions(app: Any) -> Iterator[Step]:

@@ -11,13 +11,14 @@ A forced read takes nothing that is stored; it may only join a query that began 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from superset_ext.cache import bulk, click, heard, rules, tuned, usage
+from superset_ext.cache import bulk, click, heard, rules, tuned, usage, used
 from superset_ext.cache import query as queries
 from superset_ext.cache.dependencies import Depends, depends
 from superset_ext.cache.entries import Lifetime, Lookup
@@ -27,14 +28,15 @@ from superset_ext.cache.query import Query, Read, Views
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.single_flight import SingleFlight
 from superset_ext.cache.stamps import Health, fresh, health, repair, stamp
-from superset_ext.cache.store import Reading
-from superset_ext.cache.tags import USAGE
+from superset_ext.cache.store import Reading, whole
+from superset_ext.cache.tags import PART, USAGE
 from superset_ext.errors import StoreUnavailable
 from superset_ext.events import Miss, Stored
 from superset_ext.settings import Region, Settings
 
 SAME_CLICK_US = 2_000_000  # forced reads within this time are taken for one: both want what is true now
 _MARGIN = 0.01  # seconds after which a lease that was not renewed has certainly ended
+_PLAIN = re.compile(r"[!-~]+")
 
 Refresh = Callable[[Lease], bool]
 
@@ -136,6 +138,47 @@ class ChartCache(RegionCache):
         """
         return bulk.delete_like(self._store, pattern)
 
+    def grant(self, key: str) -> tuple[Envelope, Any] | None:
+        """What `keep_grant` stored, while the entries that it was made of are there and fresh; nothing is counted.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        name = self._store.name(key)
+        reading, same = self._store.read_with_parts(name)
+        verdict = _without_grace(Lookup(reading, self._judge(name, reading))).verdict
+        return None if isinstance(verdict, Miss) or not same else verdict
+
+    def keep_grant(self, key: str, value: Any, parts: Mapping[str, Envelope], seconds: float) -> bool:
+        """Store what was made of some entries, for `seconds` and no longer than any of them; whether it was stored.
+
+        Args:
+            parts: the entries by their names; all were read from the same run of the server.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        lives = _of_parts(parts, seconds, self._store.now_us())
+        first = next(iter(parts.values()))
+        if lives is None or self._store.topology.clustered:
+            return False
+        name = self._store.name(key)
+        as_of_us, last_stamp = (
+            min(getattr(part, name) for part in parts.values()) for name in ("as_of_us", "last_stamp")
+        )
+        read = Read(as_of_us, time.perf_counter(), first.run_id, last_stamp)
+        data = self._entries.encode(name, value, read, lives)
+        return isinstance(data, bytes) and self._store.write({name: data}, lives.ttl_ms)[0]
+
+    def run(self, script: bytes, names: Sequence[str], *values: Any) -> Any:
+        """Run a script of `lua/` on keys of our own, of these names.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        keys = [f"{self._store.names.area}g:{name}".encode() for name in names]
+        return whole(self._store.ask([(keys[0], ("EVALSHA", script, len(keys), *keys, *values))]).replies[0])
+
     def seconds_left(self, keys: Sequence[str]) -> list[float | None]:
         """How long each entry is still fresh, `None` where there is none; nothing is counted.
 
@@ -174,6 +217,8 @@ class ChartCache(RegionCache):
         return not isinstance(_without_grace(lookup).verdict, Miss)
 
     def _answer(self, key: str, lookup: Lookup, started: float, of: int) -> Any:
+        if (noted := used.watched.get()) is not None:
+            noted.note(self._store.name(key), _plainly_fresh(lookup))
         if not isinstance(lookup.verdict, Miss):
             envelope = lookup.verdict[0]
             query = queries.current()
@@ -323,6 +368,25 @@ def _newest(reading: Reading) -> int:
 def _is_of_the_click(envelope: Envelope, asked_us: int) -> bool:
     """Whether an entry is what a forced read would find: its query was under way, and no older than a click."""
     return envelope.as_of_us >= asked_us - SAME_CLICK_US and envelope.stored_at_us >= asked_us
+
+
+def _plainly_fresh(lookup: Lookup) -> Envelope | None:
+    """The entry of a lookup that is fresh and waited for nobody."""
+    verdict = lookup.verdict
+    return None if isinstance(verdict, Miss) or lookup.stale or lookup.coalesced else verdict[0]
+
+
+def _of_parts(parts: Mapping[str, Envelope], seconds: float, now_us: int) -> Lifetime | None:
+    """How long something lives that was made of entries; `None` where these do not tell enough."""
+    if any(not part.as_of_us or any(tag.startswith(USAGE) for tag in part.tags) for part in parts.values()):
+        return None
+    if len({part.run_id for part in parts.values()}) != 1 or any(not _PLAIN.fullmatch(name) for name in parts):
+        return None
+    ends = [part.fresh_until_us for part in parts.values() if part.fresh_until_us]
+    fresh_ms = min([int(seconds * 1000), *((end - now_us) // 1000 for end in ends)])
+    tags = {tag for part in parts.values() for tag in part.tags if not tag.startswith(PART)}
+    names = {f"{PART}{part.entry_id.hex()}:{name}" for name, part in parts.items()}
+    return Lifetime(fresh_ms, tags=(*sorted(tags), *sorted(names))) if fresh_ms > 0 else None
 
 
 def _ruled(settings: Settings, dependencies: Depends, passed_ms: int) -> Lifetime:

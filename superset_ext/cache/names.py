@@ -8,6 +8,7 @@
     AREA bad                      how many bad stamps were found lately, of chart_data only
     AREA l:ENTRY                  a lease, of chart_data only
     AREA u:ENTRY-ID               reads of an entry that goes unless it is read often, of chart_data only
+    AREA g:NAME                   what was written to the metadata database, and by whom it is being written
     AREA done                     the channel on which the end of each lease is published
 
 The area is the prefix and `~`, which no cache key begins with. In a cluster its braces keep it in one slot, whose clock

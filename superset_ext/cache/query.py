@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from superset_ext.cache import used
 from superset_ext.cache.lease import Lease
 from superset_ext.cache.sent import Sent, began
 from superset_ext.cache.store import Reading
@@ -159,6 +160,8 @@ def running(scope: Scope, source: Any = None, shown: Iterable[str] = ()) -> Iter
         shown: tags of what it shows beside its own rows: annotation layers, and charts as such.
     """
     outer = _query.get()
+    if source is not None and (noted := used.watched.get()) is not None:
+        noted.sources.append(source)
     query = Query(scope, source, outer, opened=set(shown))
     token = _query.set(query)
     try:

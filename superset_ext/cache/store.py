@@ -28,7 +28,7 @@ from superset_ext.cache.envelope import tags_of
 from superset_ext.cache.lease import Lease
 from superset_ext.cache.names import Names
 from superset_ext.cache.redis.node import Addressed, Answer, Command
-from superset_ext.cache.redis.scripts import FILL, READ, STAMPS, SWAP
+from superset_ext.cache.redis.scripts import FILL, PARTS, READ, STAMPS, SWAP
 from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.cache.redis.topology import Topology
 from superset_ext.cache.tags import VIEWS
@@ -148,6 +148,20 @@ class Store:
     def views(self) -> Reading:
         """The time and the stamp of `VIEWS`, where no reading has brought it."""
         return self.judgeable([b""], [None], views=True)[0]
+
+    def read_with_parts(self, name: str) -> tuple[Reading, bool]:
+        """All that is known of an entry, and whether the entries that it was made of are the same still.
+
+        In one round trip; not in a cluster, where they lie on several servers.
+        """
+        key, look = name.encode(), self._look()
+        answer = self.ask([*look, *self._reads(key), (key, ("EVALSHA", PARTS, 1, key))])
+        heard = self._heard(
+            answer.replies[: len(look)], self._readings([key], answer.replies[len(look) : -1], answer.run_id)
+        )
+        if heard is None:
+            return self.read_with_parts(name)
+        return heard[0], heard[0].data is not None and whole(answer.replies[-1]) == heard[0].data[_ID]
 
     def write(self, entries: Mapping[str, bytes], ttl_ms: int) -> list[bool]:
         """Store entries for `ttl_ms`, 0 for ever, and return of each whether the server had room for it.

@@ -9,6 +9,7 @@
 | `table:ID:schema.name` | SQL that reads this table | this table changed |
 | `views` | no entry; what processes remember of views and partitions | a definition may have changed |
 | `usage:HITS` | what goes early unless it is read so often | never |
+| `part:ID:KEY` | a grant that was made of this entry | never |
 | `rule:NAME` | what follows this rule of the settings | never |
 | `dataset:ID`, `chart:ID`, `dashboard:ID`, `layer:ID` | what was asked of it | it was edited, or is to be dropped |
 """
@@ -22,6 +23,7 @@ from superset_ext.events import Scope
 from superset_ext.sqltables.table import Table
 
 USAGE = "usage:"  # the number of reads follows; nobody stamps it
+PART = "part:"  # an entry's id and name follow: what a grant was made of; nobody stamps it
 RULE = "rule:"  # the rule's name follows; nobody stamps it
 ALL = "all"
 VIEWS = "views"  # carried by no entry: when what a source's tables are made of was last remembered anew

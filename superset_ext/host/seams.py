@@ -13,7 +13,8 @@ embedded pages and warming all pass. Each is wrapped to
 `Database.get_df`, through which every chart's query goes to its source, is wrapped to tell what that took: raw cursors
 fire no event of SQLAlchemy's. Within it, `execute` of the engine specs is wrapped to note the SQL as it is sent, which
 `SQL_QUERY_MUTATOR` and somebody's own engine spec may have changed. The macros that nest one dataset in another note
-which one that is. Where its engine is made, one that was kept is taken (see `host.engines`).
+which one that is. Where its engine is made, one that was kept is taken (see `host.engines`). What the event logger is
+to log is noted while a request is watched whose answer may be given again.
 
 A seam is applied only where Superset's version and the function's parameters are the ones it was written for.
 Otherwise it steps aside with one warning, and the caches work without scopes.
@@ -31,12 +32,13 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
+from superset_ext.cache import used
 from superset_ext.cache.query import Query, current, note_opened, running
 from superset_ext.cache.sent import Sent, note, sending
 from superset_ext.core.signals import count_failure, tell
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Miss, Outcome, Queried, Scope, queried
-from superset_ext.host import engines, moment, nested, remembered, reserved, rights
+from superset_ext.host import engines, granting, moment, nested, remembered, reserved, rights
 from superset_ext.host.replicas import POSTGRESQL, seen_until_us
 from superset_ext.host.scope import id_of, is_fetch, own_scope, scope_of, shown_by
 from superset_ext.host.sharing import annotation_keys, dataset_keys
@@ -83,6 +85,7 @@ def _query_context(stock: Callable[..., Any]) -> Callable[..., Any]:
         context = self._query_context
         scope = _scope(context, context.form_data, bool(context.force), bool(force_cached))
         shown = shown_by(getattr(query_obj, "annotation_layers", None))
+        used.note_query(query_obj)
         with running(scope, context.datasource, shown) as query, _attributes(context, force=False):
             return _counted(query, lambda: stock(self, query_obj, bool(force_cached) and not is_fetch()))
 
@@ -95,6 +98,7 @@ def _viz(stock: Callable[..., Any]) -> Callable[..., Any]:
         scope = _scope(self, self.form_data, bool(self.force), bool(self.force_cached))
         cached = bool(self.force_cached) and not is_fetch()
         shown = shown_by(self.form_data.get("annotation_layers"))
+        used.note_query(self)
         with running(scope, self.datasource, shown) as query, _attributes(self, force=False, _force_cached=cached):
             return _counted(query, lambda: stock(self, query_obj, **kwargs))
 
@@ -288,6 +292,13 @@ SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
         "execute",
         ("cursor", "query", "database", "async_"),
         _static_execute,
+    ),
+    (
+        "superset.utils.log",
+        "AbstractEventLogger",
+        "log_with_context",
+        ("self", "action", "duration", "object_ref", "log_to_statsd", "database", "payload_override"),
+        granting.logged,
     ),
     (
         "superset.jinja_context",

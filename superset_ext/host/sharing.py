@@ -95,17 +95,17 @@ def _sql_key(datasource: Any, query_obj: Mapping[str, Any], has_own: bool) -> li
 
 def _may_depend(datasource: Any, query_obj: Mapping[str, Any]) -> bool:
     # Rules of the tables in its SQL apply to a query of SQL Lab as well, and its key has none of them.
-    if _is_mutated() or datasource.type == "query":
+    if is_mutated() or datasource.type == "query":
         return True
     asked = json.dumps(query_obj, default=str)
     return (
         bool(JINJA.search(asked))
         or bool(SUBQUERY.search(asked))
-        or any(JINJA.search(text) for text in _texts(datasource))
+        or any(JINJA.search(text) for text in texts(datasource))
     )
 
 
-def _texts(datasource: Any) -> Iterable[str]:
+def texts(datasource: Any) -> Iterable[str]:
     """All of a datasource that Superset renders as a template."""
     from superset_ext.host.services import security_manager
 
@@ -143,7 +143,7 @@ def _bounded(query_obj: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_plain(datasource: Any, query_obj: Mapping[str, Any]) -> bool:
     """Whether nothing but its SQL and its rules are templates, and no expression has tables of its own."""
-    if _is_mutated() or datasource.type != "table" or query_obj.get("series_limit"):
+    if is_mutated() or datasource.type != "table" or query_obj.get("series_limit"):
         return False
     query = json.dumps(query_obj, default=str)
     texts = (query, *_expressions(datasource, f"{query} {json.dumps(datasource.main_dttm_col)}"))
@@ -169,7 +169,7 @@ def _sql(datasource: Any, bounded: dict[str, Any]) -> str:
 
 def _bare(database: Any, sql: str) -> str:
     """The SQL that is sent. Where a mutator has changed it, its comments go: many name the user, and choose no rows."""
-    if not _is_mutated():
+    if not is_mutated():
         return sql
     from sqlglot.dialects.dialect import Dialect
     from superset.sql.parse import SQLGLOT_DIALECTS
@@ -179,7 +179,7 @@ def _bare(database: Any, sql: str) -> str:
     return json.dumps([(token.token_type.name, token.text) for token in tokens])
 
 
-def _is_mutated() -> bool:
+def is_mutated() -> bool:
     """Whether somebody has set `SQL_QUERY_MUTATOR`; Superset's own does nothing."""
     from flask import current_app
 

@@ -141,6 +141,15 @@ class Settings(Record):
         120, gt=0, description="Expected seconds of queries that are spent on warming again after one change."
     )
 
+    # Grants.
+    grants: Literal["off", "triggers", "stamps"] = Field(
+        "off",
+        description="Whether an answer is given again to the same identity before Superset's view runs: `off`; "
+        "`triggers`, which tell of every change on the metadata database (PostgreSQL); or `stamps` in Redis, which "
+        "tell of what Superset itself writes, and for ten seconds only.",
+    )
+    grants_seconds: float = Field(300, gt=0, le=3600, description="Seconds for which an answer is given again at most.")
+
     # Sources.
     source_idle_seconds: float = Field(
         60,

@@ -89,6 +89,14 @@ def fingerprint(node: ast.FunctionDef) -> str:
         ("db_engine_specs/base.py", "BaseEngineSpec", "execute", "e53619d82dafd523", "seams._execute"),
         ("db_engine_specs/impala.py", "ImpalaEngineSpec", "execute", "5af29957d201f6e2", "seams._execute"),
         ("db_engine_specs/hive.py", "HiveEngineSpec", "execute", "b36451b39cd38f89", "seams._static_execute"),
+        (
+            "utils/log.py",
+            "AbstractEventLogger",
+            "log_with_context",
+            "917998cc8d519025",
+            "granting.logged: every record passes self.log",
+        ),
+        ("utils/log.py", "DBEventLogger", "log", "74e9b8f1b70811de", "log_rows: the rows of a record"),
         ("jinja_context.py", "", "dataset_macro", "9156ccbc355a1a9d", "seams._dataset_macro"),
         ("jinja_context.py", "", "metric_macro", "2115eaf869682b87", "seams._metric_macro"),
         (

@@ -17,8 +17,11 @@ def _sha(name: str) -> bytes:
 
 
 FILL = _sha("fill")
+HOLD = _sha("hold")
 LEASE = _sha("lease")
 LEFT = _sha("left")
+MARK = _sha("mark")
+PARTS = _sha("parts")
 READ = _sha("read")
 RELEASE = _sha("release")
 RENEW = _sha("renew")

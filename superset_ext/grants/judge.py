@@ -1,0 +1,169 @@
+"""Whether an answer may be given again: the argument, and the order of steps that it needs.
+
+**The promise.** A request is answered with stored bytes only if Superset, asked at some moment between the request's
+coming and its answer, would have answered it with the same ones. What cannot be known refuses the grant, and Superset
+answers as ever. Nothing here refuses a request.
+
+**What an answer is a function of.** (1) The request: all that is read of it is in the key. (2) Who asks: the
+credential is checked anew each time, as Superset checks it; who it names is in the key, and that Superset took the same
+person for the asker is looked at when the answer is stored. (3) Rows of the metadata database: users, roles, rights,
+rules, datasets, charts, dashboards, databases. (4) Entries of chart_data: only an answer all of which was in the
+cache, fresh, is stored; a query that goes to a source while it is made spoils it. (5) Configuration and code, which are
+in the key. (6) The clock: bounds of time ranges are worked out anew (`moving`), and an entry's end is the grant's. What
+else there might be (templates, foreign security managers, functions that decide about flags) is refused (`refusals`).
+
+**Rows of the metadata database.** A grant keeps a mark M0 that was taken before Superset read anything for the request.
+Superset's statements each see what had been committed when they began, which is at least what M0 sees. At the check
+the mark is held against what is visible now. Let T be a transaction that wrote a watched table and that is visible now.
+Either M0 sees it: then so did every read of Superset's, which came after M0. Or M0 does not see it: then T's own row,
+which became visible with it, ends the grant. No order of commits matters, neither of T nor among others: it is asked of
+each transaction by itself. What is not visible now had not been committed when the request came, so that Superset
+might have missed it too. Whoever kills a writer leaves either all of T or nothing, and so does the row. Triggers
+that are missing, were switched off or made anew, and another run of the server, have another name, under which no
+earlier grant holds.
+
+**Entries of chart_data.** In the one round trip that brings the grant, Redis says whether each entry is the very one
+that was used (by its random id: replaced, deleted, expired and evicted ones are not), and what the stamps of all their
+tags are. `as_of` of the grant is the earliest of its entries', so a stamp that makes one of them stale makes the grant
+stale. An entry that somebody will store later with rows from before a change has another id.
+
+**Order.** Stamps and marks that are stored are read before what they vouch for, and those that are checked are read
+after the request came. Signature, key and times are checked as those of every entry. A writer to Redis can hide a grant
+or bring back an earlier one of the same key, which then fails its checks as it would have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, Protocol
+
+from superset_ext.cache.envelope import Envelope
+from superset_ext.errors import StoreUnavailable, Unanswerable
+from superset_ext.grants.moving import Pair, Range, joined
+from superset_ext.grants.replayed import Replayed
+
+
+class Rights(Protocol):
+    """What knows of changes on the metadata database."""
+
+    def now(self) -> tuple[str, str] | None:
+        """The mark of this moment; `None` where none can be had."""
+        ...
+
+    def holds(self, mark: tuple[str, str]) -> bool:
+        """Whether nothing changed that is not in a mark."""
+        ...
+
+
+class Region(Protocol):
+    """What keeps grants beside the entries that they were made of."""
+
+    def grant(self, key: str) -> tuple[Envelope, Any] | None:
+        """What was kept under a key, while its parts are there and fresh."""
+        ...
+
+    def keep_grant(self, key: str, value: Any, parts: Mapping[str, Envelope], seconds: float) -> bool:
+        """Keep something that was made of parts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """An answer that may be given again.
+
+    Attributes:
+        mark: what rights and objects were as of.
+        content_type: its header.
+        encoding: how the body is compressed, `None` for not at all.
+        pieces: the body; a bound of a time range that may move is a range's number and 0 or 1.
+        ranges: what may move.
+        key_moves: whether Superset's cache key may move with them.
+        locale: what Superset wrote into the session as its language; `None` where it wrote nothing.
+        replayed: what is counted and logged each time.
+    """
+
+    mark: tuple[str, str]
+    content_type: str
+    encoding: str | None
+    pieces: tuple[Any, ...]
+    ranges: tuple[Range, ...]
+    key_moves: bool
+    locale: str | None
+    replayed: Replayed
+
+    def body(self) -> bytes | None:
+        """The body as of now; `None` where Superset would look under another key."""
+        pairs: list[Pair] = [moving.now() for moving in self.ranges]
+        if self.key_moves and pairs != [moving.pair for moving in self.ranges]:
+            return None
+        return joined(self.pieces, pairs)
+
+    def packed(self) -> list[Any]:
+        """As a value of the region.
+
+        Raises:
+            Unanswerable: what was logged is more than JSON says.
+        """
+        values = [
+            self.mark, self.content_type, self.encoding, [astuple(moving) for moving in self.ranges], self.key_moves,
+            self.locale, self.replayed.packed(),
+        ]  # fmt: skip
+        try:
+            return [json.dumps(values), *map(_pair, self.pieces)]
+        except (TypeError, ValueError) as error:
+            raise Unanswerable("what was logged is more than JSON says") from error
+
+    @classmethod
+    def unpacked(cls, value: Sequence[Any]) -> Grant:
+        """From a value of the region."""
+        mark, kind, encoding, ranges, key_moves, locale, replayed = json.loads(value[0])
+        bounds = tuple(Range(tuple(map(tuple, words)), tuple(pair)) for words, pair in ranges)
+        replay = Replayed.unpacked(replayed)
+        return cls(tuple(mark), kind, encoding, tuple(value[1:]), bounds, key_moves, locale, replay)
+
+
+def _pair(piece: bytes | Sequence[int]) -> bytes | list[int]:
+    return piece if isinstance(piece, bytes) else list(piece)
+
+
+class Judge:
+    """Gives what holds.
+
+    Args:
+        region: the region of chart data.
+        rights: what knows of changes on the metadata database.
+        seconds: for how long an answer is given at most.
+    """
+
+    def __init__(self, region: Region, rights: Rights, seconds: float) -> None:
+        self._region = region
+        self.rights = rights
+        self._seconds = seconds
+
+    def granted(self, key: str) -> tuple[Grant, bytes] | None:
+        """What is granted under a key, and its body as of now; `None` where nothing holds.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        kept = self._region.grant(key)
+        if kept is None:
+            return None
+        grant = Grant.unpacked(kept[1])
+        if not self.rights.holds(grant.mark):
+            return None
+        body = grant.body()
+        return None if body is None else (grant, body)
+
+    def keep(self, key: str, grant: Grant, parts: Mapping[str, Envelope]) -> bool:
+        """Keep an answer that was made of entries; whether it was kept.
+
+        Raises:
+            Unanswerable: it cannot be kept.
+        """
+        try:
+            return self._region.keep_grant(key, grant.packed(), parts, self._seconds)
+        except StoreUnavailable:
+            return False

@@ -1,0 +1,86 @@
+"""What makes two requests the same: nothing that Superset reads of a request is left out."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from flask import Flask, request, session
+
+from superset_ext.cache.keyring import KeyRing
+from superset_ext.grants.identity import Caller
+from superset_ext.host.granting import complete_configuration
+
+PREFIX = "grant:"
+MAX_BODY = 1 << 20
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+# What a view, a log or a count may read; the cookie is in the identity, and the rest of it in the session.
+_HEADERS = ("Accept", "Accept-Encoding", "Accept-Language", "Content-Encoding", "Origin", "Range", "X-Requested-With")
+
+
+class Keys:
+    """Writes keys, which say nothing of what they are made from.
+
+    Args:
+        app: the app, with its configuration as it is for good.
+        ring: the signing keys.
+    """
+
+    def __init__(self, app: Flask, ring: KeyRing) -> None:
+        complete_configuration()
+        self._key = ring.keys[0]
+        self._setup = self._digest(json.dumps(_plain(dict(app.config)), sort_keys=True))
+
+    def key(self, caller: Caller) -> str | None:
+        """The key of the current request; `None` for one too large to read again, or with uploads."""
+        content = _content()
+        if content is None:
+            return None
+        headers = [(name, request.headers.get(name)) for name in _HEADERS]
+        parts = (
+            self._setup, caller.kind, caller.identity.name, caller.claims, session.get("locale"), request.method,
+            request.script_root, request.path, request.query_string.decode("latin-1"), _kind(), headers, _is_report(),
+            content,
+        )  # fmt: skip
+        return PREFIX + self._digest(json.dumps(parts))
+
+    def _digest(self, text: str) -> str:
+        return hmac.new(self._key, text.encode(), "sha256").hexdigest()
+
+
+def _content() -> str | list[tuple[str, str]] | None:
+    if (request.content_length or 0) > MAX_BODY:
+        return None
+    if request.mimetype in _FORMS:
+        # CSRF protection may have read it as a form by now, and then there are no raw bytes left.
+        return None if request.files else list(request.form.items(multi=True))
+    body = request.get_data()
+    return None if len(body) > MAX_BODY else body.decode("latin-1")
+
+
+def _kind() -> str | None:
+    """The type of the content; a form's fields are read by now, and its boundary is another one each time."""
+    return request.mimetype if request.mimetype in _FORMS else request.content_type
+
+
+def _is_report() -> bool:
+    page = request.referrer or ""
+    return "standalone=" in page
+
+
+def _plain(value: Any) -> Any:
+    """A value of the configuration as JSON that is the same in every process; of code, what it is called."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, set | frozenset):
+        return sorted(json.dumps(_plain(part), sort_keys=True) for part in value)
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    code = getattr(value, "__code__", None)
+    name = getattr(value, "__qualname__", type(value).__qualname__)
+    return [name, code.co_code.hex() if code else "", version("apache-superset")]

@@ -1,0 +1,175 @@
+"""An answer is given again only while Superset would give it: same person, same rights, same rows.
+
+The same app with its grants switched off is the oracle.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superset_ext.embedded.postgres import Postgres
+from superset_ext.embedded.valkey import Valkey
+from testing.grants import CSRF_SETTINGS
+from testing.regions import PATIENT
+from testing.superset_app import run
+
+pytestmark = pytest.mark.timeout(1800)
+ROUNDS = int(os.environ.get("GRANTS_ROUNDS", "4"))
+MANY = int(os.environ.get("GRANTS_ROUNDS", "60"))
+# No app context around the requests: in one, all would share what `g` holds.
+START = """
+from testing import grants
+world = grants.World(app, source, os.environ["METADATA"])
+from flask.globals import _cv_app
+_cv_app.get().pop()
+world.ready()
+rounds = int(os.environ["ROUNDS"])
+"""
+SCRIPT = """
+results = {
+    "late": grants.late_commit(world),
+    "changes": grants.changes(world, 1, rounds),
+    "killed": grants.killed(world, 3),
+    "writers": grants.writers(world, 4, 1),
+    "credentials": grants.credentials(world),
+    "bytes": grants.equal_bytes(world, ("identity", "zstd")),
+    "refused": grants.refused(world),
+    "logs": grants.counted(world),
+    "told": grants.counted_hits(world),
+    "api": grants.by_api(world),
+    "fresh": grants.fresh(world),
+    "guests": grants.guests(world),
+    "stopped": grants.stopped(world),
+}
+"""
+LONGER = """
+results = {
+    "changes": grants.changes(world, 2, rounds),
+    "killed": grants.killed(world, 12),
+    "writers": grants.writers(world, 8, 3),
+    "bytes": grants.equal_bytes(world, ("identity", "gzip", "br", "zstd")),
+}
+"""
+END = """
+from superset_ext.core.signals import failures
+results["failures"] = dict(failures)
+say(results)
+"""
+
+
+def run_in_app(script: str, rounds: int, postgres: Postgres, valkey: Valkey, folder: Path) -> dict[str, Any]:
+    """What a script came to in an app with grants."""
+    metadata, source = (postgres.create_database(f"{name}_{uuid.uuid4().hex[:8]}") for name in ("meta", "source"))
+    own = {
+        "SUPERSET_EXT_REDIS_URL": valkey.url, "SUPERSET_EXT_RECORDER": "false",
+        "SUPERSET_EXT_GRANTS": "triggers", "ROUNDS": str(rounds),
+        **{f"SUPERSET_EXT_{name}": str(value) for name, value in PATIENT.items()},
+    }  # fmt: skip
+    result: dict[str, Any] = run(START + script + END, metadata, source, folder, CSRF_SETTINGS, **own)
+    return result
+
+
+@pytest.fixture(scope="module")
+def results(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What everything came to, in one process."""
+    return run_in_app(SCRIPT, ROUNDS, postgres, shared_valkey, tmp_path_factory.mktemp("grants"))
+
+
+def test_a_change_past_superset_is_seen_at_once(results: dict[str, Any]) -> None:
+    """Intent: rights, rules, users and datasets that raw SQL changes; the next answer is the oracle's."""
+    assert results["changes"]["different"] == []
+    assert results["changes"]["asked"] == 2 * ROUNDS
+
+
+def test_a_change_by_superset_is_seen_at_once(results: dict[str, Any]) -> None:
+    """Intent: people, roles, rights, rules and datasets that Superset's own pages change; each as the oracle says."""
+    api = results["api"]
+    assert all(answer[0] and answer[2] in (200, 201) for answer in api.values()), api
+    statuses = {name: answer[1] for name, answer in api.items() if answer[1] != 200}
+    assert statuses == {"inactive": 401, "other role": 403, "no rights": 403}
+
+
+def test_rows_that_changed_end_a_grant(results: dict[str, Any]) -> None:
+    """Intent: a told change, another person's forced read, a deleted entry; until then the old answer is stock's."""
+    assert results["fresh"] == {name: [True, True, True] for name in ("told", "forced", "deleted")}
+
+
+def test_a_transaction_that_ends_late_is_seen(results: dict[str, Any]) -> None:
+    """Intent: it had written before the answer was granted, and ends after one with a larger id; no counter sees it."""
+    assert results["late"] == [[True, 403]]
+
+
+def test_a_writer_that_is_killed_leaves_what_it_committed(results: dict[str, Any]) -> None:
+    """Intent: killed before it wrote, before its commit, and after."""
+    assert results["killed"]["different"] == []
+
+
+def test_writers_at_once(results: dict[str, Any]) -> None:
+    """Intent: who has lost a role is refused from the commit on, whatever others write meanwhile."""
+    assert results["writers"]["wrong"] == []
+
+
+def test_credentials_are_checked_as_ever(results: dict[str, Any]) -> None:
+    """Intent: tampered, expired, swapped and doubled ones have the oracle's answer."""
+    assert {name: answer for name, answer in results["credentials"].items() if not answer[0]} == {}
+    assert results["credentials"]["expired"] == [True, 401]
+    assert results["credentials"]["signature"][1] in (401, 422)
+
+
+def test_bytes_and_headers_are_superset_s(results: dict[str, Any]) -> None:
+    """Intent: for each encoding and credential; also where the answer says a moment that is another one by now."""
+    assert {name for name, equal in results["bytes"].items() if not equal} == set()
+
+
+def test_guests_see_by_their_claims(results: dict[str, Any]) -> None:
+    """Intent: the rules of a token decide, not the token; a dashboard that is no longer embedded ends the grant."""
+    removed = results["guests"].pop("removed")
+    assert set(results["guests"].values()) == {True}, results["guests"]
+    assert removed == [True, 403]
+
+
+def test_what_cannot_be_known_is_not_granted(results: dict[str, Any]) -> None:
+    """Intent: forced reads, downloads and templates that ask for the time are answered by Superset each time."""
+    refused = results["refused"]
+    assert refused.pop("rule within") == 1  # what can be known is granted
+    assert refused | {"url": 0} == dict.fromkeys(("force", "csv", "samples", "column asks", "url", "rule asks"), 0)
+
+
+def test_an_answer_that_is_given_again_is_logged_as_any(results: dict[str, Any]) -> None:
+    """Intent: popularity and recent activity read `logs`; rows are equal but for time and duration."""
+    assert results["logs"] == {"equal": True, "rows": 3, "differ": []}
+
+
+def test_an_answer_that_is_given_again_is_counted_as_a_hit(results: dict[str, Any]) -> None:
+    """Intent: the log of the caches and the registry hear of it as of any hit."""
+    assert results["told"] == {"equal": True, "told": 2, "differ": []}
+
+
+def test_without_its_triggers_nothing_is_granted(results: dict[str, Any]) -> None:
+    """Intent: switched off, switched on again, dropped and uninstalled; nothing of theirs is left then."""
+    stopped = results["stopped"]
+    assert stopped.pop("left") == 0
+    assert all(answer[0] for answer in stopped.values()), stopped
+    assert stopped["disabled"] == [True, 403]
+
+
+def test_nothing_failed_in_secret(results: dict[str, Any]) -> None:
+    """Intent: a hook that fails lets Superset answer, and would hide that grants do not work."""
+    assert results["failures"] == {}
+
+
+@pytest.mark.thorough
+def test_many_changes_writers_and_encodings(postgres: Postgres, shared_valkey: Valkey, tmp_path: Path) -> None:
+    """Intent: the same with more rounds, eight writers, and each encoding."""
+    longer = run_in_app(LONGER, MANY, postgres, shared_valkey, tmp_path)
+    assert longer["changes"]["different"] == []
+    assert longer["changes"]["asked"] == 2 * MANY
+    assert longer["killed"]["different"] == []
+    assert longer["writers"]["wrong"] == []
+    assert {name for name, equal in longer["bytes"].items() if not equal} == set()
+    assert longer["failures"] == {}
