@@ -3,7 +3,7 @@
 # make down   stops the stack of STATE_DIR, or what is left of one
 # make env    export NAME=value lines of the stack that runs on STATE_DIR: eval "$(make env)"
 # make superset ARGS="perf status"  runs Superset's command, with ours, on that stack
-# make test   check, then the tests, in two processes, but for the longest; PYTEST="-k words" chooses some
+# make test   check, then the tests, in three processes, but for the longest; PYTEST="-k words" chooses some
 # make test-all  all of them, as CI does
 # make check  ruff and mypy
 # make bench  measures against stock
@@ -36,10 +36,10 @@ down env superset:
 	@exec $(STACK) $@ --state-dir "$(STATE_DIR)" $(if $(filter superset,$@),-- $(ARGS))
 
 test: check
-	@$(RUN) pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m "not thorough" $(PYTEST)
+	@$(RUN) pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m "not thorough" $(PYTEST)
 
 test-all: check
-	@$(RUN) pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(PYTEST)
+	@$(RUN) pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder $(PYTEST)
 
 check: venv-dev
 	@$(RUN) ruff check

@@ -55,6 +55,7 @@ class World:
         self._dataset("plain", table="other")
         self._dataset("other", "SELECT * FROM other")
         self._dataset("own", OWN)
+        self._dataset("through", "SELECT owner, v FROM t")
         self._dataset("listed", "SELECT owner, v FROM t WHERE '{{ current_user_roles() | join('') }}' LIKE '%%chief%%'")
         self._dataset("asked", 'SELECT owner, v FROM t WHERE owner = \'{{ url_param("who") or "u2" }}\'')
         self._dataset("several", OWN + " AND v < 99 + {{ current_user_id() }} AND '{{ current_user_email() }}' > ''")

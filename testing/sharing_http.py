@@ -11,7 +11,7 @@ from typing import Any
 
 from testing.sharing import PEOPLE, RULES, World
 
-GUESTS = ("ruled", "own", "other.borrowed")  # what guests may see by their dashboard alone
+GUESTS = ("ruled", "own", "through", "other.borrowed")  # what guests may see by their dashboard alone
 NESTED = ("deep3", "joined", "other.borrowed", "by_rule", "by_depth", "by_chart", "filtered")
 EMBEDDED = ("deep3", "other.borrowed", "filtered")
 REFUSED = ("by_depth", "by_chart")  # stock refuses guests every chart with another one as an annotation layer
@@ -180,8 +180,18 @@ def embedded(web: Web) -> list[bool]:
             web.check(f"embedded {rule} forced", name, second, body | {"force": True})
             web.check(f"embedded {rule} after a forced one", name, first, body)
             web.check(f"embedded {rule}, a user", name, web.headers["u3"], body)
+    for name, (body, dashboard) in pages.items():
+        _by_token(web, name, body, dashboard)
     web.world.rule(RULES[0])
     return [_warmed_guest(web, name, *pages[name]) for name in EMBEDDED]
+
+
+def _by_token(web: Web, name: str, body: dict[str, Any], dashboard: str) -> None:
+    """Guests whose tokens have rules of their own for the dataset that is nested deepest."""
+    for user in (*PEOPLE, *PEOPLE):
+        rule = {"dataset": web.world.datasets["ruled"], "clause": f"owner = '{user}'"}
+        web.check("embedded, by token", f"{name} {user}", guest(user, dashboard, [rule]), body)
+    web.check("embedded, no rule", name, guest("u1", dashboard, []), body)
 
 
 def _warmed_guest(web: Web, name: str, body: dict[str, Any], dashboard: str) -> bool:

@@ -14,7 +14,9 @@ import hypothesis
 import pytest
 import redis
 
+from superset_ext.cache.redis import circuit
 from superset_ext.core import log_database as db
+from superset_ext.core import warn_once
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
@@ -29,7 +31,9 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 PREPARED = "stack-prepared"  # a folder beside those of the processes
-SHARED = {"passes": "passes", "in_process": "in_process"}  # what one process alone has, and the group of its tests
+# What tests share within a process, and the group of these tests. Two processes have a stack each, one for browsers and
+# one for all else; the third needs none.
+SHARED = {"superset_stack": ("a stack for browsers", "a stack"), "in_process": ("in_process", "in_process")}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,6 +55,14 @@ def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
             logger.disabled, logger.propagate = False, True
             logger.setLevel(logging.NOTSET)
     return caplog
+
+
+@pytest.fixture(autouse=True)
+def without_a_past() -> None:
+    """What this process knows of servers, and which warnings it has logged, is of no earlier test: the same port may
+    have been another server's, and a warning is logged once a minute."""
+    circuit._circuits.clear()
+    warn_once._last.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -195,35 +207,37 @@ def superset_app(in_process: InProcess) -> Iterator[InProcess]:
         yield in_process
 
 
-# What takes longest goes first, so that both processes end together; what needs no stack stands where the second
-# process would otherwise wait for the first one's.
+# Groups, and files within a group. What takes longest goes first, so that all processes end together; what needs no
+# stack stands where the second stack would otherwise wait for the first one's files.
 FIRST = (
-    "browser/test_warming.py", "integration/test_freshness_machine.py", "integration/listener",
-    "integration/test_doctor.py", "in_process", "browser/test_same_answer.py", "browser/test_warm_browser.py",
-    "browser/test_performance_dashboards.py", "browser/test_dashboards.py", "browser/test_board.py",
-    "integration/test_uninstall.py", "integration/test_lock.py", "integration/test_embedded_life.py",
-    "integration/test_http_", "integration/watch", "integration/test_views_", "integration/test_programs.py",
-    "integration/test_configurations.py", "unit/test_codec_frames.py",
+    "a stack for browsers", "test_freshness_machine.py", "test_listener_gaps.py", "a stack", "in_process",
+    "test_warming.py", "test_dashboards.py", "test_same_answer.py", "test_performance_dashboards.py", "test_doctor.py",
+    "test_lock.py", "test_sharing_http.py", "test_rights.py", "test_sharing_async.py", "test_warm_browser.py",
+    "test_listener_commits.py", "test_sharing.py", "test_uninstall.py", "test_configurations.py",
+    "test_codec_frames.py", "test_containers_scripts.py", "test_views_refresh.py", "test_warm_runs.py",
+    "test_config.py", "test_words.py", "test_flight.py", "test_recorder_faults.py", "test_security_page.py",
+    "test_watch_triggers.py", "test_query_log.py", "test_programs.py", "test_standstill.py",
 )  # fmt: skip
 
 
-def _place(item: pytest.Item) -> int:
-    """Where an item's group stands in the order."""
-    names = "in_process" if "in_process" in getattr(item, "fixturenames", ()) else str(item.path)
-    return next((place for place, name in enumerate(FIRST) if name in names), len(FIRST))
+def _group(item: pytest.Item) -> str:
+    """What is run by one process: what shares something dear, or else a file."""
+    used = getattr(item, "fixturenames", ())
+    groups = next((groups for name, groups in SHARED.items() if name in used), None)
+    return groups[item.path.parent.name != "browser"] if groups else item.path.name
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests are spread over several processes, each file is run by one, and so is each group of `SHARED`.
+    """Where tests are spread over several processes, each group is run by one.
 
     Without a Chromium, browser tests are skipped, saying so; in CI that is an error.
     """
-    items.sort(key=_place)
-    for item in items:
-        used = getattr(item, "fixturenames", ())
-        shared = next((group for name, group in SHARED.items() if name in used), item.path.name)
-        item.add_marker(pytest.mark.xdist_group(shared))
+    groups = {item: _group(item) for item in items}
+    places = {name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: tuple(places.get(name, len(FIRST)) for name in (groups[item], item.path.name)))
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
     if any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
         return
     if os.environ.get("CI") == "true" and any(item.get_closest_marker("browser") for item in items):

@@ -89,6 +89,41 @@ COMMENT ON COLUMN superset_ext.cache_discovery.discovered_at IS 'When it was ope
 COMMENT ON COLUMN superset_ext.cache_discovery.requests IS 'Chart data requests that it made.';
 COMMENT ON COLUMN superset_ext.cache_discovery.problems IS 'What could not be opened or read.';
 
+-- How old uses lose weight. The exponent is bounded, because no double precision is as small as 2 ** -1100.
+CREATE OR REPLACE FUNCTION superset_ext.left_of(age interval, half_days double precision) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT power(0.5::float8, least(900, greatest(extract(epoch FROM age)::float8, 0) / 86400 / half_days))
+$$;
+
+COMMENT ON FUNCTION superset_ext.left_of(interval, double precision) IS 'The share that is left of a count after a time, when half of it is gone after so many days.';
+
+CREATE OR REPLACE FUNCTION superset_ext.uses_left(age interval) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT superset_ext.left_of(age, 7)
+$$;
+
+COMMENT ON FUNCTION superset_ext.uses_left(interval) IS 'The share that is left of uses after a time: half is gone after 7 days.';
+
+CREATE OR REPLACE FUNCTION superset_ext.profile_left(age interval) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT superset_ext.left_of(age, 28)
+$$;
+
+COMMENT ON FUNCTION superset_ext.profile_left(interval) IS 'The share that is left of a profile by hour of the week after a time: half is gone after 28 days.';
+
+-- The sum of a geometric series. A week leaves 2 ** -0.25 of a profile, whose half is gone after four.
+CREATE OR REPLACE FUNCTION superset_ext.profile_weeks(age interval) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT (1 - power(0.5::float8, least(900, greatest(1, ceil(extract(epoch FROM age)::float8 / 604800)) * 0.25)))
+        / (1 - power(0.5::float8, 0.25))
+$$;
+
+COMMENT ON FUNCTION superset_ext.profile_weeks(interval) IS 'How many decayed weeks a profile has been filled for that was begun so long ago.';
+
 -- Profiles by hour of the week are added up in the database, so that processes need not read them.
 CREATE OR REPLACE FUNCTION superset_ext.added_hours(stored real[], factor double precision, fresh real[]) RETURNS real[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

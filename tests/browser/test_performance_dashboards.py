@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import BrowserContext, Page
 
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.dashboards.bundle import assets
@@ -82,9 +82,14 @@ def ids(superset_stack: Any) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as launched:
-        yield launched
+def people(superset_stack: Any) -> Iterator[BrowserContext]:
+    """A browser whose user has logged in, and which keeps the files of pages that it has shown."""
+    with browser() as chromium:
+        context = chromium.new_context()
+        first = Visit(context.new_page(), superset_stack.url)
+        first.login(superset_stack.user, superset_stack.password)
+        first.page.close()
+        yield context
 
 
 @pytest.fixture
@@ -99,10 +104,10 @@ def ranged(slug: str, time_range: str) -> str:
     return RANGE.format(board=slug.partition("-")[0], range=time_range)
 
 
-def visit(chromium: Browser, stack: Any, width: int) -> Visit:
-    page = Visit(chromium.new_page(viewport={"width": width, "height": 900}), stack.url)
-    page.login(stack.user, stack.password)
-    return page
+def visit(people: BrowserContext, stack: Any, width: int) -> Visit:
+    page = people.new_page()
+    page.set_viewport_size({"width": width, "height": 900})
+    return Visit(page, stack.url)
 
 
 def holders(page: Page) -> list[dict[str, Any]]:
@@ -117,10 +122,10 @@ def charts_of(slug: str) -> list[str]:
 @pytest.mark.parametrize("width", [DESK, PHONE])
 @pytest.mark.parametrize("slug", sorted(BOARDS))
 def test_every_chart_is_there_and_readable(
-    chromium: Browser, superset_stack: Any, ids: dict[str, int], slug: str, width: int
+    people: BrowserContext, superset_stack: Any, ids: dict[str, int], slug: str, width: int
 ) -> None:
     """Intent: no chart in error, none beyond the screen or too narrow to read, no title cut off."""
-    seen = visit(chromium, superset_stack, width)
+    seen = visit(people, superset_stack, width)
     answers = seen.open(ids[slug])
     assert {answer.status for answer in answers} == {200}
     charts = holders(seen.page)
@@ -134,10 +139,10 @@ def test_every_chart_is_there_and_readable(
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("slug", sorted(BOARDS))
-def test_without_data_they_say_so(chromium: Browser, superset_stack: Any, ids: dict[str, int], slug: str) -> None:
+def test_without_data_they_say_so(people: BrowserContext, superset_stack: Any, ids: dict[str, int], slug: str) -> None:
     """Intent: on an empty log no chart breaks: each says that there is no data, or counts none. A range in which
     nothing was logged stands for that; what has no time range is what it is."""
-    seen = visit(chromium, superset_stack, DESK)
+    seen = visit(people, superset_stack, DESK)
     answers = seen.open(ids[slug], ranged(slug, "2001-01-01 : 2001-01-02"))
     assert {answer.status for answer in answers} == {200}
     assert seen.page.locator(".ant-alert-error").count() == 0
@@ -162,10 +167,10 @@ def _shown_text(page: Page, holder: dict[str, Any]) -> str:
 
 @pytest.mark.thorough
 def test_the_numbers_are_the_logs(
-    chromium: Browser, superset_stack: Any, ids: dict[str, int], log: LogDatabase
+    people: BrowserContext, superset_stack: Any, ids: dict[str, int], log: LogDatabase
 ) -> None:
     """Intent: after real traffic, what tiles, tables and the chart of hits and misses say is what the log says."""
-    seen = visit(chromium, superset_stack, DESK)
+    seen = visit(people, superset_stack, DESK)
     example = next(d for d in seen.dashboards() if d["id"] not in ids.values() or d["slug"] not in BOARDS)
     for _ in range(2):
         seen.open(example["id"])
@@ -289,10 +294,10 @@ def a_year(log: LogDatabase) -> Iterator[None]:
 @pytest.mark.thorough
 @pytest.mark.parametrize("slug", sorted(BOARDS))
 def test_with_a_year_of_it(
-    chromium: Browser, superset_stack: Any, ids: dict[str, int], log: LogDatabase, a_year: None, slug: str
+    people: BrowserContext, superset_stack: Any, ids: dict[str, int], log: LogDatabase, a_year: None, slug: str
 ) -> None:
     """Intent: thirteen months of rollups are shown as whole as a week, by a filter on all of them."""
-    seen = visit(chromium, superset_stack, DESK)
+    seen = visit(people, superset_stack, DESK)
     answers = seen.open(ids[slug], ranged(slug, "Last year"))
     assert {answer.status for answer in answers} == {200}
     assert seen.page.locator(".ant-alert-error").count() == 0

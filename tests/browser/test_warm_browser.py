@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +18,6 @@ from threading import Event, Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -30,6 +28,7 @@ from superset_ext.warm.discovery.traffic import Seen
 from superset_ext.warm.discovery.visit import visit
 from superset_ext.warm.discovery.walk import Visit
 from superset_ext.warm.registry.requests import kind_of
+from testing.processes import below, those
 from testing.serving import Client
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -379,17 +378,12 @@ def test_a_browser_that_dies_is_told(make_server: Callable[[], Server], victim: 
     server = make_server()
     url = server.page("setTimeout(() => fetch('/now'), 200); document.body.innerHTML += '<p class=loading>…'")
 
-    others = set(psutil.Process().children(recursive=True))
-
-    def is_victim(child: psutil.Process) -> bool:
-        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
-            return child not in others and victim in " ".join(child.cmdline())
-        return False
+    others = set(below())
 
     def kill() -> None:
         while not any(path == "/now" for _, path, *_ in server.asked):
             time.sleep(0.05)
-        next(filter(is_victim, psutil.Process().children(recursive=True))).kill()
+        those(below(), lambda child: child not in others and victim in " ".join(child.cmdline()))[0].kill()
 
     Thread(target=kill, daemon=True).start()
     assert re.fullmatch(problem, *look(url).problems)

@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 import psycopg2
 import pytest
-import redis
 
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.ports import free_port
@@ -25,8 +24,8 @@ from superset_ext.freshness.watch.watched import LISTENER
 from superset_ext.monitor.dashboards.bundle import assets
 from superset_ext.monitor.rollup.views import apply_views
 from superset_ext.warm.service import QUEUE
+from testing.processes import those
 from testing.programs import program
-from testing.regions import chart_region, client_of
 from testing.serving import Client, worker
 from testing.stack import RunningStack
 from testing.warming import rows, until
@@ -94,53 +93,11 @@ def test_a_region_without_a_server(superset_stack: RunningStack, closed: str) ->
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(
-    ("policy", "level", "pattern"),
-    [
-        ("allkeys-lru", "warning", "evicts by allkeys-lru: when the marks of changes go, every chart is asked anew"),
-        ("volatile-lru", "warning", r"uses \d+% of its memory; raise maxmemory, or shorten timeouts"),
-        ("noeviction", "warning", "is noeviction: when it is full, it takes nothing new; set maxmemory-policy"),
-    ],
-)
-def test_a_policy(
-    superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey], policy: str, level: str, pattern: str
-) -> None:
-    """Intent: a server that evicts the marks of changes, is nearly full, or takes nothing new, is told with the fix."""
-    server = fresh_valkey(args=["--maxmemory", "64mb", "--maxmemory-policy", policy])
-    if policy == "volatile-lru":
-        with closing(redis.Redis.from_url(server.url)) as client:
-            client.config_set("maxmemory", int(client.info("memory")["used_memory"] / 0.95))
-    report = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
-    assert_only(report, level, "servers", pattern)
-
-
-@pytest.mark.thorough
-def test_bad_stamps(superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey]) -> None:
-    """Intent: what somebody else wrote in the place of a stamp is found before anybody reads it."""
-    server = fresh_valkey(args=["--maxmemory", "64mb", "--maxmemory-policy", "volatile-lru"])
-    cache = chart_region(server.url)
-    cache.stamp(["dataset:1", "dataset:2"])
-    client_of(server.url).hset("chart_~stamps", "dataset:1", "soon")
-    report = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
-    assert_only(report, "error", "stamps", "1 marks of changes are none, .*; find out who else writes")
-
-
-@pytest.mark.thorough
-def test_a_server_that_takes_the_whole_machine(
-    superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey]
-) -> None:
-    """Intent: a server without a limit of its memory is told, with both settings that it lacks."""
-    server = fresh_valkey(args=["--maxmemory", "0", "--maxmemory-policy", "noeviction"])
-    report = doctor(superset_stack, SUPERSET_EXT_CHART_DATA_URL=f"{server.url}/3")
-    assert_only(report, "warning", "servers", "has no maxmemory; set maxmemory, and set maxmemory-policy volatile-lru")
-
-
-@pytest.mark.thorough
 def test_a_clock_that_is_fast(superset_stack: RunningStack, tmp_path: Path) -> None:
     """Intent: it is named who does not agree. Nobody may set this machine's clock, so the doctor's own is."""
     with configured(tmp_path, "import time; TRUE = time.time; time.time = lambda: TRUE() + 30") as env:
         report = doctor(superset_stack, **env)
-    behind = r"is (2[5-9]|30) s behind this machine's"  # what the asking took is nobody's fault
+    behind = r"is ([1-9]|[12]\d|30) s behind this machine's"  # what the asking took is nobody's fault
     assert_only(report, "warning", "clocks", f"the clock of the server of chart_data {behind}")
     text = " ".join(finding[2] for finding in wrong(report[1]))
     assert "the clock of the log database is" in text and "the clock of celery@" in text
@@ -253,7 +210,7 @@ def test_the_log(superset_stack: RunningStack, postgres: Postgres) -> None:
         cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT USAGE ON SCHEMA superset_ext TO {role};"
                        f" GRANT SELECT ON ALL TABLES IN SCHEMA superset_ext TO {role}")  # fmt: skip
     status, findings = doctor(superset_stack, **env)
-    assert any(re.search(r"nothing of Celery beat has been done for 36\d\d s", finding[2]) for finding in findings)
+    assert any(re.search(r"nothing of Celery beat has been done for 3[6-9]\d\d s", finding[2]) for finding in findings)
     reading = re.sub(r"//[^@]*@", f"//{role}:x@", url)
     status, findings = doctor(superset_stack, **env | {"SUPERSET_EXT_LOG_DATABASE_URL": reading})
     assert any("the log cannot be written; permission denied" in finding[2] for finding in findings), wrong(findings)
@@ -323,7 +280,10 @@ def test_a_watch_that_nobody_listens_to(superset_stack: RunningStack) -> None:
 def frozen(stack: RunningStack, word: str) -> Iterator[None]:
     """The stack's process of this command, stopped for a while."""
     home = stack.env["SUPERSET_HOME"]
-    own = [process for process in psutil.process_iter() if _is(process, word, home)]
+    own = those(
+        psutil.process_iter(),
+        lambda process: word in process.cmdline() and process.environ().get("SUPERSET_HOME") == home,
+    )
     for process in own:
         process.suspend()
     try:
@@ -332,13 +292,6 @@ def frozen(stack: RunningStack, word: str) -> Iterator[None]:
     finally:
         for process in own:
             process.resume()
-
-
-def _is(process: psutil.Process, word: str, home: str) -> bool:
-    try:
-        return word in process.cmdline() and process.environ().get("SUPERSET_HOME") == home
-    except psutil.Error:
-        return False
 
 
 @pytest.mark.thorough
@@ -352,28 +305,6 @@ def test_a_log_that_cannot_be(superset_stack: RunningStack, tmp_path: Path) -> N
     assert status == 1 and any(finding[:2] == ("error", "log") and message in finding[2] for finding in findings), (
         findings
     )
-
-
-def test_views(superset_stack: RunningStack, postgres: Postgres) -> None:
-    """Intent: views that are not there, one that cannot be refreshed, and one that nobody has refreshed for long."""
-    url = postgres.create_database("doctor_views")
-    log = LogDatabase(url)
-    log.apply_schema()
-    env = {"SUPERSET_EXT_LOG_DATABASE_URL": url}
-
-    def views_text() -> str:
-        return " ".join(finding[2] for finding in wrong(doctor(superset_stack, **env)[1]) if finding[1] == "views")
-
-    assert re.search(r"not made: perf_cache_hour, .*perf_refresh.*; run: superset perf upgrade", views_text())
-    apply_views(log)
-    with log.transaction() as cursor:
-        cursor.execute("UPDATE superset_ext.view_refresh SET error = 'no space' WHERE view = 'perf_chart'")
-        cursor.execute("UPDATE superset_ext.view_refresh SET refreshed_at = now() - interval '1 h'"
-                       " WHERE view = 'perf_alert'")  # fmt: skip
-    text = views_text()
-    assert "perf_chart could not be refreshed: no space" in text
-    assert re.search(r"perf_alert was last refreshed 36\d\d s ago; see that Celery beat", text)
-    log.close()
 
 
 @pytest.mark.thorough

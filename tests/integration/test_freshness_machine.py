@@ -62,6 +62,10 @@ class Counts:
     errors: list[str] = field(default_factory=list)
 
 
+class Violation(BaseException):
+    """A read showed what it must not. Hypothesis would try an `Exception` again, though it depends on the moment."""
+
+
 class Machine(RuleBasedStateMachine):
     """The source of truth: versions of tables, and which of them every later read must see."""
 
@@ -109,13 +113,13 @@ class Machine(RuleBasedStateMachine):
                    if seen < session.floor[table]}  # fmt: skip
             if old:
                 self.counts.violations.append(f"{session.key} showed (seen, at least) {old}")
-            assert not old, self.counts.violations[-1]
+                raise Violation(self.counts.violations[-1])
         elif message.kind == "miss":
             session.state = "missed"
             self.counts.misses += 1
         elif message.kind == "error":
             self.counts.errors.append(message.value)
-            raise AssertionError(f"a request of {session.key} raised {message.value}")
+            raise Violation(f"a request of {session.key} raised {message.value}")
         else:
             self.sessions.pop(message.session, None)
 
@@ -273,7 +277,7 @@ def run(server: Server, steps: int, counts: Counts, broken: str | None = None) -
     """Run the machine for about so many steps, and count them.
 
     Raises:
-        AssertionError: a read showed what it must not.
+        Violation: a read showed what it must not, or failed.
     """
     redis.Redis(port=server.valkey.port).flushall()
     url = f"redis://127.0.0.1:{server.valkey.port}"
@@ -311,12 +315,17 @@ def test_no_read_after_changed_gets_older_data(server: Server) -> None:
     print(counts)
 
 
-@pytest.mark.parametrize("broken", ["as_of", "stamps", "fence", "era", "clock"])
+THOROUGH = pytest.mark.thorough  # what is seldom seen takes long to be seen; the others show that the machine looks
+
+
+@pytest.mark.parametrize(
+    "broken", ["as_of", "stamps", "fence", pytest.param("era", marks=THOROUGH), pytest.param("clock", marks=THOROUGH)]
+)
 def test_a_broken_protocol_is_found(server: Server, broken: str) -> None:
     """Intent: the machine looks where it hurts."""
     counts = Counts()
     if broken == "clock" and server.shift is None:
         pytest.skip("no C compiler to make a clock that can be put forward")
-    with pytest.raises(Exception):  # noqa: B017  (Hypothesis may say instead that it cannot do it again)
+    with pytest.raises(Violation):
         run(server, 40_000, counts, broken)
     assert counts.violations and not counts.errors

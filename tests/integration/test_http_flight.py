@@ -25,6 +25,7 @@ from superset_ext.cache.keyring import KeyRing
 from superset_ext.cache.redis.scripts import LEASE
 from superset_ext.settings import Region
 from testing.charts import database_id
+from testing.processes import below, those
 from testing.regions import client_of
 from testing.serving import Client, web
 from testing.warming import PATIENCE, until
@@ -236,11 +237,13 @@ def test_an_owner_that_is_killed(site: Site, superset_stack: Any) -> None:
 
 def served(port: int) -> list[int]:
     """Process ids of the workers of the web server at a port."""
-    listening = {
-        process.pid: process.ppid() for process in psutil.Process().children(recursive=True)
-        if any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in process.net_connections())
-    }  # fmt: skip
-    return [pid for pid, parent in listening.items() if parent in listening]
+
+    def listens(process: psutil.Process) -> bool:
+        return any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in process.net_connections())
+
+    listening = those(below(), listens)
+    parents = {process.pid for process in listening}
+    return [process.pid for process in those(listening, lambda process: process.ppid() in parents)]
 
 
 def suppressed(verb: Callable[[], Any]) -> None:

@@ -184,15 +184,13 @@ UNNAMED = pytest.mark.xfail(reason="the scripts do not tell a refused GETRANGE f
 @pytest.mark.parametrize(
     "command", [pytest.param(name, marks=UNNAMED) if name == "getrange" else name for name in allowed()]
 )
-def test_a_refused_command_is_named(
-    user_url: str, command: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refused_command_is_named(user_url: str, command: str, caplog: pytest.LogCaptureFixture) -> None:
     """Intent: where an ACL lacks a command, whatever the server refuses is named in the log or by the doctor."""
     admin_url = re.sub("//.*@", "//", user_url)
     with closing(redis.Redis.from_url(admin_url)) as admin:
         admin.execute_command("ACL", "SETUSER", "superset", f"-{command}")
         admin.execute_command("ACL", "LOG", "RESET")
-        monkeypatch.setattr(warn_once, "_last", {}, raising=True)
+        warn_once._last.clear()
         with caplog.at_level("WARNING"):
             reasons = everything(user_url)
         log: Any = admin.acl_log(128)

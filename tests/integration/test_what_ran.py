@@ -205,6 +205,19 @@ def test_a_chart_that_is_edited_changes_what_shows_it(asking: Asking) -> None:
     assert shown(asking, outer, asked) == (False, [{"twice": 2020}])
 
 
+def test_a_chart_that_is_dropped_by_its_name_drops_what_shows_it(asking: Asking) -> None:
+    """Intent: also where its own answer was stored by somebody who asked the dataset, and does not carry its name."""
+    inner, outer = asking.dataset("t"), asking.dataset("outer", "SELECT v FROM t_tenant")
+    chart = asking.chart(inner)
+    asked = layer("table", chart)
+    assert asking.ask(inner) == (False, 1)
+    assert shown(asking, outer, asked) == (False, [{"total": 1}])
+    assert shown(asking, outer, asked) == (True, [{"total": 1}])
+    asking.tell(charts=(chart,))
+    assert asking.ask(inner) == (True, 1)
+    assert shown(asking, outer, asked) == (False, [{"total": 1}])
+
+
 def test_an_annotation_that_is_edited_changes_what_shows_it(asking: Asking) -> None:
     """Intent: an annotation added, edited and deleted in a layer of Superset's own."""
     from superset.extensions import db

@@ -214,6 +214,7 @@ def FLASK_APP_MUTATOR(app):
     _before(app)
     app.append("production")
 DATA_CACHE_CONFIG = {"CACHE_TYPE": "RedisCache", "CACHE_DEFAULT_TIMEOUT": 333}
+THUMBNAIL_CACHE_CONFIG["CACHE_KEY_PREFIX"] = "production_"  # in the dict that the line of the base has made
 os.environ["SUPERSET_EXT_GRACE_SECONDS"] = "7"
 from superset_ext.config import *
 """
@@ -226,7 +227,7 @@ c.FLASK_APP_MUTATOR(ran)
 flags = {name: c.FEATURE_FLAGS.get(name) for name in ("BASE", "PRODUCTION", "BOTH")}
 seconds = [c.DATA_CACHE_CONFIG["CACHE_DEFAULT_TIMEOUT"], c.FILTER_STATE_CACHE_CONFIG["CACHE_DEFAULT_TIMEOUT"]]
 print(ran, flags, c.CELERY_CONFIG.broker_url, c.CELERY_CONFIG.imports[:2], len(c.CELERY_CONFIG.imports), seconds,
-      settings.current().grace_seconds, sorted(c.SUPERSET_EXT_REPLACED))
+      settings.current().grace_seconds, sorted(c.SUPERSET_EXT_REPLACED), c.THUMBNAIL_CACHE_CONFIG["CACHE_KEY_PREFIX"])
 """
 
 
@@ -246,5 +247,5 @@ def test_a_config_over_another_one_that_both_end_with_our_line_decides(tmp_path:
     assert done.stdout.strip().splitlines()[-1:] == [
         "['base', 'ours', 'production', 'ours'] {'BASE': None, 'PRODUCTION': True, 'BOTH': True} redis://production/2 "
         "('superset.sql_lab', 'production.tasks') 6 [333, 222] 7.0 "
-        "['DATA_CACHE_CONFIG', 'FILTER_STATE_CACHE_CONFIG']"
+        "['DATA_CACHE_CONFIG', 'FILTER_STATE_CACHE_CONFIG'] production_"
     ], done.stdout + done.stderr

@@ -205,7 +205,7 @@ def test_beat_check_looks_at_the_schedule_file(tmp_path: Path) -> None:
     (tmp_path / "beat.db").touch()
     assert run(*check, SUPERSET_BEAT_SCHEDULE=schedule).returncode == 0
     os.utime(tmp_path / "beat.db", (time.time() - 601, time.time() - 601))
-    assert re.search(r"last written 6\d\d ", run(*check, SUPERSET_BEAT_SCHEDULE=schedule).stderr)
+    assert re.search(r"last written \d{3,} ", run(*check, SUPERSET_BEAT_SCHEDULE=schedule).stderr)
 
 
 def test_listener_check_looks_at_the_file_that_it_touches(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_listener_check_looks_at_the_file_that_it_touches(tmp_path: Path) -> Non
     beat.touch()
     assert run(*check, SUPERSET_LISTENER_BEAT=str(beat)).returncode == 0
     os.utime(beat, (time.time() - 61, time.time() - 61))
-    assert re.search(r"last touched \d{2,3} ", run(*check, SUPERSET_LISTENER_BEAT=str(beat)).stderr)
+    assert re.search(r"last touched \d{2,} ", run(*check, SUPERSET_LISTENER_BEAT=str(beat)).stderr)
 
 
 def test_check_of_no_known_role_says_how() -> None:

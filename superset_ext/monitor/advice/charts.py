@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from superset_ext.monitor.advice.look import ASKED, COST, Look, Recommendation, brings
+from superset_ext.core.sql_folder import query_text
+from superset_ext.monitor.advice.look import Look, Recommendation, brings
 from superset_ext.settings import PREFIX
 
 TOO_LARGE_LEAST = 5  # in a week: somebody who exports all rows once does not count
@@ -13,32 +14,10 @@ FORCED_SHARE = 0.2  # of a dashboard's requests: a user who presses «Force refr
 FORCED_LEAST = 20
 _MODE = "DASHBOARD_AUTO_REFRESH_MODE"
 
-_TOO_LARGE = f"""{ASKED}, ratio AS (
-    SELECT coalesce(sum(hits) / NULLIF(sum(hits + misses), 0), 0)::float8 AS hit_ratio
-    FROM asked WHERE cache_type = 'chart_data' AND sets_too_large = 0
-), rows AS (
-    SELECT chart_id, max(rows)::bigint AS most_rows FROM superset_ext.query_performance_log
-    WHERE created_at >= %(now)s - make_interval(days => %(days)s) AND created_at < %(now)s GROUP BY chart_id
-)
-SELECT chart_id, sum(sets_too_large)::bigint AS too_large, sum(hits + misses)::bigint AS requests,
-    sum(response_ms_sum) / NULLIF(sum(response_count), 0) / 1000 AS seconds_an_answer,
-    min(ratio.hit_ratio) AS hit_ratio, min(rows.most_rows) AS most_rows
-FROM asked LEFT JOIN rows USING (chart_id) CROSS JOIN ratio
-WHERE cache_type = 'chart_data' AND chart_id <> 0
-GROUP BY chart_id HAVING sum(sets_too_large) >= %(least)s ORDER BY too_large DESC
-"""  # noqa: S608  (only constants)
-_FORCED = f"""{ASKED}
-SELECT dashboard_id, sum(miss_forced)::bigint AS forced, sum(hits + misses)::bigint AS requests,
-    round(sum(miss_forced) / sum(hits + misses), 3)::float8 AS share, {COST} AS seconds_an_answer
-FROM asked WHERE cache_type = 'chart_data' AND dashboard_id <> 0 AND channel <> 'warm'
-GROUP BY dashboard_id
-HAVING sum(miss_forced) >= %(least)s AND sum(miss_forced) >= %(share)s * sum(hits + misses) ORDER BY forced DESC
-"""  # noqa: S608  (only constants)
-
 
 def too_large(look: Look) -> list[Recommendation]:
     """Charts whose answers are computed each time, since they are above the cap of rows or bytes."""
-    asked = look.ask(_TOO_LARGE, least=TOO_LARGE_LEAST)
+    asked = look.ask(query_text("charts_too_large"), least=TOO_LARGE_LEAST)
     return [_too_large(look, row, asked.sql) for row in asked.rows]
 
 
@@ -66,7 +45,7 @@ def _cap(look: Look, rows: int | None) -> str:
 
 def forced(look: Look) -> list[Recommendation]:
     """Dashboards a good part of whose requests have the database asked anew."""
-    asked = look.ask(_FORCED, least=FORCED_LEAST, share=FORCED_SHARE)
+    asked = look.ask(query_text("dashboards_forced"), least=FORCED_LEAST, share=FORCED_SHARE)
     return [_forced(look, row, asked.sql) for row in asked.rows]
 
 

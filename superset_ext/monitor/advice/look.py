@@ -16,27 +16,6 @@ from superset_ext.settings import Settings
 DAYS = 7  # looked back over: a week has all days and hours
 SECONDS = 60.0  # that a statement may take
 
-# Requests of a region: the rollups, and of the last day, which they may not have yet, the raw log.
-ASKED = """
-WITH asked AS (
-    SELECT hour AS at, cache_type, dataset_id, chart_id, dashboard_id, channel, hits, misses, miss_cold, miss_expired,
-        miss_evicted, miss_forced, sets, sets_too_large, sets_memory, bytes_written, evictions, memory_peak,
-        response_count, response_ms_sum, saved_ms
-    FROM superset_ext.cache_hourly
-    WHERE hour >= %(now)s - make_interval(days => %(days)s)
-        AND hour < date_trunc('hour', %(now)s - interval '1 day', 'UTC')
-    UNION ALL
-    SELECT created_at, cache_type, coalesce(dataset_id, 0), coalesce(chart_id, 0), coalesce(dashboard_id, 0),
-        coalesce(channel, ''), cache_hits, cache_misses, miss_cold, miss_expired, miss_evicted, miss_forced, sets,
-        sets_too_large, sets_memory, bytes_written, evictions, memory_usage, response_count, response_ms_sum, saved_ms
-    FROM superset_ext.cache_performance_log
-    WHERE created_at >= date_trunc('hour', %(now)s - interval '1 day', 'UTC') AND created_at < %(now)s
-)
-"""
-# Mean database seconds of an answer; where nothing was hit, those of the misses.
-COST = """
-coalesce(sum(saved_ms) / NULLIF(sum(hits), 0), sum(response_ms_sum) / NULLIF(sum(response_count), 0), 0) / 1000
-"""
 _FIRST = """
 SELECT extract(epoch FROM %(now)s - min(at))::float8 / 86400 AS days FROM (
     SELECT min(created_at) AS at FROM superset_ext.cache_performance_log

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from superset_ext.cache.redis.server_info import ServerInfo
-from superset_ext.monitor.advice.look import ASKED, COST, Look, Recommendation, brings
+from superset_ext.core.sql_folder import query_text
+from superset_ext.monitor.advice.look import Look, Recommendation, brings
 from superset_ext.monitor.log.servers import server_of
 from superset_ext.settings import PREFIX, Compression, Region
 
@@ -20,19 +21,12 @@ SMALLEST_TIMEOUT = 60
 BYTES_A_DAY = 10 * 2**20  # written uncompressed: below, compression saves nothing that anybody would miss
 # What zstd is taken to leave of entries above a kilobyte, which mostly repeat themselves: an assumption.
 COMPRESSED_TO = 0.5
-_REGIONS = f"""{ASKED}
-SELECT cache_type AS region, sum(hits)::bigint AS hits, sum(hits + misses)::bigint AS requests,
-    sum(miss_evicted)::bigint AS miss_evicted, sum(sets)::bigint AS sets, sum(sets_memory)::bigint AS sets_memory,
-    sum(bytes_written)::bigint AS bytes_written, sum(sum(evictions)) OVER ()::bigint AS evictions_of_servers,
-    max(memory_peak)::bigint AS memory_peak, {COST} AS seconds_an_answer
-FROM asked GROUP BY cache_type ORDER BY cache_type
-"""  # noqa: S608  (only constants)
 _Row = Mapping[str, Any]
 
 
 def too_small(look: Look) -> list[Recommendation]:
     """Servers that evict, or do not take, what people come back for."""
-    asked = look.ask(_REGIONS)
+    asked = look.ask(query_text("region_pressure"))
     pressed = {row["region"]: row for row in asked.rows if _is_pressed(row)}
     return [
         _too_small(look, server, [pressed[region] for region in regions], asked.sql)
@@ -93,7 +87,7 @@ def _together(rows: Sequence[_Row]) -> _Row:
 
 def unread(look: Look) -> list[Recommendation]:
     """Regions that are written and hardly ever read."""
-    asked = look.ask(_REGIONS)
+    asked = look.ask(query_text("region_pressure"))
     return [
         _unread(look, row, asked.sql)
         for row in asked.rows
@@ -114,7 +108,7 @@ def _unread(look: Look, row: _Row, sql: str) -> Recommendation:
 
 def compression(look: Look) -> list[Recommendation]:
     """Regions that would hold more of what is read if they were compressed, or that are so twice."""
-    asked = look.ask(_REGIONS)
+    asked = look.ask(query_text("region_pressure"))
     return [recommendation for row in asked.rows for recommendation in _compression(look, row, asked.sql)]
 
 
@@ -141,7 +135,7 @@ def _compressed(row: _Row, sql: str, finding: str, to: Compression, seconds: flo
 
 def policies(look: Look) -> list[Recommendation]:
     """Servers that may evict the marks of changes, or take nothing new when they are full."""
-    asked = look.ask(_REGIONS)
+    asked = look.ask(query_text("region_pressure"))
     rows = {row["region"]: row for row in asked.rows}
     wrong: dict[str, dict[str, ServerInfo]] = {}
     for region, info in look.facts.servers.items():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from superset_ext.core.sql_folder import query_text
-from superset_ext.monitor.advice.look import ASKED, Look, Recommendation, brings
+from superset_ext.monitor.advice.look import Look, Recommendation, brings
 from superset_ext.settings import PREFIX, Schedule
 
 WEEKS = 4  # looked back over
@@ -20,29 +20,12 @@ RUNS_DAYS = 28
 UNREAD_SHARE = 0.05  # entries that are read of those that are stored, up to which a schedule is for nobody
 WAITED = "seconds a day that people would not wait for queries"
 
-_REGULAR = f"""{ASKED}, misses AS (
-    SELECT dashboard_id, date_trunc('hour', at, 'UTC') AT TIME ZONE 'UTC' AS hour,
-        sum(miss_cold + miss_expired) AS misses,
-        sum(response_ms_sum) / NULLIF(sum(response_count), 0) / 1000 AS mean_seconds
-    FROM asked WHERE cache_type = 'chart_data' AND dashboard_id <> 0 AND channel <> 'warm' GROUP BY 1, 2
-), keys AS (
-    SELECT r.dashboard_id, count(DISTINCT key) AS keys, avg(r.cost_ms) / 1000 AS key_seconds
-    FROM superset_ext.cache_request r JOIN superset_ext.cache_access_scope s USING (fingerprint)
-    CROSS JOIN unnest(s.cache_keys) AS key GROUP BY 1
-)
-SELECT dashboard_id, extract(isodow FROM hour)::int AS day, extract(hour FROM hour)::int AS hour,
-    count(*)::int AS weeks, round(avg(misses), 1)::float8 AS misses, min(keys)::int AS keys,
-    coalesce(min(key_seconds), avg(mean_seconds), 0)::float8 AS seconds_an_answer
-FROM misses LEFT JOIN keys USING (dashboard_id)
-WHERE misses >= %(least)s
-GROUP BY 1, 2, 3 HAVING count(*) >= %(regular)s ORDER BY 1, 3, 2
-"""  # noqa: S608  (only constants)
 _Row = Mapping[str, Any]
 
 
 def missing(look: Look) -> list[Recommendation]:
     """Dashboards whose first reader of an hour waits, at the same hours week after week."""
-    asked = look.ask(_REGULAR, days=WEEKS * 7, least=MISSES_LEAST, regular=REGULAR_WEEKS)
+    asked = look.ask(query_text("dashboard_hours_missed"), days=WEEKS * 7, least=MISSES_LEAST, regular=REGULAR_WEEKS)
     hours: dict[tuple[int, int], list[_Row]] = defaultdict(list)
     for row in asked.rows:
         hours[row["dashboard_id"], row["hour"]].append(row)

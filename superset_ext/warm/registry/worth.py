@@ -12,27 +12,15 @@ from typing import Any
 
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.rows import all_rows
+from superset_ext.core.sql_folder import query_text
 from superset_ext.events import Answer, Stored
 from superset_ext.warm.registry.uses import Use
 
 # Processes write the same keys: one after the other, or two would wait for each other.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('superset_ext.warm_worth', 0))"
-_GONE = """
-UPDATE superset_ext.cache_warm_entry e SET gone_at = to_timestamp(v.at)
-FROM (VALUES %s) AS v (cache_key, at)
-WHERE e.cache_key = v.cache_key AND e.gone_at IS NULL AND e.stored_at <= to_timestamp(v.at)
-"""
 _TAKEN_OVER = """
 UPDATE superset_ext.cache_warm_entry SET gone_at = now()
 WHERE cache_key = ANY(%s) AND gone_at IS NULL AND run_id <> %s::uuid
-"""
-_STORED = """
-INSERT INTO superset_ext.cache_warm_entry (run_id, ordinal, cache_key, cost_ms, expires_at)
-SELECT v.run_id::uuid, v.ordinal, v.cache_key, v.cost_ms,
-    CASE WHEN v.seconds > 0 THEN now() + make_interval(secs => v.seconds) END
-FROM (VALUES %s) AS v (run_id, ordinal, cache_key, cost_ms, seconds)
-ON CONFLICT (run_id, cache_key) DO UPDATE SET
-    stored_at = excluded.stored_at, expires_at = excluded.expires_at, cost_ms = excluded.cost_ms, gone_at = NULL
 """
 _EXPIRED = """
 UPDATE superset_ext.cache_warm_entry SET gone_at = expires_at WHERE gone_at IS NULL AND expires_at < now()
@@ -54,7 +42,7 @@ def count_reads(database: LogDatabase, uses: Sequence[Use]) -> None:
         if reads:
             execute_values(cursor, database.statement("warm_entries_read"), sorted(reads.items()))
         if gone:
-            execute_values(cursor, _GONE, sorted(gone.items()))
+            execute_values(cursor, database.statement("warm_entries_gone"), sorted(gone.items()))
 
 
 def _reads_and_misses(uses: Sequence[Use]) -> tuple[dict[str, list[float]], dict[str, float]]:
@@ -80,7 +68,7 @@ def add_stored(cursor: Any, run_id: str, ordinal: int, answers: Sequence[Answer]
     cursor.execute(_LOCK)
     cursor.execute(_TAKEN_OVER, (list(stored), run_id))
     rows = [(run_id, ordinal, key, answer.cost_ms, answer.seconds or 0.0) for key, answer in sorted(stored.items())]
-    execute_values(cursor, _STORED, rows)
+    execute_values(cursor, query_text("warm_entries_stored"), rows)
     return len(rows)
 
 

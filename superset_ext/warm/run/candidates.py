@@ -14,44 +14,15 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.core.sql_folder import query_text
 from superset_ext.host.people import Identity
 from superset_ext.settings import Targets
-from superset_ext.warm.registry.decay import HOURS_HALF_DAYS, USES_HALF_DAYS, decayed
-from superset_ext.warm.registry.uses import HOURS, hour_of_week
+from superset_ext.warm.registry.uses import hour_of_week
 from superset_ext.warm.run.items import Action, Item
 from superset_ext.warm.run.targets import Resolved
 
 UNKNOWN_MS = 1000.0  # assumed cost of a request that was never computed before
-_WEEK_DAYS = 7.0
-_DECAYED = f"uses * {decayed('now() - used_at', USES_HALF_DAYS)}"
-_SELECT = """
-SELECT r.fingerprint, r.dashboard_id, r.chart_id, r.database_id, r.cost_ms,
-    CASE WHEN cardinality(r.hours) = 0 THEN 0 ELSE round(({rates}) * {aged} / {weeks} * 1e4) / 1e4 END AS rate,
-    s.user_id, s.guest::text, s.cache_keys, r.dataset_id, extract(epoch FROM s.used_at)::float8
-FROM superset_ext.cache_request r JOIN superset_ext.cache_access_scope s USING (fingerprint)
-WHERE r.replayable AND ({where})
-ORDER BY rate DESC, coalesce(r.cost_ms, {unknown}) DESC, r.fingerprint
-"""
-# How many decayed weeks a profile has been filled for: the sum of a geometric series.
-_WEEKS = (
-    "((1 - power(0.5::float8, least(900, greatest(1, ceil(extract(epoch FROM now() - r.first_seen)::float8 / 604800))"
-    " * {q}))) / (1 - power(0.5::float8, {q})))"
-).format(q=_WEEK_DAYS / HOURS_HALF_DAYS)
-# What a profile has lost since it was last added to.
-_AGED = decayed("now() - r.used_at", HOURS_HALF_DAYS)
-_COMMON = f"""
-r.fingerprint IN (SELECT fingerprint FROM superset_ext.cache_request
-    WHERE replayable ORDER BY {_DECAYED} * coalesce(cost_ms, {UNKNOWN_MS}) DESC LIMIT %(limit)s)
-"""  # noqa: S608  (only constants)
-_FREQUENT = f"""
-r.chart_id IN (SELECT chart_id FROM superset_ext.cache_request WHERE replayable AND chart_id IS NOT NULL
-    GROUP BY chart_id ORDER BY sum({_DECAYED}) DESC LIMIT %(limit)s)
-"""  # noqa: S608  (only constants)
-# Of entries that are kept for their use, the unused ones do not come back.
-_CHANGED = """
-(r.tags && %(changed)s::text[] AND NOT EXISTS (SELECT FROM unnest(r.tags) AS t (tag)
-    WHERE t.tag LIKE 'usage:%%' AND r.uses < split_part(t.tag, ':', 2)::float8))
-"""
+_WEEK_SECONDS = 7 * 86_400
 
 
 class Candidate(NamedTuple):
@@ -98,49 +69,31 @@ def candidates(database: LogDatabase, options: Targets, named: Resolved, window:
     Raises:
         LogUnavailable: the log database does not answer.
     """
-    sql = _SELECT.format(
-        where=_where(options, named), rates=_rates(time.time(), window), weeks=_WEEKS, aged=_AGED, unknown=UNKNOWN_MS
-    )
     result: list[Candidate] = []
     with database.transaction(60.0) as cursor:
         cursor.execute("SET LOCAL jit = off")  # compiling takes longer than what it would save
-        cursor.execute(sql, _values(options, named))
+        cursor.execute(query_text("warm_candidates"), _values(options, named, window))
         while rows := cursor.fetchmany(2000):
             result += map(Candidate._make, rows)
     return result
 
 
-def _where(options: Targets, named: Resolved) -> str:
-    parts = [
-        part
-        for part, wanted in (
-            ("r.dashboard_id = ANY(%(dashboards)s)", named.dashboards),
-            ("r.chart_id = ANY(%(charts)s)", named.charts),
-            ("r.dataset_id = ANY(%(datasets)s)", named.datasets),
-            (_CHANGED, options.changed),
-            (_FREQUENT, "frequently_accessed_charts" in options.targets),
-            (_COMMON, "common_queries" in options.targets),
-        )
-        if wanted
-    ]
-    return " OR ".join(parts) or "false"
-
-
-def _values(options: Targets, named: Resolved) -> dict[str, Any]:
+def _values(options: Targets, named: Resolved, window: float) -> dict[str, Any]:
+    shares = _shares(time.time(), window)
     return {
-        "dashboards": sorted(named.dashboards), "charts": sorted(named.charts), "datasets": sorted(named.datasets),
-        "changed": list(options.changed), "limit": options.limit,
+        "dashboards": sorted(named.dashboards) or None, "charts": sorted(named.charts) or None,
+        "datasets": sorted(named.datasets) or None, "changed": list(options.changed) or None,
+        "frequent": "frequently_accessed_charts" in options.targets, "common": "common_queries" in options.targets,
+        "limit": options.limit, "unknown": UNKNOWN_MS, "hours": list(shares), "shares": list(shares.values()),
     }  # fmt: skip
 
 
-def _rates(now: float, window: float) -> str:
-    """SQL for the uses in one week's profile that fall into `window` seconds from now; arrays begin at 1."""
-    weights: dict[int, float] = defaultdict(float)
-    at, end = now, now + min(window, _WEEK_DAYS * 86_400)
+def _shares(now: float, window: float) -> dict[int, float]:
+    """How much of which hours of the week falls into `window` seconds from now; the first hour is 1, as in arrays."""
+    shares: dict[int, float] = defaultdict(float)
+    at, end = now, now + min(window, _WEEK_SECONDS)
     while at < end:
         until = min((at // 3600 + 1) * 3600, end)
-        weights[hour_of_week(at)] += (until - at) / 3600
+        shares[hour_of_week(at) + 1] += (until - at) / 3600
         at = until
-    if len(weights) == HOURS:
-        return "SELECT sum(h) FROM unnest(r.hours) AS h"
-    return " + ".join(f"r.hours[{hour + 1}] * {share:.6f}" for hour, share in sorted(weights.items()))
+    return dict(shares)

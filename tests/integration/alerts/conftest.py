@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 
 import pytest
 
+from superset_ext.compat import UTC
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.alerts import notify
+from testing import alerts
 from testing.alert_cases import with_days
 from testing.databases import Databases
 from testing.mailbox import MailServer, serving
@@ -27,6 +30,12 @@ def database(url: str) -> Iterator[LogDatabase]:
 
 
 # Telling people.
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are written around the time of the test, however long ago it was collected."""
+    monkeypatch.setattr(alerts, "NOW", datetime.now(UTC).replace(microsecond=0))
 
 
 @pytest.fixture(autouse=True)

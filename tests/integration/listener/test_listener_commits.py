@@ -318,6 +318,7 @@ class TestParts:
             run(source, "DROP TABLE sales; CREATE TABLE sales (id int, n int)")
             run(loader, "BEGIN; INSERT INTO sales VALUES (1, 1)")
             until(lambda: caches.sessions[DATABASE]._bare())
+            caches.cold()  # the attempt to make it has failed
         caches.after(write(loader, "COMMIT"))
 
     def test_a_commit_while_triggers_are_made(

@@ -327,13 +327,8 @@ def test_every_commit_is_followed_by_a_stamp(source: Any, database_url: str, lis
     assert len(commits) > WRITERS * COMMITS * 0.8
 
 
-def test_a_listener_says_why_it_hears_nothing(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_listener_says_why_it_hears_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """Intent: one line that names the database and the reason, and not one every second."""
-    from superset_ext.core import warn_once as quiet
-
-    monkeypatch.setattr(quiet, "_last", {})
     tried = threading.Event()
     count = iter(range(100))
 

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 
-from superset_ext.core import warn_once as quiet
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from testing.probes import EMPTY, SECRET, Charts, Source, lite_run, registered
@@ -80,5 +79,4 @@ def lite(context: Any, tmp_path: Path) -> Source:
 
 @pytest.fixture
 def charts(log: LogDatabase) -> Iterator[Charts]:
-    quiet._last.clear()
     yield Charts(log)

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from superset_ext.core import warn_once as quiet
 from superset_ext.freshness.relations import answers, postgresql, views
 from superset_ext.freshness.relations.views import Followed
 from testing.relations import run
@@ -72,7 +71,6 @@ class Sources:
 
 @pytest.fixture
 def sources(app: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sources]:
-    monkeypatch.setattr(quiet, "_last", {})
     monkeypatch.setattr(views, "_LIMITS", LIMITS.replace("3000", f"{PATIENCE * 1000:.0f}"))
     with app.app_context():
         yield Sources()

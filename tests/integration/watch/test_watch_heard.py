@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from sqlalchemy.engine import make_url
 
 from superset_ext.core.log_database import SQL
@@ -19,8 +18,6 @@ from superset_ext.host.regions import chart_region
 from superset_ext.uninstall import _remove_watches
 from testing.in_process import InProcess
 from testing.watches import CATALOG, SALES, TITLE, connected, run
-
-pytestmark = pytest.mark.xdist_group("stack")
 
 
 def status(app: InProcess) -> str:
@@ -61,8 +58,8 @@ def test_status_and_doctor_say_whether_a_listener_is_heard(
     with connected(database_url, application_name=LISTENER):
         ((level, message, fix),) = doctor(superset_app)
         assert level == "error" and fix == "see the log of: superset perf listen"
-        assert re.search(r"its listener was last heard 6\d\d s ago, so its charts are not kept$", message)
-        assert re.search(r"last heard 6\d\d s ago, so charts on them are not kept; start: ", status(superset_app))
+        assert re.search(r"its listener was last heard [6-9]\d\d s ago, so its charts are not kept$", message)
+        assert re.search(r"last heard [6-9]\d\d s ago, so charts on them are not kept; start: ", status(superset_app))
         heard(superset_app, number, -25)  # a listener that was heard, however slow this machine is
         assert doctor(superset_app) == [("fine", f"{TITLE}: public.sales is watched", "")]
         assert re.search(r"its listener was heard \d+ s ago\.$", status(superset_app))

@@ -18,8 +18,6 @@ from superset_ext.freshness.watch.schema import FILES
 from testing.in_process import InProcess
 from testing.watches import TITLE, run
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 
 def install(source: Any, *tables: str) -> None:
     """What an administrator runs on the source."""
