@@ -16,7 +16,7 @@ from superset_ext.core.warn_once import warn
 
 logger = logging.getLogger(__name__)
 
-MOST_TRIES = 5  # of an event that the database refuses for no fault of its own, and that others do not share
+MOST_TRIES = 30  # of an event that the database refuses by itself, for no fault of the event: about a minute
 LATEST = 20_000  # rows among which one is looked for whose commit was in doubt
 _OF_THE_ROW = (DataError, IntegrityError, ProgrammingError)
 

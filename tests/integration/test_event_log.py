@@ -182,3 +182,51 @@ say([first, 1 in after, is_waiting, ended_child, [number for number in viewed() 
 """,
         **LATE,
     ) == [9, True, True, [10, 11], [10, 11, 20]]
+
+
+def test_an_event_is_lost_for_no_other_s_fault(ran: Any) -> None:
+    """Intent: while the metadata database takes nothing, events wait; afterwards each is there once. One that it
+    refuses is dropped alone, as stock drops it; that of somebody who is gone stays without the user; what finds no room
+    is written by its request."""
+    assert ran(
+        """
+import time
+from superset_ext.core.bounded_queue import BoundedQueue
+from superset_ext.host import event_rows
+from superset_ext.host.event_rows import Event
+
+event_rows.MOST_TRIES = 1_000_000
+
+def viewed():
+    return [json.loads(row["json"])["source_id"] for row in site.rows() if row["action"] == "log"]
+
+def rows(**more):
+    return [{"action": "log", "user_id": 1, "dashboard_id": None, "slice_id": None, "json": '{"source_id": 0}',
+             "referrer": None, "duration_ms": None, "dttm": datetime.utcnow(), **more}]
+
+writer = ours()._writer
+site.view(1)
+site.sql("ALTER TABLE logs RENAME TO away; CREATE VIEW logs AS SELECT * FROM away")
+site.sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE SQLSTATE '25006'; END $$")
+site.sql("CREATE TRIGGER refuse INSTEAD OF INSERT ON logs FOR EACH ROW EXECUTE FUNCTION refuse()")
+taken = writer.flush(0.0)
+while not any(event.tries for event in list(writer._queue._waiting)):
+    writer._hurry.set()
+    time.sleep(0.01)
+away = waiting()
+site.sql("DROP VIEW logs; ALTER TABLE away RENAME TO logs")
+flush()
+once = viewed()
+engine = app.extensions["sqlalchemy"].engine
+bad, gone = rows(dashboard_id="none"), rows(user_id=4711, json='{"source_id": 7}')
+for made in (bad, gone, rows(json='{"source_id": 8}')):
+    assert writer.put(Event(engine, made, 10))
+flush()
+users = {json.loads(row["json"])["source_id"]: row["user_id"] for row in site.rows() if row["action"] == "log"}
+writer._queue = BoundedQueue(1, 0, lambda event: event.size)
+site.view(20)
+site.view(21)
+say([taken, away, once, sorted(users.items()), viewed()[-1], waiting()])
+""",
+        **LATE,
+    ) == [False, 1, [1], [[1, 1], [7, None], [8, 1]], 21, 1]
