@@ -30,10 +30,12 @@ def event_logger() -> Any:
 
 
 def is_stock_logger(logger: Any) -> bool:
-    """Whether an event logger is the one that writes the table `logs`, and no subclass of it."""
+    """Whether an event logger writes the rows of `logs` that Superset's own does: that one, or ours."""
     from superset.utils.log import DBEventLogger
 
-    return type(logger) is DBEventLogger
+    from superset_ext.host.event_logger import BatchedEventLogger
+
+    return type(logger) in (DBEventLogger, BatchedEventLogger)
 
 
 def makes_own_records(logger: Any) -> bool:
