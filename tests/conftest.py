@@ -48,8 +48,10 @@ def time_for_the_log() -> Iterator[None]:
 
 @pytest.fixture
 def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """What is logged, whatever other code of the process has done to our loggers: Alembic, for one, disables them."""
+    """What is logged, whatever other code of the process has done to loggers: Alembic disables ours, and a worker of
+    Celery raises the level of all."""
     logging.disable(logging.NOTSET)
+    caplog.set_level(logging.WARNING)
     for name, logger in logging.root.manager.loggerDict.items():
         if isinstance(logger, logging.Logger) and name.partition(".")[0] == "superset_ext":
             logger.disabled, logger.propagate = False, True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -162,14 +163,23 @@ def test_a_route_that_leads_nowhere_is_told(celery: Celery) -> None:
         service.queue_of(celery)
 
 
+def leave_logging_alone(**_: Any) -> None:
+    """Celery sets up no logging where somebody answers this signal."""
+
+
 @pytest.mark.thorough
 def test_a_worker_of_the_queue_of_the_routes_is_one(celery: Celery) -> None:
     """Intent: a worker that consumes the queue to which the config routes warming is found by it, and one that consumes
     the package's own queue alone is not."""
     from celery.contrib.testing.worker import start_worker
+    from celery.signals import setup_logging
 
+    levels = logging.root.level
+    setup_logging.connect(leave_logging_alone)
     celery.conf.update(task_routes={service.TASK: {"queue": "slow"}}, task_queues=[Queue("slow"), Queue(service.QUEUE)])
     for name in (service.QUEUE, "slow"):
         with start_worker(celery, pool="solo", queues=[name], perform_ping_check=False):
             assert until(lambda: celery.control.inspect(timeout=1.0).active_queues())
             assert recovery.is_consumed(celery) is (name == "slow")
+    setup_logging.disconnect(leave_logging_alone)
+    assert logging.root.level == levels, "other tests of this process look at the log"
