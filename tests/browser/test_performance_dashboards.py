@@ -119,7 +119,7 @@ def charts_of(slug: str) -> list[str]:
     return sorted(item["meta"]["sliceName"] for item in items if isinstance(item, dict) and item["type"] == "CHART")
 
 
-@pytest.mark.parametrize("width", [DESK, PHONE])
+@pytest.mark.parametrize("width", [DESK, pytest.param(PHONE, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("slug", sorted(BOARDS))
 def test_every_chart_is_there_and_readable(
     people: BrowserContext, superset_stack: Any, ids: dict[str, int], slug: str, width: int

@@ -84,6 +84,7 @@ def loaded(shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> A
     return load
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", rows())
 def test_a_configuration_loads_starts_and_differs_only_as_its_row_says(loaded: Any, name: str) -> None:
     """Intent: whatever they have is taken, and changes only where the documentation says so, name by name."""

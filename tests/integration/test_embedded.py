@@ -96,6 +96,7 @@ def test_env_is_for_a_shell(superset_stack: RunningStack) -> None:
     assert value(own.database_url, "SELECT count(*) >= 0 FROM cache_performance_log") is True
 
 
+@pytest.mark.thorough
 def test_superset_s_command_is_that_of_the_stack(superset_stack: RunningStack) -> None:
     """Intent: its words, status and output are its own, options of it too."""
     done = embedded("superset", "--state-dir", superset_stack.state_dir, "--", "perf", "status", "--json")
@@ -135,6 +136,7 @@ def test_a_second_start_on_it_is_refused(superset_stack: RunningStack, tmp_path:
     assert healthy(superset_stack.url)
 
 
+@pytest.mark.thorough
 def test_a_killed_web_server_is_restarted(stack: RunningStack) -> None:
     """Intent: said in one line; its workers do not live on with the port; charts are answered again."""
     assert stack.up

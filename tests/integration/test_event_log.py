@@ -132,6 +132,7 @@ say([site.rows()[-1]["action"], site.sql("SELECT count(*) FROM favstar")[0][0]])
     ) == ["of a command", 1]
 
 
+@pytest.mark.thorough
 def test_a_killed_process_loses_only_what_waits_and_one_that_ends_nothing(ran: Any) -> None:
     """Intent: rows are written by themselves while nobody asks for anything; after SIGKILL only those are gone that
     waited then; a process that ends in order, and a child of it, write what they have, each its own."""

@@ -116,7 +116,7 @@ def answers_of_a_crowd(url: str, forced: bool) -> list[int]:
     return values
 
 
-@pytest.mark.parametrize("forced", [False, True], ids=["cold", "forced"])
+@pytest.mark.parametrize("forced", [False, pytest.param(True, marks=pytest.mark.thorough)], ids=["cold", "forced"])
 def test_64_threads_in_4_processes_run_one_query(url: str, forced: bool) -> None:
     """Intent: whoever misses the same key at the same time waits for one query; a forced refresh too."""
     if forced:

@@ -18,7 +18,7 @@ from testing.grants import CSRF_SETTINGS
 from testing.regions import PATIENT
 from testing.superset_app import run
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.thorough]  # they are off, which test_grants_off.py looks at
 ROUNDS = int(os.environ.get("GRANTS_ROUNDS", "4"))
 MANY = int(os.environ.get("GRANTS_ROUNDS", "60"))
 # No app context around the requests: in one, all would share what `g` holds.

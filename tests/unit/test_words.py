@@ -53,6 +53,7 @@ def without_intent(path: Path, tree: ast.Module) -> Iterator[str]:
             yield f"{path}:{test.lineno}: {test.name}"
 
 
+@pytest.mark.thorough
 def test_names_are_nouns_or_verbs() -> None:
     """Intent: nothing of ours is called `found`, `each`, `said` or `told`, which fit whatever comes along."""
     names = [line for path, tree in trees() for line in participles(path, tree)]

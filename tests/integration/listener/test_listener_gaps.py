@@ -302,7 +302,7 @@ class Writer(threading.Thread):
             self.commits.append((write(connection, "COMMIT"), name))
 
 
-@pytest.mark.parametrize(("listeners", "lost"), [(1, False), (2, True)])
+@pytest.mark.parametrize(("listeners", "lost"), [(1, False), pytest.param(2, True, marks=pytest.mark.thorough)])
 def test_every_commit_is_followed_by_a_stamp(source: Any, database_url: str, listeners: int, lost: bool) -> None:
     """Intent: the promise, over some hundreds of commits, where connections of listeners are lost or are not."""
     names = [f"t{number}" for number in range(TABLES)]
