@@ -18,6 +18,7 @@ from superset_ext.monitor.dashboards import installation as dashboards
 from superset_ext.package import Package
 
 _WATCHED = "SELECT DISTINCT database_id FROM superset_ext.cache_watch"
+_HAS_TABLES = "SELECT to_regclass('superset_ext.cache_watch') IS NOT NULL AS has_tables"
 _DROP = "DROP SCHEMA superset_ext CASCADE"
 REPLY_SECONDS = 5.0
 
@@ -47,21 +48,28 @@ def running_workers() -> list[str]:
 def uninstall(app: Any, package: Package) -> Iterator[Step]:
     """Remove watches, dashboards, permissions, cached entries and the log; what cannot be removed stops nothing else.
 
-    Needs the app's context. It removes as it is iterated.
+    Needs the app's context. It removes as it is iterated. Where the log's tables were never made, or are gone, so are
+    watches and dashboards.
     """
     if package.recorder is not None:
         package.recorder.stop()
-    if package.database is not None:
-        yield from _remove_watches(package.database)
-        assets = dashboards.remove(app, package.database)
+    database = _with_tables(package.database)
+    if database is not None:
+        yield from _remove_watches(database)
+        assets = dashboards.remove(app, database)
         yield Step(f"{len(assets)} dashboards, charts, datasets and their database")
     yield Step(f"{permissions.remove()} permissions")
     yield from _remove_triggers(app)
     yield from _erase_regions(app)
-    if package.database is not None:
-        with package.database.transaction(SCHEMA_SECONDS) as cursor:
+    if database is not None:
+        with database.transaction(SCHEMA_SECONDS) as cursor:
             cursor.execute(_DROP)
         yield Step("the schema superset_ext")
+
+
+def _with_tables(database: LogDatabase | None) -> LogDatabase | None:
+    """The log database, if the log's tables are there."""
+    return database if database is not None and database.rows(_HAS_TABLES)[0]["has_tables"] else None
 
 
 def _remove_watches(database: LogDatabase) -> Iterator[Step]:

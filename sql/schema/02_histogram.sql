@@ -40,7 +40,9 @@ BEGIN
     FOR i IN 2 .. COALESCE(array_length(hist, 1), 0) BY 2 LOOP
         rank := rank + hist[i];
     END LOOP;
-    rank := floor(q * (rank - 1));
+    -- As percentile_disc: the least value that a share of q is at most, so that few values do not look quicker than they
+    -- were. What a float adds to a whole number is taken off.
+    rank := greatest(ceil(q * rank - 1e-9) - 1, 0);
     FOR i IN 2 .. COALESCE(array_length(hist, 1), 0) BY 2 LOOP
         seen := seen + hist[i];
         IF seen > rank THEN

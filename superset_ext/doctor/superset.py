@@ -31,4 +31,4 @@ def check_refreshing(app: Any, _package: Package) -> Iterator[Finding]:
             "dashboards", "warning", message, 'set DASHBOARD_AUTO_REFRESH_MODE = "fetch": what changed is fresh anyway'
         )
     if not forcing:
-        yield Finding("dashboards", "fine", "none refreshes by itself")
+        yield Finding("dashboards", "fine", "no dashboard refreshes by itself")

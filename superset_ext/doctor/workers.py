@@ -87,7 +87,8 @@ def check_beat(_app: Any, package: Package) -> Iterator[Finding]:
     if package.database is None:
         return
     rows = package.database.rows(_AGE, (TICK,))
-    fix = "run one `celery … beat`, with a --schedule file that it may write, and a worker of its default queue"
+    fix = "run one `celery --app=superset.tasks.celery_app:app beat`, with a --schedule file that it may write, "
+    fix += "and a worker of its default queue"
     if not rows:
         yield Finding("beat", "error", "Celery beat has never run", fix)
     elif float(rows[0]["age"]) > SILENT_SECONDS:

@@ -70,5 +70,6 @@ def enqueue(celery: Celery, run_id: str, seconds: float = 0.0) -> None:
             TASK, args=[run_id], retry=False, expires=3600, countdown=seconds or None, ignore_result=True
         )
     except Exception as error:  # noqa: BLE001  (kombu raises what its transport does)
-        reason = f"Celery's broker takes no message ({type(error).__name__}); check SUPERSET_EXT_BROKER_URL"
+        reason = f"Celery's broker takes no message ({type(error).__name__}); check the broker_url "
+        reason += "of your CELERY_CONFIG, or SUPERSET_EXT_BROKER_URL where that names none"
         raise WarmError(reason) from None

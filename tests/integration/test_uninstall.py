@@ -99,6 +99,11 @@ def test_what_is_left_is_what_was_there(postgres: Postgres, fresh_valkey: object
         run([program("superset", real=words[0] == "db"), *words], without)
     before, watched = objects(metadata), objects(source)
 
+    uninstall = [program("superset"), "perf", "uninstall", "--yes"]
+    run([program("superset"), "init"], with_it)
+    run(uninstall, with_it)
+    assert changed(before, objects(metadata)) == {}, "what was begun and never made is taken away too"
+
     for words in (["init"], ["perf", "upgrade"], ["perf", "watch", "add", "source", "public.orders"],
                   ["perf", "refresh"]):  # fmt: skip
         run([program("superset"), *words], with_it)
@@ -106,10 +111,12 @@ def test_what_is_left_is_what_was_there(postgres: Postgres, fresh_valkey: object
     assert len(changed(before, objects(metadata))) > 100
     assert changed(watched, objects(source)) and client.dbsize() > 1
 
-    output = run([program("superset"), "perf", "uninstall", "--yes"], with_it)
+    output = run(uninstall, with_it)
     assert "watches of public.orders" in output and "the schema superset_ext" in output
     assert changed(before, objects(metadata)) == {}
     assert changed(watched, objects(source)) == {}
+    run(uninstall, with_it)
+    assert changed(before, objects(metadata)) == {}, "once more is no error"
     left = [key for number in range(16) for key in redis.Redis.from_url(f"{server.url}/{number}").scan_iter()]
     assert left == [b"somebody:else"]
     with web(stock, without) as url:
