@@ -264,6 +264,7 @@ def test_two_installs_at_once_make_one_of_each(story: dict[str, Any]) -> None:
     assert sorted(second["unchanged"]) == sorted(story["again"]["unchanged"]) == EVERYTHING
 
 
+@pytest.mark.thorough
 def test_what_a_person_edited_is_left_and_the_rest_is_updated(story: dict[str, Any]) -> None:
     """Intent: a new version updates asset by asset, names what it left, and takes what Superset itself writes when
     somebody looks at a dashboard for no edit."""

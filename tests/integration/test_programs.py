@@ -81,6 +81,7 @@ def test_signals_reach_a_fork_and_its_starter_s_end_ends_it(tmp_path: Path) -> N
         assert killed.stdout.read() == ""  # which ends when the last who could write has ended
 
 
+@pytest.mark.thorough
 def test_a_fork_makes_the_app_that_a_real_start_makes(tmp_path: Path) -> None:
     """Intent: what is saved is imports; config, routes, commands and the key of secrets are the fork's own."""
     config = tmp_path / "superset_config.py"

@@ -283,6 +283,7 @@ def test_worker_check_names_a_wrong_setting(name: str, value: str, line: str) ->
     assert done.stderr.startswith(f"unhealthy: {line}")
 
 
+@pytest.mark.thorough
 def test_worker_check_pings_this_host_s_worker(tmp_path: Path) -> None:
     """Intent: a worker that runs is healthy; without it, or without the broker, the check says which, but no
     password."""
