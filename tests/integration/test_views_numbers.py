@@ -6,7 +6,7 @@ import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
-from math import floor
+from math import ceil
 from typing import Any
 
 import pytest
@@ -62,7 +62,7 @@ def spread(seed: int, count: int, row: Callable[..., Row], **fixed: Any) -> list
 
 
 def quantile(times: Sequence[float], q: float = 0.95) -> float | None:
-    return sorted(times)[floor(q * (len(times) - 1))] if times else None
+    return sorted(times)[max(ceil(q * len(times) - 1e-9) - 1, 0)] if times else None
 
 
 def ratio(part: float, whole: float) -> float | None:
