@@ -23,7 +23,7 @@ ROUNDS = int(os.environ.get("GRANTS_ROUNDS", "4"))
 MANY = int(os.environ.get("GRANTS_ROUNDS", "60"))
 # No app context around the requests: in one, all would share what `g` holds.
 START = """
-from testing import grants, grants_asked, grants_changes
+from testing import grants, grants_asked, grants_attack, grants_changes
 world = grants.World(app, source, os.environ["METADATA"])
 from flask.globals import _cv_app
 _cv_app.get().pop()
@@ -33,6 +33,8 @@ rounds = int(os.environ["ROUNDS"])
 SCRIPT = """
 results = {
     "late": grants_changes.late_commit(world),
+    "ways": grants_attack.rights(world, 3, 2 * rounds),
+    "lookalikes": grants_attack.lookalikes(world),
     "changes": grants_changes.changes(world, 1, rounds),
     "killed": grants_changes.killed(world, 3),
     "writers": grants_changes.writers(world, 4, 1),
@@ -49,7 +51,8 @@ results = {
 """
 LONGER = """
 results = {
-    "changes": grants_changes.changes(world, 2, rounds),
+    "ways": grants_attack.rights(world, int(os.environ["SEED"]), 2 * rounds),
+    "changes": grants_changes.changes(world, 2, rounds // 4),
     "killed": grants_changes.killed(world, 12),
     "writers": grants_changes.writers(world, 8, 3),
     "bytes": grants_asked.equal_bytes(world, ("identity", "gzip", "br", "zstd")),
@@ -67,7 +70,7 @@ def run_in_app(script: str, rounds: int, postgres: Postgres, valkey: Valkey, fol
     metadata, source = (postgres.create_database(f"{name}_{uuid.uuid4().hex[:8]}") for name in ("meta", "source"))
     own = {
         "SUPERSET_EXT_REDIS_URL": valkey.url, "SUPERSET_EXT_RECORDER": "false",
-        "SUPERSET_EXT_GRANTS": "triggers", "ROUNDS": str(rounds),
+        "SUPERSET_EXT_GRANTS": "triggers", "ROUNDS": str(rounds), "SEED": os.environ.get("GRANTS_SEED", "4"),
         **{f"SUPERSET_EXT_{name}": str(value) for name, value in PATIENT.items()},
     }  # fmt: skip
     result: dict[str, Any] = run(START + script + END, metadata, source, folder, CSRF_SETTINGS, **own)
@@ -84,6 +87,19 @@ def test_a_change_past_superset_is_seen_at_once(results: dict[str, Any]) -> None
     """Intent: rights, rules, users and datasets that raw SQL changes; the next answer is the oracle's."""
     assert results["changes"]["different"] == []
     assert results["changes"]["asked"] == 2 * ROUNDS
+
+
+def test_a_change_on_any_way_is_seen_at_once(results: dict[str, Any]) -> None:
+    """Intent: by other programs, replication, killed and late writers, and Superset's engine past its models."""
+    assert results["ways"]["wrong"] == []
+    assert results["ways"]["changes"] == 2 * ROUNDS
+    assert results["ways"]["given"] > 0
+
+
+def test_requests_that_look_alike_are_told_apart(results: dict[str, Any]) -> None:
+    """Intent: bodies, arguments, headers, methods, credentials; each has status, headers and bytes of its own."""
+    assert results["lookalikes"]["wrong"] == {}
+    assert {"plain", "spaces", "doubled key", "form", "session", "guest"} <= set(results["lookalikes"]["given"])
 
 
 def test_a_change_by_superset_is_seen_at_once(results: dict[str, Any]) -> None:
@@ -168,7 +184,8 @@ def test_many_changes_writers_and_encodings(postgres: Postgres, shared_valkey: V
     """Intent: the same with more rounds, eight writers, and each encoding."""
     longer = run_in_app(LONGER, MANY, postgres, shared_valkey, tmp_path)
     assert longer["changes"]["different"] == []
-    assert longer["changes"]["asked"] == 2 * MANY
+    assert longer["ways"]["wrong"] == []
+    assert longer["ways"]["changes"] == 2 * MANY
     assert longer["killed"]["different"] == []
     assert longer["writers"]["wrong"] == []
     assert {name for name, equal in longer["bytes"].items() if not equal} == set()
