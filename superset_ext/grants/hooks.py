@@ -17,7 +17,6 @@ from flask import Flask, Response, g, request, session
 from superset_ext.cache import used
 from superset_ext.cache.used import Used
 from superset_ext.core.signals import harmless
-from superset_ext.core.warn_once import warn
 from superset_ext.errors import StoreUnavailable, Unanswerable
 from superset_ext.events import Asked, Outcome, Queried, asked, outcome, queried
 from superset_ext.grants import refusals
@@ -111,11 +110,12 @@ class Hooks:
     def _is_open(self) -> bool:
         """Whether anything is granted in this app, and Flask would call this view next."""
         if self._is_possible is None:
-            why = refusals.of_app(self._app) or unknowable(self._app)
-            if why:
-                warn("grants", "no answer is given again: %s", why)
-            self._is_possible = why is None
+            self._is_possible = self.impossible() is None
         return self._is_possible and self._is_last() and not is_warming()
+
+    def impossible(self) -> str | None:
+        """Why nothing is granted in this app, whatever is asked; `None` where something may be."""
+        return refusals.of_app(self._app) or unknowable(self._app)
 
     def _is_last(self) -> bool:
         """Whether no other hook would have its say after this one; it goes to the end if one would."""
@@ -128,6 +128,8 @@ class Hooks:
         return True
 
     def _answer(self, started: float) -> Response | None:
+        if not self._judge.rights.ready():
+            return None
         who = caller()
         if who is None:
             return None

@@ -28,11 +28,6 @@ class Grants:
     hooks: Hooks
     stamps: MetadataStamps
     logs: LogRows
-    seconds: float
-
-    def tidy(self) -> None:
-        """Delete what no grant needs any more; cheap where nothing is to be done."""
-        self.stamps.tidy(self.seconds)
 
 
 def install(app: Flask, charts: Any, settings: Settings) -> Grants | None:
@@ -45,7 +40,7 @@ def install(app: Flask, charts: Any, settings: Settings) -> Grants | None:
     logs = LogRows(app, logger)
     hooks = Hooks(app, judge, lambda: Keys(app, _ring(app)), logs)
     hooks.install()
-    made = Grants(hooks, stamps, logs, settings.grants_seconds)
+    made = Grants(hooks, stamps, logs)
     app.extensions[EXTENSION] = made
     return made
 

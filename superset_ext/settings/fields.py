@@ -145,8 +145,8 @@ class Settings(Record):
     grants: Literal["off", "triggers", "stamps"] = Field(
         "off",
         description="Whether an answer is given again to the same identity before Superset's view runs: `off`; "
-        "`triggers`, which tell of every change on the metadata database (PostgreSQL); or `stamps` in Redis, which "
-        "tell of what Superset itself writes, and for ten seconds only.",
+        "`triggers`, which tell of every change on the metadata database (PostgreSQL) and are made by `superset perf "
+        "upgrade`; or `stamps` in Redis, which tell of what Superset itself writes, and for ten seconds only.",
     )
     grants_seconds: float = Field(300, gt=0, le=3600, description="Seconds for which an answer is given again at most.")
 

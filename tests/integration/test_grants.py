@@ -23,7 +23,7 @@ ROUNDS = int(os.environ.get("GRANTS_ROUNDS", "4"))
 MANY = int(os.environ.get("GRANTS_ROUNDS", "60"))
 # No app context around the requests: in one, all would share what `g` holds.
 START = """
-from testing import grants, grants_asked, grants_attack, grants_changes
+from testing import grants, grants_asked, grants_attack, grants_changes, grants_lookalikes
 world = grants.World(app, source, os.environ["METADATA"])
 from flask.globals import _cv_app
 _cv_app.get().pop()
@@ -33,8 +33,8 @@ rounds = int(os.environ["ROUNDS"])
 SCRIPT = """
 results = {
     "late": grants_changes.late_commit(world),
-    "ways": grants_attack.rights(world, 3, 2 * rounds),
-    "lookalikes": grants_attack.lookalikes(world),
+    "ways": grants_attack.rights(world, 3, 12 * rounds),
+    "lookalikes": grants_lookalikes.lookalikes(world),
     "changes": grants_changes.changes(world, 1, rounds),
     "killed": grants_changes.killed(world, 3),
     "writers": grants_changes.writers(world, 4, 1),
@@ -51,8 +51,8 @@ results = {
 """
 LONGER = """
 results = {
-    "ways": grants_attack.rights(world, int(os.environ["SEED"]), 2 * rounds),
-    "changes": grants_changes.changes(world, 2, rounds // 4),
+    "ways": grants_attack.rights(world, int(os.environ["SEED"]), rounds),
+    "at once": grants_attack.at_once(world, int(os.environ["SEED"]), rounds // 4),
     "killed": grants_changes.killed(world, 12),
     "writers": grants_changes.writers(world, 8, 3),
     "bytes": grants_asked.equal_bytes(world, ("identity", "gzip", "br", "zstd")),
@@ -92,7 +92,7 @@ def test_a_change_past_superset_is_seen_at_once(results: dict[str, Any]) -> None
 def test_a_change_on_any_way_is_seen_at_once(results: dict[str, Any]) -> None:
     """Intent: by other programs, replication, killed and late writers, and Superset's engine past its models."""
     assert results["ways"]["wrong"] == []
-    assert results["ways"]["changes"] == 2 * ROUNDS
+    assert results["ways"]["changes"] >= 12 * ROUNDS
     assert results["ways"]["given"] > 0
 
 
@@ -185,7 +185,8 @@ def test_many_changes_writers_and_encodings(postgres: Postgres, shared_valkey: V
     longer = run_in_app(LONGER, MANY, postgres, shared_valkey, tmp_path)
     assert longer["changes"]["different"] == []
     assert longer["ways"]["wrong"] == []
-    assert longer["ways"]["changes"] == 2 * MANY
+    assert longer["ways"]["changes"] >= MANY
+    assert longer["at once"]["wrong"] == []
     assert longer["killed"]["different"] == []
     assert longer["writers"]["wrong"] == []
     assert {name for name, equal in longer["bytes"].items() if not equal} == set()
