@@ -20,7 +20,9 @@ from superset_ext.plans.rewrite.catalogue.postgresql import PostgreSQL
 from superset_ext.plans.rewrite.facts import Facts
 
 ROUND = 10  # queries over the same tables
-_NODES = "seqscan indexscan bitmapscan hashagg hashjoin mergejoin nestloop sort material incremental_sort".split()
+_NODES = (
+    "seqscan", "indexscan", "bitmapscan", "hashagg", "hashjoin", "mergejoin", "nestloop", "sort", "material",
+)  # fmt: skip
 _TYPES = {
     "k": "int", "a": "bigint", "d": "date", "ts": "timestamp", "z": "timestamptz", "n": "text", "c": "char(3)",
     "f": "float8", "m": "numeric", "p": "numeric(8, 2)", "b": "boolean",
@@ -32,7 +34,8 @@ _VALUES = {
         "'2024-01-01'", "'2024-12-31 23:59:59.999999'", "'2025-01-01'", "'2024-02-01'", "'2024-01-31 12:00:00'",
         "'-infinity'",
     ],
-    "z": ["'2024-01-01 00:00:00+00'", "'2024-12-31 23:30:00+00'", "'2025-01-01 04:00:00+00'"], "n": ["'a'", "'A'", "'a '", "''", "'5'"],
+    "z": ["'2024-01-01 00:00:00+00'", "'2024-12-31 23:30:00+00'", "'2025-01-01 04:00:00+00'"],
+    "n": ["'a'", "'A'", "'a '", "''", "'5'"],
     "c": ["'a'", "'b '", "'5'"], "f": ["0.1", "0.2", "-0.0", "0.0", "1e16", "3.3"],
     "m": ["1.0", "1.00", "2", "0.5"], "p": ["1.0", "1.25", "2"], "b": ["true", "false"],
 }  # fmt: skip
@@ -45,7 +48,8 @@ _CONDITIONS = [
     "CAST(v.ts AS DATE) = '2024-12-31'", "CAST(v.ts AS DATE) = DATE '2025-01-01'", "CAST(v.d AS DATE) = '2024-02-29'",
     "CAST(v.k AS TEXT) = '12345'", "CAST(v.k AS TEXT) = '007'", "CAST(v.k AS TEXT) = '+7'", "'-3' = CAST(v.k AS TEXT)",
     "CAST(v.k AS TEXT) IN ('1', '2')", "CAST(v.a AS VARCHAR) = '4000000000'", "CAST(v.k AS VARCHAR(3)) = '123'",
-    "CAST(v.k AS TEXT) IN ('1', '02')", "CAST(v.k AS TEXT) <> '1'", "CAST(v.p AS TEXT) = '1'", "NOT CAST(v.k AS TEXT) = '1'",
+    "CAST(v.k AS TEXT) IN ('1', '02')", "CAST(v.k AS TEXT) <> '1'", "CAST(v.p AS TEXT) = '1'",
+    "NOT CAST(v.k AS TEXT) = '1'",
     "v.k = 12345.0", "v.k = 1.5", "v.k IN (1.0, 2, 7.00)", "v.a >= 12345.0", "v.k < -3.0", "v.a = 4000000000.0",
     "v.k <> 1.0", "v.p = 1.0", "v.f = 0.0", "v.k IN (1.0, 1.5)", "v.k IS NULL", "v.n = 'a'", "v.b",
 ]  # fmt: skip
@@ -123,7 +127,7 @@ def duckdb() -> Iterator[Source]:
     with closing(engine.connect()) as connection:
 
         def run(sql: str, parameters: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
-            return connection.execute(sql, list(parameters)).fetchall()
+            return list(connection.execute(sql, list(parameters)).fetchall())
 
         run("SET threads = 1")
 
@@ -240,7 +244,9 @@ class Query:
 
 def _conditions(some: random.Random, tame: bool) -> str:
     conditions = some.sample(_CONDITIONS, some.choice((1, 1, 2)))
-    return some.choice((" AND ", " AND ", " AND " if tame else " OR ")).join(f"({condition})" for condition in conditions)
+    return some.choice((" AND ", " AND ", " AND " if tame else " OR ")).join(
+        f"({condition})" for condition in conditions
+    )
 
 
 def _source(some: random.Random, tame: bool) -> tuple[str, str]:
@@ -252,7 +258,10 @@ def _source(some: random.Random, tame: bool) -> tuple[str, str]:
         case 1:
             return f"WITH w AS ({inner}) ", "w AS v"
         case 2:
-            return "", f"(SELECT * FROM ({inner}) AS x{some.choice(('', ' ORDER BY n', '' if tame else ' LIMIT 4'))}) AS v"
+            return (
+                "",
+                f"(SELECT * FROM ({inner}) AS x{some.choice(('', ' ORDER BY n', '' if tame else ' LIMIT 4'))}) AS v",
+            )
         case 3:
             return "", f"({inner}) AS v {some.choice(('JOIN', 'LEFT JOIN'))} u ON u.k = v.k"
         case _:
