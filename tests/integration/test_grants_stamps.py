@@ -12,15 +12,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg2
 import pytest
 from sqlalchemy import create_engine
 
+from superset_ext.doctor import grants as doctor
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.grants import metadata_stamps
+from superset_ext.grants.install import EXTENSION
 from superset_ext.grants.metadata_stamps import IDLE, MetadataStamps, watched_tables
+from superset_ext.package import Package
+from superset_ext.settings import load
 from testing.databases import Databases, postgres_in
 from testing.in_process import InProcess
 from testing.warming import until
@@ -351,3 +356,25 @@ def test_nobody_waits_for_a_silent_server(server: Postgres, make: Make, monkeypa
             os.kill(pid, signal.SIGCONT)
     until(lambda: stamps.now(), 120)
     assert stamps.holds(mark)
+
+
+def test_the_doctor_says_which_mode_is_on_and_why_not(
+    run: Run, stamps: MetadataStamps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: off, impossible, on, and without its triggers; nobody wonders why charts are not faster."""
+    monkeypatch.setattr(doctor, "metadata_engine", lambda _: stamps._engine())
+
+    def found(mode: str, why: str | None = None) -> tuple[str, str]:
+        made = SimpleNamespace(stamps=stamps, hooks=SimpleNamespace(impossible=lambda: why))
+        app = SimpleNamespace(extensions={EXTENSION: made} if mode != "off" else {})
+        package = Package(load({"SUPERSET_EXT_GRANTS": mode}), None, None, ())
+        (finding,) = doctor.check_grants(app, package)
+        return finding.level, f"{finding.message}; {finding.fix}"
+
+    assert found("off") == ("fine", "no answer is given again: SUPERSET_EXT_GRANTS is off; ")
+    assert "it moves" in found("triggers", "it moves")[1]
+    assert found("triggers")[0] == "fine" and "answers are given again" in found("triggers")[1]
+    assert found("stamps")[0] == "warning"
+    run("DROP TRIGGER superset_ext_grants ON ab_user_role")
+    level, text = found("triggers")
+    assert level == "warning" and "ab_user_role are not told" in text and "superset perf upgrade" in text
