@@ -14,6 +14,7 @@ PARTS = (
     "captured",
     "sizing",
     "reads",
+    "hits",
     "misses",
     "sharing",
     "freshness",
