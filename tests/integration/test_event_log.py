@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from superset_ext.embedded.valkey import Valkey
-from testing.databases import Databases
+from testing.databases import Databases, postgres_in
 from testing.event_log import CONFIG
 from testing.superset_app import SECONDS, run
 
@@ -231,3 +231,51 @@ say([taken, away, once, sorted(users.items()), viewed()[-1], waiting()])
 """,
         **LATE,
     ) == [False, 1, [1], [[1, 1], [7, None], [8, 1]], 21, 1]
+
+
+@pytest.mark.thorough
+def test_while_the_metadata_database_stands_still_what_waits_is_bounded_and_kept(ran: Any, tmp_path: Path) -> None:
+    """Intent: a server that does not answer holds up nobody who logs; what finds no room is refused and counted; of
+    what was taken over, each row is there once when the server goes on."""
+    with postgres_in(tmp_path / "still") as server:
+        there, bounded, together = ran(
+            """
+import psutil
+from sqlalchemy import create_engine
+from superset_ext.core.bounded_queue import BoundedQueue
+from superset_ext.host.event_rows import Event
+from superset_ext.host.event_writer import EventWriter
+
+engine = create_engine(os.environ["OTHER"])
+with engine.begin() as connection:
+    connection.exec_driver_sql("CREATE TABLE logs (id serial PRIMARY KEY, action text, user_id int, dashboard_id int, "
+                               "slice_id int, json text, dttm timestamp, duration_ms int, referrer text)")
+postmaster = psutil.Process(int(os.environ["PID"]))
+
+def event(number):
+    row = {"action": str(number), "user_id": None, "dashboard_id": None, "slice_id": None, "json": "{}",
+           "referrer": None, "duration_ms": 1, "dttm": datetime.utcnow()}
+    return Event(engine, [row], 2)
+
+writer = EventWriter(0.0)
+writer._queue = BoundedQueue(50, 0, lambda event: event.size)
+assert writer.put(event("before")) and writer.flush(600.0)
+family = [postmaster, *postmaster.children(recursive=True)]
+for process in family:
+    process.suspend()
+try:
+    taken = [number for number in range(200) if writer.put(event(number))]
+    bounded, refused = len(writer), writer._queue.newly_dropped()
+finally:
+    for process in reversed(family):
+        process.resume()
+assert writer.flush(600.0) and writer.put(event("after")) and writer.flush(600.0)
+with engine.connect() as connection:
+    there = [row[0] for row in connection.exec_driver_sql("SELECT action FROM logs ORDER BY id")]
+say([there == ["before", *map(str, taken), "after"], bounded, len(taken) + refused])
+""",
+            **LATE, OTHER=server.create_database("logs"), PID=str(server.pid),
+        )  # fmt: skip
+    assert there
+    assert bounded == 50
+    assert together == 200
