@@ -15,6 +15,7 @@ PARTS = (
     "sizing",
     "reads",
     "hits",
+    "refused",
     "misses",
     "sharing",
     "freshness",
