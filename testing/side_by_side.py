@@ -46,6 +46,9 @@ FEATURE_FLAGS = {
     "ENABLE_TEMPLATE_PROCESSING": True, "DASHBOARD_RBAC": True, "CACHE_IMPERSONATION": True, "EMBEDDED_SUPERSET": True
 }
 _URL = os.environ["SUPERSET_EXT_REDIS_URL"] + "/11"
+def FLASK_APP_MUTATOR(app):
+    app.add_url_rule("/testing/given", "given", lambda: str(app.extensions["superset_ext_grants"].hooks.given))
+
 DATA_CACHE_CONFIG = {
     "CACHE_TYPE": "RedisCache", "CACHE_DEFAULT_TIMEOUT": 900, "CACHE_KEY_PREFIX": "s_", "CACHE_REDIS_URL": _URL
 }
