@@ -163,7 +163,7 @@ class Settings(Record):
 
     # Superset's own log of events.
     event_log_seconds: float = Field(
-        0.5,
+        0,
         ge=0,
         le=60,
         description="Seconds for which a row of Superset's `logs` may wait in memory, if its request has only read, "
