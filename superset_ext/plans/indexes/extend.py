@@ -7,13 +7,13 @@ what it costs at least, its floor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-from superset_ext.plans.indexes.index import Index
+from superset_ext.plans.indexes.index import Index, TableName
 from superset_ext.plans.indexes.sandwich import Costs, bits
 
-_FIRST = 24  # moves of a step that are asked for before the rest is measured against them
+_FIRST = 8  # moves of a step that are asked for before the rest is measured against them
 _LEAST = 1e-4  # of all costs; less is not worth an index
 _POWERS = (1.0, 0.5, 0.0)  # of the size, by which a benefit is divided: three walks, of which the best is taken
 
@@ -48,6 +48,9 @@ class Search:
         self._weights = weights
         self._statements = range(len(weights))
         self._replaces = _replaced(indexes)
+        self._groups = (
+            _grouped([index.table for index in indexes]), _grouped([(index.table, index.keys[0]) for index in indexes]),
+        )  # fmt: skip
         every = (1 << len(indexes)) - 1
         costs.learn([(number, offer) for number in self._statements for offer in (0, every)])
         self._floor = [costs.cost(number, every) for number in self._statements]
@@ -65,16 +68,15 @@ class Search:
         """Bytes of a set."""
         return sum(self._sizes[number] for number in bits(indexes))
 
-    def best(self, budget: int) -> int:
+    def best(self, budget: int, powers: Sequence[float] = _POWERS) -> int:
         """The best set within a budget of bytes that any walk comes to."""
-        ends = [self.walk(budget, power) for power in _POWERS]
+        ends = [self.walk(budget, power) for power in powers]
         return min(ends, key=lambda end: (self.total(end), self.size(end)))
 
-    def walk(self, budget: int, power: float = 1.0, start: int = 0) -> int:
+    def walk(self, budget: int, power: float = 1.0) -> int:
         """The set that greedy steps come to; each divides its benefit by its bytes, raised to `power`."""
-        indexes = start
-        promises: dict[int, float] = {}
-        while (move := self._step(indexes, budget, power, promises)) is not None:
+        indexes = 0
+        while (move := self._step(indexes, budget, power)) is not None:
             indexes = move.indexes
         return indexes
 
@@ -89,34 +91,57 @@ class Search:
             before |= 1 << best
         return order
 
-    def _step(self, indexes: int, budget: int, power: float, promises: dict[int, float]) -> Move | None:
-        """The best move, or `None` where none is worth it. `promises` is what moves were worth a step ago."""
+    def _step(self, indexes: int, budget: int, power: float) -> Move | None:
+        """The best move, or `None` where none is worth it.
+
+        Moves are not asked for one by one. What a statement costs with all candidates of a table, and then with all
+        that begin with one column, bounds what each of them can save; and it tells their costs where the plan uses one
+        of them or none.
+        """
         now = [self._costs.cost(number, indexes) for number in self._statements]
         room = budget - self.size(indexes)
-        open_ = [move for move in self._moves(indexes) if move.bytes <= room]
-        bounds = {move.added: self._worth(self._bound(move, now), move, power) for move in open_}
-        open_ = sorted(
-            (move for move in open_ if bounds[move.added] > 0),
-            key=lambda move: -min(bounds[move.added], promises.get(move.added, bounds[move.added])),
-        )
-        best: tuple[float, Move] | None = None
-        for batch in (open_[:_FIRST], open_[_FIRST:]):
-            wanted = [move for move in batch if best is None or bounds[move.added] > best[0]]
-            self._costs.learn(
-                (number, move.indexes)
-                for move in wanted
-                for number in self._users[move.added]
-                if self._gap(number, now)
-            )
-            for move in wanted:
-                worth = promises[move.added] = self._worth(self._benefit(move, now), move, power)
-                if worth > 0 and (best is None or worth > best[0]):
-                    best = worth, move
-        return best[1] if best is not None else None
+        step = _Step(now, power)
+        moves = [move for move in self._moves(indexes) if move.bytes <= room]
+        for groups in self._groups:
+            bounds = self._bounds(moves, groups, now, indexes)
+            self._take(moves, step, ask=False)
+            moves = [move for move in moves if step.worth(bounds[move.added], move) > step.most]
+            moves.sort(key=lambda move: -step.worth(bounds[move.added], move))
+        for batch in (moves[:_FIRST], moves[_FIRST:]):
+            self._take([move for move in batch if step.worth(bounds[move.added], move) > step.most], step, ask=True)
+        return step.move
 
-    def _gap(self, number: int, now: Sequence[float]) -> bool:
-        """Whether a statement can become cheaper at all."""
-        return now[number] > self._floor[number]
+    def _bounds(
+        self, moves: Sequence[Move], groups: Sequence[int], now: Sequence[float], indexes: int
+    ) -> dict[int, float]:
+        """What each move can save at most: what all of its group save."""
+        users = {move.added: self._able(move, now) for move in moves}
+        self._costs.learn(
+            {(number, indexes | groups[move.added]): None for move in moves for number in users[move.added]}
+        )
+        return {
+            move.added: sum(
+                self._weights[number] * (now[number] - self._costs.cost(number, indexes | groups[move.added]))
+                for number in users[move.added]
+            )
+            for move in moves
+        }
+
+    def _take(self, moves: Sequence[Move], step: _Step, ask: bool) -> None:
+        """Measure moves, or those whose costs are known."""
+        users = {move.added: self._able(move, step.now) for move in moves}
+        if ask:
+            self._costs.learn((number, move.indexes) for move in moves for number in users[move.added])
+        for move in moves:
+            costs = [self._costs.known(number, move.indexes) for number in users[move.added]]
+            pairs = zip(users[move.added], costs, strict=True)
+            saved = [self._weights[number] * (step.now[number] - cost) for number, cost in pairs if cost is not None]
+            if len(saved) == len(costs) and sum(saved) >= self._least:
+                step.take(sum(saved), move)
+
+    def _able(self, move: Move, now: Sequence[float]) -> list[int]:
+        """The statements that a move may make cheaper at all."""
+        return [number for number in self._users[move.added] if now[number] > self._floor[number]]
 
     def _moves(self, indexes: int) -> Iterator[Move]:
         for added, replaced in enumerate(self._replaces):
@@ -124,23 +149,43 @@ class Search:
                 gone = indexes & replaced
                 yield Move(indexes & ~gone | 1 << added, added, self._sizes[added] - self.size(gone))
 
-    def _bound(self, move: Move, now: Sequence[float]) -> float:
-        return sum(self._weights[number] * (now[number] - self._floor[number]) for number in self._users[move.added])
 
-    def _benefit(self, move: Move, now: Sequence[float]) -> float:
-        numbers = [number for number in self._users[move.added] if self._gap(number, now)]
-        return sum(self._weights[number] * (now[number] - self._costs.cost(number, move.indexes)) for number in numbers)
+@dataclass
+class _Step:
+    """The best move so far.
 
-    def _worth(self, benefit: float, move: Move, power: float) -> float:
-        """What a move is worth; one that takes no more room is worth more than any that does."""
-        if benefit < self._least:
-            return 0.0
-        return benefit / float(max(move.bytes, 1) ** power)
+    Attributes:
+        now: what each statement costs before.
+        power: see `Search.walk`.
+        most: what the best one is worth.
+    """
+
+    now: Sequence[float]
+    power: float
+    move: Move | None = None
+    most: float = 0.0
+
+    def worth(self, benefit: float, move: Move) -> float:
+        """What a move is worth; one that takes no more room is worth more than most that do."""
+        return benefit / float(max(move.bytes, 1) ** self.power)
+
+    def take(self, benefit: float, move: Move) -> None:
+        """Keep the move if it is the best."""
+        if self.worth(benefit, move) > self.most:
+            self.move, self.most = move, self.worth(benefit, move)
+
+
+def _grouped(names: Sequence[Hashable]) -> list[int]:
+    """For each index, the set of those of the same name."""
+    sets: dict[Hashable, int] = {}
+    for number, name in enumerate(names):
+        sets[name] = sets.get(name, 0) | 1 << number
+    return [sets[name] for name in names]
 
 
 def _replaced(indexes: Sequence[Index]) -> list[int]:
     """For each index, the set of those that it makes needless."""
-    by_table: dict[object, list[int]] = {}
+    by_table: dict[TableName, list[int]] = {}
     for number, index in enumerate(indexes):
         by_table.setdefault(index.table, []).append(number)
     return [sum(1 << other for other in by_table[index.table] if index.extends(indexes[other])) for index in indexes]
