@@ -83,3 +83,15 @@ class AdviceError(SupersetExtError):
 
 class StackError(SupersetExtError):
     """The embedded stack cannot start or go on."""
+
+
+class PlanError(SupersetExtError):
+    """A query cannot be explained.
+
+    Attributes:
+        cause: class of the source's error, free of values; empty where it was not asked.
+    """
+
+    def __init__(self, message: str, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
