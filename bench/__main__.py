@@ -15,6 +15,7 @@ PARTS = (
     "sizing",
     "reads",
     "misses",
+    "opening",
     "sharing",
     "freshness",
     "recorder",
