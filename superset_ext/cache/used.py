@@ -52,9 +52,9 @@ class Used:
 watched: ContextVar[Used | None] = ContextVar("superset_ext_used", default=None)
 
 
-def watch(keep: Callable[[Record], Sequence[Record]]) -> Used:
+def watch(keep: Callable[[Record], Sequence[Record]], *, with_statements: bool = False) -> Used:
     """Note what this context uses from now on, until `forget`; `keep` says what to keep of a record of the log."""
-    used = Used(keep=keep)
+    used = Used(keep=keep, statements=[] if with_statements else None)
     watched.set(used)
     return used
 

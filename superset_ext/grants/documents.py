@@ -18,7 +18,7 @@ from flask import Flask, Response, request
 
 from superset_ext.cache.used import Used
 from superset_ext.grants.metadata_stamps import IDLE
-from superset_ext.host.documents import own_function
+from superset_ext.host.documents import is_clocked, own_function
 
 # Not among them: `me`, which says how often somebody has logged in, and what answers with a token or with an age of a
 # session.
@@ -42,6 +42,8 @@ _LOGS = "INSERT INTO logs "
 
 def of_app(app: Flask) -> str | None:
     """Why no document is granted in an app; `None` where some may be."""
+    if not is_clocked():
+        return "what Superset says of the clock is not known"
     function = own_function(app.config)
     return f"{function} may ask anything" if function else None
 

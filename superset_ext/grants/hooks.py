@@ -124,8 +124,14 @@ class Hooks:
             if why:
                 warn("grants", "no answer is given again: %s", why)
             self._is_possible = why is None
-            self._with_documents = self._with_documents and documents.of_app(self._app) is None
+            self._with_documents = self._with_documents and self._may_grant_documents()
         return self._is_possible and self._is_last() and not is_warming()
+
+    def _may_grant_documents(self) -> bool:
+        why = documents.of_app(self._app)
+        if why:
+            warn("grants of documents", "no document is given again: %s", why)
+        return why is None
 
     def _is_last(self) -> bool:
         """Whether no other hook would have its say after this one; it goes to the end if one would."""
@@ -165,10 +171,9 @@ class Hooks:
         if mark is None:
             self._refuse("the metadata database does not tell of changes")
         else:
-            capture = Capture(key, who, mark, dict(session), used.watch(self._logs.kept))
-            if self._is_document():
-                capture.is_document, capture.used.statements = True, []
-            setattr(g, _NAME, capture)
+            is_document = self._is_document()
+            watched = used.watch(self._logs.kept, with_statements=is_document)
+            setattr(g, _NAME, Capture(key, who, mark, dict(session), watched, is_document=is_document))
 
     def _given(self, grant: Grant, body: bytes, who: Caller, started: float) -> Response:
         response = Response(body, content_type=grant.content_type)
@@ -209,8 +214,6 @@ class Hooks:
             return
         passing = refusals.of_response(response) or _of_person(capture)
         lasting = capture.used.spoiled or capture.lasting or _is_short(capture)
-        if capture.is_document:
-            lasting = documents.of_used(capture.used)
         if passing or lasting:
             # An error is of this moment: rights that are given back count at once.
             is_lasting = lasting and response.status_code == refusals.OK
@@ -279,6 +282,8 @@ def _note_queried(_source: str, event: Queried) -> None:
 
 def _is_short(capture: Capture) -> str | None:
     """Why it is not known all that Superset did for an answer."""
+    if capture.is_document:
+        return documents.of_used(capture.used)
     if not capture.queries:
         return "no chart"
     return None if capture.used.records else "nothing of it was logged"
