@@ -23,7 +23,7 @@ ROUNDS = int(os.environ.get("GRANTS_ROUNDS", "4"))
 MANY = int(os.environ.get("GRANTS_ROUNDS", "60"))
 # No app context around the requests: in one, all would share what `g` holds.
 START = """
-from testing import grants
+from testing import grants, grants_asked, grants_changes
 world = grants.World(app, source, os.environ["METADATA"])
 from flask.globals import _cv_app
 _cv_app.get().pop()
@@ -32,27 +32,27 @@ rounds = int(os.environ["ROUNDS"])
 """
 SCRIPT = """
 results = {
-    "late": grants.late_commit(world),
-    "changes": grants.changes(world, 1, rounds),
-    "killed": grants.killed(world, 3),
-    "writers": grants.writers(world, 4, 1),
-    "credentials": grants.credentials(world),
-    "bytes": grants.equal_bytes(world, ("identity", "zstd")),
-    "refused": grants.refused(world),
-    "logs": grants.counted(world),
-    "told": grants.counted_hits(world),
-    "api": grants.by_api(world),
-    "fresh": grants.fresh(world),
-    "guests": grants.guests(world),
-    "stopped": grants.stopped(world),
+    "late": grants_changes.late_commit(world),
+    "changes": grants_changes.changes(world, 1, rounds),
+    "killed": grants_changes.killed(world, 3),
+    "writers": grants_changes.writers(world, 4, 1),
+    "credentials": grants_asked.credentials(world),
+    "bytes": grants_asked.equal_bytes(world, ("identity", "zstd")),
+    "refused": grants_asked.refused(world),
+    "logs": grants_asked.counted(world),
+    "told": grants_asked.counted_hits(world),
+    "api": grants_changes.by_api(world),
+    "fresh": grants_changes.fresh(world),
+    "guests": grants_asked.guests(world),
+    "stopped": grants_changes.stopped(world),
 }
 """
 LONGER = """
 results = {
-    "changes": grants.changes(world, 2, rounds),
-    "killed": grants.killed(world, 12),
-    "writers": grants.writers(world, 8, 3),
-    "bytes": grants.equal_bytes(world, ("identity", "gzip", "br", "zstd")),
+    "changes": grants_changes.changes(world, 2, rounds),
+    "killed": grants_changes.killed(world, 12),
+    "writers": grants_changes.writers(world, 8, 3),
+    "bytes": grants_asked.equal_bytes(world, ("identity", "gzip", "br", "zstd")),
 }
 """
 END = """
