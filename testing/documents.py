@@ -174,7 +174,7 @@ def wrong(world: World, client: Any, path: str, old: Told) -> str | None:
 
 def changed(world: World, names: Mapping[str, str], client: Any, change: Change) -> dict[str, Any]:
     """What a change does to documents: those with a wrong answer, and those whose words or status it changed."""
-    from testing.grants import run
+    from testing.grants_changes import run
 
     olds = {name: granted(world, client, path) for name, path in names.items()}
     run(world, list(change.do))
@@ -198,7 +198,7 @@ def every_change(world: World, kind: str, *, all_documents: bool) -> dict[str, A
 
 def guests(world: World) -> dict[str, Any]:
     """Documents to a guest, and after the dashboard is no longer embedded: what was wrong, and the last statuses."""
-    from testing.grants import run
+    from testing.grants_changes import run
 
     guest = world.guest()
     names = {name: path for name, path in paths(world).items() if _status(world, guest, path) == 200}

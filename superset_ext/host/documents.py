@@ -54,23 +54,26 @@ def is_clocked() -> bool:
 
 
 def watch_reads(engine: Any) -> None:
-    """Note from now on what is sent to the metadata database for a request that is watched, and who asks another one.
-
-    Args:
-        engine: of the metadata database.
-    """
+    """Note from now on what is sent to the metadata database, whose engine this is, for a request that is watched."""
     from sqlalchemy import event
-    from sqlalchemy.pool import Pool
 
     def sent(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         noted = used.watched.get()
         if noted is not None and noted.statements is not None:
             noted.statements.append(statement)
 
-    def taken(_connection: Any, _record: Any, fairy: Any) -> None:
-        noted = used.watched.get()
-        if noted is not None and noted.statements is not None and fairy._pool is not engine.pool:
-            noted.spoiled = "a source was asked"
-
     event.listen(engine, "before_cursor_execute", sent)
-    event.listen(Pool, "checkout", taken)
+
+
+def told_of_connections(engine: Any) -> Any:
+    """An engine of a source; where it was made for a document that is watched, it tells when it connects."""
+    from sqlalchemy import event
+
+    noted = used.watched.get()
+    if noted is not None and noted.statements is not None:
+        event.listen(engine, "do_connect", _connecting)
+    return engine
+
+
+def _connecting(*_: Any) -> None:
+    used.spoil("a source was asked")
