@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg2
 
 from superset_ext.core.log_database import LogDatabase
@@ -15,13 +18,36 @@ from superset_ext.embedded.postgres import Postgres
 from superset_ext.monitor.rollup.views import apply_views
 
 # What is lost when the machine fails is nothing that a test would look for.
-_FORGETFUL = "\nfsync = off\nfull_page_writes = off\nsynchronous_commit = off\nmax_wal_size = 4GB\n"
+_FORGETFUL = "\nfsync = off\nfull_page_writes = off\nsynchronous_commit = off\nmax_wal_size = 512MB\n"
+_MEMORY = Path("/dev/shm")
+_LEAST_FREE = 6 << 30  # bytes; a session of three processes takes about 2 GiB
 
 
 def forgetful(data_dir: Path) -> None:
     """Let a server whose files are made wait for no disk."""
     with (data_dir / "postgresql.conf").open("a") as config:
         config.write(_FORGETFUL)
+
+
+@contextmanager
+def quick_folder(otherwise: Path) -> Iterator[Path]:
+    """A folder in memory where there is much of it: a database is copied there in a quarter of the time. `otherwise`
+    where there is not."""
+    if not (_MEMORY.is_dir() and min(shutil.disk_usage(_MEMORY).free, _free_memory()) > _LEAST_FREE):
+        yield otherwise
+        return
+    with tempfile.TemporaryDirectory(prefix="superset_ext_", dir=_MEMORY) as folder:
+        yield Path(folder)
+
+
+def _free_memory() -> int:
+    """Bytes that the machine, and the container where this is one, has left."""
+    free: int = psutil.virtual_memory().available
+    try:
+        limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text() for name in ("max", "current"))
+        return min(free, int(limit) - int(used))
+    except (OSError, ValueError):
+        return free
 
 
 @contextmanager

@@ -215,6 +215,7 @@ class Sources:
     urls: dict[int, str]
     wanted: dict[int, set[Name]]
     refused: Exception | None = None
+    refusals: int = 0
     log_lost: bool = False
 
     def names(self) -> dict[int, set[Name]]:
@@ -225,6 +226,7 @@ class Sources:
     @contextmanager
     def connect(self, number: int) -> Iterator[Any]:
         if self.refused is not None:
+            self.refusals += 1
             raise self.refused
         with closing(psycopg2.connect(self.urls[number])) as connection:
             yield connection

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -20,7 +20,7 @@ from superset_ext.core import warn_once
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
-from testing.databases import Databases, postgres_in
+from testing.databases import Databases, postgres_in, quick_folder
 from testing.in_process import InProcess, start, stop
 from testing.log import PATIENCE
 from testing.programs import forked
@@ -77,7 +77,7 @@ def forked_programs() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A PostgreSQL server; tests take a database of their own with the next four."""
-    with postgres_in(tmp_path_factory.mktemp("postgres")) as server:
+    with quick_folder(tmp_path_factory.mktemp("postgres")) as folder, postgres_in(folder) as server:
         yield server
 
 
@@ -155,8 +155,15 @@ def superset_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     if running := os.environ.get("TEST_STACK"):
         yield RunningStack.on(Path(running))
         return
-    state_dir = tmp_path_factory.mktemp("stack") / "state"
-    shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else state_dir.parent
+    own = tmp_path_factory.mktemp("stack")
+    shared = tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with quick_folder(own) as folder, _up(folder / "state", shared, own) as stack:
+        yield stack
+
+
+@contextmanager
+def _up(state_dir: Path, shared: Path, own: Path) -> Iterator[RunningStack]:
+    """A stack of this process; the first of several leaves its files for the others in `shared`."""
     first = _is_first(shared / "stack-begun")
     if not first:
         shutil.copytree(_prepared(shared), state_dir)
@@ -164,7 +171,7 @@ def superset_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     try:
         up.wait_for(READY)
         stack = RunningStack.on(state_dir, up)
-        if first and shared != state_dir.parent:
+        if first and shared != own:
             copy_state(stack, shared / "stack-copying")
             (shared / "stack-copying").rename(shared / PREPARED)
         yield stack
@@ -212,13 +219,14 @@ def superset_app(in_process: InProcess) -> Iterator[InProcess]:
 # Groups, and files within a group. What takes longest goes first, so that all processes end together; what needs no
 # stack stands where the second stack would otherwise wait for the first one's files.
 FIRST = (
-    "a stack for browsers", "test_freshness_machine.py", "test_listener_gaps.py", "a stack", "in_process",
+    "a stack for browsers", "test_listener_gaps.py", "in_process", "test_sharing.py", "test_event_log.py", "a stack",
     "test_warming.py", "test_dashboards.py", "test_same_answer.py", "test_performance_dashboards.py", "test_doctor.py",
     "test_lock.py", "test_sharing_http.py", "test_rights.py", "test_sharing_async.py", "test_warm_browser.py",
-    "test_listener_commits.py", "test_sharing.py", "test_uninstall.py", "test_configurations.py",
-    "test_codec_frames.py", "test_containers_scripts.py", "test_views_refresh.py", "test_warm_runs.py",
-    "test_config.py", "test_words.py", "test_flight.py", "test_recorder_faults.py", "test_security_page.py",
-    "test_watch_triggers.py", "test_query_log.py", "test_programs.py", "test_standstill.py",
+    "test_dashboards_install.py", "test_listener_commits.py", "test_freshness_machine.py", "test_uninstall.py",
+    "test_configurations.py", "test_containers_scripts.py", "test_views_numbers.py", "test_sources.py", "test_tune.py",
+    "test_views_refresh.py", "test_config.py", "test_watch_triggers.py", "test_recorder_faults.py",
+    "test_codec_frames.py", "test_probe_changes.py", "test_warm_runs.py", "test_words.py", "test_flight.py",
+    "test_security_page.py", "test_query_log.py", "test_programs.py", "test_standstill.py",
 )  # fmt: skip
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from superset_ext.settings.catalogs import Catalog
 from superset_ext.settings.environment import current, load, override, read_again, stop, variables
-from superset_ext.settings.fields import PREFIX, ChangeSource, Settings
+from superset_ext.settings.fields import PREFIX, ChangeSource
 from superset_ext.settings.own_assets import OWN_DASHBOARDS, OWN_DATABASE
 from superset_ext.settings.probes import Probe, Probes
 from superset_ext.settings.redis_urls import with_database
 from superset_ext.settings.regions import CONFIG_NAMES, DAY, Compression, Region
 from superset_ext.settings.rules import OPERATIONS, Operation, Rule
 from superset_ext.settings.schedules import TARGETS, Schedule, Targets
+from superset_ext.settings.whole import Settings
 
 __all__ = [
     "CONFIG_NAMES",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from superset_ext.errors import SettingsError
-from superset_ext.settings.fields import PREFIX, Settings
+from superset_ext.settings.fields import PREFIX
 from superset_ext.settings.redis_urls import server_and_database
 from superset_ext.settings.regions import Region
+from superset_ext.settings.whole import Settings
 
 _MAY_USE_METASTORE = frozenset({Region.FILTER_STATE, Region.EXPLORE_FORM_DATA})
 

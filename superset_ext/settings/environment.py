@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from superset_ext.errors import SettingsError
 from superset_ext.settings.consistency import check
-from superset_ext.settings.fields import PREFIX, Settings
+from superset_ext.settings.fields import PREFIX
 from superset_ext.settings.redis_urls import named_database
 from superset_ext.settings.regions import CONFIG_NAMES, REGION_DEFAULTS, Region, RegionSettings
+from superset_ext.settings.whole import Settings
 
 # What replaces pydantic's own text, by the type of its error; it follows the name of the variable.
 _TEXTS = {

@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from superset_ext.settings.fields import PREFIX, Settings
+from superset_ext.settings.fields import PREFIX
 from superset_ext.settings.regions import REGION_DEFAULTS, Region, RegionSettings
+from superset_ext.settings.whole import Settings
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
-from testing.databases import Databases
 from testing.event_log import CONFIG
 from testing.superset_app import SECONDS, run
 
@@ -18,57 +18,9 @@ from testing.event_log import *
 add_views(app)
 site = Site(app, os.environ["METADATA"])
 ours()._writer._seconds = 3600.0  # later than any test ends
+results = {}
 """
-LATE = {"SUPERSET_EXT_EVENT_LOG_SECONDS": "60"}
-
-
-@pytest.fixture
-def ran(databases: Databases, valkey: Valkey, tmp_path: Path) -> Iterator[Any]:
-    """Runs a script in a Superset of its own, over two databases; what it said."""
-    with databases.empty() as metadata, databases.empty() as source:
-
-        def script(text: str, settings: str = CONFIG, **env: str) -> Any:
-            own = {"SUPERSET_EXT_REDIS_URL": valkey.url, "SUPERSET_EXT_RECORDER": "false", **env}
-            return run(START + text, metadata, source, tmp_path, settings, SECONDS, **own)
-
-        yield script
-
-
-def test_the_rows_are_those_of_stock(ran: Any) -> None:
-    """Intent: every column of every row is what stock's logger writes for the same request, the text of the JSON
-    included; the time is that of the event, and the answer has the same status. What has changed nothing waits, what
-    has changed something is in the table by the answer."""
-    cases = ran(
-        """
-def both():
-    for name, ask in site.requests():
-        ask()
-        flush()
-        with stocks():
-            stock = logged(site, ask)
-        yield name, stock, logged(site, ask)
-
-say(list(both()))
-""",
-        **LATE,
-    )
-    waited = {name: ours[2] for name, _, ours in cases}
-    for name, stock, ours in cases:
-        assert ours[:2] == stock[:2], name
-        assert all(row["dttm"] for row in ours[1]), name
-    assert sum(len(stock[1]) for _, stock, _ in cases) > 20
-    assert waited["the same again"] >= 3
-    assert waited["events"] and waited["a page"]
-    assert not waited["an edit"]
-
-
-@pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])
-def test_who_reads_the_log_sees_what_came_before(ran: Any, isolation: str) -> None:
-    """Intent: an event that still waits is shown by the next answer of this process, on Superset's home page and in the
-    list of the log, also where a transaction sees only what was there when it began; and to a query of one's own."""
-    options = f'SQLALCHEMY_ENGINE_OPTIONS = {{"isolation_level": "{isolation}"}}\n'
-    shown = ran(
-        """
+SHOWN = """
 from superset.extensions import db
 from superset.models.core import Log
 
@@ -82,21 +34,11 @@ listed = site.ask("GET", "/api/v1/log/?q=(page_size:1,order_column:dttm,order_di
 site.view(4)
 db.session.remove()
 own = db.session.query(Log).filter(Log.action == "log").count()
-say([shown, json.loads(listed[0]["json"])["source_id"], own])
-""",
-        settings=options + CONFIG,
-        **LATE,
-    )
-    assert shown[:2] == [[[True, 1], [True, 2], [True, 3]], 3]
-    if isolation == "READ COMMITTED":  # else a query of somebody's own sees what its transaction began with
-        assert shown[2] == 5
-
-
-def test_what_only_the_log_s_commit_committed_is_committed(ran: Any) -> None:
-    """Intent: Superset leaves rows of `cache_keys` in its session, for its logger to commit; they are kept, as stock
-    keeps them, and so is what somebody's own view has left, by the ORM or by SQL, flushed or not."""
-    kept = ran(
-        """
+results["shown"] = [shown, json.loads(listed[0]["json"])["source_id"], own]
+db.session.remove()
+flush()
+"""
+KEPT = """
 def kept():
     return [site.sql("SELECT count(*) FROM cache_keys")[0][0], site.sql("SELECT count(*) FROM favstar")[0][0]]
 
@@ -109,35 +51,71 @@ def all_kept(limit):
 
 with stocks():
     stock = all_kept(11)
-say([stock, all_kept(12)])
-""",
-        settings="STORE_CACHE_KEYS_IN_METADATA_DB = True\n" + CONFIG,
-        **LATE,
-    )
-    assert kept == [[1, 3], [2, 6]]
+results["kept"] = [stock, all_kept(12)]
+flush()
+"""
+ROWS = """
+def both():
+    for name, ask in site.requests():
+        ask()
+        flush()
+        with stocks():
+            stock = logged(site, ask)
+        yield name, stock, logged(site, ask)
 
-
-def test_what_is_no_request_is_written_at_once(ran: Any) -> None:
-    """Intent: commands, tasks and scripts, which may not end for long, log and commit as with stock."""
-    assert ran(
-        """
-from superset.extensions import db, event_logger
+results["rows"] = list(both())
+"""
+COMMAND = """
+from superset.extensions import event_logger
 from superset.models.core import FavStar
 
+favourites = "SELECT count(*) FROM favstar WHERE class_name = 'of a command'"
 with event_logger.log_context("of a command"):
-    db.session.add(FavStar(user_id=1, class_name="mine", obj_id=1))
-say([site.rows()[-1]["action"], site.sql("SELECT count(*) FROM favstar")[0][0]])
-""",
-        **LATE,
-    ) == ["of a command", 1]
+    db.session.add(FavStar(user_id=1, class_name="of a command", obj_id=1))
+results["command"] = [site.rows()[-1]["action"], site.sql(favourites)[0][0]]
+db.session.remove()
+"""
+LOST = """
+import time
+from superset_ext.core.bounded_queue import BoundedQueue
+from superset_ext.host import event_rows
+from superset_ext.host.event_rows import Event
 
+event_rows.MOST_TRIES = 1_000_000
+begin = site.last_id()
 
-@pytest.mark.thorough
-def test_a_killed_process_loses_only_what_waits_and_one_that_ends_nothing(ran: Any) -> None:
-    """Intent: rows are written by themselves while nobody asks for anything; after SIGKILL only those are gone that
-    waited then; a process that ends in order, and a child of it, write what they have, each its own."""
-    assert ran(
-        """
+def viewed():
+    return [json.loads(row["json"])["source_id"] for row in site.rows(begin) if row["action"] == "log"]
+
+def rows(**more):
+    return [{"action": "log", "user_id": 1, "dashboard_id": None, "slice_id": None, "json": '{"source_id": 0}',
+             "referrer": None, "duration_ms": None, "dttm": datetime.utcnow(), **more}]
+
+writer = ours()._writer
+site.view(1)
+site.sql("ALTER TABLE logs RENAME TO away; CREATE VIEW logs AS SELECT * FROM away")
+site.sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE SQLSTATE '25006'; END $$")
+site.sql("CREATE TRIGGER refuse INSTEAD OF INSERT ON logs FOR EACH ROW EXECUTE FUNCTION refuse()")
+taken = writer.flush(0.0)
+while not any(event.tries for event in list(writer._queue._waiting)):
+    writer._hurry.set()
+    time.sleep(0.01)
+away = waiting()
+site.sql("DROP VIEW logs; ALTER TABLE away RENAME TO logs")
+flush()
+once = viewed()
+engine = app.extensions["sqlalchemy"].engine
+bad, gone = rows(dashboard_id="none"), rows(user_id=4711, json='{"source_id": 7}')
+for made in (bad, gone, rows(json='{"source_id": 8}')):
+    assert writer.put(Event(engine, made, 10))
+flush()
+users = {json.loads(row["json"])["source_id"]: row["user_id"] for row in site.rows(begin) if row["action"] == "log"}
+writer._queue = BoundedQueue(1, 0, lambda event: event.size)
+site.view(20)
+site.view(21)
+results["lost"] = [taken, away, once, sorted(users.items()), viewed()[-1], waiting()]
+"""
+KILLED = """
 import signal, time
 from superset.extensions import db
 from superset_ext.host import event_writer
@@ -179,55 +157,81 @@ is_waiting = waiting() > 0
 assert child(ended) == 0
 ended_child = [number for number in viewed() if number >= 10]
 ours()._writer.finish()
-say([first, 1 in after, is_waiting, ended_child, [number for number in viewed() if number >= 10]])
-""",
-        **LATE,
-    ) == [9, True, True, [10, 11], [10, 11, 20]]
+results["killed"] = [first, 1 in after, is_waiting, ended_child, [number for number in viewed() if number >= 10]]
+"""
+LATE = {"SUPERSET_EXT_EVENT_LOG_SECONDS": "60"}
+KEYS = "STORE_CACHE_KEYS_IN_METADATA_DB = True\n"
 
 
-def test_an_event_is_lost_for_no_other_s_fault(ran: Any) -> None:
+def ran(script: str, postgres: Postgres, valkey: Valkey, folder: Path, settings: str = "") -> Any:
+    """What a script said in a Superset of its own, over two databases."""
+    metadata, source = (postgres.create_database(f"{name}_{uuid.uuid4().hex[:8]}") for name in ("meta", "source"))
+    own = {"SUPERSET_EXT_REDIS_URL": valkey.url, "SUPERSET_EXT_RECORDER": "false", **LATE}
+    return run(START + script + "\nsay(results)", metadata, source, folder, settings + CONFIG, SECONDS, **own)
+
+
+@pytest.fixture(scope="module")
+def results(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What everything came to, in one process; the last part leaves the log without its queue."""
+    script = "".join((SHOWN, KEPT, ROWS, COMMAND, LOST))
+    result: dict[str, Any] = ran(script, postgres, shared_valkey, tmp_path_factory.mktemp("events"), KEYS)
+    return result
+
+
+def test_the_rows_are_those_of_stock(results: dict[str, Any]) -> None:
+    """Intent: every column of every row is what stock's logger writes for the same request, the text of the JSON
+    included; the time is that of the event, and the answer has the same status. What has changed nothing waits, what
+    has changed something is in the table by the answer."""
+    cases = results["rows"]
+    waited = {name: ours[2] for name, _, ours in cases}
+    for name, stock, ours in cases:
+        assert ours[:2] == stock[:2], name
+        assert all(row["dttm"] for row in ours[1]), name
+    assert sum(len(stock[1]) for _, stock, _ in cases) > 20
+    assert waited["the same again"] >= 3
+    assert waited["events"] and waited["a page"]
+    assert not waited["an edit"]
+
+
+def test_who_reads_the_log_sees_what_came_before(results: dict[str, Any]) -> None:
+    """Intent: an event that still waits is shown by the next answer of this process, on Superset's home page and in the
+    list of the log; and to a query of one's own."""
+    assert results["shown"] == [[[True, 1], [True, 2], [True, 3]], 3, 5]
+
+
+def test_a_transaction_that_sees_only_its_begin_sees_what_came_before(
+    postgres: Postgres, valkey: Valkey, tmp_path: Path
+) -> None:
+    """Intent: the same on Superset's pages where the metadata database isolates transactions; a query of somebody's own
+    sees what its transaction began with."""
+    options = 'SQLALCHEMY_ENGINE_OPTIONS = {"isolation_level": "REPEATABLE READ"}\n'
+    shown = ran(SHOWN, postgres, valkey, tmp_path, options)["shown"]
+    assert shown[:2] == [[[True, 1], [True, 2], [True, 3]], 3]
+
+
+def test_what_only_the_log_s_commit_committed_is_committed(results: dict[str, Any]) -> None:
+    """Intent: Superset leaves rows of `cache_keys` in its session, for its logger to commit; they are kept, as stock
+    keeps them, and so is what somebody's own view has left, by the ORM or by SQL, flushed or not."""
+    assert results["kept"] == [[1, 3], [2, 6]]
+
+
+def test_what_is_no_request_is_written_at_once(results: dict[str, Any]) -> None:
+    """Intent: commands, tasks and scripts, which may not end for long, log and commit as with stock."""
+    assert results["command"] == ["of a command", 1]
+
+
+def test_an_event_is_lost_for_no_other_s_fault(results: dict[str, Any]) -> None:
     """Intent: while the metadata database takes nothing, events wait; afterwards each is there once. One that it
     refuses is dropped alone, as stock drops it; that of somebody who is gone stays without the user; what finds no room
     is written by its request."""
-    assert ran(
-        """
-import time
-from superset_ext.core.bounded_queue import BoundedQueue
-from superset_ext.host import event_rows
-from superset_ext.host.event_rows import Event
+    assert results["lost"] == [False, 1, [1], [[1, 1], [7, None], [8, 1]], 21, 1]
 
-event_rows.MOST_TRIES = 1_000_000
 
-def viewed():
-    return [json.loads(row["json"])["source_id"] for row in site.rows() if row["action"] == "log"]
-
-def rows(**more):
-    return [{"action": "log", "user_id": 1, "dashboard_id": None, "slice_id": None, "json": '{"source_id": 0}',
-             "referrer": None, "duration_ms": None, "dttm": datetime.utcnow(), **more}]
-
-writer = ours()._writer
-site.view(1)
-site.sql("ALTER TABLE logs RENAME TO away; CREATE VIEW logs AS SELECT * FROM away")
-site.sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE SQLSTATE '25006'; END $$")
-site.sql("CREATE TRIGGER refuse INSTEAD OF INSERT ON logs FOR EACH ROW EXECUTE FUNCTION refuse()")
-taken = writer.flush(0.0)
-while not any(event.tries for event in list(writer._queue._waiting)):
-    writer._hurry.set()
-    time.sleep(0.01)
-away = waiting()
-site.sql("DROP VIEW logs; ALTER TABLE away RENAME TO logs")
-flush()
-once = viewed()
-engine = app.extensions["sqlalchemy"].engine
-bad, gone = rows(dashboard_id="none"), rows(user_id=4711, json='{"source_id": 7}')
-for made in (bad, gone, rows(json='{"source_id": 8}')):
-    assert writer.put(Event(engine, made, 10))
-flush()
-users = {json.loads(row["json"])["source_id"]: row["user_id"] for row in site.rows() if row["action"] == "log"}
-writer._queue = BoundedQueue(1, 0, lambda event: event.size)
-site.view(20)
-site.view(21)
-say([taken, away, once, sorted(users.items()), viewed()[-1], waiting()])
-""",
-        **LATE,
-    ) == [False, 1, [1], [[1, 1], [7, None], [8, 1]], 21, 1]
+@pytest.mark.thorough
+def test_a_killed_process_loses_only_what_waits_and_one_that_ends_nothing(
+    postgres: Postgres, valkey: Valkey, tmp_path: Path
+) -> None:
+    """Intent: rows are written by themselves while nobody asks for anything; after SIGKILL only those are gone that
+    waited then; a process that ends in order, and a child of it, write what they have, each its own."""
+    killed = ran(KILLED, postgres, valkey, tmp_path)["killed"]
+    assert killed == [9, True, True, [10, 11], [10, 11, 20]]

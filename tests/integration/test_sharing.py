@@ -21,23 +21,22 @@ from superset_ext.config import *
 FEATURE_FLAGS = {**FEATURE_FLAGS, "ENABLE_TEMPLATE_PROCESSING": True, "ALLOW_ADHOC_SUBQUERY": True}
 """
 FACTS = """
-from testing.sharing import World, facts
-say(facts(World(app, source)))
-"""
-KEYS = """
 from testing.sharing import World, extra_keys
-say(extra_keys(World(app, source)))
+from testing.sharing_cases import facts
+world = World(app, source)
+say({"keys": extra_keys(world), **facts(world)})
 """
 COSTS = """
-from testing.sharing import World
+from testing.sharing import World, extra_keys
 from testing.sharing_costs import costs, moved
 world = World(app, source)
-say({"costs": costs(world), "moved": moved(world)})
+say({"keys": extra_keys(world), "costs": costs(world), "moved": moved(world)})
 """
 # What a hit asks of Superset's metadata. Stock asks 18 (21 for "own"), and opens a connection for a virtual dataset.
 STATEMENTS = {"plain": 15, "own": 17, "deep1": 20, "deep3": 24, "by_rule": 23, "by_chart": 26}
 PLAY = """
-from testing.sharing import World, interleave
+from testing.sharing import World
+from testing.sharing_cases import interleave
 world = World(app, source)
 say(interleave(world, int(os.environ["SEED"]), int(os.environ["STEPS"])))
 """
@@ -61,7 +60,8 @@ def test_interleavings_have_the_answers_of_no_cache(postgres: Postgres, valkey: 
 @pytest.fixture(scope="module")
 def facts(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What single cases came to, in one process."""
-    result: dict[str, Any] = played(FACTS, postgres, shared_valkey, tmp_path_factory.mktemp("facts"))
+    folder = tmp_path_factory.mktemp("facts")
+    result: dict[str, Any] = played(FACTS, postgres, shared_valkey, folder, PYTHONHASHSEED="1")
     return result
 
 
@@ -124,7 +124,8 @@ def test_a_limited_series_where_the_engine_cannot_join(facts: dict[str, Any]) ->
 @pytest.fixture(scope="module")
 def reads(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What hits ask, and what they are when the source's default schema moves."""
-    result: dict[str, Any] = played(COSTS, postgres, shared_valkey, tmp_path_factory.mktemp("costs"))
+    folder = tmp_path_factory.mktemp("costs")
+    result: dict[str, Any] = played(COSTS, postgres, shared_valkey, folder, PYTHONHASHSEED="2")
     return result
 
 
@@ -145,8 +146,7 @@ def test_a_default_schema_that_moved(reads: dict[str, Any]) -> None:
     assert moved["right"][0] != moved["right"][1]
 
 
-def test_processes_agree_on_keys(postgres: Postgres, valkey: Valkey, tmp_path: Path) -> None:
+def test_processes_agree_on_keys(facts: dict[str, Any], reads: dict[str, Any]) -> None:
     """Intent: Superset orders part of a key by the hash seed of its process; what a worker warms, the web must find."""
-    first, second = (played(KEYS, postgres, valkey, tmp_path, PYTHONHASHSEED=seed) for seed in ("1", "2"))
-    assert first == second
-    assert len(first["several"][0]) > 2
+    assert facts["keys"] == reads["keys"]
+    assert len(facts["keys"]["several"][0]) > 2

@@ -17,6 +17,7 @@ from superset_ext.cache.codec import values as codec
 from testing.same import assert_same
 
 MANY = 9000  # rows above which columns take their compact forms
+FEW = {"a frame": 100}  # rows of what has no compact form and takes long
 DAY = pd.date_range("2026-01-01", periods=3)
 MOMENTS = ("2026-01-01", "1970-01-01T01:02:03")
 WORKDAY = pd.offsets.CustomBusinessDay(holidays=["2026-01-02"])
@@ -114,16 +115,17 @@ COLUMNS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def long(column: Any) -> pd.Series:
-    """The column's values again and again."""
-    places = np.arange(MANY) % len(column)
+def long(name: str) -> pd.Series:
+    """A column's values again and again."""
+    column = COLUMNS[name]
+    places = np.arange(FEW.get(name, MANY)) % len(column)
     return pd.Series(column[places] if isinstance(column, np.ndarray) else column.take(places))
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_columns(name: str) -> None:
     """Intent: short, in its compact form, two of them in one block, and with no row at all."""
-    short, many = pd.DataFrame({"c": COLUMNS[name]}, copy=False), long(COLUMNS[name])
+    short, many = pd.DataFrame({"c": COLUMNS[name]}, copy=False), long(name)
     compact = (pd.DataFrame({"c": many}), pd.DataFrame({"c": many, "d": many}))
     for frame in (short, *compact, short.iloc[:0], short.iloc[:1], short.iloc[::-1]):
         assert_same(again(frame), frame)
@@ -198,7 +200,7 @@ def test_attributes_and_flags() -> None:
 @pytest.mark.parametrize("name", COLUMNS)
 def test_decoded_frames_are_writable_and_independent(name: str) -> None:
     """Intent: Superset assigns to decoded frames; another reader of the same bytes must not see that."""
-    codec_name, data = codec.encode(pd.DataFrame({"c": long(COLUMNS[name]), "d": long(COLUMNS[name])}))
+    codec_name, data = codec.encode(pd.DataFrame({"c": long(name), "d": long(name)}))
     ours, theirs, untouched = (codec.decode(codec_name, data) for _ in range(3))
     ours.columns = ["x", "y"]
     ours["z"] = 1

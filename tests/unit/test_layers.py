@@ -83,6 +83,7 @@ def _place(path: str, cell: str, above: list[str]) -> Place:
     return Place(path, frozenset(may), frozenset(late))
 
 
+@cache
 def place_of(file: str) -> Place | None:
     """The row of a file, which is the longest path that it lies in."""
     rows = [row for row in table() if file == row.path or (row.path.endswith("/") and file.startswith(row.path))]
@@ -97,6 +98,7 @@ def files() -> dict[str, Path]:
     return {_module(path): path for path in sorted(paths)}
 
 
+@cache
 def _module(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
@@ -174,17 +176,22 @@ def test_there_is_no_circle_of_imports() -> None:
 def _arrows(folder: tuple[str, ...] | None = None) -> dict[str, set[str]]:
     """Which file imports which; or, of a folder, which of the things that lie in it."""
     arrows: dict[str, set[str]] = {}
-    for statement in imports():
-        ends = [_module(ROOT / statement.file), statement.module]
+    for ends in _between_files():
         if folder is not None:
-            ends = [
-                ".".join(end.split(".")[: len(folder) + 1])
-                for end in ends
-                if tuple(end.split("."))[: len(folder)] == folder
-            ]
-        if statement.module in files() and len(set(ends)) == 2:
-            arrows.setdefault(ends[0], set()).add(ends[1])
+            ends = tuple(end[: len(folder) + 1] for end in ends if end[: len(folder)] == folder)
+        if len(set(ends)) == 2:
+            arrows.setdefault(".".join(ends[0]), set()).add(".".join(ends[1]))
     return arrows
+
+
+@cache
+def _between_files() -> frozenset[tuple[tuple[str, ...], ...]]:
+    """The names, in parts, of each file that imports one of ours, with that one's."""
+    return frozenset(
+        tuple(tuple(end.split(".")) for end in (_module(ROOT / statement.file), statement.module))
+        for statement in imports()
+        if statement.module in files()
+    )
 
 
 def test_nothing_imports_upward() -> None:

@@ -21,7 +21,8 @@ from superset_ext.core.until_commit import UntilCommit
 from superset_ext.freshness.change import Change, SourceTable
 from superset_ext.freshness.listeners.tell import Tell, noticed
 from superset_ext.sqltables.table import Table
-from superset_ext.sqltables.writes import Written, written_tables
+from superset_ext.sqltables.writes import written_tables
+from superset_ext.sqltables.written import Written
 
 # A query that failed or was stopped may have run some of its statements.
 _OVER = frozenset({"success", "failed", "stopped", "timed_out"})

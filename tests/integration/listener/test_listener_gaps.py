@@ -57,6 +57,14 @@ def fuzz(count: int) -> Iterator[str]:
         yield "".join(text)
 
 
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listener that looks ten times as often as in production, and says at each of its turns what it hears."""
+    monkeypatch.setattr(sessions, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(sessions, "BEAT_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("hurried")
 class TestBeats:
     """Readers trust a watched table for as long as they hear that somebody listens to it."""
 
@@ -67,11 +75,8 @@ class TestBeats:
         assert (number, names) == (DATABASE, {SALES, OTHER})
         assert min(stamped.at for stamped in caches.stamps) < at
 
-    def test_it_is_silent_while_it_cannot_tell(
-        self, source: Any, caches: Caches, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_it_is_silent_while_it_cannot_tell(self, source: Any, caches: Caches) -> None:
         """Intent: who has heard and could not stamp must not say that all is told."""
-        monkeypatch.setattr(sessions, "BEAT_SECONDS", 0.0)
         caches.failure = StoreUnavailable("away")
         write(source)
         caches.failing(1)
@@ -81,18 +86,15 @@ class TestBeats:
         caches.failure = None
         assert caches.beaten(silent_since)
 
-    def test_it_is_silent_without_a_connection(
-        self, source: Any, sources: Sources, caches: Caches, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_it_is_silent_without_a_connection(self, source: Any, sources: Sources, caches: Caches) -> None:
         """Intent: nobody hears while the source cannot be reached."""
-        monkeypatch.setattr(sessions, "BEAT_SECONDS", 0.0)
         sources.refused = WatchError("no way")
         (pid,) = backend(source)
         run(source, "SELECT pg_terminate_backend(%s)", pid)
-        until(lambda: not backend(source))
+        until(lambda: sources.refusals)  # so the lost session has ended
         silent_since = time.monotonic()
-        time.sleep(3 * sessions.LOOK_SECONDS)
-        assert not [at for at, *_ in caches.beats if at > silent_since + 1]
+        until(lambda: sources.refusals > 2)
+        assert not [at for at, *_ in caches.beats if at > silent_since]
         sources.refused = None
         assert caches.beaten(silent_since)
 
@@ -184,6 +186,7 @@ class TestGaps:
             caches.after(write(ascii_source, "INSERT INTO sales VALUES (1)"), database=8)
             assert backend(ascii_source) == [pid]
 
+    @pytest.mark.usefixtures("hurried")
     def test_a_full_queue(self, source: Any, caches: Caches, monkeypatch: pytest.MonkeyPatch) -> None:
         """Intent: while triggers do not notify, since the queue is full, everything is told at every look."""
         caches.cold()
@@ -226,14 +229,15 @@ class TestGaps:
             run(source, "DROP OWNED BY only_reads; DROP ROLE only_reads")
 
 
-def test_two_listeners_both_tell(source: Any, session: Callable[[], Any], sources: Sources) -> None:
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.thorough)])
+def test_two_listeners_both_tell(source: Any, session: Callable[[], Any], sources: Sources, times: int) -> None:
     """Intent: two containers run, for two caches even; what one mutes the other has heard of."""
     first, second = Caches(), Caches()
     writers = [session() for _ in range(2)]
     with listens(sources, first), listens(sources, second):
         first.after(0.0)
         second.after(0.0)
-        for pause in [0.0, 0.2, 0.5, 0.9, 1.0, 1.1, 1.3] * 2:
+        for pause in [0.0, 0.2, 0.5, 0.9, 1.0, 1.1, 1.3] * times:
             time.sleep(pause)
             committed = write(source)
             for caches in (first, second):
@@ -256,7 +260,7 @@ def test_two_listeners_both_tell(source: Any, session: Callable[[], Any], source
                 caches.after(committed)
 
 
-WRITERS, COMMITS, TABLES = 20, 12, 12
+WRITERS, TABLES = 20, 12
 
 
 class Writer(threading.Thread):
@@ -265,9 +269,9 @@ class Writer(threading.Thread):
     There are more tables than others could hide a missing stamp of.
     """
 
-    def __init__(self, url: str, seed: int) -> None:
+    def __init__(self, url: str, seed: int, writes: int) -> None:
         super().__init__()
-        self._url = url
+        self._url, self._writes = url, writes
         self._chance = random.Random(seed)
         self.commits: list[tuple[Moment, Name]] = []
         self.error: Exception | None = None
@@ -275,7 +279,7 @@ class Writer(threading.Thread):
     def run(self) -> None:
         connection = opened(self._url)
         try:
-            for _ in range(COMMITS):
+            for _ in range(self._writes):
                 if self._chance.random() < 0.1:
                     connection.close()
                     connection = opened(self._url)
@@ -302,13 +306,18 @@ class Writer(threading.Thread):
             self.commits.append((write(connection, "COMMIT"), name))
 
 
-@pytest.mark.parametrize(("listeners", "lost"), [(1, False), pytest.param(2, True, marks=pytest.mark.thorough)])
-def test_every_commit_is_followed_by_a_stamp(source: Any, database_url: str, listeners: int, lost: bool) -> None:
+@pytest.mark.parametrize(
+    ("listeners", "lost", "writes"),
+    [(1, False, 5), *(pytest.param(*case, 12, marks=pytest.mark.thorough) for case in ((1, False), (2, True)))],
+)
+def test_every_commit_is_followed_by_a_stamp(
+    source: Any, database_url: str, listeners: int, lost: bool, writes: int
+) -> None:
     """Intent: the promise, over some hundreds of commits, where connections of listeners are lost or are not."""
     names = [f"t{number}" for number in range(TABLES)]
     run(source, "".join(f"CREATE TABLE {name} (n int);" for name in names))
     sources = Sources({DATABASE: database_url}, {DATABASE: set(add(source, *names))})
-    writers = [Writer(database_url, seed) for seed in range(WRITERS)]
+    writers = [Writer(database_url, seed, writes) for seed in range(WRITERS)]
     with ExitStack() as stack:
         ears = [Caches() for _ in range(listeners)]
         for caches in ears:
@@ -316,15 +325,15 @@ def test_every_commit_is_followed_by_a_stamp(source: Any, database_url: str, lis
             caches.after(0.0, Name("public", "t0"))
         for writer in writers:
             writer.start()
-        while any(writer.is_alive() for writer in writers):
-            time.sleep(4)
+        while alive := [writer for writer in writers if writer.is_alive()]:
+            alive[0].join(4)
             if lost:
                 run(source, "SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", backend(source)[:1])
         commits = [commit for writer in writers for commit in writer.commits]
         assert not [writer.error for writer in writers if writer.error]
         late = [caches.after(*commit) for caches in ears for commit in commits]  # or it fails
     print(f"{len(commits)} commits, latest stamp after {max(late):.3f} s")
-    assert len(commits) > WRITERS * COMMITS * 0.8
+    assert len(commits) > WRITERS * writes * 0.8
 
 
 def test_a_listener_says_why_it_hears_nothing(caplog: pytest.LogCaptureFixture) -> None:

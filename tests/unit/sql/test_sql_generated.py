@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superset_ext.sqltables.reads import read_tables
-from superset_ext.sqltables.writes import Written, written_tables
+from superset_ext.sqltables.writes import written_tables
+from superset_ext.sqltables.written import Written
 from testing.sql_text import BQ, CH, DUCK, HIVE, LITE, MS, MY, NAMES, ORA, PG, SF, TR, Query, queries, tables
 
 FEW = settings(max_examples=150, deadline=None)

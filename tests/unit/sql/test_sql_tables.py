@@ -8,7 +8,8 @@ from sqlglot.parser import Parser
 from superset_ext.sqltables.reads import read_tables
 from superset_ext.sqltables.statement import LIMIT_BYTES
 from superset_ext.sqltables.table import Table
-from superset_ext.sqltables.writes import Written, written_tables
+from superset_ext.sqltables.writes import written_tables
+from superset_ext.sqltables.written import Written
 from testing.sql_text import BQ, CH, DUCK, HIVE, LITE, MS, MY, ORA, PG, SF, TR, tables
 
 READ = [
