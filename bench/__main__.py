@@ -28,6 +28,7 @@ PARTS = (
     "rollup",
     "tuning",
     "anomaly",
+    "indexes",
 )
 
 names = sys.argv[1:] or PARTS
