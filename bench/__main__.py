@@ -17,6 +17,7 @@ PARTS = (
     "hits",
     "refused",
     "misses",
+    "opening",
     "sharing",
     "freshness",
     "recorder",
