@@ -27,6 +27,7 @@ PARTS = (
     "rollup",
     "tuning",
     "anomaly",
+    "rewrites",
 )
 
 names = sys.argv[1:] or PARTS
