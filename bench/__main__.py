@@ -15,6 +15,7 @@ PARTS = (
     "sizing",
     "reads",
     "misses",
+    "opening",
     "sharing",
     "freshness",
     "recorder",
@@ -28,6 +29,7 @@ PARTS = (
     "tuning",
     "anomaly",
     "rewrites",
+    "indexes",
 )
 
 names = sys.argv[1:] or PARTS

@@ -1,1 +1,1 @@
-"""Why a query is slow, and what would help: plans, what they show, and what can be done about it."""
+"""Why a query is slow, and what would help: plans, what they show, rewrites."""
