@@ -30,6 +30,7 @@ PARTS = (
     "rollup",
     "tuning",
     "anomaly",
+    "rewrites",
     "indexes",
 )
 
