@@ -77,6 +77,10 @@ class WatchError(SupersetExtError):
     """A table cannot be watched, or its watch cannot be removed."""
 
 
+class AdviceError(SupersetExtError):
+    """Nothing can be advised for a source: it is of another kind, or does not answer."""
+
+
 class StackError(SupersetExtError):
     """The embedded stack cannot start or go on."""
 

@@ -34,14 +34,12 @@ from superset_ext.core.warn_once import warn
 from superset_ext.core.within import within
 from superset_ext.errors import Unanswerable
 
-# The tables that decide neither a right nor the answer of a chart, each with the reason.
+# The tables that decide neither a right nor an answer that is given again, each with the reason.
 IDLE: Mapping[str, str] = {
     "ab_api_key": "who asks with an API key is answered by Superset",
     "ab_register_user": "who has registered is no user yet",
     "cache_keys": "a list of what was cached; nothing reads it for an answer",
-    "css_templates": "texts that an editor offers",
     "dynamic_plugin": "code that browsers load",
-    "favstar": "what people like",
     "key_value": "states of filters and of Explore, permanent links and secrets; no request that is granted names one",
     "keyvalue": "short links of earlier versions",
     "logs": "what people did",
@@ -53,13 +51,10 @@ IDLE: Mapping[str, str] = {
     "saved_query": "a chart on one is answered by Superset",
     "tab_state": "open tabs of SQL Lab",
     "table_schema": "open tables of SQL Lab",
-    "tag": "tags of objects open nothing",
-    "tagged_object": "as above",
     "task_subscribers": "tasks in the background",
     "tasks": "as above",
-    "themes": "colours and fonts of pages",
     "user_attribute": "pictures and start pages of people",
-    "user_favorite_tag": "what people like",
+    "user_favorite_tag": "favourite tags",
 }
 FILES = tuple(sorted((sql_folder() / "grants").glob("[0-9][0-9]_*.sql")))
 _UNINSTALL = sql_folder() / "grants" / "uninstall.sql"
