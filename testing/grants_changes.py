@@ -168,6 +168,23 @@ def stopped(world: World) -> dict[str, Any]:
     return results
 
 
+def away(world: World, redis_pid: int) -> dict[str, Any]:
+    """Without Redis, then without triggers too, then with triggers alone: each as the oracle, rights included."""
+    client, body, results = world.client("p5"), world.body(), {}
+    _, do, undo = raw_changes(world, "p5")[1]
+    world.granted(client, body)
+    os.kill(redis_pid, signal.SIGKILL)
+    for name in ("Redis", "both"):
+        results[name] = beside(world, client, body)
+        run(world, do)
+        results[f"{name}, role taken"] = beside(world, client, body)
+        run(world, undo)
+        world.sql("DROP SCHEMA IF EXISTS superset_ext_grants CASCADE")
+    world.ready()
+    results["neither"] = beside(world, client, body)
+    return results
+
+
 def late_commit(world: World) -> list[Any]:
     """A transaction that began before a grant was stored, and ends after one that began later."""
     client, body = world.client("p6"), world.body()
