@@ -17,7 +17,11 @@ from pydantic import BaseModel
 JsonSchema = dict[str, Any]
 _REFERENCE = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"<(?:(?P<kind>\w+):)?(?P<name>\w+)>")
-_KINDS: Mapping[str, JsonSchema] = {"int": {"type": "integer"}, "uuid": {"type": "string", "format": "uuid"}}
+_KINDS: Mapping[str, JsonSchema] = {
+    "int": {"type": "integer"},
+    "uuid": {"type": "string", "format": "uuid"},
+    "string": {"type": "string"},
+}
 
 
 class Answer(Schema):
