@@ -20,7 +20,6 @@ from sqlalchemy.pool import NullPool
 
 from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.fork_reset import reset_on_fork
-from superset_ext.core.rows import all_rows
 from superset_ext.core.schema import SCHEMA, Schema
 from superset_ext.core.sql_folder import query_text, sql_folder
 from superset_ext.errors import LogUnavailable
@@ -180,6 +179,18 @@ class LogDatabase:
         """Close the connections; the next statement opens new ones."""
         if self._engine is not None:
             self._engine.dispose()
+
+
+def all_rows(cursor: Any) -> list[dict[str, Any]]:
+    """The rows that the last statement has left, by column name."""
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def next_row(cursor: Any) -> dict[str, Any] | None:
+    """The next row by column name, or `None` if there is none."""
+    row = cursor.fetchone()
+    return None if row is None else {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
 
 
 def _unavailable(error: Exception) -> LogUnavailable:
