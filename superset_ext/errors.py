@@ -77,5 +77,9 @@ class WatchError(SupersetExtError):
     """A table cannot be watched, or its watch cannot be removed."""
 
 
+class WatchForbidden(WatchError):
+    """A role of the source may not do what was to be done there."""
+
+
 class StackError(SupersetExtError):
     """The embedded stack cannot start or go on."""

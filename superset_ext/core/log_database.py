@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolIsEmpty
 from sqlalchemy.pool import NullPool
 
 from superset_ext.core.driver_errors import driver_error, first_line
@@ -111,7 +112,10 @@ class LogDatabase:
             return self._engine
 
     def _make_engine(self) -> Engine:
-        ours = {"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True, "pool_recycle": 300}
+        ours = {
+            "pool_size": 1, "max_overflow": 2, "pool_timeout": STATEMENT_SECONDS, "pool_pre_ping": True,
+            "pool_recycle": 300,
+        }  # fmt: skip
         options = {**ours, **self._options, "connect_args": {**CONNECT, **(self._options.get("connect_args") or {})}}
         if options.get("poolclass") is NullPool:  # which has no size
             options = {name: value for name, value in options.items() if not name.startswith(("pool_", "max_"))}
@@ -195,6 +199,9 @@ def next_row(cursor: Any) -> dict[str, Any] | None:
 
 def _unavailable(error: Exception) -> LogUnavailable:
     """The driver's error as one line, with the fix."""
+    if isinstance(error, PoolIsEmpty):
+        busy = "all of this process's connections to the log database are in use; see what they wait for there, in"
+        return LogUnavailable(f"{busy} pg_stat_activity", type(error).__name__)
     driver = driver_error(error)
     sqlstate = getattr(driver, "pgcode", None)
     return LogUnavailable(f"{first_line(error)}; {_fix(sqlstate)}", type(driver).__name__, sqlstate)
