@@ -131,7 +131,7 @@ def report(status: dict[str, Any]) -> str:
 
 
 def _opened(pages: int) -> str:
-    return f"; {pages} {'page was' if pages == 1 else 'pages were'} opened to see what they request" if pages else ""
+    return f"; {pages} page{'' if pages == 1 else 's'} opened to learn what to request" if pages else ""
 
 
 def _about(failure: dict[str, Any]) -> str:
