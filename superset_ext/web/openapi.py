@@ -125,6 +125,8 @@ class Route:
         }
         if self.verb != "GET" or self.query is not None:
             usual[400] = "The body, the query or the CSRF token is not valid"
+        if self.rule != self.path:
+            usual[404] = "Nothing has that id"
         if self.body is not None:
             usual[413] = "The body is over 64 KB"
         return usual
