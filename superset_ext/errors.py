@@ -81,5 +81,21 @@ class WatchForbidden(WatchError):
     """A role of the source may not do what was to be done there."""
 
 
+class AdviceError(SupersetExtError):
+    """Nothing can be advised for a source: it is of another kind, or does not answer."""
+
+
 class StackError(SupersetExtError):
     """The embedded stack cannot start or go on."""
+
+
+class PlanError(SupersetExtError):
+    """A query cannot be explained.
+
+    Attributes:
+        cause: class of the source's error, free of values; empty where it was not asked.
+    """
+
+    def __init__(self, message: str, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause

@@ -1,0 +1,58 @@
+"""`superset perf explain`."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import with_appcontext
+
+from superset_ext.cli.options import json_option
+from superset_ext.cli.output import show
+from superset_ext.errors import PlanError
+from superset_ext.host.databases import database_typed
+from superset_ext.host.explaining import Asking, as_user, connected, of_chart
+from superset_ext.plans.review import Review, review
+
+
+@click.command()
+@click.argument("sql", required=False)
+@click.option("--chart", type=int, metavar="ID", help="What this chart would ask now, instead of SQL.")
+@click.option("--database", metavar="NAME", help="Name or id of the database that the SQL is for.")
+@click.option("--schema", metavar="NAME", help="Schema of its tables that are written without one.")
+@click.option("--user", metavar="NAME", help="As this user of Superset: with its row-level rules; impersonated, if so.")
+@click.option("--analyze", is_flag=True, help="Run it, roll it back, and show what each step took.")
+@click.option("--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Seconds it may take.")
+@with_appcontext
+@json_option
+def explain(
+    sql: str | None, chart: int | None, database: str | None, schema: str | None, user: str | None, analyze: bool,
+    timeout: float, as_json: bool,
+) -> None:  # fmt: skip
+    """Show why a query is slow, and what would help.
+
+    SQL is one SELECT. It is explained in a read-only transaction, as Superset connects. Values are left out of what is
+    shown.
+    """
+    with as_user(user):
+        asked = _asked(sql, chart, database, schema)
+        reviews = [_review(asking, timeout, analyze) for asking in asked]
+    show(as_json, [review.as_dict() for review in reviews], "\n\n".join(_texts(reviews)))
+
+
+def _asked(sql: str | None, chart: int | None, database: str | None, schema: str | None) -> list[Asking]:
+    if (sql is None) == (chart is None):
+        raise PlanError("give one SELECT, or --chart ID")
+    if chart is not None:
+        return of_chart(chart)
+    if database is None:
+        raise PlanError("say by --database NAME where the SQL goes")
+    return [Asking(database_typed(database), sql or "", schema=schema)]
+
+
+def _review(asking: Asking, timeout: float, analyze: bool) -> Review:
+    with connected(asking) as connection:
+        return review(connection, asking.sql, timeout, analyze)
+
+
+def _texts(reviews: list[Review]) -> list[str]:
+    many = len(reviews) > 1
+    return [(f"Query {at} of {len(reviews)}\n" if many else "") + one.text() for at, one in enumerate(reviews, 1)]

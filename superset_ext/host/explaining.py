@@ -1,0 +1,134 @@
+"""The SQL that Superset would send to a source, and a connection to it as Superset would have it.
+
+Everything here needs an app context, and is done as the current user: with the row-level rules of that user, and, where
+a database impersonates, as that user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import object_session
+
+from superset_ext.cache.sent import Sent, sending
+from superset_ext.core.driver_errors import first_line
+from superset_ext.errors import PlanError
+from superset_ext.host.databases import detached
+from superset_ext.host.sql import parsed
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A query and where it goes.
+
+    Attributes:
+        database: Superset's.
+        sql: as Superset would send it.
+        catalog, schema: where names without them are looked up, `None` for the database's own.
+    """
+
+    database: Any
+    sql: str
+    catalog: str | None = None
+    schema: str | None = None
+
+
+@contextmanager
+def as_user(name: str | None) -> Iterator[None]:
+    """Within this, one of Superset's users asks; nobody if no name is given.
+
+    Raises:
+        PlanError: there is no such user, or it is deactivated.
+    """
+    from flask import current_app
+
+    from superset_ext.host.services import override_user, security_manager
+
+    with current_app.test_request_context():
+        user = security_manager.find_user(username=name) if name else None
+        if name and (user is None or not user.is_active):
+            raise PlanError(f"Superset has no active user {name!r}")
+        with override_user(user, force=True):
+            yield
+
+
+def of_chart(chart_id: int) -> list[Asking]:
+    """The queries that a chart would send now.
+
+    Raises:
+        PlanError: there is no such chart, or it cannot be asked as it is saved.
+    """
+    from superset_ext.host.models import Slice, db
+
+    chart = db.session.get(Slice, chart_id)
+    if chart is None:
+        raise PlanError(f"Superset has no chart {chart_id}")
+    try:
+        return [_asking(datasource, query) for datasource, query in _queries(chart)]
+    except PlanError:
+        raise
+    except Exception as error:  # noqa: BLE001  (templates, mutators and charts are other people's)
+        raise PlanError(f"the SQL of chart {chart_id} cannot be made ({type(error).__name__})") from None
+
+
+def _queries(chart: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    from superset.views.utils import get_viz
+    from superset.viz import viz_types
+
+    if chart.viz_type in viz_types:
+        kind, number = chart.datasource.type, chart.datasource.id
+        viz = get_viz(datasource_type=kind, datasource_id=number, form_data=chart.form_data)
+        yield viz.datasource, viz.query_obj()
+        return
+    context = chart.get_query_context()
+    if context is None:
+        raise PlanError(f"chart {chart.id} has no stored query; open it and save it again")
+    for query in context.queries:
+        yield query.datasource or context.datasource, query.to_dict()
+
+
+def _asking(datasource: Any, query: dict[str, Any]) -> Asking:
+    extended = datasource.get_query_str_extended(query)
+    if extended.prequeries:
+        raise PlanError("it sends several statements, of which each needs the one before")
+    database, catalog, schema = datasource.database, datasource.catalog, datasource.schema
+    return Asking(database, as_sent(database, extended.sql), catalog, schema or None)
+
+
+def as_sent(database: Any, sql: str) -> str:
+    """One statement as it reaches the driver: as Superset writes it anew, and changes it by `SQL_QUERY_MUTATOR`."""
+    script = parsed(sql, database.db_engine_spec.engine)
+    if script is None or len(script.statements) != 1:
+        return sql
+    return str(database.mutate_sql_based_on_config(script.statements[0].format(), is_split=True))
+
+
+@contextmanager
+def connected(asking: Asking) -> Iterator[Any]:
+    """A connection of psycopg2 to where a query goes, one that was kept where there is one.
+
+    Raises:
+        PlanError: the database is no PostgreSQL that is reached by psycopg2, or does not answer.
+    """
+    database = asking.database
+    name, engine = database.database_name, database.db_engine_spec.engine
+    if engine != "postgresql":
+        raise PlanError(f"the database {name!r} is {engine}; plans are taken of PostgreSQL")
+    if object_session(database) is not None:
+        detached(database)
+    with sending(Sent(database, asking.schema, asking.catalog)):
+        opened = database.get_raw_connection(catalog=asking.catalog, schema=asking.schema)
+        try:
+            pooled = opened.__enter__()
+        except Exception as error:  # noqa: BLE001  (a tunnel or a driver raises what it likes)
+            raise PlanError(f"the database {name!r} cannot be connected to: {first_line(error)}") from None
+        try:
+            connection = pooled.dbapi_connection
+            if not hasattr(connection, "server_version"):
+                raise PlanError(f"the URI of the database {name!r} names another driver than psycopg2")
+            yield connection
+        finally:
+            opened.__exit__(None, None, None)

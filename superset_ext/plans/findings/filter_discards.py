@@ -1,0 +1,68 @@
+"""A scan of a large table whose filter throws most of the rows away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from superset_ext.plans.case import Case, Finding, No, Verdict
+from superset_ext.plans.tables import Table
+from superset_ext.plans.terms import EQUALITY, RANGES, Term, terms
+from superset_ext.plans.tree import Node
+
+KIND = "filter_discards"
+LEAST_ROWS = 10_000  # of a table; a smaller one is read as fast as its index
+LEAST_SHARE = 0.1  # of the plan
+MOST_KEPT = 0.1  # of the rows; where more are kept, an index reads as many pages as the scan
+_COLUMNS = 3
+
+
+def filter_discards(case: Case) -> Iterator[Verdict]:
+    """A sequential scan that reads many rows for few: an index would find these."""
+    for node in case.plan.nodes():
+        table = case.table(node)
+        if node.reads_all and "Filter" in node.conditions and table and table.rows >= LEAST_ROWS:
+            yield _verdict(case, node, table)
+
+
+def _verdict(case: Case, node: Node, table: Table) -> Verdict:
+    kept, share = kept_share(node, table), case.plan.share(node)
+    columns = _columns(terms(node, table, "Filter"))
+    where = f"The filter on {table.label} keeps {kept:.1%} of {read_rows(node, table):,.0f} rows"
+    if share < LEAST_SHARE:
+        return No(KIND, node.number, f"{where}, but the scan is only {share:.0%} of the plan.")
+    if kept > MOST_KEPT:
+        return No(KIND, node.number, f"{where}: an index would read as many pages as the scan.")
+    if not columns:
+        return No(KIND, node.number, f"{where}, but compares no plain column, so that a plain index cannot serve it.")
+    known = [index.name for column in columns for index in table.indexes_on(column) if not index.partial]
+    if known:
+        return No(KIND, node.number, f"{where}; {known[0]} could serve it, and the planner finds the scan cheaper.")
+    named = ", ".join(columns)
+    return Finding(
+        KIND, node.number, f"{where}.", {"kept": kept, "rows": read_rows(node, table), "share": share},
+        f"An index on {table.label} ({named}) would find these rows. Costs are estimates: build it on a copy, or "
+        "CONCURRENTLY, and compare the times before you keep it.",
+        share * (1 - kept), "certain" if node.actual else "likely",
+        f"CREATE INDEX CONCURRENTLY ON {table.label} ({named})",
+    )  # fmt: skip
+
+
+def read_rows(node: Node, table: Table) -> float:
+    """The rows that one loop of a scan reads."""
+    if node.actual is None:
+        return max(table.rows, 1.0)
+    return max(node.actual.rows + node.number_of("Rows Removed by Filter"), 1.0)
+
+
+def kept_share(node: Node, table: Table) -> float:
+    """The share of the rows that a scan keeps, from 0 to 1."""
+    rows = node.rows if node.actual is None else node.actual.rows
+    return min(1.0, rows / read_rows(node, table))
+
+
+def _columns(conditions: list[Term]) -> list[str]:
+    """The columns for an index: those that are equal to something, then one that is in a range."""
+    plain = [term for term in conditions if term.is_plain]
+    equal = [term.columns[0] for term in plain if term.operator == EQUALITY]
+    ranges = [term.columns[0] for term in plain if term.operator in RANGES]
+    return list(dict.fromkeys([*equal[:_COLUMNS], *ranges[:1]]))

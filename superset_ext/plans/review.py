@@ -1,0 +1,78 @@
+"""A query explained: its plan, what that shows, and how both are said."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from superset_ext.plans.case import Before, Case, Finding, Verdicts, parsed
+from superset_ext.plans.draw import drawing
+from superset_ext.plans.explain import SECONDS, Explained, explain
+from superset_ext.plans.findings import verdicts
+from superset_ext.plans.tree import Plan
+
+_WIDTH = 110
+_INDENT = "   "
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a query's plan shows.
+
+    Attributes:
+        plan: without values.
+        verdicts: of all rules.
+    """
+
+    plan: Plan
+    verdicts: Verdicts
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        return {
+            "plan": self.plan.as_dict(), "drawing": drawing(self.plan),
+            "findings": [finding.as_dict() for finding in self.verdicts.findings],
+            "considered": [no.as_dict() for no in self.verdicts.considered],
+        }  # fmt: skip
+
+    def text(self) -> str:
+        """All of it, for a person."""
+        return "\n\n".join([drawing(self.plan), *_paragraphs(self.verdicts)])
+
+
+def review(connection: Any, sql: str, seconds: float = SECONDS, analyze: bool = False) -> Review:
+    """Explain one SELECT over a connection, see `explain.explain`, and judge its plan.
+
+    Raises:
+        PlanError: it is not one SELECT that only reads, or the source did not explain it.
+    """
+    return judged(explain(connection, sql, seconds, analyze), sql)
+
+
+def judged(explained: Explained, sql: str, ms: float | None = None, before: Before | None = None) -> Review:
+    """What all rules say of a plan; `ms` and `before` are those of a `Case`."""
+    plan = explained.plan
+    return Review(plan, verdicts(Case(plan, explained.tables, parsed(sql, plan.engine), ms, before)))
+
+
+def _paragraphs(results: Verdicts) -> Iterator[str]:
+    if not results.findings:
+        yield "Nothing in this plan asks for a change."
+    for number, finding in enumerate(results.findings, 1):
+        yield _paragraph(number, finding)
+    if results.considered:
+        lines = [f"- {no.kind}{f', node {no.node}' if no.node else ''}: {no.reason}" for no in results.considered]
+        yield "\n".join(["Considered, and not advised:", *(_filled(line, "  ") for line in lines)])
+
+
+def _paragraph(number: int, finding: Finding) -> str:
+    gain = f"up to {finding.gain:.0%} of the query" if finding.gain >= 0.01 else "a better plan; how much is not known"
+    lines = (f"Do: {finding.advice}", f"Brings: {gain} ({finding.sure})", f"Next: {finding.next_step}")
+    first = _filled(f"{number}. {finding.evidence} [{finding.kind}]", _INDENT)
+    return "\n".join([first, *(_filled(line, _INDENT, _INDENT) for line in lines)])
+
+
+def _filled(line: str, following: str, first: str = "") -> str:
+    return textwrap.fill(line, _WIDTH, initial_indent=first, subsequent_indent=following)

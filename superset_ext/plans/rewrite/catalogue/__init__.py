@@ -1,0 +1,1 @@
+"""Inspectors: what a source's catalogue says of its tables, as rules ask it."""

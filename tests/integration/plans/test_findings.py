@@ -1,0 +1,157 @@
+"""Each finding on a plan of a real PostgreSQL that has it, and none on one that nearly has it."""
+
+# ruff: noqa: E501  (SQL that is easier to read in one line)
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from superset_ext.plans.case import Before, Case
+from superset_ext.plans.findings import RULES
+from superset_ext.plans.findings.plan_changed import plan_changed
+from superset_ext.plans.tree import plan_of
+from testing.databases import Databases
+from testing.plans import fill, kinds, reasons, reviewed
+
+
+@pytest.fixture(scope="module")
+def source(databases: Databases) -> Iterator[str]:
+    with databases.empty() as url:
+        fill(url)
+        yield url
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A query whose plan has something, and one whose plan nearly has it.
+
+    Attributes:
+        why: a part of the reason that the rule gives for the second one; empty where it does not consider it.
+    """
+
+    kind: str
+    has: str
+    nearly: str
+    why: str = ""
+    analyze: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+    else_settings: dict[str, Any] | None = None
+
+
+SLOW_JIT = {
+    "jit": "on", "jit_above_cost": 0, "jit_optimize_above_cost": 0, "jit_inline_above_cost": 0,
+}  # fmt: skip
+SORTED = "SELECT sum(length(note)) FROM (SELECT note, city FROM orders ORDER BY note {}) AS virtual_table"
+CTE = "WITH big AS MATERIALIZED (SELECT id, customer FROM orders) SELECT id FROM big WHERE {}"
+PAIRS = (
+    Pair("filter_discards", "SELECT count(*) FROM orders WHERE amount = 7", "SELECT count(*) FROM orders WHERE amount > 7",
+         "as many pages"),
+    Pair("filter_discards", "SELECT count(*) FROM orders WHERE status = 'rare' AND amount > 10",
+         "SELECT count(*) FROM few WHERE amount = 7"),
+    Pair("function_on_column", "SELECT count(*) FROM orders WHERE date_trunc('month', placed) = '2024-02-01'",
+         "SELECT count(*) FROM orders WHERE lower(note) = 'x'", "no index begins with note"),
+    Pair("function_on_column", "SELECT count(*) FROM orders WHERE customer::text = '17'",
+         "SELECT count(*) FROM orders WHERE status = 'rare'"),
+    Pair("or_over_columns", "SELECT id FROM orders WHERE amount = 7 OR city = 'city 3'",
+         "SELECT id FROM orders WHERE amount > 7 OR city = 'city 3'", "read as fast by a scan"),
+    Pair("or_over_columns",
+         "SELECT count(*) FROM few AS a JOIN few AS b ON a.customer = b.amount OR a.amount = b.customer",
+         "SELECT count(*) FROM few AS a JOIN few AS b ON a.customer = b.amount"),
+    Pair("leading_wildcard", "SELECT id FROM orders WHERE note LIKE '%abc%'", "SELECT id FROM orders WHERE note LIKE 'abc%'",
+         "does not begin with a wildcard"),
+    Pair("filter_after_index", "SELECT count(note) FROM orders WHERE customer < 400 AND amount = 7",
+         "SELECT count(note) FROM orders WHERE customer < 4 AND amount = 3", "few enough", analyze=True),
+    Pair("nested_loop", "SELECT count(*) FROM orders AS o JOIN few AS f ON o.amount < f.amount",
+         "SELECT count(*) FROM orders AS o JOIN few AS f ON o.amount = f.amount"),
+    Pair("correlated_subquery", "SELECT id, (SELECT count(*) FROM orders AS o WHERE o.customer = c.id) FROM customers AS c",
+         "SELECT id, (SELECT count(*) FROM orders AS o WHERE o.customer = c.id) FROM customers AS c WHERE c.id < 10",
+         "not often"),
+    Pair("not_in_nullable", "SELECT count(*) FROM orders WHERE customer NOT IN (SELECT referrer FROM customers)",
+         "SELECT count(*) FROM orders WHERE customer NOT IN (SELECT referrer FROM customers WHERE referrer IS NOT NULL)",
+         "no NULL"),
+    Pair("not_in_nullable", "SELECT count(*) FROM orders WHERE NOT customer IN (SELECT referrer FROM customers)",
+         "SELECT count(*) FROM orders WHERE customer NOT IN (SELECT id FROM customers)", "no NULL"),
+    Pair("unneeded_order", SORTED.format(""), SORTED.format("LIMIT 1000"), "chooses its rows"),
+    Pair("unneeded_order", SORTED.format(""),
+         "SELECT string_agg(note, ',') FROM (SELECT note FROM orders ORDER BY note) AS virtual_table", "depend on the order"),
+    Pair("barrier", CTE.format("customer = 7"), CTE.format("customer < 4000"), "most are needed"),
+    Pair("barrier", "SELECT n FROM numbers(50000) WHERE n = 3", "SELECT n FROM numbers(50000) WHERE n > 3", "most are needed",
+         analyze=True),
+    Pair("large_offset", "SELECT id FROM orders ORDER BY id OFFSET 90000 LIMIT 10",
+         "SELECT id FROM orders ORDER BY id OFFSET 2000 LIMIT 10", "few enough"),
+    Pair("large_offset", "SELECT id FROM orders ORDER BY id OFFSET 90000 LIMIT 10", "SELECT id FROM orders ORDER BY id LIMIT 10",
+         analyze=True),
+    Pair("count_distinct", "SELECT count(DISTINCT note) FROM orders", "SELECT count(DISTINCT note) FROM few"),
+    Pair("partitions_not_pruned", "SELECT count(*) FROM parts WHERE extract(month FROM day) = 2",
+         "SELECT count(*) FROM parts WHERE day >= '2024-02-01' AND day < '2024-03-01'", "left out"),
+    Pair("spilled", "SELECT note FROM orders ORDER BY note", "SELECT note FROM orders ORDER BY note", "in memory",
+         analyze=True, settings={"work_mem": "1MB"}, else_settings={"work_mem": "64MB"}),
+    Pair("spilled", "SELECT note, count(*) FROM orders GROUP BY note", "SELECT region, count(*) FROM orders GROUP BY region",
+         analyze=True, settings={"work_mem": "1MB", "enable_sort": "off"}),
+    Pair("spilled", "SELECT count(*) FROM orders AS a JOIN orders AS b ON a.note = b.note",
+         "SELECT count(*) FROM orders AS a JOIN few AS b ON a.note = b.note", analyze=True,
+         settings={"work_mem": "1MB", "enable_mergejoin": "off"}),
+    Pair("lossy_bitmap", "SELECT count(note) FROM orders WHERE customer < 4500", "SELECT count(note) FROM orders WHERE customer < 4500",
+         analyze=True, settings={"work_mem": "64kB", "enable_seqscan": "off", "enable_indexscan": "off"},
+         else_settings={"work_mem": "64MB", "enable_seqscan": "off", "enable_indexscan": "off"}),
+    Pair("heap_fetches", "SELECT count(*) FROM visited WHERE id < 15000", "SELECT count(*) FROM orders WHERE id < 15000",
+         "few enough", analyze=True, settings={"enable_seqscan": "off", "enable_bitmapscan": "off"}),
+    Pair("rows_misjudged", "SELECT count(*) FROM orders WHERE region = 'region 7' AND city = 'city 7'",
+         "SELECT count(*) FROM orders WHERE region = 'region 7'", analyze=True),
+    Pair("statistics_old", "SELECT count(*) FROM loaded", "SELECT count(*) FROM few"),
+    Pair("statistics_old", "SELECT count(*) FROM grown", "SELECT count(*) FROM customers"),
+    Pair("workers_not_launched", "SELECT count(*) FROM orders", "SELECT count(*) FROM orders", analyze=True,
+         settings={"max_parallel_workers_per_gather": 2, "max_parallel_workers": 0, "parallel_setup_cost": 0,
+                   "parallel_tuple_cost": 0, "min_parallel_table_scan_size": 0},
+         else_settings={"max_parallel_workers_per_gather": 0}),
+    Pair("select_star", "SELECT * FROM wide", "SELECT * FROM wide WHERE id = 7", "not much"),
+    Pair("select_star", "SELECT * FROM wide", "SELECT count(c1) FROM (SELECT * FROM wide) AS virtual_table",
+         "columns that are used"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair.kind}-{PAIRS.index(pair)}")
+def test_a_plan_that_has_it_and_one_that_nearly_has_it(source: str, pair: Pair) -> None:
+    """Intent: a rule speaks where it should, and is silent, with its reason, where a person would not follow it."""
+    review = reviewed(source, pair.has, pair.analyze, **pair.settings)
+    assert pair.kind in kinds(review), review.text()
+    other = pair.settings if pair.else_settings is None else pair.else_settings
+    nearly = reviewed(source, pair.nearly, pair.analyze, **other)
+    assert pair.kind not in kinds(nearly), nearly.text()
+    assert not pair.why or any(pair.why in reason for reason in reasons(nearly, pair.kind)), nearly.text()
+
+
+def test_every_rule_has_a_pair() -> None:
+    """Intent: nobody adds a rule without a plan that has it and one that nearly has it."""
+    elsewhere = {"plan_changed", "jit_costs"}
+    assert {pair.kind for pair in PAIRS} | elsewhere == {rule.__name__ for rule in RULES}
+
+
+def test_a_plan_that_changed_and_became_slower(source: str) -> None:
+    """Intent: a change of shape together with a change of time is a finding; either one alone is none."""
+    plan = reviewed(source, "SELECT count(*) FROM orders WHERE amount = 7").plan
+    slower = Case(plan, {}, None, ms=900.0, before=Before("another", 100.0))
+    assert [verdict.kind for verdict in plan_changed(slower)] == ["plan_changed"]
+    alike = Case(plan, {}, None, ms=110.0, before=Before("another", 100.0))
+    assert ["about as long" in verdict.as_dict().get("reason", "") for verdict in plan_changed(alike)] == [True]
+    same = Case(plan, {}, None, ms=900.0, before=Before(plan.shape, 100.0))
+    assert not list(plan_changed(same))
+
+
+def test_the_shape_is_that_of_the_plan(source: str) -> None:
+    """Intent: other values and other estimates are the same shape; another index or join is another one."""
+    first = reviewed(source, "SELECT note FROM orders WHERE customer = 7").plan
+    assert first.shape == reviewed(source, "SELECT note FROM orders WHERE customer = 8").plan.shape
+    without = {"enable_indexscan": "off", "enable_bitmapscan": "off"}
+    assert first.shape != reviewed(source, "SELECT note FROM orders WHERE customer = 7", **without).plan.shape
+
+
+def test_a_plan_survives_its_json(source: str) -> None:
+    """Intent: what is kept of a plan is the plan."""
+    plan = reviewed(
+        source, "SELECT status, count(*) FROM orders JOIN customers c ON c.id = customer GROUP BY 1", True
+    ).plan
+    assert plan_of(plan.as_dict()) == plan
