@@ -15,7 +15,7 @@ from superset_ext.plans.indexes.index import Index, Key
 
 PAGE = 8192
 _FILLED = 7333  # bytes of a leaf beyond which no entry is begun: a page without its ends and a tenth
-_LISTED = 812  # bytes of the longest entry with a list of rows
+_LISTED = 808  # bytes of the longest entry with a list of rows
 _ENTRY, _POINTER, _ROW = 8, 4, 6  # bytes of an entry's header, of the pointer to it, of a row's number in a list
 _BRIN_RANGE = 128  # pages that one entry of BRIN stands for
 _MOST_ROWS = 60.0  # a value, on average, up to which their spread is reckoned with
@@ -29,7 +29,7 @@ def size_of(index: Index, table: Table, share: float = 1.0) -> int:
     """
     columns = [_column(key, table) for key in index.keys]
     if index.method == "brin":
-        return (3 + math.ceil(table.pages / _BRIN_RANGE * (_ENTRY + 2 * _width(columns)) / PAGE)) * PAGE
+        return (2 + math.ceil(table.pages / _BRIN_RANGE * (_ENTRY + 2 * _width(columns)) / PAGE)) * PAGE
     stored = [*columns, *(table.columns[name] for name in index.include)]
     rows = max(table.rows * share, 1.0)
     if index.include or not all(column.dedups for column in columns):
@@ -103,7 +103,9 @@ def _deduplicated(rows: float, distinct: float, key: float) -> int:
         lengths = [most] * int(full) + [rest] * (rest > 0)
         entries += share * distinct * len(lengths)
         size += share * distinct * sum(key if length == 1 else _aligned(key + _ROW * length) for length in lengths)
-    return _pages(entries, size / entries, key)
+    # Where a leaf ends within the rows of one value, its high key has the number of a row too.
+    within = rows / distinct > most
+    return _pages(entries, size / entries, key + 8 * within)
 
 
 def _spread(mean: float) -> Iterator[tuple[float, float]]:
@@ -112,7 +114,7 @@ def _spread(mean: float) -> Iterator[tuple[float, float]]:
     A mean of one leaves no room for chance, and of many it hardly matters.
     """
     if mean > _MOST_ROWS or mean < 1.05:
-        yield 1.0, max(mean, 1.0)
+        yield 1.0, mean if mean > _MOST_ROWS else 1.0
         return
     rate = _rate(mean)
     share = rate * math.exp(-rate) / -math.expm1(-rate)
