@@ -33,7 +33,7 @@ def size_of(index: Index, table: Table, share: float = 1.0) -> int:
     stored = [*columns, *(table.columns[name] for name in index.include)]
     rows = max(table.rows * share, 1.0)
     if index.include or not all(column.dedups for column in columns):
-        return _pages(rows, _entry(stored), _entry(columns)) * PAGE
+        return _pages(rows / _a_leaf(_entry(stored), _entry(columns)), _entry(columns)) * PAGE
     return _deduplicated(rows, distinct_of(columns, rows), _entry(columns)) * PAGE
 
 
@@ -77,11 +77,14 @@ def _aligned(size: float, varies: bool = False) -> float:
     return size + 3.5 if varies else math.ceil(size / 8) * 8.0
 
 
-def _pages(entries: float, size: float, high_key: float) -> int:
-    """Pages of a tree whose leaves hold entries of this size."""
-    a_leaf = math.floor((_FILLED - high_key - _POINTER) / (size + _POINTER)) + 1
-    leaves = math.ceil(entries / a_leaf)
-    return 1 + sum(_levels(leaves, high_key))
+def _a_leaf(size: float, high_key: float) -> int:
+    """How many entries of a size a leaf has: one is begun as long as nine tenths are not filled."""
+    return math.floor((_FILLED - high_key - _POINTER) / (size + _POINTER)) + 1
+
+
+def _pages(leaves: float, high_key: float) -> int:
+    """Pages of a tree with so many leaves."""
+    return 1 + sum(_levels(math.ceil(leaves), high_key))
 
 
 def _levels(leaves: int, high_key: float) -> Iterator[int]:
@@ -97,15 +100,15 @@ def _levels(leaves: int, high_key: float) -> Iterator[int]:
 def _deduplicated(rows: float, distinct: float, key: float) -> int:
     """Pages of a tree in which equal values share entries."""
     most = math.floor((_LISTED - key) / _ROW)
-    entries = size = 0.0
+    # Where a leaf ends within the rows of one value, its high key has the number of a row too.
+    high_key = key + 8 * (rows / distinct > most)
+    leaves = 0.0
     for share, number in _spread(rows / distinct):
         full, rest = divmod(number, most)
-        lengths = [most] * int(full) + [rest] * (rest > 0)
-        entries += share * distinct * len(lengths)
-        size += share * distinct * sum(key if length == 1 else _aligned(key + _ROW * length) for length in lengths)
-    # Where a leaf ends within the rows of one value, its high key has the number of a row too.
-    within = rows / distinct > most
-    return _pages(entries, size / entries, key + 8 * within)
+        for times, length in ((full, most), (float(rest > 0), rest)):
+            size = key if length <= 1 else _aligned(key + _ROW * length)
+            leaves += share * distinct * times / _a_leaf(size, high_key)
+    return _pages(leaves, key)
 
 
 def _spread(mean: float) -> Iterator[tuple[float, float]]:
