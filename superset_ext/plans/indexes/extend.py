@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from superset_ext.plans.indexes.index import Index, TableName
 from superset_ext.plans.indexes.sandwich import Costs, bits
 
+_FIRST = 24  # moves of a step that are asked for before the rest is measured against them
 _LEAST = 1e-4  # of all costs; less is not worth an index
-_POWERS = (1.0, 0.5, 0.0)  # of the size, by which a benefit is divided: three walks, of which the best is taken
+_POWERS = (1.0, 0.5)  # of the size, by which a benefit is divided: three walks, of which the best is taken
 # Statements with sets of indexes, whose costs are wanted.
 Wanted = list[tuple[int, int]]
 
@@ -88,6 +89,7 @@ class Search:
         """
         indexes = 0
         while True:
+            yield [(number, indexes) for number in self._statements]
             step = _Step([self._costs.cost(number, indexes) for number in self._statements], power)
             yield from self._step(indexes, budget, step)
             if step.move is None:
@@ -121,8 +123,11 @@ class Search:
             bounds = {move.added: self._bound(move, step, indexes | groups[move.added]) for move in moves}
             self._take(moves, step)
             moves = [move for move in moves if step.worth(bounds[move.added], move) > step.most]
-        yield [(number, move.indexes) for move in moves for number in self._able(move, step)]
-        self._take(moves, step)
+        moves.sort(key=lambda move: -step.worth(bounds[move.added], move))
+        for batch in (moves[:_FIRST], moves[_FIRST:]):
+            left = [move for move in batch if step.worth(bounds[move.added], move) > step.most]
+            yield [(number, move.indexes) for move in left for number in self._able(move, step)]
+            self._take(left, step)
 
     def _bound(self, move: Move, step: _Step, indexes: int) -> float:
         """What a move can save at most: what all of its group save."""
