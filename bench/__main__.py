@@ -14,7 +14,10 @@ PARTS = (
     "captured",
     "sizing",
     "reads",
+    "hits",
+    "refused",
     "misses",
+    "opening",
     "sharing",
     "freshness",
     "recorder",
@@ -27,6 +30,8 @@ PARTS = (
     "rollup",
     "tuning",
     "anomaly",
+    "rewrites",
+    "indexes",
 )
 
 names = sys.argv[1:] or PARTS

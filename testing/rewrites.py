@@ -191,9 +191,9 @@ def shown(row: Sequence[Any]) -> str:
 def _tables(some: random.Random) -> list[str]:
     """Statements that make the tables t and u, fill them, and make indexes, by chance."""
     statements = []
+    whole = some.random() < 0.35  # without NULL
     for name in ("t", "u"):
         columns = [f"{column} {type_}" for column, type_ in _TYPES.items()]
-        whole = some.random() < 0.3  # without NULL
         columns = [f"{column} NOT NULL" for column in columns] if whole else columns
         statements.append(f"CREATE TABLE {name} ({', '.join(columns)})")
         rows = [_row(some, whole) for _ in range(some.choice((0, 1, 3, 12, 25)))]
@@ -222,6 +222,8 @@ class Query:
     @classmethod
     def by(cls, some: random.Random) -> Query:
         """A query as virtual datasets and charts make them, with what may trap a rule."""
+        if some.random() < 0.3:
+            return cls(_advised(some), ())
         tame = some.random() < 0.7  # without most of what makes rules refuse
         start, source = _source(some, tame)
         where = f" WHERE {_conditions(some, tame)}" if some.random() < 0.6 else ""
@@ -240,6 +242,35 @@ class Query:
         limit = some.choice(("", "", "", " LIMIT 1", " LIMIT 3", " LIMIT 100", " LIMIT 2 OFFSET 1"))
         names = ", ".join(f"{output} AS o{place}" for place, output in enumerate(outputs))
         return cls(f"{start}SELECT {distinct}{names} FROM {source}{where}{group}{order}{limit}", ordered)
+
+
+def _advised(some: random.Random) -> str:
+    """A query of a form that a rule of advice is about."""
+    column, other = some.sample(["k", "a", "n", "d", "p", "b"], 2)
+    inner = some.choice(("", " WHERE u.n = 'a'", " WHERE u.b OR u.k > 1"))
+    join, more = some.choice(("JOIN", "LEFT JOIN")), some.choice(("", f" AND u.{other} = v.{other}", " AND u.b"))
+    one, two = some.choice(_CONDITIONS), some.choice(_CONDITIONS).replace("v.", "u.")
+    count = f"COUNT(DISTINCT v.{column})"
+    aggregate = some.choice(("COUNT(*)", "COUNT(u.a)", "SUM(u.a)", "MAX(u.n)", "MIN(u.d)", "AVG(u.a)"))
+    where = some.choice(("", f" WHERE {some.choice(_CONDITIONS)}"))
+    forms = [
+        f"SELECT v.k AS o0, v.ts AS o1 FROM t AS v WHERE v.{column} NOT IN (SELECT u.{column} FROM u{inner})",
+        f"SELECT v.n AS o0, (SELECT {aggregate} FROM u WHERE u.{column} = v.{column}{more}) AS o1 FROM t AS v{where}",
+        f"SELECT v.n AS o0 FROM t AS v WHERE (SELECT {aggregate} FROM u WHERE u.k = v.k{more}) IS NULL",
+        f"SELECT v.n, u.{column} AS o1 FROM t AS v {join} u ON u.k = v.k WHERE ({one} OR {two})",
+        f"SELECT v.n AS n, COUNT(*) AS o1, SUM(u.a) AS o2 FROM t AS v {join} u ON u.k = v.k WHERE ({one} OR {two})"
+        f" GROUP BY v.n{some.choice(('', ' HAVING COUNT(*) > 1', ' ORDER BY n', ' ORDER BY v.n, 2'))}",
+        f"SELECT {count} AS o0 FROM t AS v{where}",
+        f"SELECT v.{other}, {count} AS o1 FROM t AS v{where} GROUP BY v.{other}"
+        + some.choice(
+            ("", f" HAVING {count} > 1", f" ORDER BY {count} DESC, v.{other} LIMIT 3", " ORDER BY o1 LIMIT 2")
+        ),
+        f"WITH w AS MATERIALIZED (SELECT * FROM t AS v{where}) SELECT v.{column} AS o0, COUNT(*) AS o1 FROM w AS v"
+        f" {some.choice(('', 'JOIN u ON u.k = v.k', 'LEFT JOIN u ON u.k = v.k'))} WHERE {one} GROUP BY v.{column}",
+        f"WITH w AS MATERIALIZED (SELECT v.{column} AS k, v.d AS d, v.n AS n FROM t AS v{where})"
+        " SELECT COUNT(*) AS o0 FROM w AS v WHERE " + some.choice(("v.k = 1", "v.n IN ('a', 'A')", "v.k IS NULL")),
+    ]
+    return some.choice(forms)
 
 
 def _conditions(some: random.Random, tame: bool) -> str:

@@ -170,6 +170,27 @@ class ChartCache(RegionCache):
         data = self._entries.encode(name, value, read, lives)
         return isinstance(data, bytes) and self._store.write({name: data}, lives.ttl_ms)[0]
 
+    def document(self, key: str) -> Any:
+        """What `keep_document` stored, `None` where it is gone; nothing is counted.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        name = self._store.name(key)
+        reading = self._store.read(name)[0]
+        verdict = _without_grace(Lookup(reading, self._judge(name, reading))).verdict
+        return None if isinstance(verdict, Miss) else verdict[1]
+
+    def keep_document(self, key: str, value: Any, seconds: float) -> bool:
+        """Store for `seconds` what was made of no entry; whether it was stored.
+
+        Raises:
+            StoreUnavailable: Redis did not answer.
+        """
+        name, lives = self._store.name(key), Lifetime(int(seconds * 1000))
+        data = self._entries.encode(name, value, queries.unasked(self._store.clock()), lives)
+        return isinstance(data, bytes) and self._store.write({name: data}, lives.ttl_ms)[0]
+
     def run(self, script: bytes, names: Sequence[str], *values: Any) -> Any:
         """Run a script of `lua/` on keys of our own, of these names.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from superset_ext.cache.envelope import Envelope
@@ -25,6 +26,8 @@ class Used:
         queries: Superset's query objects; of the old charts, the viz.
         keep: says what is to be kept of a record of Superset's event log.
         records: what was kept of these.
+        moments: what was told of the clock: how long ago a moment is, and the words for it.
+        statements: what was sent to the metadata database; `None` where that is not noted.
         spoiled: why its answer was not all in the cache and fresh; `None` while it was.
     """
 
@@ -33,6 +36,8 @@ class Used:
     queries: list[Any] = field(default_factory=list)
     keep: Callable[[Record], Sequence[Record]] = lambda _: ()
     records: list[Record] = field(default_factory=list)
+    moments: list[tuple[datetime, str]] = field(default_factory=list)
+    statements: list[str] | None = None
     spoiled: str | None = None
 
     def note(self, name: str, envelope: Envelope | None) -> None:
@@ -47,9 +52,9 @@ class Used:
 watched: ContextVar[Used | None] = ContextVar("superset_ext_used", default=None)
 
 
-def watch(keep: Callable[[Record], Sequence[Record]]) -> Used:
+def watch(keep: Callable[[Record], Sequence[Record]], *, with_statements: bool = False) -> Used:
     """Note what this context uses from now on, until `forget`; `keep` says what to keep of a record of the log."""
-    used = Used(keep=keep)
+    used = Used(keep=keep, statements=[] if with_statements else None)
     watched.set(used)
     return used
 

@@ -12,7 +12,7 @@ from superset_ext.core import quiet
 from superset_ext.errors import SupersetExtError
 
 NAMES = (
-    "alerts", "dashboards", "explain", "invalidate", "listen", "recommend", "refresh", "status", "uninstall",
+    "alerts", "dashboards", "explain", "indexes", "invalidate", "listen", "recommend", "refresh", "status", "uninstall",
     "upgrade", "warm", "watch",
 )  # fmt: skip
 

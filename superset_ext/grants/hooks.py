@@ -20,7 +20,8 @@ from superset_ext.core.signals import harmless
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import StoreUnavailable, Unanswerable
 from superset_ext.events import Asked, Outcome, Queried, asked, outcome, queried
-from superset_ext.grants import refusals
+from superset_ext.grants import documents, refusals
+from superset_ext.grants.ages import ages_of
 from superset_ext.grants.identity import Caller, caller, unknowable
 from superset_ext.grants.judge import Grant, Judge
 from superset_ext.grants.key import Keys
@@ -65,6 +66,7 @@ class Capture:
     queries: list[Asked] = field(default_factory=list)
     lasting: str | None = None
     key_moves: bool = False
+    is_document: bool = False
 
 
 class Hooks:
@@ -75,14 +77,18 @@ class Hooks:
         judge: gives and keeps what holds.
         keys: writes keys.
         logs: takes the rows of Superset's log.
+        with_documents: whether documents are granted too (see `documents`).
     """
 
-    def __init__(self, app: Flask, judge: Judge, keys: Callable[[], Keys], logs: LogRows) -> None:
+    def __init__(
+        self, app: Flask, judge: Judge, keys: Callable[[], Keys], logs: LogRows, with_documents: bool = False
+    ) -> None:
         self._app = app
         self._judge = judge
         self._make_keys = keys
         self._keys: Keys | None = None
         self._logs = logs
+        self._with_documents = with_documents
         self._is_possible: bool | None = None
         self._refused: dict[str, float] = {}
         self.given = self.kept = 0
@@ -100,13 +106,16 @@ class Hooks:
         queried.connect(_note_queried)
 
     def _before(self) -> Response | None:
-        if ENDPOINTS.get(request.endpoint or "") != request.method:
+        if ENDPOINTS.get(request.endpoint or "") != request.method and not self._is_document():
             return None
         started = time.perf_counter()
         with harmless("giving an answer again"):
             if self._is_open():
                 return self._answer(started)
         return None
+
+    def _is_document(self) -> bool:
+        return self._with_documents and request.method == "GET" and request.endpoint in documents.ENDPOINTS
 
     def _is_open(self) -> bool:
         """Whether anything is granted in this app, and Flask would call this view next."""
@@ -115,7 +124,14 @@ class Hooks:
             if why:
                 warn("grants", "no answer is given again: %s", why)
             self._is_possible = why is None
+            self._with_documents = self._with_documents and self._may_grant_documents()
         return self._is_possible and self._is_last() and not is_warming()
+
+    def _may_grant_documents(self) -> bool:
+        why = documents.of_app(self._app)
+        if why:
+            warn("grants of documents", "no document is given again: %s", why)
+        return why is None
 
     def _is_last(self) -> bool:
         """Whether no other hook would have its say after this one; it goes to the end if one would."""
@@ -137,7 +153,7 @@ class Hooks:
         if key is None or self._is_refused(key):
             return None
         try:
-            granted = self._judge.granted(key)
+            granted = self._judge.granted(key, not self._is_document())
         except StoreUnavailable:
             self._refuse("Redis did not answer")
             return None
@@ -155,7 +171,9 @@ class Hooks:
         if mark is None:
             self._refuse("the metadata database does not tell of changes")
         else:
-            setattr(g, _NAME, Capture(key, who, mark, dict(session), used.watch(self._logs.kept)))
+            is_document = self._is_document()
+            watched = used.watch(self._logs.kept, with_statements=is_document)
+            setattr(g, _NAME, Capture(key, who, mark, dict(session), watched, is_document=is_document))
 
     def _given(self, grant: Grant, body: bytes, who: Caller, started: float) -> Response:
         response = Response(body, content_type=grant.content_type)
@@ -163,13 +181,14 @@ class Hooks:
             response.headers["Content-Encoding"] = grant.encoding
         if grant.locale is not None:
             session["locale"] = grant.locale
+        if grant.is_document:
+            documents.tag(response, body)
         know_identity(who.identity)
         took = (time.perf_counter() - started) * 1000
         with harmless("counting an answer that was given again"):
             grant.replayed.tell(took)
             referrer = request.referrer[:1000] if request.referrer else None
-            for record in grant.replayed.records:
-                self._logs.tell(record, took, referrer)
+            self._logs.tell(grant.replayed.records, took, referrer)
         self.given += 1
         return response
 
@@ -203,6 +222,8 @@ class Hooks:
             grant = self._granted(capture, response)
             if self._judge.keep(capture.key, grant, capture.used.entries):
                 self.kept += 1
+                if capture.is_document:
+                    documents.tag(response, response.get_data())
             else:
                 self._refuse("it could not be stored, or its entries tell too little")
         except Unanswerable as error:
@@ -218,7 +239,8 @@ class Hooks:
         replayed = Replayed(tuple(capture.hits), tuple(capture.queries), tuple(capture.used.records))
         key_moves = bool(ranges) and capture.key_moves
         kind = response.headers["Content-Type"]
-        return Grant(capture.mark, kind, encoding, tuple(body), ranges, key_moves, locale, replayed)
+        ages = ages_of(capture.used.moments)
+        return Grant(capture.mark, kind, encoding, tuple(body), ranges, key_moves, locale, replayed, ages)
 
     def _is_refused(self, key: str) -> bool:
         until = self._refused.get(key)
@@ -259,6 +281,8 @@ def _note_queried(_source: str, event: Queried) -> None:
 
 def _is_short(capture: Capture) -> str | None:
     """Why it is not known all that Superset did for an answer."""
+    if capture.is_document:
+        return documents.of_used(capture.used)
     if not capture.queries:
         return "no chart"
     return None if capture.used.records else "nothing of it was logged"

@@ -41,6 +41,7 @@ from typing import Any, Protocol
 
 from superset_ext.cache.envelope import Envelope
 from superset_ext.errors import StoreUnavailable, Unanswerable
+from superset_ext.grants.ages import Ages, are_ages
 from superset_ext.grants.moving import Pair, Range, joined
 from superset_ext.grants.replayed import Replayed
 
@@ -68,6 +69,14 @@ class Region(Protocol):
         """Keep something that was made of parts."""
         ...
 
+    def document(self, key: str) -> Any:
+        """What was kept under a key that is made of no parts."""
+        ...
+
+    def keep_document(self, key: str, value: Any, seconds: float) -> bool:
+        """Keep something that is made of no parts."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -82,6 +91,7 @@ class Grant:
         key_moves: whether Superset's cache key may move with them.
         locale: what Superset wrote into the session as its language; `None` where it wrote nothing.
         replayed: what is counted and logged each time.
+        ages: moments, and how it is said in the body how long ago they are.
     """
 
     mark: tuple[str, str]
@@ -92,9 +102,17 @@ class Grant:
     key_moves: bool
     locale: str | None
     replayed: Replayed
+    ages: Ages = ()
+
+    @property
+    def is_document(self) -> bool:
+        """Whether it is made of the metadata database alone."""
+        return not self.replayed.queries
 
     def body(self) -> bytes | None:
-        """The body as of now; `None` where Superset would look under another key."""
+        """The body as of now; `None` where Superset would look under another key, or say another age."""
+        if not are_ages(self.ages):
+            return None
         pairs: list[Pair] = [moving.now() for moving in self.ranges]
         if self.key_moves and pairs != [moving.pair for moving in self.ranges]:
             return None
@@ -108,7 +126,7 @@ class Grant:
         """
         values = [
             self.mark, self.content_type, self.encoding, [astuple(moving) for moving in self.ranges], self.key_moves,
-            self.locale, self.replayed.packed(),
+            self.locale, self.replayed.packed(), self.ages,
         ]  # fmt: skip
         try:
             return [json.dumps(values), *map(_pair, self.pieces)]
@@ -118,10 +136,10 @@ class Grant:
     @classmethod
     def unpacked(cls, value: Sequence[Any]) -> Grant:
         """From a value of the region."""
-        mark, kind, encoding, ranges, key_moves, locale, replayed = json.loads(value[0])
+        mark, kind, encoding, ranges, key_moves, locale, replayed, ages = json.loads(value[0])
         bounds = tuple(Range(tuple(map(tuple, words)), tuple(pair)) for words, pair in ranges)
         replay = Replayed.unpacked(replayed)
-        return cls(tuple(mark), kind, encoding, tuple(value[1:]), bounds, key_moves, locale, replay)
+        return cls(tuple(mark), kind, encoding, tuple(value[1:]), bounds, key_moves, locale, replay, tuple(ages))
 
 
 def _pair(piece: bytes | Sequence[int]) -> bytes | list[int]:
@@ -142,16 +160,19 @@ class Judge:
         self.rights = rights
         self._seconds = seconds
 
-    def granted(self, key: str) -> tuple[Grant, bytes] | None:
+    def granted(self, key: str, of_entries: bool = True) -> tuple[Grant, bytes] | None:
         """What is granted under a key, and its body as of now; `None` where nothing holds.
+
+        Args:
+            of_entries: whether it was made of entries of chart data, or else of the metadata database alone.
 
         Raises:
             StoreUnavailable: Redis did not answer.
         """
-        kept = self._region.grant(key)
+        kept = (self._region.grant(key) or (None, None))[1] if of_entries else self._region.document(key)
         if kept is None:
             return None
-        grant = Grant.unpacked(kept[1])
+        grant = Grant.unpacked(kept)
         if not self.rights.holds(grant.mark):
             return None
         body = grant.body()
@@ -164,6 +185,8 @@ class Judge:
             Unanswerable: it cannot be kept.
         """
         try:
+            if grant.is_document:
+                return self._region.keep_document(key, grant.packed(), self._seconds)
             return self._region.keep_grant(key, grant.packed(), parts, self._seconds)
         except StoreUnavailable:
             return False

@@ -28,13 +28,12 @@ from superset_ext.core.sql_folder import sql_folder
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import Unanswerable
 
-# What people do while they look, and what no answer of a chart is made of.
+# What people do while they look, and what no answer is made of that is given again.
 IDLE = frozenset(
     {
-        "ab_api_key", "ab_register_user", "cache_keys", "css_templates", "dynamic_plugin", "favstar", "key_value",
-        "keyvalue", "logs", "query", "report_execution_log", "report_recipient", "report_schedule",
-        "report_schedule_user", "saved_query", "tab_state", "table_schema", "tag", "tagged_object", "task_subscribers",
-        "tasks", "themes", "user_attribute", "user_favorite_tag",
+        "ab_api_key", "ab_register_user", "cache_keys", "dynamic_plugin", "key_value", "keyvalue", "logs", "query",
+        "report_execution_log", "report_recipient", "report_schedule", "report_schedule_user", "saved_query",
+        "tab_state", "table_schema", "task_subscribers", "tasks", "user_attribute", "user_favorite_tag",
     }
 )  # fmt: skip
 FILES = tuple(sorted((sql_folder() / "grants").glob("[0-9][0-9]_*.sql")))

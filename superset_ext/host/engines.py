@@ -14,6 +14,7 @@ from typing import Any
 
 from superset_ext.cache.sent import under_way
 from superset_ext.core.signals import count_failure
+from superset_ext.host.documents import told_of_connections
 from superset_ext.sources.engines import Engines
 
 engines: Engines | None = None  # set by `install`; without it, each query has an engine of its own
@@ -26,7 +27,7 @@ def made(stock: Callable[..., Any]) -> Callable[..., Any]:
     def create_engine(url: Any, **kwargs: Any) -> Any:
         sent = under_way.get()
         if engines is None or sent is None or not _may_keep(sent.database):
-            return stock(url, **kwargs)
+            return told_of_connections(stock(url, **kwargs))
         return engines.engine(stock, url, kwargs, sent.number)
 
     return create_engine

@@ -38,7 +38,7 @@ from superset_ext.cache.sent import Sent, note, sending
 from superset_ext.core.signals import count_failure, tell
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Miss, Outcome, Queried, Scope, queried
-from superset_ext.host import engines, granting, moment, nested, remembered, reserved, rights
+from superset_ext.host import documents, engines, granting, moment, nested, remembered, reserved, rights
 from superset_ext.host.release import SUPPORTED
 from superset_ext.host.replicas import POSTGRESQL, seen_until_us
 from superset_ext.host.scope import id_of, is_fetch, own_scope, scope_of, shown_by
@@ -304,6 +304,13 @@ SEAMS: tuple[tuple[str, str, str, tuple[str, ...], Wrapper], ...] = (
         "log_with_context",
         ("self", "action", "duration", "object_ref", "log_to_statsd", "database", "payload_override"),
         granting.logged,
+    ),
+    (
+        "superset.models.helpers",
+        "AuditMixinNullable",
+        "_format_time_humanized",
+        ("self", "timestamp"),
+        documents.clocked,
     ),
     (
         "superset.jinja_context",

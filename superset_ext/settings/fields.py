@@ -146,6 +146,11 @@ class Fields(Record):
         "`triggers`, which tell of every change on the metadata database (PostgreSQL); or `stamps` in Redis, which "
         "tell of what Superset itself writes, and for ten seconds only.",
     )
+    grants_documents: bool = Field(
+        False,
+        description="Whether the documents that the opening of a dashboard asks for (the dashboard, its charts and "
+        "datasets, favourites, databases) are given again too, where `GRANTS` is not `off`.",
+    )
     grants_seconds: float = Field(300, gt=0, le=3600, description="Seconds for which an answer is given again at most.")
 
     # Sources.

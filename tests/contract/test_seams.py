@@ -96,6 +96,13 @@ def fingerprint(node: ast.FunctionDef) -> str:
             "917998cc8d519025",
             "granting.logged: every record passes self.log",
         ),
+        (
+            "models/helpers.py",
+            "AuditMixinNullable",
+            "_format_time_humanized",
+            "3c228b4b8599f449",
+            "documents.clocked: all that documents say of the clock, by the moment alone",
+        ),
         ("utils/log.py", "DBEventLogger", "log", "74e9b8f1b70811de", "log_rows: the rows of a record"),
         ("jinja_context.py", "", "dataset_macro", "9156ccbc355a1a9d", "seams._dataset_macro"),
         ("jinja_context.py", "", "metric_macro", "2115eaf869682b87", "seams._metric_macro"),

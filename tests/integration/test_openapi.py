@@ -150,6 +150,19 @@ def test_each_route_is_described(world: InProcess, document: dict[str, Any]) -> 
     }
 
 
+def test_an_id_that_is_none_is_answered_in_json(world: InProcess, document: dict[str, Any]) -> None:
+    """Intent: a script that has lost a run's id gets a 404 of the API, and no page of Superset's."""
+    admin, anonymous = world.client(), world.app.test_client()
+    asked = [route for route in described(document) if "{" in route[1]]
+    assert len(asked) == 3
+    for verb, path in asked:
+        for none in ("none", "7x", "%20", "1.0", str(uuid.UUID(int=8))[:-1]):
+            url = re.sub(r"\{\w+\}", none, path)
+            answer = admin.open(url, method=verb, json={"enabled": False})
+            assert answer.status_code == 404 and answer.json["message"], (verb, url, answer.text)
+            assert anonymous.open(url, method=verb, json={}).status_code == 401
+
+
 def test_each_body_is_described(document: dict[str, Any]) -> None:
     """Intent: a body has each field that its route takes; GET and DELETE have none."""
     bodies = {
@@ -230,7 +243,8 @@ def answers(world: InProcess) -> Iterator[tuple[str, str, Any]]:
     )
     bodies: dict[tuple[str, str], Any] = {("GET", f"/{name}"): None for name in reads}
     bodies |= {
-        ("GET", "/plans/{fingerprint}"): None, ("GET", "/cache/warm-up/{run_id}"): None, ("POST", "/cache/warm-up"): {"charts": [1]},
+        ("GET", "/plans/{fingerprint}"): None, ("GET", "/cache/warm-up/{run_id}"): None,
+        ("POST", "/cache/warm-up"): {"charts": [1]},
         ("POST", "/cache/invalidate"): {"all": True}, ("POST", "/alerts"): RULE,
         ("PUT", "/alerts/{number}"): {"enabled": False}, ("DELETE", "/alerts/{number}"): None,
     }  # fmt: skip
@@ -251,6 +265,7 @@ def answers(world: InProcess) -> Iterator[tuple[str, str, Any]]:
     yield ask(admin, "GET", "/cache/warm-up/{run_id}", run_id=uuid.UUID(int=8))
     yield ask(admin, "GET", "/plans/{fingerprint}", fingerprint="g")
     yield ask(admin, "DELETE", "/alerts/{number}", number=2**40)
+    yield ask(admin, "PUT", "/alerts/{number}", {"enabled": False}, number="none")
     yield ask(session(world), "DELETE", "/alerts/{number}", number=1)
     with without_servers(world):
         yield from (

@@ -110,3 +110,35 @@ def free_name(tree: exp.Expression, stem: str) -> str:
     """A name that the statement does not have yet."""
     names = {identifier.name.lower() for identifier in tree.root().find_all(exp.Identifier)}
     return next(name for number in range(1, 10_000) if (name := f"{stem}_{number}") not in names)
+
+
+def is_plain(query: exp.Expression | None) -> bool:
+    """Whether a query is one select that only chooses rows and columns: no groups, LIMIT, DISTINCT or windows."""
+    if not isinstance(query, exp.Select) or is_aggregated(query) or is_cut(query):
+        return False
+    return not any(clause(query, name) for name in ("distinct", "with", "qualify")) and not any(
+        True for _ in own(query, exp.Window)
+    )
+
+
+def set_where(select: exp.Select, conditions: list[exp.Expression]) -> None:
+    """Give a select these conditions, joined by AND, or none."""
+    where = exp.Where(this=exp.and_(*[condition.copy() for condition in conditions])) if conditions else None
+    select.set("where", where)
+
+
+def column(name: str, source: str | exp.Identifier) -> exp.Column:
+    """A column of a source."""
+    table = source.copy() if isinstance(source, exp.Identifier) else exp.to_identifier(source)
+    return exp.Column(this=exp.to_identifier(name), table=table)
+
+
+def named(projection: exp.Expression, value: exp.Expression) -> exp.Expression:
+    """A value under the name that a projection has."""
+    name = projection.args["alias"] if isinstance(projection, exp.Alias) else projection.args["this"]
+    return exp.Alias(this=value, alias=name.copy())
+
+
+def derived(query: exp.Expression, name: str) -> exp.Subquery:
+    """A query as a source of another one."""
+    return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier(name)))

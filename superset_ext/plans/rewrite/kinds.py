@@ -28,7 +28,12 @@ def folded(identifier: exp.Expression | None, facts: Facts) -> str:
 def column_of(node: exp.Expression, facts: Facts) -> Column | None:
     """The column that a name means within its select."""
     select = node.find_ancestor(exp.Query)
-    if not isinstance(node, exp.Column) or not isinstance(select, exp.Select) or isinstance(node.this, exp.Star):
+    return column_in(select, node, facts) if isinstance(select, exp.Select) else None
+
+
+def column_in(select: exp.Select, node: exp.Expression, facts: Facts) -> Column | None:
+    """The column that a name means among all that a select reads."""
+    if not isinstance(node, exp.Column) or isinstance(node.this, exp.Star):
         return None
     name, source = folded(node.this, facts), folded(node.args.get("table"), facts)
     if node.args.get("db") or (start := _columns(select, facts)) is None:
@@ -38,15 +43,21 @@ def column_of(node: exp.Expression, facts: Facts) -> Column | None:
     return known[0] if len(known) == 1 else None
 
 
-def source_of(node: exp.Column, facts: Facts) -> str | None:
-    """The name of the source, within its select, of which a column is."""
-    select = node.find_ancestor(exp.Query)
-    if column_of(node, facts) is None or not isinstance(select, exp.Select):
+def source_of(select: exp.Select, node: exp.Column, facts: Facts) -> exp.Identifier | None:
+    """The name of the source of a select that a column is of, as it is written there."""
+    if column_in(select, node, facts) is None:
         return None
-    if node.table:
-        return folded(node.args.get("table"), facts)
-    name = folded(node.this, facts)
-    return next((alias for alias, columns in _columns(select, facts) or [] if name in columns), None)
+    name, source = folded(node.this, facts), folded(node.args.get("table"), facts)
+    for place, (alias, columns) in zip(sources(select), _columns(select, facts) or [], strict=True):
+        if name in columns and source in ("", alias):
+            identifier = _alias(place)
+            return identifier if isinstance(identifier, exp.Identifier) else None
+    return None
+
+
+def aliases(select: exp.Select, facts: Facts) -> set[str]:
+    """The names of all that a select reads."""
+    return {folded(_alias(source), facts) for source in sources(select)}
 
 
 def knows_sources(select: exp.Select, facts: Facts) -> bool:

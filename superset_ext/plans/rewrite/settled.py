@@ -50,7 +50,7 @@ def settled(root: exp.Query, facts: Facts) -> Open:
 
 def _reasons(root: exp.Select, facts: Facts) -> Iterator[str]:
     for node in root.walk():
-        if reason := _reason(node, root):
+        if reason := _reason(node, root, facts):
             yield reason
         if isinstance(node, exp.Select):
             yield from _of_groups(node, facts)
@@ -71,12 +71,12 @@ def _below(root: exp.Select, facts: Facts) -> int | None:
     return int(limit.args["expression"].name)
 
 
-def _reason(node: exp.Expression, root: exp.Select) -> str:
+def _reason(node: exp.Expression, root: exp.Select, facts: Facts) -> str:
     """Why the order of rows may matter to a node, as far as the node itself tells."""
     if isinstance(node, exp.Window | exp.Qualify | exp.WithinGroup):
         return "a window function or an ordered aggregate may depend on the order of rows"
     if isinstance(node, exp.Func) and not isinstance(node, _AGGREGATES + _BY_ROW):
-        return f"{_name(node)} may depend on the order of rows, or be another value each time"
+        return f"{_name(node, facts)} may depend on the order of rows, or be another value each time"
     if isinstance(node, exp.Query) and node is not root and is_cut(node):
         return "a LIMIT, OFFSET or DISTINCT ON in a subquery takes the first rows, whichever they are"
     if isinstance(node, exp.Join) and (node.args.get("method") or "NATURAL") != "NATURAL":
@@ -92,8 +92,9 @@ def _reason(node: exp.Expression, root: exp.Select) -> str:
     return ""
 
 
-def _name(function: exp.Func) -> str:
-    return function.name.lower() if isinstance(function, exp.Anonymous) else str(function.key)
+def _name(function: exp.Func, facts: Facts) -> str:
+    """A function as the source knows it, without what it is called with."""
+    return function.sql(dialect=facts.engine).partition("(")[0].lower()
 
 
 def _of_groups(select: exp.Select, facts: Facts) -> Iterator[str]:

@@ -1,0 +1,185 @@
+"""Index advice for TPC-H (scale 1, 19 queries) on PostgreSQL with hypopg: costs, processor time, round trips.
+
+Run with `python -m bench indexes`; it needs `tpchgen-cli` once and a PostgreSQL with hypopg (see `bench/tpch.py`).
+`python -m bench.indexes sizes` builds indexes, and shows their sizes beside the estimated ones.
+
+Budgets are of hypopg's sizes, as in the published comparison of index selection algorithms, whose best results stand
+beside ours. The last rows have budgets of our own sizes, which are nearer to what is on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.tpch import queries, tpch
+from superset_ext.plans.indexes.candidates import Wanted, candidates, could_use
+from superset_ext.plans.indexes.catalog import Catalog, read_catalog
+from superset_ext.plans.indexes.extend import Search
+from superset_ext.plans.indexes.generic import Plannable, plannable
+from superset_ext.plans.indexes.index import Index, TableName
+from superset_ext.plans.indexes.sandwich import Costs, bits
+from superset_ext.plans.indexes.sizes import size_of
+from superset_ext.plans.indexes.source import only_reading
+from superset_ext.plans.indexes.uses import table_names, uses_of
+from superset_ext.plans.indexes.whatif import Question, WhatIf, hypopg_schema
+
+MB = 1_000_000
+PUBLISHED = {250: 65.2, 500: 56.3, 1000: 52.2}  # percent, the best algorithms of the comparison
+PLAIN = Wanted(include=False, partial=False, expressions=False, brin=False)
+COVERING = Wanted(include=True, partial=False, expressions=False, brin=False)
+_TICKS = 100  # of processor time a second, in /proc
+
+
+@dataclass(frozen=True)
+class Run:
+    """One search.
+
+    Attributes:
+        relative: cost with the indexes, in percent of that without.
+        again: the same, asked of the source once more without anything remembered.
+        seconds: of processor time, of this process and of the server's.
+    """
+
+    name: str
+    relative: float
+    again: float
+    seconds: float
+    round_trips: int
+    plans: int
+    requests: int
+    megabytes: float
+    ours_megabytes: float
+    indexes: tuple[Index, ...]
+
+
+def search(connection: Any, name: str, budget: int, wanted: Wanted, ours: bool) -> Run:
+    """One search, with everything read, parsed and asked anew."""
+    with only_reading(connection) as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        spent = _cpu(cursor.fetchone()[0])
+        start = spent()
+        statements = [statement for text in queries().values() if (statement := plannable(text)) is not None]
+        catalog = read_catalog(cursor, {name for one in statements for name in table_names(one.tree)})
+        uses = [uses_of(statement.tree, catalog) for statement in statements]
+        indexes = candidates(uses, wanted)
+        schema, reason = hypopg_schema(cursor)
+        if schema is None:
+            sys.exit(f"superset_ext: {reason}")
+        whatif = _whatif(cursor, schema, indexes, statements)
+        trips = 3 + (not ours)
+        estimated = [size_of(index, catalog.of(index.table)) for index in indexes]
+        sizes = estimated if ours else _hypopg_sizes(cursor, indexes)
+        relevant = [sum(1 << number for number, index in enumerate(indexes) if could_use(index, own)) for own in uses]
+        costs = Costs(whatif, relevant)
+        searching = Search(costs, indexes, sizes, [1.0] * len(statements))
+        chosen = searching.best(budget)
+        seconds = spent() - start
+        relative = searching.total(chosen) / searching.total(0) * 100
+        run = Run(
+            name, relative, _again(cursor, schema, indexes, statements, chosen), seconds, whatif.round_trips + trips,
+            whatif.plans, costs.requests, sum(sizes[number] for number in bits(chosen)) / MB,
+            sum(estimated[number] for number in bits(chosen)) / MB, tuple(indexes[number] for number in bits(chosen)),
+        )  # fmt: skip
+        whatif.forget()
+        return run
+
+
+def _whatif(cursor: Any, schema: str, indexes: Sequence[Index], statements: Sequence[Plannable]) -> WhatIf:
+    texts = [(statement.sql, statement.parameters) for statement in statements]
+    return WhatIf(cursor, schema, [index.definition for index in indexes], texts)
+
+
+def _hypopg_sizes(cursor: Any, indexes: Sequence[Index]) -> list[int]:
+    """The sizes that hypopg would give, in one round trip."""
+    cursor.execute(
+        "SELECT hypopg_relation_size(made.indexrelid) FROM unnest(%s) WITH ORDINALITY AS wanted (text, place), "
+        "LATERAL hypopg_create_index('CREATE INDEX ' || text) AS made ORDER BY place",
+        ([index.definition for index in indexes],),
+    )
+    sizes = [int(row[0]) for row in cursor.fetchall()]
+    cursor.execute("SELECT hypopg_reset()")
+    return sizes
+
+
+def _again(cursor: Any, schema: str, indexes: Sequence[Index], statements: Sequence[Plannable], chosen: int) -> float:
+    """The relative cost of a set, asked with exactly this set."""
+    fresh = _whatif(cursor, schema, indexes, statements)
+    every = tuple(range(len(statements)))
+    totals = [sum(cost.total for cost in costs if cost is not None)
+              for costs in fresh.ask([Question((), every), Question(tuple(bits(chosen)), every)])]  # fmt: skip
+    return totals[1] / totals[0] * 100
+
+
+def _cpu(backend: int) -> Callable[[], float]:
+    """A clock of the processor time of this process and of a server's one."""
+
+    def spent() -> float:
+        fields = Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()
+        return time.process_time() + (int(fields[11]) + int(fields[12])) / _TICKS
+
+    return spent
+
+
+def run() -> list[Run]:
+    """All searches, one after the other."""
+    with tpch() as connection:
+        runs = [search(connection, f"{size} MB", size * MB, PLAIN, ours=False) for size in PUBLISHED]
+        runs.append(search(connection, "1000 MB, INCLUDE", 1000 * MB, COVERING, ours=False))
+        runs += [search(connection, f"{size} MB on disk", size * MB, PLAIN, ours=True) for size in PUBLISHED]
+        return [*runs, search(connection, "500 MB on disk, INCLUDE", 500 * MB, COVERING, ours=True)]
+
+
+def built(connection: Any, indexes: Sequence[Index]) -> list[tuple[Index, int, int]]:
+    """Each index with its estimated size and that of the built one, which is dropped again."""
+    catalog: Catalog
+    with only_reading(connection) as cursor:
+        catalog = read_catalog(cursor, {index.table.name for index in indexes})
+    connection.set_session(readonly=False, autocommit=True)
+    rows = []
+    with connection.cursor() as cursor:
+        for index in indexes:
+            cursor.execute(f'CREATE INDEX "{index.name}" {index.definition}')
+            cursor.execute("SELECT pg_relation_size(%s::regclass)", (str(TableName(index.table.schema, index.name)),))
+            size = cursor.fetchone()[0]
+            cursor.execute(f"DROP INDEX {TableName(index.table.schema, index.name)}")
+            rows.append((index, size_of(index, catalog.of(index.table)), size))
+    return rows
+
+
+def main() -> None:
+    """Print a table and a line of JSON."""
+    if sys.argv[1:] == ["sizes"]:
+        _print_sizes()
+        return
+    runs = run()
+    print(f"{'budget':26} {'cost %':>7} {'best published':>14} {'CPU s':>6} {'trips':>5} {'plans':>6} {'asked':>6} "
+          f"{'MB':>6} {'ours':>6}")  # fmt: skip
+    for row in runs:
+        published = PUBLISHED.get(int(row.name.split()[0]), 0.0) if "disk" not in row.name else 0.0
+        print(f"{row.name:26} {row.relative:7.2f} {published or '':>14} {row.seconds:6.2f} {row.round_trips:5} "
+              f"{row.plans:6} {row.requests:6} {row.megabytes:6.0f} {row.ours_megabytes:6.0f}"
+              f"{'' if abs(row.again - row.relative) < 1e-6 else f'  asked again: {row.again:.4f}'}")  # fmt: skip
+    print(json.dumps({"indexes": [{**row.__dict__, "indexes": [index.definition for index in row.indexes]}
+                                  for row in runs]}))  # fmt: skip
+
+
+def _print_sizes() -> None:
+    with tpch() as connection:
+        runs = [
+            search(connection, "", size * MB, wanted, ours=True) for size in PUBLISHED for wanted in (PLAIN, COVERING)
+        ]
+        indexes = list(dict.fromkeys(index for one in runs for index in one.indexes))
+        for index, estimated, size in built(connection, indexes):
+            print(
+                f"{estimated / MB:8.1f} MB estimated {size / MB:8.1f} built {estimated / size:6.2f}  {index.definition}"
+            )
+
+
+if __name__ == "__main__":
+    main()
