@@ -24,6 +24,8 @@ RATELIMIT_ENABLED = False
 GUEST_ROLE_NAME = "guests"
 GUEST_TOKEN_JWT_SECRET = "the secret of guests, long enough for a key"
 GUEST_TOKEN_JWT_EXP_SECONDS = 3600
+from datetime import timedelta
+JWT_ACCESS_TOKEN_EXPIRES = timedelta(days=1)
 from superset_ext.config import *
 FEATURE_FLAGS = {**FEATURE_FLAGS, "ENABLE_TEMPLATE_PROCESSING": True, "EMBEDDED_SUPERSET": True, "DASHBOARD_RBAC": True}
 """
