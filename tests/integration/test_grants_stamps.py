@@ -364,17 +364,17 @@ def test_the_doctor_says_which_mode_is_on_and_why_not(
     """Intent: off, impossible, on, and without its triggers; nobody wonders why charts are not faster."""
     monkeypatch.setattr(doctor, "metadata_engine", lambda _: stamps._engine())
 
-    def found(mode: str, why: str | None = None) -> tuple[str, str]:
+    def doctor_of(mode: str, why: str | None = None) -> tuple[str, str]:
         made = SimpleNamespace(stamps=stamps, hooks=SimpleNamespace(impossible=lambda: why))
         app = SimpleNamespace(extensions={EXTENSION: made} if mode != "off" else {})
         package = Package(load({"SUPERSET_EXT_GRANTS": mode}), None, None, ())
         (finding,) = doctor.check_grants(app, package)
         return finding.level, f"{finding.message}; {finding.fix}"
 
-    assert found("off") == ("fine", "no answer is given again: SUPERSET_EXT_GRANTS is off; ")
-    assert "it moves" in found("triggers", "it moves")[1]
-    assert found("triggers")[0] == "fine" and "answers are given again" in found("triggers")[1]
-    assert found("stamps")[0] == "warning"
+    assert doctor_of("off") == ("fine", "no answer is given again: SUPERSET_EXT_GRANTS is off; ")
+    assert "it moves" in doctor_of("triggers", "it moves")[1]
+    assert doctor_of("triggers")[0] == "fine" and "answers are given again" in doctor_of("triggers")[1]
+    assert doctor_of("stamps")[0] == "warning"
     run("DROP TRIGGER superset_ext_grants ON ab_user_role")
-    level, text = found("triggers")
+    level, text = doctor_of("triggers")
     assert level == "warning" and "ab_user_role are not told" in text and "superset perf upgrade" in text
