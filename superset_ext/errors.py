@@ -77,6 +77,10 @@ class WatchError(SupersetExtError):
     """A table cannot be watched, or its watch cannot be removed."""
 
 
+class WatchForbidden(WatchError):
+    """A role of the source may not do what was to be done there."""
+
+
 class AdviceError(SupersetExtError):
     """Nothing can be advised for a source: it is of another kind, or does not answer."""
 

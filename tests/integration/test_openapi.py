@@ -109,6 +109,19 @@ def test_each_route_is_described(world: InProcess, document: dict[str, Any]) -> 
     }
 
 
+def test_an_id_that_is_none_is_answered_in_json(world: InProcess, document: dict[str, Any]) -> None:
+    """Intent: a script that has lost a run's id gets a 404 of the API, and no page of Superset's."""
+    admin, anonymous = world.client(), world.app.test_client()
+    asked = [route for route in described(document) if "{" in route[1]]
+    assert len(asked) == 3
+    for verb, path in asked:
+        for none in ("none", "7x", "%20", "1.0", str(uuid.UUID(int=8))[:-1]):
+            url = re.sub(r"\{\w+\}", none, path)
+            answer = admin.open(url, method=verb, json={"enabled": False})
+            assert answer.status_code == 404 and answer.json["message"], (verb, url, answer.text)
+            assert anonymous.open(url, method=verb, json={}).status_code == 401
+
+
 def test_each_body_is_described(document: dict[str, Any]) -> None:
     """Intent: a body has each field that its route takes; GET and DELETE have none."""
     bodies = {
@@ -206,6 +219,7 @@ def answers(world: InProcess) -> Iterator[tuple[str, str, Any]]:
     yield ask(admin, "GET", "/slow-queries?limit=0")
     yield ask(admin, "GET", "/cache/warm-up/{run_id}", run_id=uuid.UUID(int=8))
     yield ask(admin, "DELETE", "/alerts/{number}", number=2**40)
+    yield ask(admin, "PUT", "/alerts/{number}", {"enabled": False}, number="none")
     yield ask(session(world), "DELETE", "/alerts/{number}", number=1)
     with without_servers(world):
         yield from (ask(admin, verb, path, body, run_id=RUN, number=1) for (verb, path), body in bodies.items())

@@ -21,8 +21,8 @@ from typing import Any
 from superset_ext.compat import UTC
 from superset_ext.core.bounded_queue import BoundedQueue
 from superset_ext.core.fork_reset import reset_on_fork
+from superset_ext.core.ids import fitting_id
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.core.rows import fitting_id
 from superset_ext.errors import LogUnavailable
 from superset_ext.events import Queried, queried
 from superset_ext.monitor.log import sqllab

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from superset_ext.core.rows import all_rows
+from superset_ext.core.log_database import all_rows
 from superset_ext.core.sql_folder import query_text
 from superset_ext.plans.indexes.index import Index, Key, TableName, quoted
 
