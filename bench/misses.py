@@ -20,7 +20,8 @@ from unittest.mock import patch
 
 from bench.one_app import figures_of
 
-ROUNDS = 40
+ROUNDS = int(os.environ.get("MISSES_ROUNDS", "40"))
+sent: list[int] = []  # bytes of each message to the source that is 10 ms away, most of which wait for an answer
 DISTANCE_SECONDS = 0.010  # there and back
 SETTINGS = """
 from superset_ext.config import *
@@ -71,17 +72,21 @@ def _asking(app: Any, uri: str) -> tuple[Any, int]:
 def _beside(app: Any, uri: str) -> dict[str, float]:
     asking, dataset = _asking(app, uri)
     took: dict[str, list[float]] = {how: [] for how in HOW}
+    messages: dict[str, list[float]] = {how: [] for how in HOW}
     for number in range(ROUNDS + 2):
         turn = number % len(HOW)
         for place, how in enumerate((*HOW[turn:], *HOW[:turn])):
             with _as(how, app):
+                sent.clear()
                 started = time.perf_counter()
                 cached, _ = asking.ask(dataset, row_limit=100 + number * len(HOW) + place)
                 milliseconds = (time.perf_counter() - started) * 1000
+                messages[how].append(len(sent))
             assert not cached
             if number > 1:
                 took[how].append(milliseconds)
-    return {how: statistics.median(times) for how, times in took.items()}
+    counts = {f"{how}, messages": statistics.median(numbers) for how, numbers in messages.items()}
+    return {how: statistics.median(times) for how, times in took.items()} | counts
 
 
 @contextmanager
@@ -150,17 +155,18 @@ def far_away(host: str, port: int) -> int:
         while True:
             near, _ = server.accept()
             far = socket.create_connection((host, port))
-            for pair in ((near, far), (far, near)):
+            for pair, counted in (((near, far), sent), ((far, near), [])):
                 pair[1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+                threading.Thread(target=_pass_on, args=(*pair, counted), daemon=True).start()
 
     threading.Thread(target=serve, daemon=True).start()
     return int(server.getsockname()[1])
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
+def _pass_on(source: socket.socket, target: socket.socket, counted: list[int]) -> None:
     with closing(target):
         while data := source.recv(65536):
+            counted.append(len(data))
             time.sleep(DISTANCE_SECONDS / 2)
             target.sendall(data)
 
@@ -174,6 +180,8 @@ def main() -> None:
         print(f"a source {place:12} stock {stock:7.1f}, ours {new:7.1f} → {kept:7.1f} ms a miss  ×{kept / stock:.2f}")
     print("of it, ms: " + ", ".join(f"{name} {value:.2f}" for name, value in parts.items()))
     added, ours = (figures["10 ms away"][how] - figures["beside"][how] for how in ("stock", "kept"))
+    counts = [figures["10 ms away"][f"{how}, messages"] for how in ("stock", "kept")]
+    print("messages to the source: stock {:.0f}, ours {:.0f}".format(*counts))
     print(f"what the distance adds: stock {added:.1f}, ours {ours:.1f} ms  ×{ours / added:.2f}")
     print(json.dumps({"misses": figures}))
 
