@@ -99,3 +99,7 @@ class PlanError(SupersetExtError):
     def __init__(self, message: str, cause: str = "") -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class SourceBusy(PlanError):
+    """So many queries are under way on a source that no plan is taken."""

@@ -18,8 +18,12 @@ from pydantic import BaseModel
 JsonSchema = dict[str, Any]
 _REFERENCE = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"<(?:(?P<kind>\w+):)?(?P<name>\w+)>")
-_KINDS: Mapping[str, JsonSchema] = {"int": {"type": "integer"}, "uuid": {"type": "string", "format": "uuid"}}
-_READ: Mapping[str, Callable[[str], Any]] = {"int": int, "uuid": UUID}
+_KINDS: Mapping[str, JsonSchema] = {
+    "int": {"type": "integer"},
+    "uuid": {"type": "string", "format": "uuid"},
+    "string": {"type": "string"},
+}
+_READ: Mapping[str, Callable[[str], Any]] = {"int": int, "uuid": UUID, "string": str}
 
 
 class Answer(Schema):

@@ -86,6 +86,10 @@ class QueryLogStatus:
     dropped: int
 
 
+def _characters(query: Queried) -> int:
+    return len(query.sql) + sum(map(len, query.sent))
+
+
 class QueryLog:
     """Collects the queries of this process, and writes them to their table.
 
@@ -97,7 +101,7 @@ class QueryLog:
     def __init__(self, database: LogDatabase, begin: Callable[[], None]) -> None:
         self._database = database
         self._begin = begin
-        self._queue: BoundedQueue[Queried] = BoundedQueue(QUEUE, QUEUE_CHARACTERS, lambda query: len(query.sql))
+        self._queue: BoundedQueue[Queried] = BoundedQueue(QUEUE, QUEUE_CHARACTERS, _characters)
         reset_on_fork(self)
 
     def reset(self) -> None:

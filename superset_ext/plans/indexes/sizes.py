@@ -69,12 +69,14 @@ def _width(columns: Sequence[Column]) -> float:
 
 
 def _entry(columns: Sequence[Column]) -> float:
-    """Bytes of an entry of its own, without the pointer to it; values of many lengths fill it up by half on average."""
+    """Bytes of an entry of its own, without the pointer to it."""
     return _aligned(_ENTRY + _width(columns), any(column.length < 0 for column in columns))
 
 
 def _aligned(size: float, varies: bool = False) -> float:
-    return size + 3.5 if varies else math.ceil(size / 8) * 8.0
+    """Bytes that are taken: whole eights. Of values of many lengths, half are taken to be near their average."""
+    whole = math.ceil(size / 8) * 8.0
+    return (whole + size + 3.5) / 2 if varies else whole
 
 
 def _a_leaf(size: float, high_key: float) -> int:

@@ -65,12 +65,20 @@ def test_a_rule_names_no_index_that_is_there(plain: str) -> None:
 
 
 def test_needless_indexes_are_told_and_keys_are_not(plain: str) -> None:
-    """Intent: of two equal indexes one could go; primary keys that nobody scanned stay."""
+    """Intent: of two equal indexes one could go, though nobody asks their table; keys stay."""
     with reading(plain) as cursor:
-        advice = advise(cursor, asked(BY_CUSTOMER, SMALL))
+        advice = advise(cursor, asked(SMALL))
     assert [(item.kind, item.existing.name) for item in advice.needless] == [("duplicate", "sales_shop")]
     assert advice.needless[0].existing.drop == 'DROP INDEX CONCURRENTLY "public"."sales_shop";'
     assert any("unused indexes are not told yet" in note for note in advice.notes)
+
+
+@pytest.mark.parametrize("source", ["plain", "costed"])
+def test_a_source_that_was_asked_nothing_has_no_proposals(source: str, request: pytest.FixtureRequest) -> None:
+    """Intent: an empty log is no error, and says nothing of what would help."""
+    with reading(request.getfixturevalue(source)) as cursor:
+        advice = advise(cursor, [])
+    assert (advice.proposals, advice.seconds) == ((), 0.0)
 
 
 def test_a_broken_build_is_told(databases: Databases) -> None:
