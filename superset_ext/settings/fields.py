@@ -166,7 +166,7 @@ class Fields(Record):
 
     # Superset's own log of events.
     event_log_seconds: float = Field(
-        0,
+        0.5,
         ge=0,
         le=60,
         description="Seconds for which a row of Superset's `logs` may wait in memory, if its request has only read, "

@@ -29,10 +29,11 @@ NEW = {"date", "set-cookie", "connection", "server", "content-length"}
 OWN = re.compile(rb'"(?:cached_dttm|queried_dttm|cache_key|cache_timeout|from_dttm|to_dttm)": [^,}]+')
 
 
-@pytest.fixture(scope="module")
-def lines(superset_stack: Any) -> Iterator[dict[str, dict[str, Line]]]:
-    """By credential, a connection to stock and one to the package with grants."""
-    with servers(superset_stack.env, (STOCK, OURS), workers=1) as urls:
+@pytest.fixture
+def lines(superset_stack: Any, fresh_valkey: Any) -> Iterator[dict[str, dict[str, Line]]]:
+    """By credential, a connection to stock and one to the package with grants; nothing is in their caches yet."""
+    own = {"SUPERSET_EXT_REDIS_URL": fresh_valkey().url, "SUPERSET_EXT_RECORDER": "false"}
+    with servers(superset_stack.env | own, (STOCK, OURS), workers=1) as urls:
         clients = {step: Client(url, superset_stack.user, superset_stack.password) for step, url in urls.items()}
         people = {
             "session": {step: cookie(client) for step, client in clients.items()},
