@@ -6,6 +6,7 @@ oracle: its status is the right one, and an answer of 304 stands for bytes that 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -353,9 +354,11 @@ def statements(world: World) -> dict[str, Any]:
     from superset.extensions import db
 
     sent: list[str] = []
+    mine = threading.get_ident()  # a thread writes the log whenever that is due
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        sent.append(statement)
+        if threading.get_ident() == mine:
+            sent.append(statement)
 
     with world.app.app_context():
         engine = db.engine
