@@ -63,10 +63,10 @@ def explain(connection: Any, sql: str, seconds: float = SECONDS, analyze: bool =
     select = one_select(sql, ENGINE)
     _check(connection)
     with reading(connection, seconds) as cursor:
-        value = _asked(cursor, "", select)
+        value = asked(cursor, "", select)
         if analyze:
-            _refuse_volatile(cursor, value)
-            value = _asked(cursor, ", ANALYZE, BUFFERS", select)
+            refuse_volatile(cursor, value)
+            value = asked(cursor, ", ANALYZE, BUFFERS", select)
         plan = plan_from(value, connection.server_version, Words(select, ENGINE))
         return Explained(plan, tables_of(cursor, plan))
 
@@ -101,16 +101,20 @@ def _check(connection: Any) -> None:
         raise PlanError("standard_conforming_strings is off there, so the end of a string is not sure")
 
 
-def _asked(cursor: Any, options: str, select: str) -> Any:
+def asked(cursor: Any, options: str, select: str) -> Any:
+    """PostgreSQL's own JSON of a plan, which holds values of the query."""
     cursor.execute(f"EXPLAIN (FORMAT JSON, VERBOSE, SETTINGS{options}) {select}")
     value = cursor.fetchone()[0]
     return (json.loads(value) if isinstance(value, str) else value)[0]
 
 
-def _refuse_volatile(cursor: Any, value: Any) -> None:
+def refuse_volatile(cursor: Any, value: Any, flag: str = "--analyze") -> None:
     """Raise if anything in a plan may do more than return a value.
 
     The plan has been made of views, policies and functions that were put in their place, so it names what they call.
+
+    Raises:
+        PlanError: it may; without the option `flag`, nothing is run.
     """
     texts = "\n".join(_texts(value))
     calls = sorted({name.strip('"').replace('""', '"') for name in _CALL.findall(texts)} | set(_functions(value)))
@@ -119,7 +123,7 @@ def _refuse_volatile(cursor: Any, value: Any) -> None:
     names = [row[0] for row in cursor.fetchall()]
     if names:
         raise PlanError(
-            f"it calls {', '.join(names[:3])}, which may do more than return a value; it is explained without --analyze"
+            f"it calls {', '.join(names[:3])}, which may do more than return a value; it is explained without {flag}"
         )
 
 
