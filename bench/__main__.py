@@ -14,6 +14,8 @@ PARTS = (
     "captured",
     "sizing",
     "reads",
+    "hits",
+    "refused",
     "misses",
     "opening",
     "sharing",

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.tpch import queries, tpch
+from bench.tpch import missing, queries, tpch
 from superset_ext.plans.indexes.candidates import Wanted, candidates, could_use
 from superset_ext.plans.indexes.catalog import Catalog, read_catalog
 from superset_ext.plans.indexes.extend import Search
@@ -154,6 +154,9 @@ def built(connection: Any, indexes: Sequence[Index]) -> list[tuple[Index, int, i
 
 def main() -> None:
     """Print a table and a line of JSON."""
+    if (reason := missing()) is not None:
+        print(f"left out: {reason}")
+        return
     if sys.argv[1:] == ["sizes"]:
         _print_sizes()
         return

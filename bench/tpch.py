@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg2
 
-from testing.hypopg import server
+from testing.hypopg import MISSING, binaries, server
 
 SCALE = "1"
 # Where data is kept between two runs, and the generator where it is not on the path: `pip install tpchgen-cli`.
@@ -44,6 +44,15 @@ def queries() -> dict[str, str]:
     """The queries of `tpch.sql` by their numbers."""
     parts = re.split(r"^-- (\d+)\n", Path(__file__).with_name("tpch.sql").read_text(), flags=re.M)
     return {number: text.strip().rstrip(";") for number, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def missing() -> str | None:
+    """What this machine lacks; `None` where it has all."""
+    if binaries() is None:
+        return MISSING
+    if not (FOLDER / "data").exists() and shutil.which(GENERATOR) is None:
+        return "no generator of TPC-H; run: pip install tpchgen-cli, or set TPCHGEN to its path"
+    return None
 
 
 @contextmanager

@@ -77,6 +77,10 @@ class WatchError(SupersetExtError):
     """A table cannot be watched, or its watch cannot be removed."""
 
 
+class WatchForbidden(WatchError):
+    """A role of the source may not do what was to be done there."""
+
+
 class AdviceError(SupersetExtError):
     """Nothing can be advised for a source: it is of another kind, or does not answer."""
 
@@ -95,3 +99,7 @@ class PlanError(SupersetExtError):
     def __init__(self, message: str, cause: str = "") -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class SourceBusy(PlanError):
+    """So many queries are under way on a source that no plan is taken."""

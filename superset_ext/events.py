@@ -150,6 +150,8 @@ class Queried:
         scope: who asked, and for what.
         rows: how many came back; `None` where it failed or nobody counted.
         error: class of the error, `None` where it succeeded.
+        sent: the statements as they reached the driver, with their values, where that is known.
+        schema, catalog: where names without them were looked up, `None` for the database's own.
     """
 
     source: Literal["chart", "sqllab"]
@@ -161,3 +163,6 @@ class Queried:
     scope: Scope
     rows: int | None = None
     error: str | None = None
+    sent: tuple[str, ...] = ()
+    schema: str | None = None
+    catalog: str | None = None

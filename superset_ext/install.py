@@ -31,6 +31,7 @@ from superset_ext.monitor.advice.overrides import Overrides
 from superset_ext.monitor.log import queries
 from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.package import EXTENSION, Package
+from superset_ext.plans import taking
 from superset_ext.settings import PREFIX, Region, Settings, current
 from superset_ext.sources.engines import Engines
 from superset_ext.warm.refresh import Refresher
@@ -96,6 +97,8 @@ def _log(app: Any, settings: Settings) -> _Log:
     recorder.beside.append(log.flush)
     if settings.query_log:
         queries.install(database, recorder)
+        if settings.plans:
+            taking.install(app, database, recorder, settings)
     if settings.auto_apply:
         recorder.beside.append(Overrides(database).flush)
     recorder.start()

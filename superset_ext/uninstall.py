@@ -9,16 +9,18 @@ from typing import Any
 from superset_ext.core.driver_errors import first_line
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.schema import SCHEMA_SECONDS
-from superset_ext.errors import SupersetExtError
+from superset_ext.errors import SupersetExtError, WatchForbidden
 from superset_ext.freshness.watch.watches import remove_watches
 from superset_ext.grants.install import metadata_stamps
 from superset_ext.host import permissions, worker_report
+from superset_ext.host.databases import name_of
 from superset_ext.host.regions import regions
 from superset_ext.monitor.dashboards import installation as dashboards
 from superset_ext.package import Package
 
 _WATCHED = "SELECT DISTINCT database_id FROM superset_ext.cache_watch"
 _HAS_TABLES = "SELECT to_regclass('superset_ext.cache_watch') IS NOT NULL AS has_tables"
+_BY_HAND = 'psql "$SOURCE" -f sql/watch/uninstall.sql'
 _DROP = "DROP SCHEMA superset_ext CASCADE"
 REPLY_SECONDS = 5.0
 
@@ -74,12 +76,15 @@ def _with_tables(database: LogDatabase | None) -> LogDatabase | None:
 
 def _remove_watches(database: LogDatabase) -> Iterator[Step]:
     for row in database.rows(_WATCHED):
+        number = int(row["database_id"])
         try:
-            _, names, _ = remove_watches(str(row["database_id"]))
+            _, names, _ = remove_watches(str(number))
+        except WatchForbidden:
+            who = "belong to another role of that database, and harm nobody. To remove them, run as that role"
+            yield Step(f"The watches of {name_of(number)} {who}: {_BY_HAND}", removed=False)
         except SupersetExtError as error:
-            left = f"Watches of database {row['database_id']} are left: {error}. If that is not done yet, run there as"
-            left += ' the role that installed them: psql -f sql/watch/uninstall.sql "$SOURCE".'
-            yield Step(left, removed=False)
+            later = f"are left, since it could not be asked ({error}). When it can, run there: {_BY_HAND}"
+            yield Step(f"The watches of {name_of(number)} {later}", removed=False)
         else:
             yield Step(f"watches of {', '.join(map(str, names))}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import uuid
@@ -20,6 +21,7 @@ from superset_ext.monitor.rollup.views import apply_views
 # What is lost when the machine fails is nothing that a test would look for.
 _FORGETFUL = "\nfsync = off\nfull_page_writes = off\nsynchronous_commit = off\nmax_wal_size = 512MB\n"
 _MEMORY = Path("/dev/shm")
+_PREFIX = "superset_ext_tests_of_"  # and the number of their process
 _LEAST_FREE = 6 << 30  # bytes; a session of three processes takes about 2 GiB
 
 
@@ -36,8 +38,17 @@ def quick_folder(otherwise: Path) -> Iterator[Path]:
     if not (_MEMORY.is_dir() and min(shutil.disk_usage(_MEMORY).free, _free_memory()) > _LEAST_FREE):
         yield otherwise
         return
-    with tempfile.TemporaryDirectory(prefix="superset_ext_", dir=_MEMORY) as folder:
+    _remove_what_is_left()
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}_", dir=_MEMORY) as folder:
         yield Path(folder)
+
+
+def _remove_what_is_left() -> None:
+    """Take away the folders of processes that were killed, since nobody else frees that memory."""
+    for folder in _MEMORY.glob(f"{_PREFIX}*"):
+        process = folder.name.removeprefix(_PREFIX).partition("_")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _free_memory() -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from testing.event_log import flush
 from testing.grants import World
 from testing.grants_changes import run
 
@@ -334,12 +335,12 @@ class _Encoded:
 
 
 def _whole(world: World, client: Any, path: str, encoding: str) -> tuple[Any, ...]:
-    world.grants.logs.finish(600)
+    flush()
     ((last,),) = world.sql("SELECT coalesce(max(id), 0) FROM logs")
     answer = client.get(path, headers={"Accept-Encoding": encoding})
     aside = ("Date", "Set-Cookie", "ETag", "Cache-Control")
     headers = {name: value for name, value in answer.headers if name not in aside}
-    world.grants.logs.finish(600)
+    flush()
     logged = world.sql(
         "SELECT action, json, dashboard_id, slice_id, user_id, referrer FROM logs WHERE id > %s ORDER BY action", last
     )

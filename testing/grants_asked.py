@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from testing.event_log import flush
 from testing.grants import PASSWORD, World, beside, same
 
 
@@ -117,8 +118,7 @@ def counted(world: World) -> dict[str, Any]:
     """What a granted answer leaves in Superset's log and in ours, beside what the same answer leaves without grants."""
     client, body = world.client("p1"), world.body()
     world.granted(client, body)
-    logs = world.grants.logs
-    logs.finish(600)
+    flush()
     rows = (
         "SELECT action, json, dashboard_id, slice_id, user_id, referrer FROM logs WHERE id > %s ORDER BY action, json"
     )
@@ -126,7 +126,7 @@ def counted(world: World) -> dict[str, Any]:
     def left(ask: Callable[[Any, Any], Any]) -> list[Any]:
         ((last,),) = world.sql("SELECT max(id) FROM logs")
         ask(client, body)
-        logs.finish(600)
+        flush()
         return world.sql(rows, last)
 
     with_grants, without = left(world.ask), left(world.oracle)

@@ -1,4 +1,4 @@
--- The indexes of all tables that have one of these bare names, and whether anything but queries needs them.
+-- The indexes of all tables, and whether anything but queries needs them.
 -- Asked of a source database: PostgreSQL 14 or later.
 SELECT
     i.relname AS index_name,
@@ -41,5 +41,5 @@ JOIN pg_class AS c ON c.oid = x.indrelid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_stat_user_indexes AS s ON s.indexrelid = x.indexrelid
 LEFT JOIN pg_stat_database AS d ON d.datname = current_database()
-WHERE c.relname = ANY (%(names)s) AND c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 ORDER BY n.nspname, c.relname, i.relname

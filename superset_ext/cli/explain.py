@@ -10,12 +10,15 @@ from superset_ext.cli.output import show
 from superset_ext.errors import PlanError
 from superset_ext.host.databases import database_typed
 from superset_ext.host.explaining import Asking, as_user, connected, of_chart
-from superset_ext.plans.review import Review, review
+from superset_ext.package import package
+from superset_ext.plans import kept
+from superset_ext.plans.review import Review, review, review_of
 
 
 @click.command()
 @click.argument("sql", required=False)
 @click.option("--chart", type=int, metavar="ID", help="What this chart would ask now, instead of SQL.")
+@click.option("--fingerprint", metavar="F", help="The plans that were kept of this statement, instead of SQL.")
 @click.option("--database", metavar="NAME", help="Name or id of the database that the SQL is for.")
 @click.option("--schema", metavar="NAME", help="Schema of its tables that are written without one.")
 @click.option("--user", metavar="NAME", help="As this user of Superset: with its row-level rules; impersonated, if so.")
@@ -24,23 +27,34 @@ from superset_ext.plans.review import Review, review
 @with_appcontext
 @json_option
 def explain(
-    sql: str | None, chart: int | None, database: str | None, schema: str | None, user: str | None, analyze: bool,
-    timeout: float, as_json: bool,
+    sql: str | None, chart: int | None, fingerprint: str | None, database: str | None, schema: str | None,
+    user: str | None, analyze: bool, timeout: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Show why a query is slow, and what would help.
 
     SQL is one SELECT. It is explained in a read-only transaction, as Superset connects. Values are left out of what is
     shown.
     """
+    if sum(given is not None for given in (sql, chart, fingerprint)) != 1:
+        raise PlanError("give one SELECT, or --chart ID, or --fingerprint F")
+    if fingerprint is not None:
+        _show_kept(fingerprint, as_json)
+        return
     with as_user(user):
         asked = _asked(sql, chart, database, schema)
         reviews = [_review(asking, timeout, analyze) for asking in asked]
     show(as_json, [review.as_dict() for review in reviews], "\n\n".join(_texts(reviews)))
 
 
+def _show_kept(fingerprint: str, as_json: bool) -> None:
+    rows = kept.plans_of(package().log(), fingerprint)
+    if not rows:
+        raise PlanError(f"no plan of {fingerprint} is kept; plans are taken of slow queries of PostgreSQL sources")
+    texts = [f"{row['taken_at']:%Y-%m-%d %H:%M}, {row['duration_ms']:,.0f} ms\n{review_of(row).text()}" for row in rows]
+    show(as_json, rows, "\n\n".join(texts))
+
+
 def _asked(sql: str | None, chart: int | None, database: str | None, schema: str | None) -> list[Asking]:
-    if (sql is None) == (chart is None):
-        raise PlanError("give one SELECT, or --chart ID")
     if chart is not None:
         return of_chart(chart)
     if database is None:

@@ -85,11 +85,12 @@ def _facts(proposal: Proposal, names: Mapping[tuple[str, int], str]) -> Iterator
     if proposal.writes_a_day is not None and proposal.wal_a_day is not None:
         yield (f"Writes to follow: about {proposal.writes_a_day:,.0f} rows a day, "
                f"{proposal.wal_a_day / _MEBI:,.1f} MiB of write-ahead log.")  # fmt: skip
-    charts = sorted({number for item in proposal.gains for number in item.charts})
-    if charts:
-        shown = ", ".join(names.get(("chart", number), f"#{number}") for number in charts[:_SHOWN])
-        more = f" and {len(charts) - _SHOWN} more" if len(charts) > _SHOWN else ""
-        yield f"Who gains: {shown}{more}."
+    for kind in ("chart", "dataset"):
+        numbers = sorted({number for item in proposal.gains for number in getattr(item, f"{kind}s")})
+        if numbers:
+            shown = ", ".join(names.get((kind, number), f"#{number}") for number in numbers[:_SHOWN])
+            more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
+            yield f"Who gains, by {kind}: {shown}{more}."
 
 
 def _wrapped(lines: Iterable[str]) -> list[str]:

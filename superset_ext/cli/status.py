@@ -11,6 +11,7 @@ from flask.cli import with_appcontext
 from superset_ext.cache.heard import PATIENCE
 from superset_ext.cli.options import json_option
 from superset_ext.cli.output import NOTHING, print_table, show
+from superset_ext.host.databases import names_by_id
 from superset_ext.host.regions import HELD
 from superset_ext.monitor import report
 from superset_ext.package import package, this_app
@@ -30,6 +31,7 @@ def status(as_json: bool) -> None:
     here = package()
     rows = report.status(this_app(), here.database, here.settings)
     watched = report.watched(this_app(), here.database)
+    names = names_by_id(str(this_app().config.get("SQLALCHEMY_DATABASE_URI"))) if watched else {}
     if as_json:
         show(
             True,
@@ -40,14 +42,14 @@ def status(as_json: bool) -> None:
     else:
         print_table(_COLUMNS, map(_cells, rows), right=_NUMBERS)
         for row in watched:
-            click.echo(_listening(row))
+            click.echo(_listening(row, names.get(row["database_id"])))
     if not all(row["reachable"] for row in rows):
         raise click.ClickException("a region does not reach its Redis; check SUPERSET_EXT_REDIS_URL and the server")
 
 
-def _listening(row: Mapping[str, Any]) -> str:
+def _listening(row: Mapping[str, Any], name: str | None) -> str:
     seconds, tables = row["heard_seconds_ago"], "1 table" if row["tables"] == 1 else f"{row['tables']} tables"
-    subject = f"Watched: {tables} of database {row['database_id']}; its listener was"
+    subject = f"Watched: {tables} of {name or 'database'} (id {row['database_id']}); its listener was"
     if seconds is not None and seconds <= PATIENCE:
         return f"{subject} heard {max(seconds, 0.0):.0f} s ago."
     last = "never heard" if seconds is None else f"last heard {seconds:.0f} s ago, so charts on them are not kept"

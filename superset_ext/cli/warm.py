@@ -84,7 +84,7 @@ def run(database: LogDatabase, settings: Settings, targets: Targets, wait: bool,
     if status["state"] == "failed" or (status["reason"] and not status["total"]):
         raise WarmError(str(status["reason"]))
     if status["failed"]:
-        raise WarmError(f"{status['failed']} of {status['total']} items failed; their reasons are above")
+        raise WarmError(f"{status['failed']} of {status['total']} requests failed; their reasons are above")
 
 
 def _started(new: bool) -> str:
@@ -119,8 +119,8 @@ def _doing(status: dict[str, Any]) -> str:
 def report(status: dict[str, Any]) -> str:
     """A finished run in a few lines: its numbers, then each reason of a failure with the dashboards and charts."""
     lines = [
-        f"{status['total']} items in {status['seconds']:.0f} s: {status['warmed']} warmed, "
-        f"{status['already_fresh']} already fresh, {status['failed']} failed"
+        f"{status['total']} requests in {status['seconds']:.0f} s: {status['warmed']} warmed, "
+        f"{status['already_fresh']} already fresh, {status['failed']} failed{_opened(status['pages'])}"
         + (f"; {status['left_out']} left out, because the budget was full" if status["left_out"] else "")
         + "."
     ]
@@ -128,6 +128,10 @@ def report(status: dict[str, Any]) -> str:
     if status["reason"] and status["state"] == "done":
         lines.append(f"  {status['reason']}")
     return "\n".join(lines)
+
+
+def _opened(pages: int) -> str:
+    return f"; {pages} page{'' if pages == 1 else 's'} opened to learn what to request" if pages else ""
 
 
 def _about(failure: dict[str, Any]) -> str:

@@ -16,11 +16,11 @@ from typing import Any
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolIsEmpty
 from sqlalchemy.pool import NullPool
 
 from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.fork_reset import reset_on_fork
-from superset_ext.core.rows import all_rows
 from superset_ext.core.schema import SCHEMA, Schema
 from superset_ext.core.sql_folder import query_text, sql_folder
 from superset_ext.errors import LogUnavailable
@@ -112,7 +112,10 @@ class LogDatabase:
             return self._engine
 
     def _make_engine(self) -> Engine:
-        ours = {"pool_size": 1, "max_overflow": 2, "pool_pre_ping": True, "pool_recycle": 300}
+        ours = {
+            "pool_size": 1, "max_overflow": 2, "pool_timeout": STATEMENT_SECONDS, "pool_pre_ping": True,
+            "pool_recycle": 300,
+        }  # fmt: skip
         options = {**ours, **self._options, "connect_args": {**CONNECT, **(self._options.get("connect_args") or {})}}
         if options.get("poolclass") is NullPool:  # which has no size
             options = {name: value for name, value in options.items() if not name.startswith(("pool_", "max_"))}
@@ -182,8 +185,23 @@ class LogDatabase:
             self._engine.dispose()
 
 
+def all_rows(cursor: Any) -> list[dict[str, Any]]:
+    """The rows that the last statement has left, by column name."""
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def next_row(cursor: Any) -> dict[str, Any] | None:
+    """The next row by column name, or `None` if there is none."""
+    row = cursor.fetchone()
+    return None if row is None else {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+
+
 def _unavailable(error: Exception) -> LogUnavailable:
     """The driver's error as one line, with the fix."""
+    if isinstance(error, PoolIsEmpty):
+        busy = "all of this process's connections to the log database are in use; see what they wait for there, in"
+        return LogUnavailable(f"{busy} pg_stat_activity", type(error).__name__)
     driver = driver_error(error)
     sqlstate = getattr(driver, "pgcode", None)
     return LogUnavailable(f"{first_line(error)}; {_fix(sqlstate)}", type(driver).__name__, sqlstate)

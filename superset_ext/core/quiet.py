@@ -10,6 +10,8 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -25,7 +27,8 @@ def begin(always: bool = False) -> None:
         always: whatever the program is called.
     """
     words = sys.argv[1:]
-    if _kept or not (always or _is_perf(words)) or VERBOSE in words or any(word in _LOUD for word in words):
+    is_loud = VERBOSE in words or ("--help" not in words and any(word in _LOUD for word in words))
+    if _kept or is_loud or not (always or _is_perf(words)):
         return
     _kept.append(sys.stdout)
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  (until `end`)
@@ -43,6 +46,17 @@ def end() -> None:
     while _kept:
         sys.stdout.close()
         sys.stdout = _kept.pop()
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Within this no warning is logged, for a command that says all of it in words of its own."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _is_perf(words: list[str]) -> bool:

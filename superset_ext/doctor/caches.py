@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -81,26 +81,34 @@ def _place(url: str) -> str:
 def check_servers(app: Any, package: Package) -> Iterator[Finding]:
     """Each region reaches its server, whose policy keeps what has no timeout; what is wrong is said once a server."""
     seen: set[str] = set()
-    away: dict[tuple[str, str], list[str]] = defaultdict(list)
+    away: dict[str, dict[str, str]] = defaultdict(dict)  # by server and region, why
     for name, cache in regions(app).items():
         server = _server(package.settings, name)
         reason = cache.unreached()
         info = None if reason else cache.server_info()
         if info is None:
-            away[server, reason or "it did not answer"].append(name)
+            away[server][name] = reason or "it did not answer"
         elif server not in seen:
             seen.add(server)
             yield _policy(safe_url(server), info)
             yield from _room(safe_url(server), info)
-    for (server, reason), names in away.items():
-        urls = " or ".join(f"{PREFIX}{name.upper()}_URL" for name in names)
-        reaches = "does not reach" if len(names) == 1 else "do not reach"
-        message = f"{', '.join(names)} {reaches} {safe_url(server)}: {reason}"
-        yield Finding("servers", "error", message, f"check {PREFIX}REDIS_URL or {urls}, and that the server runs")
+    for server, reasons in away.items():
+        reaches = "does not reach" if len(reasons) == 1 else "do not reach"
+        message = f"{', '.join(reasons)} {reaches} {safe_url(server)}: {next(iter(reasons.values()))}"
+        yield Finding("servers", "error", message, f"check {_where_set(package.settings, reasons)}, and that it runs")
+
+
+def _where_set(settings: Settings, names: Iterable[str]) -> str:
+    """The variables that say where the server of these regions is."""
+    own = [settings.region(name).url is not None for name in names]
+    urls = [f"{PREFIX}{name.upper()}_URL" for name, is_own in zip(names, own, strict=True) if is_own]
+    return " and ".join([*([] if all(own) else [f"{PREFIX}REDIS_URL"]), *urls])
 
 
 def _server(settings: Settings, region: str) -> str:
-    return urlsplit(settings.region_url(Region(region)))._replace(path="", query="").geturl()
+    """A region's server, whichever user asks it."""
+    parts = urlsplit(settings.region_url(Region(region)))
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], path="", query="").geturl()
 
 
 def _policy(server: str, info: ServerInfo) -> Finding:

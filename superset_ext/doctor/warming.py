@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from superset_ext.doctor.finding import Finding
 from superset_ext.package import Package
 from superset_ext.warm.discovery.chromium import problem
-from superset_ext.warm.discovery.discover import base_url
+from superset_ext.warm.discovery.discover import SET_BASE_URL, base_url
 from superset_ext.warm.discovery.fence import origin
 
 START_SECONDS = 30.0
@@ -42,6 +42,5 @@ def _reaches(base: str) -> Finding:
         socket.create_connection(address, ANSWER_SECONDS).close()
     except (OSError, ValueError) as error:
         message = f"no Superset answers at {origin(base)}, where pages that nobody has opened are opened: {error}"
-        fix = "set SUPERSET_EXT_WARM_BASE_URL to a URL at which workers reach Superset, and restart them"
-        return Finding("browser", "warning", message, fix)
+        return Finding("browser", "warning", message, SET_BASE_URL)
     return Finding("browser", "fine", "a Chromium starts here, so pages that nobody has opened can be warmed")

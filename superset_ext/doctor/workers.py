@@ -8,18 +8,20 @@ from typing import Any
 
 from superset_ext.cache.region import RegionCache
 from superset_ext.core.clock import skew
+from superset_ext.core.driver_errors import first_line
 from superset_ext.doctor.finding import Finding
 from superset_ext.doctor.log import SKEW_SECONDS
 from superset_ext.freshness.tasks import TICK
 from superset_ext.host.worker_report import reports as reports_within
 from superset_ext.host.worker_report import secret
 from superset_ext.package import Package
-from superset_ext.settings import Region
+from superset_ext.settings import PREFIX, Region
 from superset_ext.warm.service import queue_of
 
 REPLY_SECONDS = (2.0, 10.0)  # the second where the first brings too little: a worker may be slow
 SILENT_SECONDS = 30.0  # the tick comes every five
 Reports = dict[str, Mapping[str, Any]]  # by the worker's name
+BROKER_RIGHTS = "~* &* +@all -@dangerous +info"  # of an ACL; kombu makes keys and channels of many names
 _AGE = "SELECT extract(epoch FROM now() - at) AS age FROM superset_ext.heartbeat WHERE name = %s"
 _START = "start one: celery --app=superset.tasks.celery_app:app worker"
 
@@ -30,9 +32,13 @@ def check_workers(app: Any, _package: Package) -> Iterator[Finding]:
 
     queue = queue_of(celery_app)
     reports: Reports = {}
-    for seconds in REPLY_SECONDS:
-        if not _warms(reports, queue):
-            reports |= _asked(seconds)
+    try:
+        for seconds in REPLY_SECONDS:
+            if not _warms(reports, queue):
+                reports |= _asked(seconds)
+    except Exception as error:  # noqa: BLE001  (whatever the broker's transport raises)
+        yield _refused(first_line(error))
+        return
     if not reports:
         message = f"no Celery worker answers within {REPLY_SECONDS[-1]:g} s"
         yield Finding("workers", "error", message, f"check the broker's URL, or {_START}")
@@ -43,6 +49,16 @@ def check_workers(app: Any, _package: Package) -> Iterator[Finding]:
         fix = f"add {queue} to a worker's -Q, or start one for it"
         yield Finding("workers", "warning", f"nobody consumes {queue}, so nothing is warmed", fix)
     yield Finding("workers", "fine", f"{len(reports)} answer")
+
+
+def _refused(reason: str) -> Finding:
+    """The broker does not let the doctor ask, in its own words, with what to change."""
+    if "NOPERM" in reason or "no permissions" in reason:
+        fix = f"give the user of the broker's URL the rights {BROKER_RIGHTS} there, or Celery a server of its own with"
+        fix += f" {PREFIX}BROKER_URL"
+    else:
+        fix = f"check {PREFIX}BROKER_URL, or {PREFIX}REDIS_URL where that is not set, and that the broker runs"
+    return Finding("workers", "error", f"could not be asked, since Celery's broker refused: {reason}", fix)
 
 
 def _asked(seconds: float) -> Reports:

@@ -188,8 +188,7 @@ class Hooks:
         with harmless("counting an answer that was given again"):
             grant.replayed.tell(took)
             referrer = request.referrer[:1000] if request.referrer else None
-            for record in grant.replayed.records:
-                self._logs.tell(record, took, referrer)
+            self._logs.tell(grant.replayed.records, took, referrer)
         self.given += 1
         return response
 

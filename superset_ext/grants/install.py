@@ -41,9 +41,8 @@ def install(app: Flask, charts: Any, settings: Settings) -> Grants | None:
     if settings.grants == "off" or not isinstance(charts, ChartCache):
         return None
     stamps = metadata_stamps(app)
-    logger = event_logger()
     judge = _judge(app, charts, stamps, settings)
-    logs = LogRows(app, logger)
+    logs = LogRows(event_logger())
     hooks = Hooks(app, judge, lambda: Keys(app, _ring(app)), logs, settings.grants_documents)
     if settings.grants_documents:
         watch_reads(metadata_engine(app))

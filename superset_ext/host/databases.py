@@ -10,6 +10,7 @@ from superset_ext.host.reserved import DATABASE_UUID
 
 METADATA_SECONDS = 3.0  # that a change waits for Superset's metadata, beside the session of whoever made it
 _SHOWN = 10  # names that an error lists
+_NAMES = "SELECT id, database_name FROM dbs"
 
 
 def database_of(named: int | str) -> Any:
@@ -39,6 +40,26 @@ def has_database(named: int | str) -> bool:
     from superset_ext.host.models import Database, db
 
     return db.session.query(Database.id).filter(_is_named(named)).first() is not None
+
+
+def name_of(number: int) -> str:
+    """What to call a database in a sentence, also one that Superset has no more."""
+    database = _find(number)
+    return f"database {number}" if database is None else f"{database.database_name} (id {number})"
+
+
+def names_by_id(metadata_uri: str) -> dict[int, str]:
+    """The names of Superset's databases, for a command that does without Superset; empty where its metadata database
+    does not tell them."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    try:
+        with create_engine(metadata_uri, poolclass=NullPool).connect() as connection:
+            return {int(number): str(name) for number, name in connection.exec_driver_sql(_NAMES)}
+    except (SQLAlchemyError, ImportError):
+        return {}
 
 
 def databases_of_people(engine: str) -> list[tuple[int, str]]:

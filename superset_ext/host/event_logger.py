@@ -8,6 +8,7 @@ Whoever reads `logs` in this process sees what was logged before.
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
@@ -19,12 +20,15 @@ from superset.utils import json
 from superset.utils.log import DBEventLogger
 
 from superset_ext.core.signals import count_failure, unfailing
-from superset_ext.host.event_rows import Event
+from superset_ext.host.event_rows import Event, write
 from superset_ext.host.event_writer import EventWriter
 from superset_ext.host.release import SUPPORTED
 
+log = logging.getLogger(__name__)
+
 FLUSH_SECONDS = 1.0  # that somebody who reads `logs` waits for the thread
 _PAGES = frozenset({"LogRestApi", "LogModelView"})  # a transaction may see only what was there when it began
+_AT_ONCE = frozenset({"sqlite"})  # which has one writer at a time, and in memory one connection
 _HAS_WRITTEN = "superset_ext.has_written"  # in the environment of a request
 _writers: list[EventWriter] = []  # one for each config of this process
 
@@ -64,11 +68,32 @@ class BatchedEventLogger(DBEventLogger):  # type: ignore[misc]
             if not _has_only_read() or (engine := _engine()) is None:
                 return False
             rows = [_row(names, dashboard_id, slice_id, record) for record in _records(given)]
-            size = sum(len(row["json"] or "") for row in rows)
-            return not rows or self._writer.put(Event(engine, rows, size))
+            return not rows or self.take(engine, rows)
         except Exception as error:  # noqa: BLE001  (stock's way is open)
             count_failure("leaving an event to be written later", error)
             return False
+
+    def take(self, engine: Engine, rows: list[dict[str, Any]]) -> bool:
+        """Whether the thread has taken rows over, as one event; else the caller writes them."""
+        return self._writer.put(_event(engine, rows))
+
+
+def log_rows(logger: Any, engine: Engine, rows: list[dict[str, Any]]) -> None:
+    """Log rows that stock's logger would write: left to a logger that takes them, else written now, as one event."""
+    takes = isinstance(logger, BatchedEventLogger) and engine.dialect.name not in _AT_ONCE
+    if not (takes and logger.take(engine, rows)) and write([_event(engine, rows)]):
+        log.error("superset_ext: %d rows of Superset's logs are lost", len(rows))  # as with stock's logger
+
+
+def engine_of_logs() -> Any:
+    """What rows of `logs` go to, in the app of this context."""
+    from superset_ext.host.models import Log, db
+
+    return db.session.get_bind(mapper=Log.__mapper__, clause=Log.__table__)
+
+
+def _event(engine: Engine, rows: list[dict[str, Any]]) -> Event:
+    return Event(engine, rows, sum(len(row["json"] or "") for row in rows))
 
 
 def is_known(logger: Any) -> bool:
@@ -106,14 +131,9 @@ def _has_only_read() -> bool:
 
 
 def _engine() -> Engine | None:
-    """The engine that rows of `logs` go to; `None` where they are to be written by the session.
-
-    SQLite has one writer at a time, and in memory one connection.
-    """
-    from superset_ext.host.models import Log, db
-
-    bind = db.session.get_bind(mapper=Log.__mapper__, clause=Log.__table__)
-    return bind if isinstance(bind, Engine) and bind.dialect.name != "sqlite" else None
+    """The engine that rows of `logs` go to; `None` where they are to be written by the session."""
+    bind = engine_of_logs()
+    return bind if isinstance(bind, Engine) and bind.dialect.name not in _AT_ONCE else None
 
 
 @unfailing("looking at a statement before it is sent")

@@ -53,7 +53,7 @@ def _write_group(engine: Any, events: list[Event]) -> list[Event]:
     try:
         _commit(engine, events)
     except _Away as away:
-        _tell_of_waiting(len(events), away.cause)
+        _tell_of_refusal(len(events), away.cause)
         return events
     except Exception as error:  # noqa: BLE001  (a driver may raise anything for a value that it cannot send)
         if len(events) > 1:
@@ -138,10 +138,11 @@ def _actions(event: Event) -> str:
     return ", ".join(sorted({str(row["action"]) for row in event.rows}))
 
 
-def _tell_of_waiting(count: int, error: Exception) -> None:
+def _tell_of_refusal(count: int, error: Exception) -> None:
     name = type(driver_error(error)).__name__
-    warn("events wait", "%d events and more wait to be written to Superset's logs, because the metadata database takes "
-         "none (%s)", count, name)  # fmt: skip
+    warn(
+        "events wait", "the metadata database takes no rows of Superset's logs (%s), of %d events and more", name, count
+    )
 
 
 def _table() -> Any:

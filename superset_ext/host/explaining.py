@@ -55,6 +55,38 @@ def as_user(name: str | None) -> Iterator[None]:
             yield
 
 
+@contextmanager
+def as_asker(user_id: int | None, database_id: int) -> Iterator[Any]:
+    """Within this, the user who has asked a query asks again; the database that it went to.
+
+    Raises:
+        PlanError: the database is gone, or is asked as a user of its own whom nobody here can be.
+    """
+    from flask import current_app
+
+    from superset_ext.host.models import Database, db
+    from superset_ext.host.services import override_user, security_manager
+
+    with current_app.test_request_context():
+        database = db.session.get(Database, database_id)
+        user = security_manager.get_user_by_id(user_id) if user_id is not None else None
+        if database is None:
+            raise PlanError(f"Superset has no database {database_id} any more", "Gone")
+        if database.impersonate_user and (user is None or not user.is_active):
+            raise PlanError(f"database {database_id} is asked as each user, and this one is gone or a guest", "Nobody")
+        with override_user(user, force=True):
+            yield database
+
+
+def may_ask(database_id: int) -> bool:
+    """Whether the current user may ask a database whatever they like, as Superset sees it."""
+    from superset_ext.host.models import Database, db
+    from superset_ext.host.services import security_manager
+
+    database = db.session.get(Database, database_id)
+    return database is not None and bool(security_manager.can_access_database(database))
+
+
 def of_chart(chart_id: int) -> list[Asking]:
     """The queries that a chart would send now.
 

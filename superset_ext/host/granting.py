@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import wraps
 from typing import Any
@@ -81,19 +81,6 @@ def log_json(record: Any) -> str | None:
         return str(json.dumps(record))
     except Exception:  # noqa: BLE001  (the logger takes any for that)
         return None
-
-
-def write_logs(app: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Append rows to the table `logs`.
-
-    Raises:
-        SQLAlchemyError: the metadata database refused, or does not answer; none was written.
-    """
-    from superset.extensions import db
-    from superset.models.core import Log
-
-    with app.app_context(), db.engine.begin() as connection:
-        connection.execute(Log.__table__.insert(), list(rows))
 
 
 def metadata_engine(app: Any) -> Any:

@@ -131,19 +131,22 @@ def _source(stock: Callable[..., Any]) -> Callable[..., Any]:
         # Asked beforehand: afterwards its session may have ended, and an attribute would be a query of its own.
         database = self.id, self.sqlalchemy_uri
         started = time.perf_counter()
+        sent = None
         try:
-            with _noted(self, catalog, schema, sql):
+            with _noted(self, catalog, schema, sql) as sent:
                 rows = stock(self, sql, catalog, schema, mutator)
         except BaseException as error:
-            _report(database, sql, started, None, type(error).__name__)
+            _report(database, sql, started, None, type(error).__name__, sent)
             raise
-        _report(database, sql, started, rows, None)
+        _report(database, sql, started, rows, None, sent)
         return rows
 
     return get_df
 
 
-def _report(database: tuple[Any, Any], sql: str, started: float, rows: Any, error: str | None) -> None:
+def _report(
+    database: tuple[Any, Any], sql: str, started: float, rows: Any, error: str | None, sent: Sent | None
+) -> None:
     """Say that a query has ended; a failure to say so never reaches the asker."""
     try:
         took, query = (time.perf_counter() - started) * 1000, current()
@@ -153,21 +156,23 @@ def _report(database: tuple[Any, Any], sql: str, started: float, rows: Any, erro
         engine = (database[1] or "").partition(":")[0].partition("+")[0]
         count = None if rows is None else len(rows)
         event = Queried("chart", database[0], engine, sql, took, time.monotonic(), scope, count, error)
+        if sent is not None and sent.known:
+            event.sent, event.schema, event.catalog = tuple(sent.statements), sent.schema, sent.catalog
         tell(queried, "chart", event)
     except Exception as problem:  # noqa: BLE001
         warn("queried", "a query is missing in query_performance_log (%s)", type(problem).__name__)
 
 
 @contextmanager
-def _noted(database: Any, catalog: str | None, schema: str | None, sql: str) -> Iterator[None]:
-    """Keep with the chart query under way what is sent within this."""
+def _noted(database: Any, catalog: str | None, schema: str | None, sql: str) -> Iterator[Sent | None]:
+    """Keep with the chart query under way what is sent within this; `None` where there is none."""
     query = current()
     if query is None:
-        yield
+        yield None
         return
     sent = Sent(database, schema, catalog)
     with sending(sent):
-        yield
+        yield sent
     sent.known = _is_whole(sent, sql)
     if sent.statements or not sent.known:
         query.sent.append(sent)

@@ -16,7 +16,7 @@ from typing import Any
 
 from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.sql_folder import query_text
-from superset_ext.errors import PlanError
+from superset_ext.errors import PlanError, SourceBusy
 from superset_ext.plans.one_select import one_select
 from superset_ext.plans.postgresql import ENGINE, plan_from
 from superset_ext.plans.tables import Tables, tables_of
@@ -32,6 +32,8 @@ SET LOCAL statement_timeout = {ms};
 SET LOCAL lock_timeout = {lock_ms};
 SET LOCAL idle_in_transaction_session_timeout = {idle_ms}
 """
+# Of roles whose sessions this one may not look into, nothing is known.
+_ACTIVE = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
 _CALL = re.compile(r'("(?:[^"]|"")+"|[^\W\d][\w$]*)\s*\(')
 _OPERATOR = re.compile(r"[-:+*/<>=~!@#%^&|`?]+")
 
@@ -49,20 +51,26 @@ class Explained:
     tables: Tables
 
 
-def explain(connection: Any, sql: str, seconds: float = SECONDS, analyze: bool = False) -> Explained:
+def explain(
+    connection: Any, sql: str, seconds: float = SECONDS, analyze: bool = False, most: int | None = None
+) -> Explained:
     """The plan of one SELECT, and what the source knows of its tables.
 
     Args:
         connection: of psycopg2; its transaction is rolled back.
         seconds: that each statement may take.
         analyze: run it, and say what that took.
+        most: queries that may be under way on the source; not asked where it is `None`.
 
     Raises:
+        SourceBusy: more are.
         PlanError: it is not one SELECT that only reads, or the source did not explain it.
     """
     select = one_select(sql, ENGINE)
     _check(connection)
     with reading(connection, seconds) as cursor:
+        if most is not None:
+            _refuse_busy(cursor, most)
         value = asked(cursor, "", select)
         if analyze:
             refuse_volatile(cursor, value)
@@ -99,6 +107,13 @@ def _check(connection: Any) -> None:
         raise PlanError(f"plans need PostgreSQL 12 or later, and this is {connection.server_version // 10_000}")
     if connection.info.parameter_status("standard_conforming_strings") != "on":
         raise PlanError("standard_conforming_strings is off there, so the end of a string is not sure")
+
+
+def _refuse_busy(cursor: Any, most: int) -> None:
+    cursor.execute(_ACTIVE)
+    (active,) = cursor.fetchone()
+    if active > most:
+        raise SourceBusy(f"{active} queries are under way on the source, and {most} may be for a plan to be taken")
 
 
 def asked(cursor: Any, options: str, select: str) -> Any:

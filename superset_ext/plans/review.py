@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from superset_ext.plans.case import Before, Case, Finding, Verdicts, parsed
+from superset_ext.plans.case import Before, Case, Finding, No, Verdicts, parsed
 from superset_ext.plans.draw import drawing
 from superset_ext.plans.explain import SECONDS, Explained, explain
 from superset_ext.plans.findings import verdicts
-from superset_ext.plans.tree import Plan
+from superset_ext.plans.tree import Plan, plan_of
 
 _WIDTH = 110
 _INDENT = "   "
@@ -29,17 +29,28 @@ class Review:
     plan: Plan
     verdicts: Verdicts
 
+    @property
+    def drawing(self) -> str:
+        """The plan as a tree to read."""
+        return drawing(self.plan)
+
     def as_dict(self) -> dict[str, Any]:
         """All of it, as JSON has it."""
         return {
-            "plan": self.plan.as_dict(), "drawing": drawing(self.plan),
+            "plan": self.plan.as_dict(), "drawing": self.drawing,
             "findings": [finding.as_dict() for finding in self.verdicts.findings],
             "considered": [no.as_dict() for no in self.verdicts.considered],
         }  # fmt: skip
 
     def text(self) -> str:
         """All of it, for a person."""
-        return "\n\n".join([drawing(self.plan), *_paragraphs(self.verdicts)])
+        return "\n\n".join([self.drawing, *_paragraphs(self.verdicts)])
+
+
+def review_of(row: Mapping[str, Any]) -> Review:
+    """The review that a row of `query_plan` holds."""
+    findings = tuple(Finding(**finding) for finding in row["findings"])
+    return Review(plan_of(row["plan"]), Verdicts(findings, tuple(No(**no) for no in row["considered"])))
 
 
 def review(connection: Any, sql: str, seconds: float = SECONDS, analyze: bool = False) -> Review:

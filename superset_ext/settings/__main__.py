@@ -6,7 +6,7 @@ import os
 import sys
 
 from superset_ext.errors import SettingsError
-from superset_ext.settings.environment import load
+from superset_ext.settings.environment import load, variables
 from superset_ext.settings.readme import markdown
 
 
@@ -20,6 +20,8 @@ def main(argv: list[str]) -> int:
     except SettingsError as error:
         print(f"superset_ext: {error}", file=sys.stderr)
         return 1
+    count = sum(bool(os.environ.get(name)) for name in variables())
+    print(f"superset_ext: the environment is fine; it sets {count} of {len(variables())} settings")
     return 0
 
 

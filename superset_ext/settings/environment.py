@@ -29,6 +29,9 @@ _TEXTS = {
 }
 
 
+_MOST_MEANT = 3
+
+
 def variables() -> dict[str, tuple[str, ...]]:
     """Every environment variable, with the path of the field that it sets."""
     paths: dict[str, tuple[str, ...]] = {}
@@ -78,10 +81,18 @@ def _share_database(values: dict[str, Any], environ: Mapping[str, str]) -> None:
 
 
 def _nearest(variable: str, known: Mapping[str, Any]) -> str:
+    """Which settings may have been meant: one that is spelt nearly so, or else those that have all of its words."""
     from difflib import get_close_matches
 
-    near = get_close_matches(variable, known, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else "; remove it, or see the table of settings in the README"
+    names = {name.removeprefix(PREFIX): name for name in known}
+    written = variable.removeprefix(PREFIX)
+    near = get_close_matches(written, names, n=1, cutoff=0.8)
+    words = set(written.split("_"))
+    longer = sorted((name for name in names if words <= set(name.split("_"))), key=lambda name: (len(name), name))
+    meant = [names[name] for name in near or longer[:_MOST_MEANT] or get_close_matches(written, names, n=1)]
+    if not meant:
+        return "; remove it, or see the table in docs/settings.md"
+    return f"; did you mean {' or '.join(meant)}?"
 
 
 def _one_line(error: ValidationError) -> str:

@@ -218,6 +218,14 @@ class Fields(Record):
         True,
         description="Whether each query to a source is logged in `query_performance_log`, its SQL without values.",
     )
+    plans: bool = Field(
+        True,
+        description="Whether the plan of a slow query of a PostgreSQL source is kept in `query_plan`, without values, "
+        "once a day and when its time doubles (needs the query log).",
+    )
+    plans_active: int = Field(
+        8, ge=0, description="Queries that may be under way on a source for a plan still to be taken there."
+    )
     slow_query_ms: float = Field(1000, gt=0, description="Milliseconds from which a query counts as slow.")
     sampling: bool = Field(
         True, description="Whether cache servers and source databases are asked once a minute how busy they are."

@@ -40,7 +40,8 @@ class KeptPool(Pool):  # type: ignore[misc]
     most: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        # The cleaner ends the transaction of a query, too, so that nobody waits for that round trip.
+        super().__init__(*args, **{**kwargs, "reset_on_return": None})
         self._lock = threading.Lock()
         self._idle: list[tuple[float, Any]] = []  # since when, the longest first
         self._cleaning = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from superset_ext.web.alerts import AlertsApi
 from superset_ext.web.invalidation import InvalidationApi
 from superset_ext.web.metrics import MetricsApi
+from superset_ext.web.plans import PlansApi
 from superset_ext.web.recommendations import RecommendationsApi
 from superset_ext.web.slow_queries import SlowQueriesApi
 from superset_ext.web.statistics import StatisticsApi
@@ -12,5 +13,6 @@ from superset_ext.web.status import StatusApi
 from superset_ext.web.warm_up import WarmUpApi
 
 RESOURCES = (
-    StatusApi, StatisticsApi, SlowQueriesApi, RecommendationsApi, AlertsApi, MetricsApi, WarmUpApi, InvalidationApi,
+    StatusApi, StatisticsApi, SlowQueriesApi, RecommendationsApi, PlansApi, AlertsApi, MetricsApi, WarmUpApi,
+    InvalidationApi,
 )  # fmt: skip

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from marshmallow import Schema, fields
 from pydantic import BaseModel
@@ -17,7 +18,12 @@ from pydantic import BaseModel
 JsonSchema = dict[str, Any]
 _REFERENCE = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"<(?:(?P<kind>\w+):)?(?P<name>\w+)>")
-_KINDS: Mapping[str, JsonSchema] = {"int": {"type": "integer"}, "uuid": {"type": "string", "format": "uuid"}}
+_KINDS: Mapping[str, JsonSchema] = {
+    "int": {"type": "integer"},
+    "uuid": {"type": "string", "format": "uuid"},
+    "string": {"type": "string"},
+}
+_READ: Mapping[str, Callable[[str], Any]] = {"int": int, "uuid": UUID, "string": str}
 
 
 class Answer(Schema):
@@ -39,7 +45,7 @@ class Route:
     """A route of the API.
 
     Attributes:
-        path: Flask's rule below `/api/v1/performance`.
+        path: what follows `/api/v1/performance`, with `<kind:name>` for a parameter.
         verb: `GET`, `POST`, `PUT` or `DELETE`.
         answer: model of the answer; `None` for one that is plain text.
         code: status of the answer.
@@ -57,6 +63,21 @@ class Route:
     query: type[BaseModel] | None = None
     errors: Mapping[int, str | type[Answer]] = field(default_factory=dict)
     takes_token: bool = False
+
+    @property
+    def rule(self) -> str:
+        """The path for Flask, which takes anything for a parameter: what is none of its kind is refused by `read`, with
+        JSON, and not by Superset, with a page."""
+        return _PARAMETER.sub(r"<\g<name>>", self.path)
+
+    def read(self, parameters: Mapping[str, str]) -> dict[str, Any]:
+        """The parameters of a path as their kinds.
+
+        Raises:
+            ValueError: one is none of its kind.
+        """
+        kinds = {match["name"]: _READ[match["kind"]] for match in _PARAMETER.finditer(self.path)}
+        return {name: kinds[name](text) for name, text in parameters.items()}
 
     def operation(self, method: Callable[..., Any]) -> dict[str, Any]:
         """The operation; its texts are the docstring of the method that serves the route."""
@@ -108,6 +129,8 @@ class Route:
         }
         if self.verb != "GET" or self.query is not None:
             usual[400] = "The body, the query or the CSRF token is not valid"
+        if self.rule != self.path:
+            usual[404] = "Nothing has that id"
         if self.body is not None:
             usual[413] = "The body is over 64 KB"
         return usual

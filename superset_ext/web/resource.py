@@ -46,7 +46,7 @@ def route(
     def decorate(method: Method) -> Method:
         served: Any = guarded(safe(statsd_metrics(_answering(method, described))), takes_token)
         served.route, served.operation = described, described.operation(method)
-        return expose(path, methods=(verb,))(served)  # type: ignore[no-any-return]
+        return expose(described.rule, methods=(verb,))(served)  # type: ignore[no-any-return]
 
     return decorate
 
@@ -55,7 +55,11 @@ def _answering(method: Method, described: Route) -> Method:
     @wraps(method)
     def answering(self: Resource, **arguments: Any) -> Response:
         try:
-            return self.write(described, method(self, **arguments, **_checked(described)))
+            parameters = described.read(arguments)
+        except ValueError:
+            return self.response_404()  # type: ignore[no-any-return]
+        try:
+            return self.write(described, method(self, **parameters, **_checked(described)))
         except RequestEntityTooLarge:
             return too_large(self)
         except _REFUSED as error:

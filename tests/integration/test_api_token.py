@@ -17,7 +17,7 @@ OPENED = {
     ("GET", f"{BASE}/metrics"),
     ("POST", f"{BASE}/cache/invalidate"),
     ("POST", f"{BASE}/cache/warm-up"),
-    ("GET", f"{BASE}/cache/warm-up/<uuid:run_id>"),
+    ("GET", f"{BASE}/cache/warm-up/<run_id>"),
 }
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 Rule = tuple[str, str]

@@ -6,20 +6,22 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 
 from superset_ext.cache.region import RegionCache
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.doctor import caches, examine, freshness, log, monitoring
+from superset_ext.doctor import caches, examine, freshness, log, monitoring, workers
 from superset_ext.doctor.finding import Finding
 from superset_ext.embedded.ports import free_port
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.host.regions import HELD
-from superset_ext.monitor.rollup.views import apply_views
+from superset_ext.monitor.rollup.views import apply_views, refresh
 from superset_ext.package import Package
 from superset_ext.settings import CONFIG_NAMES, Region, load
 from testing.regions import chart_region, client_of
@@ -99,11 +101,73 @@ def test_views(database: LogDatabase) -> None:
 
 def test_a_server_that_is_away_is_one_reason(fresh_valkey: Callable[..., Valkey]) -> None:
     """Intent: one server that does not answer is one line with all of its regions; another one's is its own."""
-    app, package = app_of(f"redis://127.0.0.1:{free_port()}", SUPERSET_EXT_THUMBNAILS_URL=f"{fresh_valkey().url}/6")
+    away = f"redis://127.0.0.1:{free_port()}"
+    own = {"SUPERSET_EXT_THUMBNAILS_URL": f"{fresh_valkey().url}/6", "SUPERSET_EXT_METADATA_URL": f"{away}/9"}
+    app, package = app_of(away, **own)
     errors = [one for one in caches.check_servers(app, package) if one.level == "error"]
     assert len(errors) == 1 and "Connection refused" in errors[0].message
     assert all(str(region) in errors[0].message for region in CONFIG_NAMES if region is not Region.THUMBNAILS)
-    assert "SUPERSET_EXT_CHART_DATA_URL" in errors[0].fix
+    assert errors[0].fix == "check SUPERSET_EXT_REDIS_URL and SUPERSET_EXT_METADATA_URL, and that it runs"
+
+
+def test_regions_with_different_reasons_are_one_line_of_their_server(fresh_valkey: Callable[..., Valkey]) -> None:
+    """Intent: a server that refuses two databases in two ways is one fault with the variables that are set."""
+    server = fresh_valkey(args=["--databases", "4"])
+    with closing(redis.Redis.from_url(server.url)) as client:
+        client.execute_command("ACL", "SETUSER", "nobody", "on", ">x", "-@all")
+    app, package = app_of(server.url, SUPERSET_EXT_CHART_DATA_URL=f"redis://nobody:x@127.0.0.1:{server.port}/3")
+    (error,) = [one for one in caches.check_servers(app, package) if one.level == "error"]
+    assert {"chart_data", "filter_state", "thumbnails"} <= set(error.message.replace(",", "").split())
+    assert error.fix == "check SUPERSET_EXT_REDIS_URL and SUPERSET_EXT_CHART_DATA_URL, and that it runs"
+
+
+def test_the_doctor_warns_in_its_own_words_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Intent: what the caches log of a server that is away says again what the doctor says of it."""
+    examine.examine(*app_of(f"redis://127.0.0.1:{free_port()}"))
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("superset_ext")] == []
+
+
+def test_a_broker_that_forbids_is_told_with_the_rights(
+    fresh_valkey: Callable[..., Valkey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: the regions' own ACL user is refused on the broker; the rights that are named are enough for Celery."""
+    server = fresh_valkey()
+    with closing(redis.Redis.from_url(server.url)) as client:
+        client.execute_command("ACL", "SETUSER", "cache", "on", ">x", "resetchannels", "~chart_*", "-@all", "+get")
+        rights = workers.BROKER_RIGHTS.split()
+        client.execute_command("ACL", "SETUSER", "celery", "on", ">x", "resetchannels", "-@all", *rights)
+    findings = {}
+    for user in ("cache", "celery"):
+        celery = Celery(broker=f"redis://{user}:x@127.0.0.1:{server.port}/0")
+        monkeypatch.setattr(workers, "queue_of", lambda _app: None)
+        monkeypatch.setattr(workers, "REPLY_SECONDS", (0.5,))
+        ask = partial(celery.control.broadcast, "x", reply=True)
+        monkeypatch.setattr(workers, "reports_within", lambda seconds, ask=ask: dict(ask(timeout=seconds) or ()))
+        findings[user] = [*workers.check_workers(*app_of(server.url))]
+    (refused,) = findings["cache"]
+    assert "broker refused: " in refused.message and workers.BROKER_RIGHTS in refused.fix
+    assert [one.message for one in findings["celery"]] == ["no Celery worker answers within 0.5 s"]
+
+
+def test_tables_that_are_not_made_yet_are_said_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: before the first `superset perf upgrade` no other check says that its table is missing."""
+    app, package = app_of("redis://127.0.0.1:9")
+    checks = (log.check_log, workers.check_beat, freshness.check_watches, monitoring.check_views)
+    monkeypatch.setattr(examine, "CHECKS", checks)
+    with closing(LogDatabase(database_url)) as empty:
+        monkeypatch.setattr(freshness, "watches", lambda: empty.rows("SELECT * FROM superset_ext.cache_watch"))
+        findings = examine.examine(app, replace(package, database=empty))
+    assert [(one.check, one.fix) for one in findings] == [("log", "run: superset perf upgrade")]
+
+
+def test_the_views_age_is_said(database: LogDatabase) -> None:
+    """Intent: how old the numbers are, and how old they become, are two numbers with their names."""
+    app, package = app_of("redis://127.0.0.1:9")
+    apply_views(database)
+    refresh(database, 500.0)
+    (fine,) = monitoring.check_views(app, replace(package, database=database))
+    pattern = r"the dashboards' numbers are all of the last \d+ s; they are refreshed every 60 s"
+    assert fine.level == "fine" and re.fullmatch(pattern, fine.message)
 
 
 def test_a_refusal_is_told_as_the_server_said_it(fresh_valkey: Callable[..., Valkey]) -> None:

@@ -64,6 +64,7 @@ def run_in_app(script: str, postgres: Postgres, valkey: Valkey, folder: Path) ->
     own: dict[str, Any] = {
         "SUPERSET_EXT_REDIS_URL": valkey.url, "SUPERSET_EXT_RECORDER": "false", "SUPERSET_EXT_GRANTS": "triggers",
         "SUPERSET_EXT_GRANTS_DOCUMENTS": "true", "SUPERSET_EXT_GRANTS_SECONDS": "3600",
+        "SUPERSET_EXT_EVENT_LOG_SECONDS": "0.5",
         **{f"SUPERSET_EXT_{name}": str(value) for name, value in PATIENT.items()},
     }  # fmt: skip
     result: dict[str, Any] = run(START + script + END, metadata, source, folder, CSRF_SETTINGS, **own)

@@ -10,6 +10,7 @@ import pytest
 
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
+from testing.databases import postgres_in
 from testing.event_log import CONFIG
 from testing.superset_app import SECONDS, run
 
@@ -159,6 +160,39 @@ ended_child = [number for number in viewed() if number >= 10]
 ours()._writer.finish()
 results["killed"] = [first, 1 in after, is_waiting, ended_child, [number for number in viewed() if number >= 10]]
 """
+STILL = """
+import psutil
+from sqlalchemy import create_engine
+from superset_ext.core.bounded_queue import BoundedQueue
+from superset_ext.host.event_rows import Event
+from superset_ext.host.event_writer import EventWriter
+
+engine = create_engine("{url}")
+with engine.begin() as connection:
+    connection.exec_driver_sql("CREATE TABLE logs (id serial PRIMARY KEY, action text, user_id int, dashboard_id int, "
+                               "slice_id int, json text, dttm timestamp, duration_ms int, referrer text)")
+
+def event(number):
+    row = dict.fromkeys(NAMES) | dict(action=str(number), json="[]", dttm=datetime.utcnow())
+    return Event(engine, [row], 2)
+
+writer = EventWriter(0.0)
+writer._queue = BoundedQueue(50, 0, lambda event: event.size)
+assert writer.put(event("before")) and writer.flush(600.0)
+family = [psutil.Process({pid}), *psutil.Process({pid}).children(recursive=True)]
+for process in family:
+    process.suspend()
+try:
+    taken = [number for number in range(200) if writer.put(event(number))]
+    bounded, refused = len(writer), writer._queue.newly_dropped()
+finally:
+    for process in reversed(family):
+        process.resume()
+assert writer.flush(600.0) and writer.put(event("after")) and writer.flush(600.0)
+with engine.connect() as connection:
+    there = [row[0] for row in connection.exec_driver_sql("SELECT action FROM logs ORDER BY id")]
+results["still"] = [there == ["before", *map(str, taken), "after"], bounded, len(taken) + refused]
+"""
 LATE = {"SUPERSET_EXT_EVENT_LOG_SECONDS": "60"}
 KEYS = "STORE_CACHE_KEYS_IN_METADATA_DB = True\n"
 
@@ -235,3 +269,14 @@ def test_a_killed_process_loses_only_what_waits_and_one_that_ends_nothing(
     waited then; a process that ends in order, and a child of it, write what they have, each its own."""
     killed = ran(KILLED, postgres, valkey, tmp_path)["killed"]
     assert killed == [9, True, True, [10, 11], [10, 11, 20]]
+
+
+@pytest.mark.thorough
+def test_while_the_metadata_database_stands_still_what_waits_is_bounded_and_kept(
+    postgres: Postgres, valkey: Valkey, tmp_path: Path
+) -> None:
+    """Intent: a server that does not answer holds up nobody who logs; what finds no room is refused and counted; of
+    what was taken over, each row is there once when the server goes on."""
+    with postgres_in(tmp_path / "still") as server:
+        script = STILL.format(url=server.create_database("logs"), pid=server.pid)
+        assert ran(script, postgres, valkey, tmp_path)["still"] == [True, 50, 200]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.pool import NullPool, StaticPool
 
 from superset_ext.cli.bare import bare_app
+from superset_ext.core import log_database
 from superset_ext.core.log_database import LogDatabase, log_of
 from superset_ext.errors import LogUnavailable, SupersetExtError
 from superset_ext.host.metadata import metadata_rows
@@ -89,6 +90,18 @@ def test_no_pool_of_superset_s_breaks_ours(database_url: str, options: dict[str,
     database = log(database_url, options)
     assert answers(database) == "superset_ext"
     assert isinstance(database.engine.pool, NullPool) == (options.get("poolclass") is NullPool)
+
+
+def test_a_pool_that_is_empty_is_no_long_wait(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: whoever finds all connections in use is told so within the time of a statement, not after half a minute,
+    and not that the server is away."""
+    monkeypatch.setattr(log_database, "STATEMENT_SECONDS", 1.0)
+    with closing(log(database_url, None)) as database, ExitStack() as held:
+        for _ in range(3):
+            held.enter_context(database.engine.connect())
+        assert database.engine.pool.timeout() == 1.0
+        with pytest.raises(LogUnavailable, match=r"connections to the log database are in use; .*pg_stat_activity$"):
+            database.rows("SELECT 1")
 
 
 def test_a_log_of_its_own_takes_none_of_it(database_url: str) -> None:

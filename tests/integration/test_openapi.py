@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.ports import free_port
 from superset_ext.freshness.change import EXTENSION as FRESHNESS
 from superset_ext.package import EXTENSION
+from superset_ext.plans.tree import Node, Plan
 from superset_ext.settings import Targets
 from testing import alerts
 from testing.in_process import ADMIN, PASSWORD, InProcess
@@ -38,6 +40,12 @@ _ITEM = """
 INSERT INTO superset_ext.cache_warm_item (run_id, ordinal, action, identity, dashboard_id, state, reason)
 VALUES (%s, 1, 'replay', 'user 1', 3, 'failed', 'the query failed')
 """
+_PLAN = """
+INSERT INTO superset_ext.query_plan (
+    fingerprint, database_id, duration_ms, version, cost, rows, shape, plan, findings, considered
+) VALUES ('f', %s, 1, 180000, 1, 1, 's', %s, %s, %s)
+"""
+NO = {"kind": "spilled", "node": None, "reason": "in memory"}
 _ALERT = """
 INSERT INTO superset_ext.performance_alert (rule_id, value, worst)
 SELECT min(id), 0.1, 0.05 FROM superset_ext.performance_alert_rule
@@ -56,9 +64,42 @@ def world(in_process: InProcess) -> Iterator[InProcess]:
     in_process.rows(_ALERT)
     with in_process.awake():
         assert in_process.perf("refresh").exit_code == 0
+        with in_process.app.app_context():
+            source = asked_database()
+        finding = {"kind": "spilled", "node": 1, "evidence": "", "numbers": {}, "advice": "", "gain": 0.5}
+        finding |= {"sure": "likely", "next_step": ""}
+        plan = Plan("postgresql", 180000, Node(1, "Result")).as_dict()
+        in_process.rows(_PLAN, (source, json.dumps(plan), json.dumps([finding]), json.dumps([NO])))
         yield in_process
-    for table in ("cache_warm_run", "performance_alert", "cache_performance_log", "query_performance_log"):
+        with in_process.app.app_context():
+            forget_database(source)
+    for table in (
+        "query_plan",
+        "cache_warm_run",
+        "performance_alert",
+        "cache_performance_log",
+        "query_performance_log",
+    ):
         in_process.rows(f"DELETE FROM superset_ext.{table}")
+
+
+def asked_database() -> int:
+    """The id of a new database of Superset, which nobody connects to."""
+    from superset.extensions import db
+    from superset.models.core import Database
+
+    database = Database(database_name="of a plan", sqlalchemy_uri="postgresql://u@127.0.0.1:1/none")
+    db.session.add(database)
+    db.session.commit()
+    return int(database.id)
+
+
+def forget_database(number: int) -> None:
+    from superset.extensions import db
+    from superset.models.core import Database
+
+    db.session.delete(db.session.get(Database, number))
+    db.session.commit()
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +134,7 @@ def served(app: Any) -> dict[Route, set[str]]:
 def test_each_route_is_described(world: InProcess, document: dict[str, Any]) -> None:
     """Intent: all routes are in the document and no other, with their parameters, a summary and the right to call."""
     routes, operations = served(world.app), described(document)
-    assert set(operations) == set(routes) and len(routes) == 14
+    assert set(operations) == set(routes) and len(routes) == 15
     for route, operation in operations.items():
         assert operation["summary"] and operation["tags"] == ["Performance"] and operation["security"], route
         path = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] == "path"]
@@ -107,6 +148,19 @@ def test_each_route_is_described(world: InProcess, document: dict[str, Any]) -> 
         "limit": 50,
         "min_duration_ms": 0,
     }
+
+
+def test_an_id_that_is_none_is_answered_in_json(world: InProcess, document: dict[str, Any]) -> None:
+    """Intent: a script that has lost a run's id gets a 404 of the API, and no page of Superset's."""
+    admin, anonymous = world.client(), world.app.test_client()
+    asked = [route for route in described(document) if "{" in route[1]]
+    assert len(asked) == 4
+    for verb, path in asked:
+        for none in ("none", "7x", "%20", "1.0", str(uuid.UUID(int=8))[:-1]):
+            url = re.sub(r"\{\w+\}", none, path)
+            answer = admin.open(url, method=verb, json={"enabled": False})
+            assert answer.status_code == 404 and answer.json["message"], (verb, url, answer.text)
+            assert anonymous.open(url, method=verb, json={}).status_code == 401
 
 
 def test_each_body_is_described(document: dict[str, Any]) -> None:
@@ -189,26 +243,34 @@ def answers(world: InProcess) -> Iterator[tuple[str, str, Any]]:
     )
     bodies: dict[tuple[str, str], Any] = {("GET", f"/{name}"): None for name in reads}
     bodies |= {
-        ("GET", "/cache/warm-up/{run_id}"): None, ("POST", "/cache/warm-up"): {"charts": [1]},
+        ("GET", "/plans/{fingerprint}"): None, ("GET", "/cache/warm-up/{run_id}"): None,
+        ("POST", "/cache/warm-up"): {"charts": [1]},
         ("POST", "/cache/invalidate"): {"all": True}, ("POST", "/alerts"): RULE,
         ("PUT", "/alerts/{number}"): {"enabled": False}, ("DELETE", "/alerts/{number}"): None,
     }  # fmt: skip
     number = 0
     for (verb, path), body in bodies.items():
-        answer = ask(admin, verb, path, body, run_id=RUN, number=number)
+        answer = ask(admin, verb, path, body, run_id=RUN, number=number, fingerprint="f")
         number = answer[2].json["id"] if (verb, path) == ("POST", "/alerts") else number
         yield answer
     for client in (anonymous, gamma):
-        yield from (ask(client, verb, path, body, run_id=RUN, number=1) for (verb, path), body in bodies.items())
+        yield from (
+            ask(client, verb, path, body, run_id=RUN, number=1, fingerprint="f")
+            for (verb, path), body in bodies.items()
+        )
     for (verb, path), body in bodies.items():
         if body is not None:
             yield from (ask(admin, verb, path, bad, number=1) for bad in ({"no": "such field"}, HUGE))
     yield ask(admin, "GET", "/slow-queries?limit=0")
     yield ask(admin, "GET", "/cache/warm-up/{run_id}", run_id=uuid.UUID(int=8))
+    yield ask(admin, "GET", "/plans/{fingerprint}", fingerprint="g")
     yield ask(admin, "DELETE", "/alerts/{number}", number=2**40)
+    yield ask(admin, "PUT", "/alerts/{number}", {"enabled": False}, number="none")
     yield ask(session(world), "DELETE", "/alerts/{number}", number=1)
     with without_servers(world):
-        yield from (ask(admin, verb, path, body, run_id=RUN, number=1) for (verb, path), body in bodies.items())
+        yield from (
+            ask(admin, verb, path, body, run_id=RUN, number=1, fingerprint="f") for (verb, path), body in bodies.items()
+        )
 
 
 def session(world: InProcess) -> Any:

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 
+from superset_ext.cli.warm import report
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import LogUnavailable, WarmError
 from superset_ext.host.people import Identity
@@ -242,6 +243,23 @@ def test_finishing_learns_the_source_and_adds_what_follows(database: LogDatabase
         (3, "a", None, "queued"),
         (4, "b", None, "queued"),
     ]
+
+
+def test_a_page_that_was_opened_is_no_request(database: LogDatabase) -> None:
+    """Intent: a run of two requests is one of two, however they were learned; a page that could not be opened fails."""
+    run = started(database, [Item("discover", ANN, page="dashboard:1"), Item("discover", ANN, page="dashboard:2")])
+    mine, names = lease(), ("total", "done", "warmed", "failed", "pages")
+    first, second = items.claim(database, run, mine, 2, 9)
+    assert [runs.status(database, run)[name] for name in names] == [0, 0, 0, 0, 0]
+    assert items.finish(database, run, mine, first, "warmed", more=[item(fingerprint="a"), item(fingerprint="b")])
+    assert items.finish(database, run, mine, second, "failed", reason="no browser")
+    assert [runs.status(database, run)[name] for name in names] == [3, 1, 0, 1, 1]
+    for one in items.claim(database, run, mine, 2, 9):
+        assert items.finish(database, run, mine, one, "warmed")
+    status = runs.status(database, run)
+    assert [status[name] for name in names] == [3, 3, 2, 1, 1]
+    lines = report({**status, "seconds": 4.0})
+    assert lines.startswith("3 requests in 4 s: 2 warmed, 0 already fresh, 1 failed; 1 page opened to learn what to ")
 
 
 def test_a_run_closes_when_nothing_is_open(database: LogDatabase) -> None:

@@ -23,6 +23,10 @@ REDIS = {"SUPERSET_EXT_REDIS_URL": "redis://cache:6379"}
 
 WRONG = [
     ({"SUPERSET_EXT_REDISURL": "redis://x"}, "did you mean SUPERSET_EXT_REDIS_URL?"),
+    ({"SUPERSET_EXT_GRACE": "60"}, "did you mean SUPERSET_EXT_GRACE_SECONDS or SUPERSET_EXT_TUNE_MAX_GRACE?"),
+    ({"SUPERSET_EXT_REFRESH": "60"}, "did you mean SUPERSET_EXT_REFRESH_SECONDS?"),
+    ({"SUPERSET_EXT_CHART_TIMEOUT": "60"}, "did you mean SUPERSET_EXT_CHART_DATA_TIMEOUT?"),
+    ({"SUPERSET_EXT_GRANT": "triggers"}, "did you mean SUPERSET_EXT_GRANTS?"),
     ({"SUPERSET_EXT_NOTHING_LIKE_ANY_OF_THEM": "1"}, "is not a setting"),
     ({"SUPERSET_EXT_KEY_MEMORY": "many"}, "SUPERSET_EXT_KEY_MEMORY should be a whole number"),
     (
@@ -195,3 +199,14 @@ def test_bad_setting_stops_a_starting_superset_with_one_line(tmp_path: Path) -> 
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("superset_ext: SUPERSET_EXT_REDIS_URL")
+
+
+@pytest.mark.parametrize(("value", "status", "text"), [("60", 0, "is fine; it sets 2 of"), ("soon", 1, "a number")])
+def test_the_check_of_an_environment_says_what_it_found(value: str, status: int, text: str) -> None:
+    """Intent: who checks an environment by hand sees that it was checked."""
+    done = subprocess.run(
+        [sys.executable, "-m", "superset_ext.settings"], env=REDIS | {"SUPERSET_EXT_REFRESH_SECONDS": value},
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == status
+    assert text in (done.stderr if status else done.stdout)

@@ -15,8 +15,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from superset_ext.core.log_database import LogDatabase
-from superset_ext.core.rows import next_row
+from superset_ext.core.log_database import LogDatabase, next_row
 from superset_ext.freshness.change import SourceTable
 from superset_ext.freshness.probe.subject import Probed
 from superset_ext.settings import Probe

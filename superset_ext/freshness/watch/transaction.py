@@ -9,7 +9,7 @@ from typing import Any
 import psycopg2
 
 from superset_ext.core.driver_errors import first_line
-from superset_ext.errors import WatchError
+from superset_ext.errors import WatchError, WatchForbidden
 from superset_ext.freshness.watch.watched import SCHEMA, quoted
 
 _REFUSED, _LOCKED, _FORBIDDEN = "SXW01", "55P03", "42501"  # SQLSTATEs; the first one is our own
@@ -48,7 +48,7 @@ def _explained(error: psycopg2.Error, connection: Any) -> WatchError:
             "writers need not wait; try again when that has ended"
         )
     if error.pgcode == _FORBIDDEN:
-        return WatchError(f"{reason}; {_grant(reason, connection)}")
+        return WatchForbidden(f"{reason}; {_grant(reason, connection)}")
     if error.pgcode is None:
         return WatchError(f"{reason}; check that the source database runs")
     return WatchError(reason)

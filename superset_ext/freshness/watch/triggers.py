@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from superset_ext.core.sql_folder import query_text
 from superset_ext.errors import WatchError
 from superset_ext.freshness.watch.schema import PATIENCE, drop, is_ready, make_ready
 from superset_ext.freshness.watch.watched import LISTENER, Name, Watched, quoted
@@ -29,9 +30,23 @@ def add(cursor: Any, tables: Sequence[str], two_phase_unused: bool = False) -> l
     Raises:
         WatchError: a table cannot be watched; the message has the reason.
     """
+    _refuse_without_rights(cursor, tables)
     make_ready(cursor)
     known = {watched.relation: watched for watched in state(cursor)}
     return [_add(cursor, table, known, two_phase_unused) for table in tables]
+
+
+def _refuse_without_rights(cursor: Any, tables: Sequence[str]) -> None:
+    """Name all that a role lacks to make the first watches of a database, before anything is made.
+
+    Raises:
+        WatchError: it lacks something.
+    """
+    if is_ready(cursor):
+        return
+    cursor.execute(query_text("watch_rights_lacking"), {"tables": list(tables)})
+    if lacking := cursor.fetchone()[0]:
+        raise WatchError(f"this role may not watch tables here; let an owner run: {lacking}")
 
 
 def _add(cursor: Any, table: str, known: Mapping[int | None, Watched], two_phase_unused: bool) -> Name:

@@ -9,8 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from superset_ext.cache.redis.server_info import ServerInfo
-from superset_ext.core.log_database import LogDatabase
-from superset_ext.core.rows import all_rows
+from superset_ext.core.log_database import LogDatabase, all_rows
 from superset_ext.settings import Settings
 
 DAYS = 7  # looked back over: a week has all days and hours

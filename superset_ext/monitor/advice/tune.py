@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from superset_ext.cache.tuned import Tuned
-from superset_ext.core.log_database import LogDatabase
-from superset_ext.core.rows import all_rows
+from superset_ext.core.log_database import LogDatabase, all_rows
 from superset_ext.monitor.advice import overrides
 from superset_ext.monitor.advice.announced import Ask, announced_tags
 from superset_ext.monitor.advice.effect import Effect, Window, effect

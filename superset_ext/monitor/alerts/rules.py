@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from superset_ext.core.log_database import LogDatabase
-from superset_ext.core.rows import next_row
+from superset_ext.core.log_database import LogDatabase, next_row
 from superset_ext.errors import SupersetExtError
 from superset_ext.monitor.alerts import events as alert_events
 from superset_ext.monitor.alerts.state import Operator

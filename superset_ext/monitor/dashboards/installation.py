@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from superset_ext.core.log_database import LogDatabase, log_url
-from superset_ext.core.rows import all_rows
+from superset_ext.core.log_database import LogDatabase, all_rows, log_url
 from superset_ext.core.schema import SCHEMA_SECONDS
 from superset_ext.errors import LogUnavailable
 from superset_ext.monitor.dashboards import reader, viewers

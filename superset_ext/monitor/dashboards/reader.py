@@ -153,8 +153,9 @@ def _make(database: LogDatabase, role: str, password: str) -> None:
         if error.sqlstate != "42501":
             raise
         raise ReaderError(
-            f"the log database's role may not make the role {role!r}, which the dashboards read with; have one made"
-            f" with LOGIN, and set {PREFIX}READER_URL to its URL"
+            f"the log database's role may not make the role {role!r}, which the dashboards read with. Have an"
+            f" administrator run: CREATE ROLE \"{role}\" LOGIN PASSWORD '…'. Then set {PREFIX}READER_URL to the log"
+            " database's URL with that role and password, and run again: superset perf upgrade"
         ) from None
 
 

@@ -21,8 +21,8 @@ from typing import Any
 from superset_ext.compat import UTC
 from superset_ext.core.bounded_queue import BoundedQueue
 from superset_ext.core.fork_reset import reset_on_fork
+from superset_ext.core.ids import fitting_id
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.core.rows import fitting_id
 from superset_ext.errors import LogUnavailable
 from superset_ext.events import Queried, queried
 from superset_ext.monitor.log import sqllab
@@ -86,6 +86,10 @@ class QueryLogStatus:
     dropped: int
 
 
+def _characters(query: Queried) -> int:
+    return len(query.sql) + sum(map(len, query.sent))
+
+
 class QueryLog:
     """Collects the queries of this process, and writes them to their table.
 
@@ -97,7 +101,7 @@ class QueryLog:
     def __init__(self, database: LogDatabase, begin: Callable[[], None]) -> None:
         self._database = database
         self._begin = begin
-        self._queue: BoundedQueue[Queried] = BoundedQueue(QUEUE, QUEUE_CHARACTERS, lambda query: len(query.sql))
+        self._queue: BoundedQueue[Queried] = BoundedQueue(QUEUE, QUEUE_CHARACTERS, _characters)
         reset_on_fork(self)
 
     def reset(self) -> None:

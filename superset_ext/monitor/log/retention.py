@@ -27,6 +27,7 @@ _BY_DAYS = {
     "cache_sample": "at",
     "database_sample": "at",
     "query_fingerprint": "last_seen",
+    "query_plan": "taken_at",
 }
 # An open alert has no end yet, and so stays.
 _BY_MONTHS = {

@@ -9,8 +9,8 @@ from datetime import datetime
 from os import getpid
 from typing import Any
 
+from superset_ext.core.ids import fitting_id
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.core.rows import fitting_id
 from superset_ext.errors import LogUnavailable
 from superset_ext.events import Miss, Stored
 from superset_ext.monitor.log.counts import Batch, Counts, Key

@@ -137,8 +137,10 @@ def _by_ranges(use: Use) -> Iterator[Index]:
 
 def is_relevant(index: Index, use: Use) -> bool:
     """Whether a plan of the statement could use the index for this mention of its table."""
-    if index.table != use.table.name or (index.where is not None and index.where not in use.constants):
+    if index.table != use.table.name:
         return False
+    if index.where is not None:  # it holds the rows that are asked for, whatever it is ordered by
+        return index.where in use.constants
     return index.keys[0] in use.leads or use.columns <= index.columns
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from superset_ext.core.rows import all_rows
+from superset_ext.core.log_database import all_rows
 from superset_ext.core.sql_folder import query_text
 from superset_ext.plans.indexes.index import Index, Key, TableName, quoted
 
@@ -95,7 +95,7 @@ class Existing:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The tables of a source that statements name, and their indexes."""
+    """The tables of a source that statements name, and the indexes of all its tables."""
 
     tables: tuple[Table, ...]
     existing: tuple[Existing, ...] = ()
@@ -119,7 +119,7 @@ class Catalog:
 
 
 def read_catalog(cursor: Any, names: Iterable[str]) -> Catalog:
-    """What the source says of all tables of these bare names that it lets this role see.
+    """What the source says of all tables of these bare names that it lets this role see, and of all its indexes.
 
     Raises:
         Exception: whatever the driver raises.
@@ -127,7 +127,7 @@ def read_catalog(cursor: Any, names: Iterable[str]) -> Catalog:
     wanted = {"names": sorted(set(names))}
     cursor.execute(query_text("postgresql_columns_for_indexes"), wanted)
     tables = tuple(_tables(all_rows(cursor)))
-    cursor.execute(query_text("postgresql_indexes"), wanted)
+    cursor.execute(query_text("postgresql_indexes"))
     return Catalog(tables, tuple(map(_existing, all_rows(cursor))))
 
 

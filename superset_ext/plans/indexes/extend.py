@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from superset_ext.plans.indexes.index import Index, TableName
 from superset_ext.plans.indexes.sandwich import Costs, bits
 
-_FIRST = 8  # moves of a step that are asked for before the rest is measured against them
+_FIRST = 24  # moves of a step that are asked for before the rest is measured against them
 _LEAST = 1e-4  # of all costs; less is not worth an index
-_POWERS = (1.0, 0.5, 0.0)  # of the size, by which a benefit is divided: three walks, of which the best is taken
+_POWERS = (1.0, 0.5)  # of the size, by which a benefit is divided: three walks, of which the best is taken
+# Statements with sets of indexes, whose costs are wanted.
+Wanted = list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +70,32 @@ class Search:
         """Bytes of a set."""
         return sum(self._sizes[number] for number in bits(indexes))
 
-    def best(self, budget: int, powers: Sequence[float] = _POWERS) -> int:
-        """The best set within a budget of bytes that any walk comes to."""
-        ends = [self.walk(budget, power) for power in powers]
+    def best(self, budget: int) -> int:
+        """The best set within a budget of bytes that any walk comes to.
+
+        The walks go side by side, so that what they want to know takes one round trip.
+        """
+        ends: list[int] = []
+        walks = [self._walk(budget, power, ends) for power in _POWERS]
+        while wanted := [pairs for walk in walks if (pairs := next(walk, None)) is not None]:
+            self._costs.learn(dict.fromkeys(pair for pairs in wanted for pair in pairs))
         return min(ends, key=lambda end: (self.total(end), self.size(end)))
 
-    def walk(self, budget: int, power: float = 1.0) -> int:
-        """The set that greedy steps come to; each divides its benefit by its bytes, raised to `power`."""
+    def _walk(self, budget: int, power: float, ends: list[int]) -> Iterator[Wanted]:
+        """Greedy steps, each of which divides its benefit by its bytes, raised to `power`; the last set goes to `ends`.
+
+        Yields:
+            what has to be learnt before the next is asked for.
+        """
         indexes = 0
-        while (move := self._step(indexes, budget, power)) is not None:
-            indexes = move.indexes
-        return indexes
+        while True:
+            yield [(number, indexes) for number in self._statements]
+            step = _Step([self._costs.cost(number, indexes) for number in self._statements], power)
+            yield from self._step(indexes, budget, step)
+            if step.move is None:
+                ends.append(indexes)
+                return
+            indexes = step.move.indexes
 
     def steps(self, indexes: int) -> list[tuple[int, int]]:
         """The indexes of a set in the order of what they bring for their bytes, each with the set before it."""
@@ -91,57 +108,47 @@ class Search:
             before |= 1 << best
         return order
 
-    def _step(self, indexes: int, budget: int, power: float) -> Move | None:
-        """The best move, or `None` where none is worth it.
+    def _step(self, indexes: int, budget: int, step: _Step) -> Iterator[Wanted]:
+        """Look for the best move.
 
         Moves are not asked for one by one. What a statement costs with all candidates of a table, and then with all
         that begin with one column, bounds what each of them can save; and it tells their costs where the plan uses one
         of them or none.
         """
-        now = [self._costs.cost(number, indexes) for number in self._statements]
         room = budget - self.size(indexes)
-        step = _Step(now, power)
         moves = [move for move in self._moves(indexes) if move.bytes <= room]
         for groups in self._groups:
-            bounds = self._bounds(moves, groups, now, indexes)
-            self._take(moves, step, ask=False)
+            wanted = [(number, indexes | groups[move.added]) for move in moves for number in self._able(move, step)]
+            yield wanted
+            bounds = {move.added: self._bound(move, step, indexes | groups[move.added]) for move in moves}
+            self._take(moves, step)
             moves = [move for move in moves if step.worth(bounds[move.added], move) > step.most]
-            moves.sort(key=lambda move: -step.worth(bounds[move.added], move))
+        moves.sort(key=lambda move: -step.worth(bounds[move.added], move))
         for batch in (moves[:_FIRST], moves[_FIRST:]):
-            self._take([move for move in batch if step.worth(bounds[move.added], move) > step.most], step, ask=True)
-        return step.move
+            left = [move for move in batch if step.worth(bounds[move.added], move) > step.most]
+            yield [(number, move.indexes) for move in left for number in self._able(move, step)]
+            self._take(left, step)
 
-    def _bounds(
-        self, moves: Sequence[Move], groups: Sequence[int], now: Sequence[float], indexes: int
-    ) -> dict[int, float]:
-        """What each move can save at most: what all of its group save."""
-        users = {move.added: self._able(move, now) for move in moves}
-        self._costs.learn(
-            {(number, indexes | groups[move.added]): None for move in moves for number in users[move.added]}
+    def _bound(self, move: Move, step: _Step, indexes: int) -> float:
+        """What a move can save at most: what all of its group save."""
+        return sum(
+            self._weights[number] * (step.now[number] - self._costs.cost(number, indexes))
+            for number in self._able(move, step)
         )
-        return {
-            move.added: sum(
-                self._weights[number] * (now[number] - self._costs.cost(number, indexes | groups[move.added]))
-                for number in users[move.added]
-            )
-            for move in moves
-        }
 
-    def _take(self, moves: Sequence[Move], step: _Step, ask: bool) -> None:
-        """Measure moves, or those whose costs are known."""
-        users = {move.added: self._able(move, step.now) for move in moves}
-        if ask:
-            self._costs.learn((number, move.indexes) for move in moves for number in users[move.added])
+    def _take(self, moves: Sequence[Move], step: _Step) -> None:
+        """Measure those of the moves whose costs are known."""
         for move in moves:
-            costs = [self._costs.known(number, move.indexes) for number in users[move.added]]
-            pairs = zip(users[move.added], costs, strict=True)
+            numbers = self._able(move, step)
+            costs = [self._costs.known(number, move.indexes) for number in numbers]
+            pairs = zip(numbers, costs, strict=True)
             saved = [self._weights[number] * (step.now[number] - cost) for number, cost in pairs if cost is not None]
             if len(saved) == len(costs) and sum(saved) >= self._least:
                 step.take(sum(saved), move)
 
-    def _able(self, move: Move, now: Sequence[float]) -> list[int]:
+    def _able(self, move: Move, step: _Step) -> list[int]:
         """The statements that a move may make cheaper at all."""
-        return [number for number in self._users[move.added] if now[number] > self._floor[number]]
+        return [number for number in self._users[move.added] if step.now[number] > self._floor[number]]
 
     def _moves(self, indexes: int) -> Iterator[Move]:
         for added, replaced in enumerate(self._replaces):
@@ -156,7 +163,7 @@ class _Step:
 
     Attributes:
         now: what each statement costs before.
-        power: see `Search.walk`.
+        power: of the bytes, by which a benefit is divided.
         most: what the best one is worth.
     """
 

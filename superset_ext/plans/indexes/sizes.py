@@ -15,7 +15,7 @@ from superset_ext.plans.indexes.index import Index, Key
 
 PAGE = 8192
 _FILLED = 7333  # bytes of a leaf beyond which no entry is begun: a page without its ends and a tenth
-_LISTED = 812  # bytes of the longest entry with a list of rows
+_LISTED = 808  # bytes of the longest entry with a list of rows
 _ENTRY, _POINTER, _ROW = 8, 4, 6  # bytes of an entry's header, of the pointer to it, of a row's number in a list
 _BRIN_RANGE = 128  # pages that one entry of BRIN stands for
 _MOST_ROWS = 60.0  # a value, on average, up to which their spread is reckoned with
@@ -29,11 +29,11 @@ def size_of(index: Index, table: Table, share: float = 1.0) -> int:
     """
     columns = [_column(key, table) for key in index.keys]
     if index.method == "brin":
-        return (3 + math.ceil(table.pages / _BRIN_RANGE * (_ENTRY + 2 * _width(columns)) / PAGE)) * PAGE
+        return (2 + math.ceil(table.pages / _BRIN_RANGE * (_ENTRY + 2 * _width(columns)) / PAGE)) * PAGE
     stored = [*columns, *(table.columns[name] for name in index.include)]
     rows = max(table.rows * share, 1.0)
     if index.include or not all(column.dedups for column in columns):
-        return _pages(rows, _entry(stored), _entry(columns)) * PAGE
+        return _pages(rows / _a_leaf(_entry(stored), _entry(columns)), _entry(columns)) * PAGE
     return _deduplicated(rows, distinct_of(columns, rows), _entry(columns)) * PAGE
 
 
@@ -69,19 +69,24 @@ def _width(columns: Sequence[Column]) -> float:
 
 
 def _entry(columns: Sequence[Column]) -> float:
-    """Bytes of an entry of its own, without the pointer to it; values of many lengths fill it up by half on average."""
+    """Bytes of an entry of its own, without the pointer to it."""
     return _aligned(_ENTRY + _width(columns), any(column.length < 0 for column in columns))
 
 
 def _aligned(size: float, varies: bool = False) -> float:
-    return size + 3.5 if varies else math.ceil(size / 8) * 8.0
+    """Bytes that are taken: whole eights. Of values of many lengths, half are taken to be near their average."""
+    whole = math.ceil(size / 8) * 8.0
+    return (whole + size + 3.5) / 2 if varies else whole
 
 
-def _pages(entries: float, size: float, high_key: float) -> int:
-    """Pages of a tree whose leaves hold entries of this size."""
-    a_leaf = math.floor((_FILLED - high_key - _POINTER) / (size + _POINTER)) + 1
-    leaves = math.ceil(entries / a_leaf)
-    return 1 + sum(_levels(leaves, high_key))
+def _a_leaf(size: float, high_key: float) -> int:
+    """How many entries of a size a leaf has: one is begun as long as nine tenths are not filled."""
+    return math.floor((_FILLED - high_key - _POINTER) / (size + _POINTER)) + 1
+
+
+def _pages(leaves: float, high_key: float) -> int:
+    """Pages of a tree with so many leaves."""
+    return 1 + sum(_levels(math.ceil(leaves), high_key))
 
 
 def _levels(leaves: int, high_key: float) -> Iterator[int]:
@@ -97,13 +102,15 @@ def _levels(leaves: int, high_key: float) -> Iterator[int]:
 def _deduplicated(rows: float, distinct: float, key: float) -> int:
     """Pages of a tree in which equal values share entries."""
     most = math.floor((_LISTED - key) / _ROW)
-    entries = size = 0.0
+    # Where a leaf ends within the rows of one value, its high key has the number of a row too.
+    high_key = key + 8 * (rows / distinct > most)
+    leaves = 0.0
     for share, number in _spread(rows / distinct):
         full, rest = divmod(number, most)
-        lengths = [most] * int(full) + [rest] * (rest > 0)
-        entries += share * distinct * len(lengths)
-        size += share * distinct * sum(key if length == 1 else _aligned(key + _ROW * length) for length in lengths)
-    return _pages(entries, size / entries, key)
+        for times, length in ((full, most), (float(rest > 0), rest)):
+            size = key if length <= 1 else _aligned(key + _ROW * length)
+            leaves += share * distinct * times / _a_leaf(size, high_key)
+    return _pages(leaves, key)
 
 
 def _spread(mean: float) -> Iterator[tuple[float, float]]:
@@ -112,7 +119,7 @@ def _spread(mean: float) -> Iterator[tuple[float, float]]:
     A mean of one leaves no room for chance, and of many it hardly matters.
     """
     if mean > _MOST_ROWS or mean < 1.05:
-        yield 1.0, max(mean, 1.0)
+        yield 1.0, mean if mean > _MOST_ROWS else 1.0
         return
     rate = _rate(mean)
     share = rate * math.exp(-rate) / -math.expm1(-rate)

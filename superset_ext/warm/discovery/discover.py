@@ -33,6 +33,7 @@ from superset_ext.warm.registry.requests import ChartRequest, kind_of, safe_args
 from superset_ext.warm.registry.uses import Ids, discovered_use
 from superset_ext.warm.run.pages import Page
 
+SET_BASE_URL = "set SUPERSET_EXT_WARM_BASE_URL to a URL at which workers reach Superset, and restart them"
 # What Chromium says where no server answers at all.
 _NO_ANSWER = re.compile(r"net::ERR_(CONNECTION|NAME|ADDRESS|INTERNET|SSL|CERT|PROXY|TUNNEL)\w*")
 _DISCOVERED = """
@@ -112,8 +113,7 @@ def base_url(app: Flask, settings: Settings) -> str:
 
 def _why_not_opened(problems: str, base: str) -> SupersetExtError:
     if reason := _NO_ANSWER.search(problems):
-        fix = "set SUPERSET_EXT_WARM_BASE_URL to a URL at which workers reach Superset, and restart them"
-        return PageUnreachable(f"no Superset answers at {origin(base)} ({reason[0]}); {fix}")
+        return PageUnreachable(f"no Superset answers at {origin(base)} ({reason[0]}); {SET_BASE_URL}")
     return Unanswerable(problems)
 
 

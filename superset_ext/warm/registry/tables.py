@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from superset_ext.compat import UTC
+from superset_ext.core.ids import fitting_id
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.core.rows import fitting_id
 from superset_ext.settings import Settings
 from superset_ext.warm.registry.uses import HOURS, Use, hour_of_week
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from superset_ext.core.log_database import LogDatabase
-from superset_ext.core.rows import all_rows
+from superset_ext.core.log_database import LogDatabase, all_rows
 from superset_ext.core.sql_folder import query_text
 from superset_ext.events import Answer, Stored
 from superset_ext.warm.registry.uses import Use

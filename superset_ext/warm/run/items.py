@@ -14,8 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from superset_ext.core.log_database import LogDatabase
-from superset_ext.core.rows import all_rows
+from superset_ext.core.log_database import LogDatabase, all_rows
 from superset_ext.events import Answer
 from superset_ext.host.people import Identity
 from superset_ext.warm.registry import worth

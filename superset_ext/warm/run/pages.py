@@ -87,6 +87,8 @@ def _page(kind: Kind, model: Any, slices: Iterable[Any]) -> Page:
 def undiscovered(database: LogDatabase, wanted: Iterable[Page]) -> list[Page]:
     """The pages whose requests are not all known: they changed, were never opened, or their values are not kept."""
     listed = list(wanted)
+    if not listed:
+        return []
     rows = database.rows(_DISCOVERED, ([page.name for page in listed],))
     versions = {row["page"]: row["version"] for row in rows}
     hidden = database.rows(_HIDDEN)

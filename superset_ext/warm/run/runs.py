@@ -120,7 +120,7 @@ def status(database: LogDatabase, run_id: str) -> dict[str, Any]:
     left_ms, done_ms = row.pop("left_ms"), row.pop("done_ms")
     row["run_id"], row["seconds"] = str(row["run_id"]), round(float(row["seconds"]), 1)
     row["seconds_left"] = _seconds_left(row, left_ms, done_ms)
-    row["failures"] = database.query("warm_run_failures", {"run": run_id})
+    row["failures"] = database.query("warm_run_failures", {"run": run_id}) if row["failed"] else []
     return row
 
 

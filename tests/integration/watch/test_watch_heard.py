@@ -49,7 +49,7 @@ def test_status_and_doctor_say_whether_a_listener_is_heard(
     assert status(superset_app) == "" and doctor(superset_app) == []
     assert superset_app.perf("watch", "add", TITLE, "sales").exit_code == 0
     assert status(superset_app).endswith(
-        f"1 table of database {number}; its listener was never heard; start: superset perf listen"
+        f"1 table of {TITLE} (id {number}); its listener was never heard; start: superset perf listen"
     )
     nobody = f"{TITLE}: public.sales is watched and nobody listens, so "
     assert doctor(superset_app) == [("error", nobody + "its changes are not noticed", "start: superset perf listen")]
@@ -86,7 +86,7 @@ def test_uninstalling_says_how_an_administrator_s_watch_is_removed(
     assert database is not None
     with superset_app.app.app_context():
         (step,) = _remove_watches(database)
-    assert not step.removed and step.text.startswith(f"Watches of database {number} are left: ")
-    (file,) = re.findall(r"psql -f sql/(watch/\S+\.sql) ", step.text)
+    assert not step.removed and step.text.startswith(f"The watches of {TITLE} (id {number}) belong to another role")
+    (file,) = re.findall(r'psql "\$SOURCE" -f sql/(watch/\S+\.sql)$', step.text)
     run(source, (SQL / file).read_text())
     assert run(source, CATALOG) == before

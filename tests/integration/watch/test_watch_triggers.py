@@ -161,16 +161,20 @@ class TestRefusals:
         """Intent: one line says what an owner is to grant, and once that is done the watch can be added and removed."""
         unprivileged = role("SELECT ON sales")
         name, database = unprivileged.info.user, unprivileged.info.dbname
-        with pytest.raises(
-            WatchError, match=f'permission denied for database .*GRANT CREATE ON DATABASE "{database}" TO'
-        ):
-            add(unprivileged, "sales")
-        run(source, f'GRANT CREATE ON DATABASE "{database}" TO {name}')
-        with pytest.raises(WatchError, match=rf"let an owner run: GRANT TRIGGER ON public\.sales TO {name}$"):
-            add(unprivileged, "sales")
+        run(source, "CREATE TABLE second (n int); CREATE SCHEMA closed; CREATE TABLE closed.third (n int)")
+        tables = ("sales", "second", "closed.third")
+        with pytest.raises(WatchError, match="let an owner run: ") as raised:
+            add(unprivileged, *tables)
+        statements = str(raised.value).partition("let an owner run: ")[2]
+        assert statements == (
+            f"GRANT CREATE ON DATABASE {database} TO {name}; GRANT USAGE ON SCHEMA closed TO {name};"
+            f" GRANT TRIGGER ON public.sales, public.second, closed.third TO {name}"
+        )
         assert not run(source, "SELECT 1 FROM pg_namespace WHERE nspname = 'superset_ext_watch'")
-        run(source, f"GRANT TRIGGER ON public.sales TO {name}")
+        run(source, statements)
         before = run(source, CATALOG)
+        assert add(unprivileged, *tables)[0] == SALES
+        remove(unprivileged, SALES, *add(unprivileged, "second", "closed.third"))
         assert add(unprivileged, "sales") == [SALES]
         assert state(unprivileged)[SALES].intact
         remove(unprivileged, SALES)

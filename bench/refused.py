@@ -1,0 +1,81 @@
+"""What grants cost a request that they do not answer: a miss, a refused request, and the one that an answer is kept of.
+
+Run with `python -m bench refused`. One app answers each request twice, with grants and without, in turn; the figure is
+the median of the differences, since both share whatever else goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bench.one_app import figures_of
+from testing.grants import CSRF_SETTINGS, World
+
+ROUNDS = int(os.environ.get("REFUSED_ROUNDS", "150"))
+SETTINGS = """
+import os
+os.environ["SUPERSET_EXT_GRANTS"] = "triggers"
+"""
+SCRIPT = """
+from bench.refused import measured
+from flask.globals import _cv_app
+from testing.grants import World
+
+world = World(app, source, os.environ["METADATA"])
+_cv_app.get().pop()  # in an app context, all requests would share what `g` holds
+say(measured(world.ready()))
+"""
+Ask = Callable[[int], Any]
+
+
+def measured(world: World) -> dict[str, dict[str, float]]:
+    """Milliseconds by case, with grants and without; within the app's process."""
+    client = world.client("p1", "session")
+    asking = {"label": "x", "sqlExpression": "{{ now() }}", "expressionType": "SQL"}
+
+    def ask(body: Mapping[str, Any], query: str = "") -> Any:
+        return client.post(f"/api/v1/chart/data{query}", json=body)
+
+    download, refused = world.body() | {"result_format": "csv"}, world.body(columns=[asking])
+    cases: dict[str, Ask] = {
+        "a miss": lambda number: ask(world.body(row_limit=100 + number)),
+        "a template that asks": lambda number: ask(refused, f"?nobody={number}"),
+        "the same, asked again": lambda _: ask(refused),
+        "a download": lambda _: ask(download),
+        "a first ask of what is cached": lambda number: ask(world.body(), f"?nobody={number}"),
+    }
+    return {name: _beside(world, case) for name, case in cases.items()}
+
+
+def _beside(world: World, ask: Ask) -> dict[str, float]:
+    took: dict[str, list[float]] = {"with": [], "without": []}
+    for number in range(ROUNDS + 5):
+        for how in ("with", "without") if number % 2 else ("without", "with"):
+            world.grants.hooks._is_possible = how == "with"
+            began = time.perf_counter()
+            ask(2 * number + (how == "with"))
+            if number >= 5:
+                took[how].append((time.perf_counter() - began) * 1000)
+    differences = [one - other for one, other in zip(took["with"], took["without"], strict=True)]
+    return {
+        "without": statistics.median(took["without"]), "with": statistics.median(took["with"]),
+        "added": statistics.median(differences),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Print the table, and a line of JSON."""
+    figures = figures_of(SCRIPT, SETTINGS + CSRF_SETTINGS)
+    print(f"{'ms':<32}{'without grants':>16}{'with':>8}{'added':>8}")
+    for name, row in figures.items():
+        print(f"{name:<32}{row['without']:>16.2f}{row['with']:>8.2f}{row['added']:>8.2f}")
+    print(json.dumps({"refused": figures}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Plans of slow statements, as rows of `query_plan`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.plans.case import Before
+from superset_ext.plans.review import Review
+
+DOUBLED = 2.0
+SHOWN = 10
+# A process that finds the lock taken leaves the plan to the one that has it.
+_TURN = """
+SELECT pg_try_advisory_xact_lock(hashtextextended(%(fingerprint)s, 2)) AND NOT EXISTS (
+    SELECT FROM superset_ext.query_plan
+    WHERE fingerprint = %(fingerprint)s AND taken_at >= superset_ext.utc_today() AND duration_ms * %(doubled)s > %(ms)s
+)
+"""
+_BEFORE = """
+SELECT shape, duration_ms FROM superset_ext.query_plan WHERE fingerprint = %s ORDER BY taken_at DESC LIMIT 1
+"""
+_KEEP = """
+INSERT INTO superset_ext.query_plan (
+    fingerprint, database_id, duration_ms, version, cost, rows, shape, plan, findings, considered
+) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+_PLANS = """
+SELECT p.fingerprint, f.sql, p.taken_at, p.database_id, p.duration_ms, p.version, p.cost, p.rows, p.shape, p.plan,
+    p.findings, p.considered
+FROM superset_ext.query_plan AS p
+LEFT JOIN superset_ext.query_fingerprint AS f USING (fingerprint)
+WHERE p.fingerprint = %s
+ORDER BY p.taken_at DESC
+LIMIT %s
+"""
+
+
+def is_due(cursor: Any, fingerprint: str, ms: float) -> bool:
+    """Whether a plan is to be taken in this transaction: there is none of today, or the time has doubled since."""
+    cursor.execute(_TURN, {"fingerprint": fingerprint, "ms": ms, "doubled": DOUBLED})
+    return bool(cursor.fetchone()[0])
+
+
+def before(cursor: Any, fingerprint: str) -> Before | None:
+    """The plan that was kept last."""
+    cursor.execute(_BEFORE, (fingerprint,))
+    row = cursor.fetchone()
+    return Before(row[0], row[1]) if row else None
+
+
+def keep(cursor: Any, fingerprint: str, database_id: int, ms: float, review: Review) -> None:
+    """Write a plan, with what it shows."""
+    plan, value = review.plan, review.as_dict()
+    head = (fingerprint, database_id, ms, plan.version, plan.root.cost, plan.root.rows, plan.shape)
+    cursor.execute(_KEEP, (*head, *(json.dumps(value[name]) for name in ("plan", "findings", "considered"))))
+
+
+def plans_of(database: LogDatabase, fingerprint: str) -> list[dict[str, Any]]:
+    """The last plans of a statement, the latest first.
+
+    Raises:
+        LogUnavailable: the log database does not answer.
+    """
+    return database.rows(_PLANS, (fingerprint, SHOWN))
