@@ -33,7 +33,7 @@ def rewrite(
     sql: str | None, chart: int | None, database: str | None, schema: str | None, user: str | None, run: bool,
     timeout: float, as_json: bool,
 ) -> None:  # fmt: skip
-    """Show how a query could be written so that it is quicker and gives the same.
+    """Show a quicker text of a query, with the same answer.
 
     SQL is one SELECT. Nothing is changed: all is asked in a read-only transaction, as Superset connects. Rules that do
     not apply say why.
