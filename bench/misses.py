@@ -1,22 +1,27 @@
-"""What a chart's miss takes with connections that are kept, beside the same miss with a new one each time.
+"""What a chart's miss takes with connections that are kept, with a new one each time, and with stock's cache as well.
 
-Run with `python -m bench.misses`. One app, one PostgreSQL source, asked in turn with kept connections and as stock
-asks it; the second source is the same one, 10 ms away. Times are wall-clock time, since most of it is waiting.
+Run with `python -m bench misses`. One app, one PostgreSQL source, asked in turn with kept connections, as stock asks
+it, and so with Flask-Caching's `RedisCache` in the place of ours; the second source is the same one, 10 ms away. Times
+are wall-clock time, since most of it is waiting. Then what the parts of our miss take of it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import socket
 import statistics
 import threading
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from bench.one_app import figures_of
 
-ROUNDS = 40
+ROUNDS = int(os.environ.get("MISSES_ROUNDS", "40"))
+sent: list[int] = []  # bytes of each message to the source that is 10 ms away, most of which wait for an answer
 DISTANCE_SECONDS = 0.010  # there and back
 SETTINGS = """
 from superset_ext.config import *
@@ -34,10 +39,8 @@ def measured(app: Any, source: str) -> dict[str, dict[str, float]]:
     _furnish()
     url = make_url(source)
     port = far_away(url.host or "127.0.0.1", url.port or 5432)
-    return {
-        "beside": _beside(app, source),
-        "10 ms away": _beside(app, url.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)),
-    }
+    away = url.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
+    return {"beside": _beside(app, source), "10 ms away": _beside(app, away), "parts": _parts(app, source)}
 
 
 def _furnish() -> None:
@@ -51,30 +54,97 @@ def _furnish() -> None:
     security_manager.add_user(ADMIN, "Ada", "Min", "admin@example.org", role, PASSWORD)
 
 
-def _beside(app: Any, uri: str) -> dict[str, float]:
+HOW = ("kept", "new each time", "stock")
+
+
+def _asking(app: Any, uri: str) -> tuple[Any, int]:
     from types import SimpleNamespace
 
-    from superset_ext.host import engines as seam
     from testing.asking import Asking
 
     asking: Any = Asking(SimpleNamespace(app=app), uri)  # type: ignore[arg-type]
     asking.sql("CREATE TABLE IF NOT EXISTS t (v int)")
     asking.sql("TRUNCATE t")
     asking.sql("INSERT INTO t VALUES (1)")
-    dataset, ours = asking.dataset("t"), seam.engines
-    assert ours is not None
-    took: dict[str, list[float]] = {"kept": [], "new each time": []}
+    return asking, asking.dataset("t")
+
+
+def _beside(app: Any, uri: str) -> dict[str, float]:
+    asking, dataset = _asking(app, uri)
+    took: dict[str, list[float]] = {how: [] for how in HOW}
+    messages: dict[str, list[float]] = {how: [] for how in HOW}
     for number in range(ROUNDS + 2):
-        for how in ("kept", "new each time") if number % 2 else ("new each time", "kept"):
-            seam.engines = ours if how == "kept" else None
-            started = time.perf_counter()
-            cached, _ = asking.ask(dataset, row_limit=100 + number + (1000 if how == "kept" else 0))
-            milliseconds = (time.perf_counter() - started) * 1000
+        turn = number % len(HOW)
+        for place, how in enumerate((*HOW[turn:], *HOW[:turn])):
+            with _as(how, app):
+                sent.clear()
+                started = time.perf_counter()
+                cached, _ = asking.ask(dataset, row_limit=100 + number * len(HOW) + place)
+                milliseconds = (time.perf_counter() - started) * 1000
+                messages[how].append(len(sent))
             assert not cached
             if number > 1:
                 took[how].append(milliseconds)
-    seam.engines = ours
-    return {how: statistics.median(times) for how, times in took.items()}
+    counts = {f"{how}, messages": statistics.median(numbers) for how, numbers in messages.items()}
+    return {how: statistics.median(times) for how, times in took.items()} | counts
+
+
+@contextmanager
+def _as(how: str, app: Any) -> Iterator[None]:
+    """Within this, misses are made so: with what the package has, without its engines, or without its cache too."""
+    import redis
+    from flask_caching.backends.rediscache import RedisCache
+    from superset.extensions import cache_manager
+
+    from superset_ext.host import engines as seam
+
+    caches, engines = app.extensions["cache"], seam.engines
+    ours = caches[cache_manager._data_cache]
+    if how != "kept":
+        seam.engines = None
+    if how == "stock":
+        client = redis.Redis.from_url(f"{os.environ['SUPERSET_EXT_REDIS_URL']}/11")
+        made: Any = RedisCache
+        caches[cache_manager._data_cache] = made(client, default_timeout=900, key_prefix="s_")
+    try:
+        yield
+    finally:
+        caches[cache_manager._data_cache], seam.engines = ours, engines
+
+
+def _parts(app: Any, uri: str) -> dict[str, float]:
+    """Milliseconds at the median of what a miss does beside its query, on the request's path."""
+    from superset.connectors.sqla.models import SqlaTable
+
+    from superset_ext.cache import chart
+    from superset_ext.cache.entries import Entries
+    from superset_ext.cache.single_flight import SingleFlight
+    from superset_ext.cache.store import Store
+
+    asking, dataset = _asking(app, uri)
+    places: dict[str, tuple[Any, str]] = {
+        "the key": (SqlaTable, "get_extra_cache_keys"), "the read": (Store, "read"), "the lease": (SingleFlight, "ask"),
+        "SQL": (SqlaTable, "get_query_str_extended"), "parsing": (chart, "depends"), "encoding": (Entries, "encode"),
+        "the set": (Store, "fill"),
+    }  # fmt: skip
+    took: dict[str, list[float]] = {name: [] for name in places}
+    with ExitStack() as patched:
+        for name, (owner, function) in places.items():
+            patched.enter_context(patch.object(owner, function, _timed(getattr(owner, function), took[name])))
+        for number in range(ROUNDS):
+            asking.ask(dataset, row_limit=5000 + number)
+    return {name: statistics.median(times) for name, times in took.items()}
+
+
+def _timed(function: Callable[..., Any], times: list[float]) -> Callable[..., Any]:
+    def timed(*args: Any, **options: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return function(*args, **options)
+        finally:
+            times.append((time.perf_counter() - started) * 1000)
+
+    return timed
 
 
 def far_away(host: str, port: int) -> int:
@@ -85,27 +155,34 @@ def far_away(host: str, port: int) -> int:
         while True:
             near, _ = server.accept()
             far = socket.create_connection((host, port))
-            for pair in ((near, far), (far, near)):
+            for pair, counted in (((near, far), sent), ((far, near), [])):
                 pair[1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+                threading.Thread(target=_pass_on, args=(*pair, counted), daemon=True).start()
 
     threading.Thread(target=serve, daemon=True).start()
     return int(server.getsockname()[1])
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
+def _pass_on(source: socket.socket, target: socket.socket, counted: list[int]) -> None:
     with closing(target):
         while data := source.recv(65536):
+            counted.append(len(data))
             time.sleep(DISTANCE_SECONDS / 2)
             target.sendall(data)
 
 
 def main() -> None:
-    """Print the table, and a line of JSON."""
+    """Print the tables, and a line of JSON."""
     figures = figures_of(SCRIPT, SETTINGS)
-    for place, took in figures.items():
-        kept, new = took["kept"], took["new each time"]
-        print(f"a source {place:12} {new:7.1f} → {kept:7.1f} ms a miss  ×{kept / new:.2f}")
+    parts = figures["parts"]
+    for place in ("beside", "10 ms away"):
+        kept, new, stock = (figures[place][how] for how in HOW)
+        print(f"a source {place:12} stock {stock:7.1f}, ours {new:7.1f} → {kept:7.1f} ms a miss  ×{kept / stock:.2f}")
+    print("of it, ms: " + ", ".join(f"{name} {value:.2f}" for name, value in parts.items()))
+    added, ours = (figures["10 ms away"][how] - figures["beside"][how] for how in ("stock", "kept"))
+    counts = [figures["10 ms away"][f"{how}, messages"] for how in ("stock", "kept")]
+    print("messages to the source: stock {:.0f}, ours {:.0f}".format(*counts))
+    print(f"what the distance adds: stock {added:.1f}, ours {ours:.1f} ms  ×{ours / added:.2f}")
     print(json.dumps({"misses": figures}))
 
 

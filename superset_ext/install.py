@@ -63,7 +63,7 @@ def install(app: Any) -> Package | None:
     _freshness(app, settings, database, recorder, log)
     granted = grants.install(app, regions(app).get(Region.CHART_DATA), settings)
     if granted is not None and recorder is not None:
-        recorder.beside.append(granted.tidy)
+        recorder.beside.append(granted.stamps.tidy)
     package = Package(settings, database, recorder, left_alone)
     app.extensions[EXTENSION] = package
     _add_commands(app)

@@ -6,6 +6,8 @@ oracle: what it answers this person now is what may be granted. `grants_changes.
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,14 +16,18 @@ import psycopg2
 
 PASSWORD = "inside-1!"
 PEOPLE = tuple(f"p{number}" for number in range(1, 9))
+# Who sees the dataset by a role of a dashboard, by the role of a group, and by owning it.
+OTHERS = ("reader", "grouped", "owner")
 CSRF_SETTINGS = """
 WTF_CSRF_ENABLED = False
 RATELIMIT_ENABLED = False
 GUEST_ROLE_NAME = "guests"
 GUEST_TOKEN_JWT_SECRET = "the secret of guests, long enough for a key"
 GUEST_TOKEN_JWT_EXP_SECONDS = 3600
+from datetime import timedelta
+JWT_ACCESS_TOKEN_EXPIRES = timedelta(days=1)
 from superset_ext.config import *
-FEATURE_FLAGS = {**FEATURE_FLAGS, "ENABLE_TEMPLATE_PROCESSING": True, "EMBEDDED_SUPERSET": True}
+FEATURE_FLAGS = {**FEATURE_FLAGS, "ENABLE_TEMPLATE_PROCESSING": True, "EMBEDDED_SUPERSET": True, "DASHBOARD_RBAC": True}
 """
 TABLE = """
 CREATE TABLE t (owner text, v int, at timestamp);
@@ -56,7 +62,8 @@ class World:
 
     def ready(self) -> World:
         """Itself, once its triggers are there."""
-        assert self.grants.stamps.make_ready()
+        self.grants.stamps.install()
+        assert self.grants.stamps.look(), self.grants.stamps.missing
         return self
 
     def _rights(self) -> None:
@@ -86,20 +93,38 @@ class World:
         from superset.connectors.sqla.models import SqlaTable
         from superset.extensions import db, security_manager
 
-        perms = [security_manager.add_permission_view_menu("can_read", "Chart")]
-        perms += [
-            security_manager.add_permission_view_menu("datasource_access", dataset.perm)
-            for dataset in db.session.query(SqlaTable)
-        ]
-        for name in ("guests", *PEOPLE):
+        add = security_manager.add_permission_view_menu
+        least = [add("can_read", "Chart"), add("can_explore_json", "Superset"), add("can_csv", "Superset")]
+        datasets = db.session.query(SqlaTable).order_by(SqlaTable.id)
+        all_of_them = [*least, *(add("datasource_access", dataset.perm) for dataset in datasets)]
+        for name in ("guests", *PEOPLE, *OTHERS):
             role = security_manager.add_role(name if name == "guests" else f"of {name}")
-            role.permissions = list(perms[:1] if name == "guests" else perms)
+            role.permissions = list(least if name in ("guests", "reader", "owner") else all_of_them)
             if name != "guests":
-                security_manager.add_user(name, name, name, f"{name}@example.org", [role], password=PASSWORD)
+                roles = [] if name == "grouped" else [role]
+                security_manager.add_user(name, name, name, f"{name}@example.org", roles, password=PASSWORD)
         db.session.commit()
+        self._rule()
+
+    def _rule(self) -> None:
+        """A rule for everybody who has a number, and what the others see the dataset by."""
+        from flask_appbuilder.security.sqla.models import Group
+        from superset.connectors.sqla.models import RowLevelSecurityFilter, SqlaTable
+        from superset.extensions import db, security_manager
+
+        dataset = db.session.get(SqlaTable, self.datasets["t"])
+        rule = RowLevelSecurityFilter(name="of all", filter_type="Regular", clause="v < 1000")
+        rule.roles = [security_manager.find_role(f"of {name}") for name in PEOPLE]
+        rule.tables = [dataset]
+        dataset.owners = [security_manager.find_user("owner")]
+        group = Group(name="group", roles=[security_manager.find_role("of grouped")])
+        group.users = [security_manager.find_user("grouped")]
+        db.session.add_all([rule, group])
+        db.session.commit()
+        self.perm, self.metric_id, self.group_id = dataset.perm, dataset.metrics[0].id, group.id
 
     def _dashboard(self) -> None:
-        from superset.extensions import db
+        from superset.extensions import db, security_manager
         from superset.models.dashboard import Dashboard
         from superset.models.embedded_dashboard import EmbeddedDashboard
         from superset.models.slice import Slice
@@ -107,9 +132,14 @@ class World:
         chart = Slice(slice_name="c", datasource_id=self.datasets["t"], datasource_type="table", viz_type="table")
         board = Dashboard(dashboard_title="board", slices=[chart], published=True)
         board.embedded = [EmbeddedDashboard(allow_domain_list="")]
-        db.session.add(board)
+        closed = Dashboard(dashboard_title="closed", slices=[chart], published=True)
+        closed.roles = [security_manager.find_role("of reader")]
+        db.session.add_all([board, closed])
         db.session.commit()
         self.chart_id, self.board_id, self.embedded_id = chart.id, board.id, str(board.embedded[0].uuid)
+        self.closed_id, self.boards = closed.id, [board.id, closed.id]
+        chart.query_context = json.dumps(self.body())
+        db.session.commit()
 
     def body(self, dataset: str = "t", **more: Any) -> dict[str, Any]:
         """A query context."""
@@ -160,13 +190,16 @@ class World:
 
     @contextmanager
     def off(self) -> Iterator[None]:
-        """Without grants, in the whole app."""
+        """Without grants, for what this thread asks."""
         hooks = self.grants.hooks
-        hooks._is_possible = False
+        if not hasattr(hooks, "off"):
+            hooks.off, is_open = threading.local(), hooks._is_open
+            hooks._is_open = lambda: not getattr(hooks.off, "here", False) and is_open()
+        hooks.off.here = True
         try:
             yield
         finally:
-            hooks._is_possible = None
+            hooks.off.here = False
 
     def granted(self, client: Any, body: Any) -> tuple[int, Any]:
         """An answer that was given again; it was asked as often as that takes."""
@@ -197,6 +230,21 @@ class World:
         connection.close()
         return rows
 
+    def ids(self, name: str | None, role: str | None = None) -> tuple[int, int]:
+        """The numbers of a person, 0 for none, and of their role."""
+        role = role or f"of {name}"
+        ((user,),) = self.sql("SELECT coalesce(max(id), 0) FROM ab_user WHERE username = %s", name)
+        ((number,),) = self.sql("SELECT id FROM ab_role WHERE name = %s", role)
+        return user, number
+
+    def kind_of(self, table: str, column: str) -> str:
+        """The type of a column of the metadata database."""
+        ((kind,),) = self.sql(
+            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute "
+            "WHERE attrelid = to_regclass(%s) AND attname = %s", table, column
+        )  # fmt: skip
+        return str(kind)
+
 
 OWN = "SELECT owner, v, at FROM t WHERE owner = '{{ current_username() }}'"
 
@@ -213,10 +261,11 @@ def same(one: tuple[int, Any], other: tuple[int, Any]) -> bool:
 
 
 def _bare(answer: Any) -> Any:
-    if not isinstance(answer, dict) or "result" not in answer:
+    if not isinstance(answer, dict):
         return answer
     aside = ("cached_dttm", "queried_dttm", "is_cached", "from_dttm", "to_dttm")
-    return [{k: v for k, v in result.items() if k not in aside} for result in answer["result"]]
+    results = answer["result"] if isinstance(answer.get("result"), list) else [answer]
+    return [{k: v for k, v in result.items() if k not in aside} for result in results]
 
 
 def beside(world: World, client: Any, body: Any) -> list[Any]:

@@ -155,16 +155,33 @@ def stopped(world: World) -> dict[str, Any]:
     run(world, raw_changes(world, "p5")[1][2])
     world.sql("ALTER TABLE ab_user_role ENABLE ALWAYS TRIGGER superset_ext_grants")
     results["enabled"] = beside(world, client, body)
-    assert world.grants.stamps.make_ready()
+    world.ready()
     world.granted(client, body)
     world.sql("DROP SCHEMA superset_ext_grants CASCADE")
     results["dropped"] = beside(world, client, body)
-    assert world.grants.stamps.make_ready()
+    world.ready()
     world.granted(client, body)
     world.grants.stamps.uninstall()
     ((left,),) = world.sql("SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'superset%%'")
     results["left"] = left
     results["removed"] = beside(world, client, body)
+    return results
+
+
+def away(world: World, redis_pid: int) -> dict[str, Any]:
+    """Without Redis, then without triggers too, then with triggers alone: each as the oracle, rights included."""
+    client, body, results = world.client("p5"), world.body(), {}
+    _, do, undo = raw_changes(world, "p5")[1]
+    world.granted(client, body)
+    os.kill(redis_pid, signal.SIGKILL)
+    for name in ("Redis", "both"):
+        results[name] = beside(world, client, body)
+        run(world, do)
+        results[f"{name}, role taken"] = beside(world, client, body)
+        run(world, undo)
+        world.sql("DROP SCHEMA IF EXISTS superset_ext_grants CASCADE")
+    world.ready()
+    results["neither"] = beside(world, client, body)
     return results
 
 

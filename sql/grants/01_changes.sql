@@ -5,13 +5,13 @@
 -- snapshot that was taken before Superset read anything for it. It holds while no row's transaction is invisible in
 -- that snapshot. Where Superset's role may not create triggers, an administrator does:
 --   psql --single-transaction --set ON_ERROR_STOP=1 --file sql/grants/01_changes.sql "$METADATA"
---   SELECT superset_ext_grants.watch(ARRAY['ab_user', 'ab_user_role', …], 'public');
+--   SELECT superset_ext_grants.watch(ARRAY['public.ab_user', 'public.ab_user_role', …]::regclass[]);
 -- uninstall.sql removes everything again.
 
 DO $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_grants', 0)); END $$;
 
 CREATE SCHEMA IF NOT EXISTS superset_ext_grants;
-COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 1';
+COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 2';
 GRANT USAGE ON SCHEMA superset_ext_grants TO PUBLIC;
 
 CREATE TABLE IF NOT EXISTS superset_ext_grants.change (
@@ -28,6 +28,21 @@ CREATE TABLE IF NOT EXISTS superset_ext_grants.horizon (
 COMMENT ON TABLE superset_ext_grants.horizon IS 'When which transactions had ended; what is older than every grant is deleted by it.';
 COMMENT ON COLUMN superset_ext_grants.horizon.at IS 'When.';
 COMMENT ON COLUMN superset_ext_grants.horizon.oldest IS 'Every transaction before this one had ended by then.';
+
+-- A crash of the server empties an unlogged table. What had not reached the disk by then has never been, and its
+-- transaction's id is given to another one: nothing that was granted before may hold afterwards.
+CREATE UNLOGGED TABLE IF NOT EXISTS superset_ext_grants.run (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    id uuid NOT NULL DEFAULT gen_random_uuid()
+);
+COMMENT ON TABLE superset_ext_grants.run IS 'One row, which a crash of the server removes.';
+COMMENT ON COLUMN superset_ext_grants.run.one IS 'There is one row.';
+COMMENT ON COLUMN superset_ext_grants.run.id IS 'Drawn anew after a crash.';
+
+CREATE OR REPLACE FUNCTION superset_ext_grants.begin_run() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ INSERT INTO superset_ext_grants.run DEFAULT VALUES ON CONFLICT DO NOTHING $$;
+COMMENT ON FUNCTION superset_ext_grants.begin_run() IS 'Draws an id where a crash has removed it.';
 
 -- The function of most triggers. It runs as its owner, since whoever writes a table need not know of ours.
 CREATE OR REPLACE FUNCTION superset_ext_grants.changed() RETURNS trigger
@@ -55,29 +70,40 @@ END
 $$;
 COMMENT ON FUNCTION superset_ext_grants.user_changed() IS 'Notes that a user was changed, other than by a log-in.';
 
--- Sees to it that tables have their triggers, and returns how many triggers those are. A table that is not there is
--- left out. What is made now was not there before, so whatever was granted until now ends.
-CREATE OR REPLACE FUNCTION superset_ext_grants.watch(tables text[], in_schema text) RETURNS integer
+-- Which of these tables do not tell of every write: a trigger is missing or does not always fire, or rows can be written
+-- or hidden past it (partitions, children, policies). What is not an ordinary table does not tell either.
+CREATE OR REPLACE FUNCTION superset_ext_grants.untold(tables regclass[]) RETURNS SETOF regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.oid::regclass FROM pg_class c
+    WHERE c.oid = ANY (tables) AND NOT (
+        c.relkind = 'r' AND NOT c.relhassubclass AND NOT c.relispartition AND NOT c.relrowsecurity
+        AND 1 + (c.relname = 'ab_user')::integer = (
+            SELECT count(*) FROM pg_trigger t
+            WHERE t.tgrelid = c.oid AND t.tgenabled = 'A' AND (
+                t.tgname = 'superset_ext_grants' AND t.tgfoid = 'superset_ext_grants.changed'::regproc
+                OR t.tgname = 'superset_ext_grants_update' AND t.tgfoid = 'superset_ext_grants.user_changed'::regproc
+            )
+        )
+    )
+    ORDER BY c.relname
+$$;
+COMMENT ON FUNCTION superset_ext_grants.untold(regclass[]) IS 'Tables of these that may be written without a row of change.';
+
+-- Sees to it that tables have their triggers. What is made now was not there before, so whatever was granted until now
+-- ends. A table that cannot tell of every write is left as it is, and remains among the untold.
+CREATE OR REPLACE FUNCTION superset_ext_grants.watch(tables regclass[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     t record;
-    had integer;
-    wanted integer := 0;
-    made boolean := false;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('superset_ext_grants', 0));
     FOR t IN
-        SELECT c.oid::regclass AS name, c.oid, c.relname = 'ab_user' AS is_user
-        FROM pg_class c
-        WHERE c.relnamespace = to_regnamespace(quote_ident(in_schema)) AND c.relname = ANY (tables)
-          AND c.relkind IN ('r', 'p')
-        ORDER BY c.relname
+        SELECT u.name, c.relname = 'ab_user' AS is_user
+        FROM superset_ext_grants.untold(tables) AS u(name) JOIN pg_class c ON c.oid = u.name
+        WHERE c.relkind = 'r'
     LOOP
-        wanted := wanted + 1 + t.is_user::integer;
-        SELECT count(*) INTO had FROM pg_trigger WHERE tgrelid = t.oid AND tgname LIKE 'superset\_ext\_grants%' AND tgenabled = 'A';
-        CONTINUE WHEN had = 1 + t.is_user::integer;
-        made := true;
         EXECUTE format('DROP TRIGGER IF EXISTS superset_ext_grants ON %s', t.name);
         EXECUTE format('DROP TRIGGER IF EXISTS superset_ext_grants_update ON %s', t.name);
         IF t.is_user THEN
@@ -92,32 +118,34 @@ BEGIN
                 'FOR EACH STATEMENT EXECUTE FUNCTION superset_ext_grants.changed()', t.name);
         END IF;
         EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER superset_ext_grants', t.name);
-    END LOOP;
-    IF made THEN
         INSERT INTO superset_ext_grants.change (xid) VALUES (pg_current_xact_id());
-    END IF;
-    RETURN wanted;
+    END LOOP;
 END
 $$;
-COMMENT ON FUNCTION superset_ext_grants.watch(text[], text) IS 'Makes the triggers of tables that lack them, and returns how many these tables have now.';
+COMMENT ON FUNCTION superset_ext_grants.watch(regclass[]) IS 'Makes the triggers of tables that lack them.';
 
--- The run of this server and its triggers, as text: what was granted under another text does not hold. A trigger that
--- was switched off and on again has another xmin, and a server that was promoted another start.
+-- The run of this server, the triggers and their tables, as text: what was granted under another text does not hold. A
+-- trigger that was switched off and on again has another xmin; a table whose rows were written anew past its triggers,
+-- as ALTER TABLE does, lies in another file; a server that was promoted has another start.
 CREATE OR REPLACE FUNCTION superset_ext_grants.anchor() RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    triggers record;
+    digest numeric;
 BEGIN
-    SELECT count(*) AS number, coalesce(sum(hashtextextended(oid::text || ' ' || xmin::text, 0)), 0) AS digest INTO triggers
-    FROM pg_trigger
-    WHERE tgfoid IN ('superset_ext_grants.changed'::regproc, 'superset_ext_grants.user_changed'::regproc)
-      AND tgenabled = 'A';
-    RETURN concat_ws(' ', triggers.number, triggers.digest, extract(epoch FROM pg_postmaster_start_time()),
-        (SELECT oid FROM pg_database WHERE datname = current_database()), pg_is_in_recovery());
+    IF pg_is_in_recovery() THEN
+        RETURN NULL;
+    END IF;
+    SELECT sum(hashtextextended(concat_ws(' ', t.oid, t.xmin, c.oid, c.relname, c.relnamespace, c.relfilenode,
+        c.relkind, c.relhassubclass, c.relrowsecurity, c.relacl), 0)) INTO digest
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    WHERE t.tgfoid IN ('superset_ext_grants.changed'::regproc, 'superset_ext_grants.user_changed'::regproc)
+      AND t.tgenabled = 'A';
+    RETURN digest || ' ' || extract(epoch FROM pg_postmaster_start_time()) || ' '
+        || (SELECT id FROM superset_ext_grants.run) || ' ' || (SELECT oid FROM pg_database WHERE datname = current_database());
 END
 $$;
-COMMENT ON FUNCTION superset_ext_grants.anchor() IS 'The number of triggers first, then what names this run of the server and them.';
+COMMENT ON FUNCTION superset_ext_grants.anchor() IS 'What names the triggers and this run of the server; NULL where nothing can be known.';
 
 -- Whether what was granted under a snapshot and an anchor still holds.
 CREATE OR REPLACE FUNCTION superset_ext_grants.holds(since pg_snapshot, under text) RETURNS boolean
@@ -132,9 +160,9 @@ END
 $$;
 COMMENT ON FUNCTION superset_ext_grants.holds(pg_snapshot, text) IS 'Whether no watched table was written by what that snapshot does not see.';
 
--- Deletes the rows that no grant needs: a transaction that had ended `life` ago is visible in the snapshot of every
--- grant that may still be used.
-CREATE OR REPLACE FUNCTION superset_ext_grants.tidy(life interval) RETURNS void
+-- Deletes the rows that no grant needs: a grant lives for an hour at most, and a transaction that had ended two hours
+-- ago is visible in the snapshot of every grant that may still be used.
+CREATE OR REPLACE FUNCTION superset_ext_grants.tidy() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -143,10 +171,14 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('superset_ext_grants.tidy', 0)) THEN
         RETURN;
     END IF;
-    SELECT max(oldest) INTO ended FROM superset_ext_grants.horizon WHERE at < clock_timestamp() - life;
+    SELECT max(oldest) INTO ended FROM superset_ext_grants.horizon WHERE at < clock_timestamp() - interval '2 hours';
     DELETE FROM superset_ext_grants.change WHERE xid < ended;
     DELETE FROM superset_ext_grants.horizon WHERE oldest < ended;
-    INSERT INTO superset_ext_grants.horizon DEFAULT VALUES;
+    INSERT INTO superset_ext_grants.horizon (at) SELECT clock_timestamp()
+    WHERE NOT EXISTS (SELECT FROM superset_ext_grants.horizon WHERE at > clock_timestamp() - interval '1 minute');
 END
 $$;
-COMMENT ON FUNCTION superset_ext_grants.tidy(interval) IS 'Deletes what is older than every grant; `life` is more than the longest one lives.';
+COMMENT ON FUNCTION superset_ext_grants.tidy() IS 'Deletes what is older than every grant.';
+
+-- What earlier versions had under other arguments.
+DROP FUNCTION IF EXISTS superset_ext_grants.watch(text[], text), superset_ext_grants.tidy(interval);

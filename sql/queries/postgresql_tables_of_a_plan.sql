@@ -10,8 +10,10 @@ SELECT jsonb_build_object(
         ELSE c.relpages
     END,
     'visible', CASE WHEN c.relpages > 0 THEN least(1.0, c.relallvisible::float8 / c.relpages) ELSE 0 END,
-    'modified', coalesce(s.n_mod_since_analyze, 0),
-    'analyzed_days', extract(epoch FROM now() - greatest(s.last_analyze, s.last_autoanalyze)) / 86400,
+    'modified', coalesce(pg_catalog.pg_stat_get_mod_since_analyze(c.oid), 0),
+    'analyzed_days', extract(epoch FROM now() - greatest(
+        pg_catalog.pg_stat_get_last_analyze_time(c.oid), pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid)
+    )) / 86400,
     'parent', (SELECT pn.nspname || '.' || p.relname FROM pg_catalog.pg_namespace AS pn WHERE pn.oid = p.relnamespace),
     'partition_key', CASE WHEN p.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(p.oid) END,
     'partitions', (SELECT count(*) FROM pg_catalog.pg_inherits AS sibling WHERE sibling.inhparent = p.oid),
@@ -59,6 +61,5 @@ SELECT jsonb_build_object(
 FROM jsonb_to_recordset(%(names)s) AS wanted("schema" text, "name" text)
 JOIN pg_catalog.pg_namespace AS n ON n.nspname = wanted."schema"
 JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = wanted."name"
-LEFT JOIN pg_catalog.pg_stat_all_tables AS s ON s.relid = c.oid
 LEFT JOIN pg_catalog.pg_inherits AS h ON h.inhrelid = c.oid
 LEFT JOIN pg_catalog.pg_class AS p ON p.oid = h.inhparent;

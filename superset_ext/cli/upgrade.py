@@ -8,7 +8,8 @@ from flask.cli import with_appcontext
 from superset_ext.cli.dashboards import installed
 from superset_ext.cli.options import json_option
 from superset_ext.cli.output import show
-from superset_ext.grants.install import grants
+from superset_ext.core.driver_errors import first_line
+from superset_ext.grants.install import metadata_stamps
 from superset_ext.monitor.dashboards.reader import ReaderError
 from superset_ext.monitor.log.retention import maintain
 from superset_ext.monitor.rollup.views import apply_views
@@ -27,20 +28,24 @@ def upgrade(as_json: bool) -> None:
     database = here.log()
     applied = [*database.apply_schema(), *apply_views(database)]
     lines = _dashboards(here) if here.settings.dashboards else []
-    lines += _triggers()
+    lines += _triggers(here.settings.grants)
     maintain(database, here.settings)
     outcome = f"applied {', '.join(applied)}" if applied else "up to date"
     show(as_json, {"applied": applied, "dashboards": lines}, "\n".join([f"Log database: {outcome}.", *lines]))
 
 
-def _triggers() -> list[str]:
-    """How many triggers tell of changes that grants depend on; nothing where grants are off."""
-    made = grants(this_app())
-    if made is None:
-        return []
-    if not made.stamps.make_ready():
-        return ["Answers are not granted again: the triggers could not be made; the log says why."]
-    return [f"{made.stamps.number} triggers on the metadata database tell of changes."]
+def _triggers(mode: str) -> list[str]:
+    """What became of the triggers that tell of changes which grants depend on; without grants there are none."""
+    stamps = metadata_stamps(this_app())
+    try:
+        if mode != "triggers":
+            return ["The triggers of grants were taken away."] if stamps.uninstall() else []
+        stamps.install()
+    except Exception as error:  # noqa: BLE001  (of SQLAlchemy or the driver, whichever it is)
+        return [f"Answers are not given again: {first_line(error)}"]
+    if not stamps.look():
+        return [f"Answers are not given again: {stamps.missing}"]
+    return ["Triggers on the metadata database tell of changes: answers are given again while there are none."]
 
 
 def _dashboards(here: Package) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from superset_ext.core.driver_errors import first_line
 from superset_ext.core.log_database import MISSING
 from superset_ext.core.quiet import unwarned
-from superset_ext.doctor import caches, freshness, log, monitoring, superset, warming, workers
+from superset_ext.doctor import caches, freshness, grants, log, monitoring, superset, warming, workers
 from superset_ext.doctor.finding import Check, Finding
 from superset_ext.errors import LogUnavailable
 from superset_ext.package import Package
@@ -29,6 +29,7 @@ CHECKS: Sequence[Check] = (
     freshness.check_rules,
     freshness.check_probes,
     freshness.check_watches,
+    grants.check_grants,
     monitoring.check_views,
     monitoring.check_reader,
     monitoring.check_alerts,

@@ -61,7 +61,7 @@ def of_used(used: Used) -> str | None:
 def unwatched_tables(statements: Iterable[str]) -> list[str]:
     """The tables without a trigger that statements may have read."""
     words = {word for text in statements if not text.startswith(_LOGS) for word in _WORD.findall(text)}
-    return sorted(words & IDLE)
+    return sorted(words & IDLE.keys())
 
 
 def tag(response: Response, body: bytes) -> None:

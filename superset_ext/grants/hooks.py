@@ -120,12 +120,13 @@ class Hooks:
     def _is_open(self) -> bool:
         """Whether anything is granted in this app, and Flask would call this view next."""
         if self._is_possible is None:
-            why = refusals.of_app(self._app) or unknowable(self._app)
-            if why:
-                warn("grants", "no answer is given again: %s", why)
-            self._is_possible = why is None
+            self._is_possible = self.impossible() is None
             self._with_documents = self._with_documents and self._may_grant_documents()
         return self._is_possible and self._is_last() and not is_warming()
+
+    def impossible(self) -> str | None:
+        """Why nothing is granted in this app, whatever is asked; `None` where something may be."""
+        return refusals.of_app(self._app) or unknowable(self._app)
 
     def _may_grant_documents(self) -> bool:
         why = documents.of_app(self._app)
@@ -144,6 +145,8 @@ class Hooks:
         return True
 
     def _answer(self, started: float) -> Response | None:
+        if not self._judge.rights.ready():
+            return None
         who = caller()
         if who is None:
             return None

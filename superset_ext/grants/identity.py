@@ -134,9 +134,15 @@ def unknowable(app: Flask) -> str | None:
         return f"CUSTOM_SECURITY_MANAGER decides in {', '.join(foreign)}"
     if list(app.config.get("JWT_TOKEN_LOCATION", ["headers"])) != ["headers"]:
         return "JWT_TOKEN_LOCATION is not the header alone"
+    if app.config.get("JWT_IDENTITY_CLAIM") != "sub":
+        return "JWT_IDENTITY_CLAIM is another one"
     if app.config.get("JWT_HEADER_NAME") != "Authorization" or app.config.get("JWT_HEADER_TYPE") != "Bearer":
         return "JWTs come in another header"
     manager = get_jwt_manager()
+    login = app.login_manager  # type: ignore[attr-defined]
+    for loader in (login._user_callback, login._request_callback, manager._user_lookup_callback):
+        if getattr(loader, "__self__", None) is not security_manager._get_current_object():
+            return "a callback of Flask-Login or Flask-JWT-Extended decides who asks"
     for name in ("_token_in_blocklist_callback", "_token_verification_callback"):
         if not getattr(manager, name).__module__.startswith("flask_jwt_extended."):
             return "a callback of Flask-JWT-Extended decides about tokens"

@@ -29,11 +29,6 @@ class Grants:
     hooks: Hooks
     stamps: MetadataStamps
     logs: LogRows
-    seconds: float
-
-    def tidy(self) -> None:
-        """Delete what no grant needs any more; cheap where nothing is to be done."""
-        self.stamps.tidy(self.seconds)
 
 
 def install(app: Flask, charts: Any, settings: Settings) -> Grants | None:
@@ -47,7 +42,7 @@ def install(app: Flask, charts: Any, settings: Settings) -> Grants | None:
     if settings.grants_documents:
         watch_reads(metadata_engine(app))
     hooks.install()
-    made = Grants(hooks, stamps, logs, settings.grants_seconds)
+    made = Grants(hooks, stamps, logs)
     app.extensions[EXTENSION] = made
     return made
 

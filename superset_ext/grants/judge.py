@@ -49,6 +49,10 @@ from superset_ext.grants.replayed import Replayed
 class Rights(Protocol):
     """What knows of changes on the metadata database."""
 
+    def ready(self) -> bool:
+        """Whether marks can be had by now, as far as is known without asking."""
+        ...
+
     def now(self) -> tuple[str, str] | None:
         """The mark of this moment; `None` where none can be had."""
         ...

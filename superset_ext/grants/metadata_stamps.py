@@ -7,48 +7,78 @@ transactions end: who had committed by then is seen by the snapshot, and who com
 see. Nobody waits for a row that others write, as they would for a counter; and a sequence would be ahead of what its
 transaction has made visible.
 
-All tables that Superset maps are watched, but for those that decide nothing and are written all the time.
+All tables that Superset maps are watched, but for those of `IDLE`. `superset perf upgrade` makes the triggers. A web
+process makes nothing: it looks, by Superset's own connection, whether each of the tables that Superset reads tells of
+every write. A mark is given only while the triggers are those that were looked at, and no replica says so. Nobody waits
+for the server longer than a moment; while it is silent, nothing is asked.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
+from superset_ext.core.cut_off import cut_off
 from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.sql_folder import sql_folder
 from superset_ext.core.warn_once import warn
+from superset_ext.core.within import within
 from superset_ext.errors import Unanswerable
 
-# What people do while they look, and what no answer is made of that is given again.
-IDLE = frozenset(
-    {
-        "ab_api_key", "ab_register_user", "cache_keys", "dynamic_plugin", "key_value", "keyvalue", "logs", "query",
-        "report_execution_log", "report_recipient", "report_schedule", "report_schedule_user", "saved_query",
-        "tab_state", "table_schema", "task_subscribers", "tasks", "user_attribute", "user_favorite_tag",
-    }
-)  # fmt: skip
+# The tables that decide neither a right nor an answer that is given again, each with the reason.
+IDLE: Mapping[str, str] = {
+    "ab_api_key": "who asks with an API key is answered by Superset",
+    "ab_register_user": "who has registered is no user yet",
+    "cache_keys": "a list of what was cached; nothing reads it for an answer",
+    "dynamic_plugin": "code that browsers load",
+    "key_value": "states of filters and of Explore, permanent links and secrets; no request that is granted names one",
+    "keyvalue": "short links of earlier versions",
+    "logs": "what people did",
+    "query": "queries of SQL Lab; a chart on one is answered by Superset",
+    "report_execution_log": "reports are no requests of people",
+    "report_recipient": "as above",
+    "report_schedule": "as above",
+    "report_schedule_user": "as above",
+    "saved_query": "a chart on one is answered by Superset",
+    "tab_state": "open tabs of SQL Lab",
+    "table_schema": "open tables of SQL Lab",
+    "task_subscribers": "tasks in the background",
+    "tasks": "as above",
+    "user_attribute": "pictures and start pages of people",
+    "user_favorite_tag": "favourite tags",
+}
 FILES = tuple(sorted((sql_folder() / "grants").glob("[0-9][0-9]_*.sql")))
 _UNINSTALL = sql_folder() / "grants" / "uninstall.sql"
 _INSTALLED = "SELECT obj_description(to_regnamespace('superset_ext_grants'), 'pg_namespace')"
-_WATCH = "SELECT superset_ext_grants.watch(%s, current_schema())"
+_VERSION = "version 2"
+# By the search path of whoever asks: that of Superset's connection decides which tables it reads.
+_TABLES = "ARRAY(SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(%s AS text[])) AS t(name))"
+_WATCH = f"SELECT superset_ext_grants.watch({_TABLES})"
+_THERE = "SELECT to_regclass('ab_user') IS NOT NULL"
+_BEGIN = "SELECT superset_ext_grants.begin_run()"
+_UNTOLD = f"ARRAY(SELECT name::text FROM superset_ext_grants.untold({_TABLES}) AS u(name))"  # noqa: S608
+_LOOK = f"SELECT superset_ext_grants.anchor(), {_UNTOLD}"
 _NOW = "SELECT pg_current_snapshot()::text, superset_ext_grants.anchor()"
 _HOLDS = "SELECT superset_ext_grants.holds(%s::pg_snapshot, %s)"
-_TIDY = "SELECT superset_ext_grants.tidy(make_interval(secs => %s))"
+_TIDY = "SELECT superset_ext_grants.tidy()"
 _LOCKS = "SET LOCAL lock_timeout = '2s'"
-_VERSION = "version 1"
 _POOL = 16
-_WAIT = 0.25  # seconds for a connection of the pool
-_RETRY = 60.0  # seconds after which triggers that could not be made are tried again
+_WAIT = 0.25  # seconds for a connection of the pool, and for an answer
+_CONNECT = 1.0  # seconds for a connection to be made
+_SILENT = 5.0  # seconds for which a server is not asked that was silent
+_RETRY = 60.0  # seconds after which triggers that were not there are looked for again
+_AGAIN = 1.0  # the same where they were there
 _TIDY_EVERY = 60.0
+FIX = "run superset perf upgrade; see docs/grants.md"
 
 Mark = tuple[str, str]  # the snapshot; the triggers and the run of the server
 
@@ -70,23 +100,25 @@ class MetadataStamps:
         """Have no connection, and know of no triggers."""
         self._lock = threading.Lock()
         self._pool: QueuePool | None = None
-        self._triggers: int | None = None
-        self._tried = float("-inf")
-        self._tidied = float("-inf")
+        self._anchor: str | None = None
+        self._look_at = self._tidy_at = self._silent_until = float("-inf")
+        self.missing = "it was not looked yet"
 
-    @property
-    def number(self) -> int | None:
-        """How many triggers there are; `None` while that is not known."""
-        return self._triggers
+    def ready(self) -> bool:
+        """Whether the triggers are all there, as far as this process knows; it looks behind the caller's back."""
+        if self._anchor is None:
+            self._look_soon()
+        return self._anchor is not None
 
     def now(self) -> Mark | None:
         """The mark of this moment; `None` where the triggers are not all there, or the server does not answer."""
-        if self._triggers is None:
-            self._make_ready()
+        if not self.ready():
             return None
         row = self._row(_NOW, ())
-        if row is None or int(row[1].split(" ", 1)[0]) != self._triggers or row[1].endswith(" t"):
-            self._triggers = None
+        if row is None:
+            return None
+        if row[1] is None or row[1] != self._anchor:
+            self._anchor = None  # somebody took them away, or the server is another one by now
             return None
         return str(row[0]), str(row[1])
 
@@ -95,12 +127,14 @@ class MetadataStamps:
         row = self._row(_HOLDS, mark)
         return bool(row is not None and row[0] is True)
 
-    def install(self) -> int:
-        """Make schema and triggers as far as they are not there; how many triggers there are.
+    def install(self) -> None:
+        """Make schema and triggers as far as they are not there.
 
         Raises:
+            Unanswerable: the metadata database is not PostgreSQL.
             SQLAlchemyError, psycopg2.Error: the database refused, or does not answer.
         """
+        self._must_be_possible()
         with self._cursor() as cursor:
             cursor.execute(_INSTALLED)
             if not (cursor.fetchone()[0] or "").endswith(_VERSION):
@@ -110,10 +144,8 @@ class MetadataStamps:
             for table in self._tables():
                 cursor.execute("BEGIN")
                 cursor.execute(_LOCKS)
-                cursor.execute(_WATCH, ([table],))
+                cursor.execute(_WATCH, (_array([table]),))
                 cursor.execute("COMMIT")
-            cursor.execute(_WATCH, (self._tables(),))
-            return int(cursor.fetchone()[0])
 
     def uninstall(self) -> bool:
         """Remove triggers and schema; whether there were any.
@@ -121,7 +153,7 @@ class MetadataStamps:
         Raises:
             SQLAlchemyError, psycopg2.Error: as for `install`.
         """
-        self._triggers = None
+        self._anchor = None
         if not is_possible(self._engine()):
             return False
         with self._cursor() as cursor:
@@ -132,42 +164,76 @@ class MetadataStamps:
         self._connections().dispose()
         return bool(present)
 
-    def tidy(self, life_seconds: float) -> None:
-        """Delete what no grant needs that lives `life_seconds`; once a minute, however often it is called."""
-        if self._triggers is not None and time.monotonic() - self._tidied >= _TIDY_EVERY:
-            self._tidied = time.monotonic()
-            self._row(_TIDY, (2 * life_seconds + 60,))
-
-    def _make_ready(self) -> None:
-        """Have a thread look for the triggers, and make those that are missing; once in a while."""
-        with self._lock:
-            if time.monotonic() - self._tried < _RETRY:
-                return
-            self._tried = time.monotonic()
-        threading.Thread(target=self.make_ready, name="superset_ext-grants", daemon=True).start()
-
-    def make_ready(self) -> bool:
-        """Look for the triggers, and make those that are missing; whether they are all there."""
+    def look(self) -> bool:
+        """Look whether every table that Superset reads tells of its changes; `missing` says why where it does not."""
+        self._anchor, self.missing = None, ""
         try:
-            if not is_possible(self._engine()):
-                raise Unanswerable("the metadata database is not PostgreSQL")
-            self._triggers = self.install()
-            self._tried = float("-inf")
+            self._must_be_possible()
+            self._anchor = self._looked()
         except Exception as error:  # noqa: BLE001  (whatever it is, Superset answers without grants)
-            fix = "see «Grants» in docs/security.md for what an administrator can run instead"
-            warn("grants", "answers are not granted again, since triggers cannot be made (%s); %s", _line(error), fix)
-        return self._triggers is not None
+            self.missing = _line(error)
+        return self._anchor is not None
+
+    def _looked(self) -> str:
+        """What names the triggers that are there.
+
+        Raises:
+            Unanswerable: they are not all there.
+            SQLAlchemyError: the database refused, or does not answer.
+        """
+        with self._engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if not connection.exec_driver_sql(_THERE).scalar():
+                raise Unanswerable("Superset's tables are not there")
+            if not (connection.exec_driver_sql(_INSTALLED).scalar() or "").endswith(_VERSION):
+                raise Unanswerable(f"the triggers are not there: {FIX}")
+            connection.exec_driver_sql(_BEGIN)
+            anchor, untold = connection.exec_driver_sql(_LOOK, (_array(self._tables()),)).one()
+        if untold:
+            raise Unanswerable(f"changes of {', '.join(untold[:3])} are not told: {FIX}")
+        if anchor is None:
+            raise Unanswerable("Superset reads a replica of its metadata database")
+        return str(anchor)
+
+    def _look_soon(self) -> None:
+        """Have a thread look; once in a while."""
+        with self._lock:
+            if time.monotonic() < self._look_at:
+                return
+            self._look_at = time.monotonic() + _RETRY
+        threading.Thread(target=self._look_now, name="superset_ext-grants", daemon=True).start()
+
+    def _look_now(self) -> None:
+        if self.look():
+            self._look_at = time.monotonic() + _AGAIN
+        elif is_possible(self._engine()):
+            warn("grants", "answers are not given again: %s", self.missing)
+
+    def tidy(self) -> None:
+        """Delete what no grant needs any more; once a minute, however often it is called."""
+        if self._anchor is not None and time.monotonic() >= self._tidy_at:
+            self._tidy_at = time.monotonic() + _TIDY_EVERY
+            self._row(_TIDY, ())
+
+    def _must_be_possible(self) -> None:
+        if not is_possible(self._engine()):
+            raise Unanswerable("the metadata database is not PostgreSQL by psycopg2")
 
     def _row(self, sql: str, values: Any) -> Any:
-        """The one row of a statement in one round trip; `None` where the server does not answer."""
-        for _ in range(2):
+        """The one row of a statement in one round trip; `None` where the server does not answer, or not soon."""
+        if time.monotonic() < self._silent_until:
+            return None
+        began = time.monotonic()
+        for _ in range(2):  # a connection may have been closed while nobody used it
             try:
-                with self._cursor() as cursor:
+                with self._cursor() as cursor, cut_off.within(_WAIT, cursor.connection.fileno()):
                     cursor.execute(sql, values)
                     return cursor.fetchone()
             except Exception as error:  # noqa: BLE001  (as above)
                 if getattr(driver_error(error), "pgcode", None):
-                    self._triggers = None  # somebody took them away, or the server is another one by now
+                    self._anchor = None
+                    return None
+                if time.monotonic() - began >= _WAIT:
+                    self._silent_until = time.monotonic() + _SILENT
                     return None
         return None
 
@@ -191,8 +257,8 @@ class MetadataStamps:
             if self._pool is None:
                 engine = self._engine()
                 self._pool = QueuePool(
-                    engine.pool._creator, pool_size=_POOL, max_overflow=0, timeout=_WAIT, recycle=300,
-                    reset_on_return=None, dialect=engine.dialect,
+                    partial(within, _CONNECT, engine.pool._creator), pool_size=_POOL, max_overflow=0, timeout=_WAIT,
+                    recycle=300, reset_on_return=None, dialect=engine.dialect,
                 )  # fmt: skip
             return self._pool
 
@@ -201,12 +267,16 @@ def watched_tables() -> list[str]:
     """The names of the tables that Superset maps and that may decide something."""
     from flask_appbuilder import Model
 
-    return sorted({table.name for table in Model.metadata.tables.values()} - IDLE)
+    return sorted({table.name for table in Model.metadata.tables.values()} - set(IDLE))
 
 
 def is_possible(engine: Engine) -> bool:
     """Whether a metadata database has such triggers."""
-    return bool(engine.dialect.name == "postgresql")
+    return bool(engine.dialect.name == "postgresql" and engine.dialect.driver == "psycopg2")
+
+
+def _array(names: Sequence[str]) -> str:
+    return "{" + ",".join(f'"{name}"' for name in names) + "}"
 
 
 def _line(error: Exception) -> str:

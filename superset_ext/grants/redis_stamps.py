@@ -15,12 +15,15 @@ from __future__ import annotations
 import re
 import secrets
 import threading
+import time
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import event
 
 from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.redis.scripts import HOLD, MARK
+from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import StoreUnavailable
 from superset_ext.grants.metadata_stamps import IDLE, Mark
@@ -49,12 +52,22 @@ class RedisStamps:
 
     def __init__(self, charts: ChartCache) -> None:
         self._charts = charts
+        reset_on_fork(self)
+
+    def reset(self) -> None:
+        """Owe no stamp."""
+        self._lock = threading.Lock()
+        self._owed: dict[str, int] = {}
 
     def install(self, engine: Any) -> None:
         """Listen to an engine from now on."""
         event.listen(engine, "before_cursor_execute", self._sent)
         event.listen(engine, "commit", self._committing)
         event.listen(engine.pool, "checkin", self._returned)
+
+    def ready(self) -> bool:
+        """Always: Redis is asked anyway."""
+        return True
 
     def now(self) -> Mark | None:
         """The stamp of this moment; `None` while somebody writes, or where Redis does not answer."""
@@ -87,23 +100,31 @@ class RedisStamps:
 
     def _attempt(self, token: str, ms: int) -> None:
         """Stamp; where Redis does not answer, a thread goes on trying, since the writer must not fail."""
+        with self._lock:
+            if token in self._owed:  # a thread tries already; it is told what is wanted by now
+                self._owed[token] = ms
+                return
         try:
             self._stamp(token, ms)
         except StoreUnavailable:
             warn("grants stamp", "a change of Superset's objects could not be stamped yet; it is tried until it can")
+            with self._lock:
+                self._owed[token] = ms
             threading.Thread(target=self._until_done, args=(token,), name="superset_ext-stamp", daemon=True).start()
 
     def _stamp(self, token: str, ms: int) -> None:
         self._charts.run(HOLD, ("metadata", "holds"), secrets.token_hex(16), token, ms)
 
     def _until_done(self, token: str) -> None:
-        done = threading.Event()
-        while not done.wait(_RETRY_SECONDS):
-            try:
-                self._stamp(token, 0)
-                done.set()
-            except StoreUnavailable:
-                continue
+        """Stamp what is owed: a hold while the writer is under way, and no end of one before it is at its end."""
+        while token in self._owed:
+            time.sleep(_RETRY_SECONDS)
+            ms = self._owed[token]
+            with suppress(StoreUnavailable):
+                self._stamp(token, ms)
+                with self._lock:
+                    if self._owed[token] == ms:  # else the writer has gone on meanwhile
+                        del self._owed[token]
 
 
 def writes(statement: str) -> bool:

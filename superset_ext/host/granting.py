@@ -92,10 +92,11 @@ def metadata_engine(app: Any) -> Any:
 
 
 def has_read_metadata() -> bool:
-    """Whether this request has a transaction with the metadata database by now."""
+    """Whether this request has a transaction with the metadata database by now, or knows somebody by an earlier one."""
+    from flask import g
     from superset.extensions import db
 
-    return bool(db.session.registry.has() and db.session().in_transaction())
+    return "_login_user" in g or bool(db.session.registry.has() and db.session().in_transaction())
 
 
 def complete_configuration() -> None:

@@ -143,8 +143,8 @@ class Fields(Record):
     grants: Literal["off", "triggers", "stamps"] = Field(
         "off",
         description="Whether an answer is given again to the same identity before Superset's view runs: `off`; "
-        "`triggers`, which tell of every change on the metadata database (PostgreSQL); or `stamps` in Redis, which "
-        "tell of what Superset itself writes, and for ten seconds only.",
+        "`triggers`, which tell of every change on the metadata database (PostgreSQL) and are made by `superset perf "
+        "upgrade`; or `stamps` in Redis, which tell of what Superset itself writes, and for ten seconds only.",
     )
     grants_documents: bool = Field(
         False,
@@ -166,7 +166,7 @@ class Fields(Record):
 
     # Superset's own log of events.
     event_log_seconds: float = Field(
-        0,
+        0.5,
         ge=0,
         le=60,
         description="Seconds for which a row of Superset's `logs` may wait in memory, if its request has only read, "

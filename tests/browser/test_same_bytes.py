@@ -25,14 +25,18 @@ OURS = "+ grants"
 ASKS = 8  # until an answer is granted: the first ones fill the cache, make the grant and may race with its triggers
 # What is new in each answer: its time; the cookie, which Flask signs with one; and the length, where times differ.
 NEW = {"date", "set-cookie", "connection", "server", "content-length"}
-# When and under which key each server's own cache has stored it; and, of `… : now`, the second.
-OWN = re.compile(rb'"(?:cached_dttm|queried_dttm|cache_key|cache_timeout|from_dttm|to_dttm)": [^,}]+')
+# When and under which key each server's own cache has stored it; and, of `… : now`, the second, in the SQL too.
+OWN = re.compile(
+    rb'"(?:cached_dttm|queried_dttm|cache_key|cache_timeout|from_dttm|to_dttm)": [^,}]+'
+    rb"|TO_TIMESTAMP\('[^']+'"
+)
 
 
-@pytest.fixture(scope="module")
-def lines(superset_stack: Any) -> Iterator[dict[str, dict[str, Line]]]:
-    """By credential, a connection to stock and one to the package with grants."""
-    with servers(superset_stack.env, (STOCK, OURS), workers=1) as urls:
+@pytest.fixture
+def lines(superset_stack: Any, fresh_valkey: Any) -> Iterator[dict[str, dict[str, Line]]]:
+    """By credential, a connection to stock and one to the package with grants; nothing is in their caches yet."""
+    own = {"SUPERSET_EXT_REDIS_URL": fresh_valkey().url, "SUPERSET_EXT_RECORDER": "false"}
+    with servers(superset_stack.env | own, (STOCK, OURS), workers=1) as urls:
         clients = {step: Client(url, superset_stack.user, superset_stack.password) for step, url in urls.items()}
         people = {
             "session": {step: cookie(client) for step, client in clients.items()},

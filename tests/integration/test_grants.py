@@ -5,8 +5,6 @@ The same app with its grants switched off is the oracle.
 
 from __future__ import annotations
 
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +12,15 @@ import pytest
 
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
-from testing.grants import CSRF_SETTINGS
-from testing.regions import PATIENT
-from testing.superset_app import run
+from testing.grants_app import run_in_app
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.thorough]  # they are off, which test_grants_off.py looks at
-ROUNDS = int(os.environ.get("GRANTS_ROUNDS", "4"))
-MANY = int(os.environ.get("GRANTS_ROUNDS", "60"))
-# No app context around the requests: in one, all would share what `g` holds.
-START = """
-from testing import grants, grants_asked, grants_changes
-world = grants.World(app, source, os.environ["METADATA"])
-from flask.globals import _cv_app
-_cv_app.get().pop()
-world.ready()
-rounds = int(os.environ["ROUNDS"])
-"""
 SCRIPT = """
+from testing import grants_asked, grants_changes, grants_lookalikes
 results = {
     "late": grants_changes.late_commit(world),
-    "changes": grants_changes.changes(world, 1, rounds),
+    "lookalikes": grants_lookalikes.lookalikes(world),
+    "changes": grants_changes.changes(world, 1, 4),
     "killed": grants_changes.killed(world, 3),
     "writers": grants_changes.writers(world, 4, 1),
     "credentials": grants_asked.credentials(world),
@@ -48,42 +35,31 @@ results = {
 }
 """
 LONGER = """
+from testing import grants_asked, grants_changes
 results = {
-    "changes": grants_changes.changes(world, 2, rounds),
     "killed": grants_changes.killed(world, 12),
     "writers": grants_changes.writers(world, 8, 3),
     "bytes": grants_asked.equal_bytes(world, ("identity", "gzip", "br", "zstd")),
 }
 """
-END = """
-from superset_ext.core.signals import failures
-results["failures"] = dict(failures)
-say(results)
-"""
-
-
-def run_in_app(script: str, rounds: int, postgres: Postgres, valkey: Valkey, folder: Path) -> dict[str, Any]:
-    """What a script came to in an app with grants."""
-    metadata, source = (postgres.create_database(f"{name}_{uuid.uuid4().hex[:8]}") for name in ("meta", "source"))
-    own = {
-        "SUPERSET_EXT_REDIS_URL": valkey.url, "SUPERSET_EXT_RECORDER": "false",
-        "SUPERSET_EXT_GRANTS": "triggers", "ROUNDS": str(rounds),
-        **{f"SUPERSET_EXT_{name}": str(value) for name, value in PATIENT.items()},
-    }  # fmt: skip
-    result: dict[str, Any] = run(START + script + END, metadata, source, folder, CSRF_SETTINGS, **own)
-    return result
 
 
 @pytest.fixture(scope="module")
 def results(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What everything came to, in one process."""
-    return run_in_app(SCRIPT, ROUNDS, postgres, shared_valkey, tmp_path_factory.mktemp("grants"))
+    return run_in_app(SCRIPT, postgres, shared_valkey, tmp_path_factory.mktemp("grants"))
 
 
 def test_a_change_past_superset_is_seen_at_once(results: dict[str, Any]) -> None:
     """Intent: rights, rules, users and datasets that raw SQL changes; the next answer is the oracle's."""
     assert results["changes"]["different"] == []
-    assert results["changes"]["asked"] == 2 * ROUNDS
+    assert results["changes"]["asked"] == 8
+
+
+def test_requests_that_look_alike_are_told_apart(results: dict[str, Any]) -> None:
+    """Intent: bodies, arguments, headers, methods, credentials; each has status, headers and bytes of its own."""
+    assert results["lookalikes"]["wrong"] == {}
+    assert {"plain", "spaces", "doubled key", "form", "session", "guest"} <= set(results["lookalikes"]["given"])
 
 
 def test_a_change_by_superset_is_seen_at_once(results: dict[str, Any]) -> None:
@@ -164,11 +140,10 @@ def test_nothing_failed_in_secret(results: dict[str, Any]) -> None:
 
 
 @pytest.mark.thorough
-def test_many_changes_writers_and_encodings(postgres: Postgres, shared_valkey: Valkey, tmp_path: Path) -> None:
-    """Intent: the same with more rounds, eight writers, and each encoding."""
-    longer = run_in_app(LONGER, MANY, postgres, shared_valkey, tmp_path)
+def test_more_writers_and_encodings(postgres: Postgres, shared_valkey: Valkey, tmp_path: Path) -> None:
+    """Intent: killed writers, eight writers, and each encoding."""
+    longer = run_in_app(LONGER, postgres, shared_valkey, tmp_path)
     assert longer["changes"]["different"] == []
-    assert longer["changes"]["asked"] == 2 * MANY
     assert longer["killed"]["different"] == []
     assert longer["writers"]["wrong"] == []
     assert {name for name, equal in longer["bytes"].items() if not equal} == set()

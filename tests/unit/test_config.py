@@ -184,7 +184,8 @@ def test_a_drop_in_config_without_its_package_is_one_line(tmp_path: Path) -> Non
 
 
 def test_the_event_logger_is_chosen_only_where_nobody_has_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Intent: a config's own logger stays, and so does stock's where no waiting is asked for."""
+    """Intent: rows wait for half a second where nobody has chosen a logger; a config's own logger stays, and so does
+    stock's where no waiting is asked for."""
     from types import ModuleType
 
     from superset.utils.log import DBEventLogger, StdOutEventLogger
@@ -195,9 +196,10 @@ def test_the_event_logger_is_chosen_only_where_nobody_has_chosen(monkeypatch: py
     vars(superset)["EVENT_LOGGER"] = DBEventLogger()
     monkeypatch.setitem(sys.modules, "superset.config", superset)
     redis = {"SUPERSET_EXT_REDIS_URL": "redis://cache:6379"}
-    waiting = load({**redis, "SUPERSET_EXT_EVENT_LOG_SECONDS": "0.5"})
+    waiting, at_once = load(redis), load({**redis, "SUPERSET_EXT_EVENT_LOG_SECONDS": "0"})
+    assert waiting.event_log_seconds == 0.5
     assert isinstance(names(waiting, {})["EVENT_LOGGER"], BatchedEventLogger)
-    assert "EVENT_LOGGER" not in names(load(redis), {})
+    assert "EVENT_LOGGER" not in names(at_once, {})
     assert "EVENT_LOGGER" not in names(waiting, {"EVENT_LOGGER": DBEventLogger()})
     vars(superset)["EVENT_LOGGER"] = StdOutEventLogger()
     assert "EVENT_LOGGER" not in names(waiting, {})

@@ -1,0 +1,68 @@
+"""Nobody is given again what Superset would not give: rights change on every way, each followed at once by a request.
+
+Who may see what is changed by Superset's pages, its models, raw SQL on the metadata database, replication, prepared and
+late transactions, and writers that are killed at each step of a commit. `GRANTS_CHANGES=10000 pytest
+tests/integration/test_grants_attack.py -m thorough` makes so many; `GRANTS_SEED` chooses others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superset_ext.embedded.postgres import Postgres
+from superset_ext.embedded.valkey import Valkey
+from testing.grants_app import run_in_app
+
+pytestmark = pytest.mark.timeout(20_000)
+CHANGES = int(os.environ.get("GRANTS_CHANGES", "750"))
+SEED = int(os.environ.get("GRANTS_SEED", "4"))
+ATTACK = """
+import logging
+logging.disable(logging.ERROR)  # each refusal is logged with where it came from
+from testing import grants_attack, grants_changes
+results = {{
+    "ways": grants_attack.rights(world, {seed}, {one_by_one}),
+    "at once": grants_attack.at_once(world, {seed}, {at_once}),
+}}
+"""
+AWAY = 'results["away"] = grants_changes.away(world, int(os.environ["REDIS_PID"]))\n'
+
+
+def attack(changes: int) -> str:
+    """A script that makes so many changes, a fifth of them by eight writers at once."""
+    return ATTACK.format(seed=SEED, one_by_one=changes - changes // 5, at_once=changes // 5)
+
+
+def check(results: dict[str, Any], changes: int) -> None:
+    """Nothing was given that the oracle would not give, and something was given."""
+    print(results)
+    for name in ("ways", "at once"):
+        assert results[name]["wrong"] == []
+        assert results[name]["failed"] == {}
+        assert results[name]["given"] > 0
+    assert results["ways"]["changes"] + results["at once"]["changes"] >= changes
+    assert results["failures"] == {}
+
+
+def test_a_few_changes_and_servers_that_are_away(
+    postgres: Postgres, fresh_valkey: Callable[..., Valkey], tmp_path: Path
+) -> None:
+    """Intent: the same with few changes; without Redis, without triggers, and without both it is as ever, and right."""
+    server = fresh_valkey()
+    results = run_in_app(attack(30) + AWAY, postgres, server, tmp_path, REDIS_PID=str(server.pid))
+    check(results, 30)
+    assert {name: answer for name, answer in results["away"].items() if not answer[0]} == {}
+    assert {name: answer[1] for name, answer in results["away"].items()} == {
+        "Redis": 200, "Redis, role taken": 403, "both": 200, "both, role taken": 403, "neither": 200,
+    }  # fmt: skip
+
+
+@pytest.mark.thorough
+def test_many_changes(postgres: Postgres, shared_valkey: Valkey, tmp_path: Path) -> None:
+    """Intent: rights of people, groups, owners, rules, guests, embeddings, boards, databases, in any order."""
+    check(run_in_app(attack(CHANGES), postgres, shared_valkey, tmp_path, seconds=20_000), CHANGES)
