@@ -23,7 +23,8 @@ ROWS = int(os.environ.get("BENCH_ROWS", 2_000_000))
 ROUNDS = 5
 _TABLES = (
     """CREATE TABLE sales AS SELECT CAST(i AS integer) AS id, CAST(i % 1000 AS integer) AS shop,
-    CAST('2015-01-01' AS date) + CAST((i * 7919) % 4018 AS integer) AS day, 'customer ' || (i * 7907) % 100003 AS name,
+    CAST('2015-01-01' AS date) + CAST((CAST(i AS bigint) * 7919) % 4018 AS integer) AS day,
+    'customer ' || (CAST(i AS bigint) * 7907) % 100003 AS name,
     CAST(i % 977 AS numeric(10, 2)) AS price FROM generate_series(1, {rows}) AS s(i)""",
     """CREATE TABLE shops AS SELECT CAST(i AS integer) AS id, 'town ' || i % 300 AS town
     FROM generate_series(0, 999) AS s(i)""",

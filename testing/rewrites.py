@@ -179,7 +179,8 @@ def differs(stock: Sequence[Sequence[Any]], rows: Sequence[Sequence[Any]], order
     """How two answers differ: in their rows, or in the order of the columns that they are ordered by; empty: not."""
     if Counter(map(shown, stock)) != Counter(map(shown, rows)):
         return "other rows"
-    order = [[shown([row[place] for place in ordered]) for row in answer] for answer in (stock, rows)]
+    # By value: 1.0 and 1.00 tie, and so do −0 and 0.
+    order = [[[row[place] for place in ordered] for row in answer] for answer in (stock, rows)]
     return "" if order[0] == order[1] else "another order"
 
 

@@ -12,8 +12,8 @@ from superset_ext.core import quiet
 from superset_ext.errors import SupersetExtError
 
 NAMES = (
-    "alerts", "dashboards", "explain", "indexes", "invalidate", "listen", "recommend", "refresh", "status", "uninstall",
-    "upgrade", "warm", "watch",
+    "alerts", "dashboards", "explain", "indexes", "invalidate", "listen", "recommend", "refresh", "rewrite", "status",
+    "uninstall", "upgrade", "warm", "watch",
 )  # fmt: skip
 
 

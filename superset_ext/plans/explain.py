@@ -71,10 +71,10 @@ def explain(
     with reading(connection, seconds) as cursor:
         if most is not None:
             _refuse_busy(cursor, most)
-        value = _asked(cursor, "", select)
+        value = asked(cursor, "", select)
         if analyze:
-            _refuse_volatile(cursor, value)
-            value = _asked(cursor, ", ANALYZE, BUFFERS", select)
+            refuse_volatile(cursor, value)
+            value = asked(cursor, ", ANALYZE, BUFFERS", select)
         plan = plan_from(value, connection.server_version, Words(select, ENGINE))
         return Explained(plan, tables_of(cursor, plan))
 
@@ -116,16 +116,20 @@ def _refuse_busy(cursor: Any, most: int) -> None:
         raise SourceBusy(f"{active} queries are under way on the source, and {most} may be for a plan to be taken")
 
 
-def _asked(cursor: Any, options: str, select: str) -> Any:
+def asked(cursor: Any, options: str, select: str) -> Any:
+    """PostgreSQL's own JSON of a plan, which holds values of the query."""
     cursor.execute(f"EXPLAIN (FORMAT JSON, VERBOSE, SETTINGS{options}) {select}")
     value = cursor.fetchone()[0]
     return (json.loads(value) if isinstance(value, str) else value)[0]
 
 
-def _refuse_volatile(cursor: Any, value: Any) -> None:
+def refuse_volatile(cursor: Any, value: Any, flag: str = "--analyze") -> None:
     """Raise if anything in a plan may do more than return a value.
 
     The plan has been made of views, policies and functions that were put in their place, so it names what they call.
+
+    Raises:
+        PlanError: it may; without the option `flag`, nothing is run.
     """
     texts = "\n".join(_texts(value))
     calls = sorted({name.strip('"').replace('""', '"') for name in _CALL.findall(texts)} | set(_functions(value)))
@@ -134,7 +138,7 @@ def _refuse_volatile(cursor: Any, value: Any) -> None:
     names = [row[0] for row in cursor.fetchall()]
     if names:
         raise PlanError(
-            f"it calls {', '.join(names[:3])}, which may do more than return a value; it is explained without --analyze"
+            f"it calls {', '.join(names[:3])}, which may do more than return a value; it is explained without {flag}"
         )
 
 

@@ -25,8 +25,11 @@ OURS = "+ grants"
 ASKS = 8  # until an answer is granted: the first ones fill the cache, make the grant and may race with its triggers
 # What is new in each answer: its time; the cookie, which Flask signs with one; and the length, where times differ.
 NEW = {"date", "set-cookie", "connection", "server", "content-length"}
-# When and under which key each server's own cache has stored it; and, of `… : now`, the second.
-OWN = re.compile(rb'"(?:cached_dttm|queried_dttm|cache_key|cache_timeout|from_dttm|to_dttm)": [^,}]+')
+# When and under which key each server's own cache has stored it; and, of `… : now`, the second, in the SQL too.
+OWN = re.compile(
+    rb'"(?:cached_dttm|queried_dttm|cache_key|cache_timeout|from_dttm|to_dttm)": [^,}]+'
+    rb"|TO_TIMESTAMP\('[^']+'"
+)
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+"""`superset perf rewrite`."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+import click
+from flask.cli import with_appcontext
+
+from superset_ext.cli.options import json_option
+from superset_ext.cli.output import show
+from superset_ext.errors import PlanError
+from superset_ext.host.databases import database_typed
+from superset_ext.host.explaining import Asking, as_user, connected, of_chart
+from superset_ext.plans.rewrite import AUTOMATIC
+from superset_ext.plans.rewrite.comparison import Comparison, Side, compare
+
+_WIDTH = 110
+
+
+@click.command()
+@click.argument("sql", required=False)
+@click.option("--chart", type=int, metavar="ID", help="What this chart would ask now, instead of SQL.")
+@click.option("--database", metavar="NAME", help="Name or id of the database that the SQL is for.")
+@click.option("--schema", metavar="NAME", help="Schema of its tables that are written without one.")
+@click.option("--user", metavar="NAME", help="As this user of Superset: with its row-level rules; impersonated, if so.")
+@click.option("--run", is_flag=True, help="Run both texts, show what they took, and whether they give the same rows.")
+@click.option("--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Seconds it may take.")
+@with_appcontext
+@json_option
+def rewrite(
+    sql: str | None, chart: int | None, database: str | None, schema: str | None, user: str | None, run: bool,
+    timeout: float, as_json: bool,
+) -> None:  # fmt: skip
+    """Show a quicker text of a query, with the same answer.
+
+    SQL is one SELECT. Nothing is changed: all is asked in a read-only transaction, as Superset connects. Rules that do
+    not apply say why.
+    """
+    with as_user(user):
+        comparisons = [_compare(asking, timeout, run) for asking in _asked(sql, chart, database, schema)]
+    show(as_json, [one.as_dict() for one in comparisons], "\n\n".join("\n".join(_lines(one)) for one in comparisons))
+
+
+def _asked(sql: str | None, chart: int | None, database: str | None, schema: str | None) -> list[Asking]:
+    if (sql is None) == (chart is None):
+        raise PlanError("give one SELECT, or --chart ID")
+    if chart is not None:
+        return of_chart(chart)
+    if database is None:
+        raise PlanError("say by --database NAME where the SQL goes")
+    return [Asking(database_typed(database), sql or "", schema=schema)]
+
+
+def _compare(asking: Asking, timeout: float, run: bool) -> Comparison:
+    with connected(asking) as connection:
+        return compare(connection, asking.sql, timeout, run)
+
+
+def _lines(comparison: Comparison) -> Iterator[str]:
+    """A comparison, for a person."""
+    yield from _side("Original", comparison.original)
+    if comparison.rewritten is not None:
+        yield from _side("Rewritten", comparison.rewritten)
+        yield _outcome(comparison)
+    else:
+        yield f"It is left as it is{f': {comparison.rewriting.reason}' if comparison.rewriting.reason else '.'}"
+    yield from _verdicts(comparison)
+
+
+def _side(title: str, side: Side) -> Iterator[str]:
+    took = "" if side.ms is None else f", {side.ms:.1f} ms"
+    yield f"{title}: cost {side.cost:.0f}{took}"
+    yield textwrap.indent(side.sql, "   ")
+
+
+def _outcome(comparison: Comparison) -> str:
+    rows, below = comparison.rows, comparison.rewriting.below
+    sure = "" if below is None else f" A LIMIT may choose among ties: sure where fewer than {below} rows come back."
+    if comparison.equal is None:
+        return f"Run both by --run, which compares their rows.{sure}"
+    return f"{rows} rows, the same.{sure}" if comparison.equal else f"OTHER ROWS: do not use it.{sure}"
+
+
+def _verdicts(comparison: Comparison) -> Iterator[str]:
+    automatic = {rule.__name__ for rule in AUTOMATIC}
+    for name, verdict in comparison.rewriting.verdicts.items():
+        if verdict.changed:
+            kind = "automatic" if name in automatic else "advice"
+            yield _filled(f"+ {name} ({kind}, some {verdict.times:.1f} times): {'; '.join(verdict.changed)}")
+    for name, verdict in comparison.rewriting.verdicts.items():
+        if not verdict.changed:
+            yield _filled(f"- {name}: {'; '.join(verdict.refused)}")
+
+
+def _filled(line: str) -> str:
+    return textwrap.fill(line, _WIDTH, subsequent_indent="  ")
