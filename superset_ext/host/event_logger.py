@@ -139,14 +139,15 @@ def _engine() -> Engine | None:
 @unfailing("looking at a statement before it is sent")
 def _about_to_execute(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
     """Note that a request writes; have what waits written before somebody reads it."""
-    if statement[:6].upper() != "SELECT" and has_request_context():
+    # Looked at in place, without a call: Superset sends some twenty statements a request.
+    in_request = has_request_context()
+    if in_request and statement[:6].upper() != "SELECT":
         request.environ[_HAS_WRITTEN] = True
+    if ("logs" in statement and not statement.startswith("INSERT")) or (in_request and request.blueprint in _PAGES):
+        _write_what_waits()
+
+
+def _write_what_waits() -> None:
     for writer in _writers:
-        if len(writer) and _reads_logs(statement):
+        if len(writer):
             writer.flush(FLUSH_SECONDS)
-
-
-def _reads_logs(statement: str) -> bool:
-    if has_request_context() and request.blueprint in _PAGES:
-        return True
-    return "logs" in statement and not statement.startswith("INSERT")
