@@ -64,14 +64,21 @@ def fill(url: str) -> None:
         # VACUUM marks no page as visible before the commit that wrote it is on disk.
         cursor.execute("SET synchronous_commit = on")
         cursor.execute(TABLES)
+        _flush(cursor)
         cursor.execute(f"VACUUM ANALYZE {_ANALYZED}")
         while not _is_visible(cursor):  # a snapshot of somebody else in this database may have held VACUUM back
             cursor.execute("VACUUM orders")
         cursor.execute("INSERT INTO grown SELECT n, n % 10 FROM generate_series(2001, 20000) AS n")
         cursor.execute("VACUUM ANALYZE visited")
         cursor.execute("UPDATE visited SET kind = kind + 1")
+        _flush(cursor)
         cursor.execute("ANALYZE visited")
-        cursor.execute("SELECT pg_stat_force_next_flush()")
+        _flush(cursor)
+
+
+def _flush(cursor: Any) -> None:
+    """Have what was changed be counted now: what is counted after an ANALYZE counts as changed since."""
+    cursor.execute("SELECT pg_stat_force_next_flush()")
 
 
 def _is_visible(cursor: Any) -> bool:

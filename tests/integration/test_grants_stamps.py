@@ -318,16 +318,26 @@ def test_a_crash_of_the_server_ends_all_marks(server: Postgres, make: Make, run:
     """Intent: a transaction that a crash has undone gives its id to another one; the server's process lives on."""
     del run
     url = server.create_database("meta")
-    with closing(psycopg2.connect(url)) as connection:
-        connection.autocommit = True
+    with closing(psycopg2.connect(url)) as connection, closing(psycopg2.connect(url)) as other:
+        connection.autocommit = other.autocommit = True
         connection.cursor().execute(TABLES)
         stamps = ready(make(url))
         connection.cursor().execute("CHECKPOINT")  # this server forgets what a real one has written
         mark = marked(stamps)
         os.kill(connection.info.backend_pid, signal.SIGKILL)
+        until(lambda: _is_cut(other), 120)  # the server lets nobody in from then until it has recovered
     until(stamps.look, 120)
     assert stamps.now() is not None
     assert not stamps.holds(mark)
+
+
+def _is_cut(connection: Any) -> bool:
+    """Whether the server has ended a connection."""
+    try:
+        connection.cursor().execute("SELECT")
+    except psycopg2.OperationalError:
+        return True
+    return False
 
 
 def test_nobody_waits_for_a_silent_server(server: Postgres, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
