@@ -205,7 +205,7 @@ def test_the_popular_dashboard_is_the_one_that_people_open(superset_stack: Any) 
     status = warmed(client, targets=["popular_dashboards"], limit=1)
     about = "SELECT DISTINCT dashboard_id FROM superset_ext.cache_warm_item WHERE run_id = %s"
     assert rows(superset_stack, about, (status["run_id"],)) == [(favourite,)]
-    assert status["warmed"] > 0
+    assert status["warmed"] + status["pages"] > 0  # what a page asks for itself is fresh when the run comes to it
 
 
 def test_a_broken_chart_is_a_reason_and_fails_the_command(superset_stack: Any) -> None:
