@@ -19,7 +19,7 @@ from testing.grants import CSRF_SETTINGS
 from testing.regions import PATIENT
 from testing.superset_app import run
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.thorough]  # they are off, as grants are
 KINDS = (
     "dashboard", "charts", "datasets", "tabs", "dashboard favourite", "chart favourite", "drill_info", "databases",
     "upload", "css", "embedded",
@@ -164,7 +164,6 @@ def test_nothing_that_has_a_token_or_a_count_of_log_ins_is_granted() -> None:
     assert not {one for one in ENDPOINTS if one.startswith(("SecurityRestApi", "CurrentUserRestApi", "Superset."))}
 
 
-@pytest.mark.thorough
 def test_every_change_and_every_document(postgres: Postgres, shared_valkey: Valkey, tmp_path: Path) -> None:
     """Intent: the same for each change with all documents, by token, and for each encoding."""
     longer = run_in_app(LONGER, postgres, shared_valkey, tmp_path)

@@ -18,7 +18,7 @@ from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from testing.grants_app import run_in_app
 
-pytestmark = pytest.mark.timeout(20_000)
+pytestmark = [pytest.mark.timeout(20_000), pytest.mark.thorough]  # they are off, which test_grants_off.py looks at
 CHANGES = int(os.environ.get("GRANTS_CHANGES", "750"))
 SEED = int(os.environ.get("GRANTS_SEED", "4"))
 ATTACK = """
@@ -62,7 +62,6 @@ def test_a_few_changes_and_servers_that_are_away(
     }  # fmt: skip
 
 
-@pytest.mark.thorough
 def test_many_changes(postgres: Postgres, shared_valkey: Valkey, tmp_path: Path) -> None:
     """Intent: rights of people, groups, owners, rules, guests, embeddings, boards, databases, in any order."""
     check(run_in_app(attack(CHANGES), postgres, shared_valkey, tmp_path, seconds=20_000), CHANGES)
