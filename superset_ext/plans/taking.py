@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 QUEUE = 100  # slow queries that wait for their plan
 QUEUE_CHARACTERS = 1024**2
 SECONDS = 1.0  # that each statement of ours may take on the source
-PATIENCE_SECONDS = 3.0  # for all of it, so that the counts do not wait for a source
+PATIENCE_SECONDS = 3.0  # for a plan, and for all plans of a flush, so that the counts do not wait for a source
+SILENT_SECONDS = 300.0  # for which a source is not asked that did not answer, since who asked it waits there still
 _REMEMBERED = 1_000
 _DAY = 86_400.0
 
@@ -60,6 +61,7 @@ class PlanTaker:
         """Know of no plan."""
         self._statements = Statements()
         self._taken: OrderedDict[str, tuple[float, float]] = OrderedDict()  # when (monotonic), and the query's ms
+        self._silent: dict[int, float] = {}  # databases, and until when (monotonic) they are not asked
 
     def start(self) -> None:
         """Listen for slow queries from now on."""
@@ -76,21 +78,21 @@ class PlanTaker:
             self._begin()
 
     def flush(self) -> None:
-        """Take the plans of the queries that wait.
+        """Take plans of the queries that wait, for a few seconds; the others wait for the next time.
 
         Raises:
-            LogUnavailable: the log database does not answer; these queries get no plan.
+            LogUnavailable: the log database does not answer; the query that it was about gets no plan.
         """
-        queries = self._queue.take()
-        try:
-            for query in queries:
-                self._take(query)
-        finally:
-            self._queue.done(queries)
+        until = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until and (queries := self._queue.take(1)):
+            try:
+                self._take(queries[0])
+            finally:
+                self._queue.done(queries)
 
     def _take(self, query: Queried) -> None:
         fingerprint = self._statements.of(query.sql, query.engine, query.database_id).fingerprint
-        if not self._is_due(fingerprint, query.ms):
+        if not self._is_due(fingerprint, query.ms) or self._is_silent(query):
             return
         try:
             with self._database.transaction() as cursor:
@@ -103,6 +105,10 @@ class PlanTaker:
             return  # a later one may find the source idle
         except LogUnavailable:
             raise
+        except TimeoutError:
+            self._silent[int(query.database_id or 0)] = time.monotonic() + SILENT_SECONDS
+            logger.info("superset_ext: database %s gave no plan within %g s", query.database_id, PATIENCE_SECONDS)
+            return
         except Exception as error:  # noqa: BLE001  (of templates, tunnels and drivers; its message may repeat a value)
             cause = getattr(error, "cause", "") or type(error).__name__
             logger.info("superset_ext: no plan was taken of the statement %s (%s)", fingerprint, cause)
@@ -112,6 +118,9 @@ class PlanTaker:
         """Whether this process knows of no plan that serves; the log is asked only then."""
         taken = self._taken.get(fingerprint)
         return taken is None or time.monotonic() - taken[0] > _DAY or ms >= taken[1] * kept.DOUBLED
+
+    def _is_silent(self, query: Queried) -> bool:
+        return time.monotonic() < self._silent.get(int(query.database_id or 0), 0.0)
 
     def _remember(self, fingerprint: str, ms: float) -> None:
         self._taken.pop(fingerprint, None)

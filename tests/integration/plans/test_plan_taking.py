@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 import uuid
@@ -15,6 +16,7 @@ import psycopg2
 import pytest
 
 from superset_ext.events import Queried, Scope, queried
+from superset_ext.plans import taking
 from superset_ext.plans.taking import PlanTaker
 from testing.databases import Databases
 from testing.in_process import ADMIN, InProcess
@@ -72,7 +74,8 @@ def plans(app: InProcess, source: Source) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(autouse=True)
-def no_plans(superset_app: InProcess) -> None:
+def no_plans(superset_app: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(taking, "PATIENCE_SECONDS", 60.0)  # of a slow machine
     superset_app.rows("DELETE FROM superset_ext.query_plan")
 
 
@@ -164,6 +167,49 @@ def test_a_busy_source_is_left_alone(superset_app: InProcess, source: Source) ->
         tell(source, RARE)
         taker.stop()
     assert plans(superset_app, source)
+
+
+def test_a_source_that_is_silent_is_left_alone(
+    superset_app: InProcess, source: Source, taker: PlanTaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: the counts wait for it once, and no more calls hang there than one."""
+    monkeypatch.setattr(taking, "PATIENCE_SECONDS", 0.5)
+    uri = "UPDATE dbs SET sqlalchemy_uri = %s WHERE id = %s"
+    ((usual,),) = superset_app.rows("SELECT sqlalchemy_uri FROM dbs WHERE id = %s", (source.number,))
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        superset_app.rows(uri, (f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none", source.number))
+        try:
+            for columns in ("id", "id, status", "status"):
+                tell(source, f"SELECT {columns} FROM orders")
+                taker.flush()
+        finally:
+            superset_app.rows(uri, (usual, source.number))
+        silent.settimeout(0.0)
+        connections = [silent.accept()[0]]
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+        connections[0].close()
+    tell(source, RARE)
+    taker.flush()
+    assert not plans(superset_app, source), "it is not asked for a while"
+    monkeypatch.setattr(taking, "PATIENCE_SECONDS", 60.0)
+    taker.reset()
+    tell(source, RARE)
+    taker.flush()
+    assert len(plans(superset_app, source)) == 1
+
+
+def test_what_finds_no_time_waits_for_the_next_flush(
+    superset_app: InProcess, source: Source, taker: PlanTaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: many slow queries hold the counts up for a few seconds at most, and none of them is forgotten."""
+    monkeypatch.setattr(taking, "PATIENCE_SECONDS", 0.0)
+    tell(source, RARE)
+    taker.flush()
+    assert not plans(superset_app, source)
+    monkeypatch.setattr(taking, "PATIENCE_SECONDS", 60.0)
+    taker.flush()
+    assert len(plans(superset_app, source)) == 1
 
 
 def test_only_what_can_be_explained_is_kept(superset_app: InProcess, source: Source, taker: PlanTaker) -> None:
