@@ -9,6 +9,7 @@ Whoever reads `logs` in this process sees what was logged before.
 from __future__ import annotations
 
 import logging
+import re
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0  # that somebody who reads `logs` waits for the thread
 _PAGES = frozenset({"LogRestApi", "LogModelView"})  # a transaction may see only what was there when it began
+_LOGS = re.compile(r"\blogs\b")  # and no `access_logs` of a source
 _AT_ONCE = frozenset({"sqlite"})  # which has one writer at a time, and in memory one connection
 _HAS_WRITTEN = "superset_ext.has_written"  # in the environment of a request
 _writers: list[EventWriter] = []  # one for each config of this process
@@ -143,7 +145,8 @@ def _about_to_execute(_connection: Any, _cursor: Any, statement: str, *_: Any) -
     in_request = has_request_context()
     if in_request and statement[:6].upper() != "SELECT":
         request.environ[_HAS_WRITTEN] = True
-    if ("logs" in statement and not statement.startswith("INSERT")) or (in_request and request.blueprint in _PAGES):
+    reads = "logs" in statement and not statement.startswith("INSERT") and _LOGS.search(statement)
+    if reads or (in_request and request.blueprint in _PAGES):
         _write_what_waits()
 
 
