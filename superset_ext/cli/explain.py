@@ -5,25 +5,20 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
+from superset_ext.cli.asking import asked, query_options
 from superset_ext.cli.options import json_option
 from superset_ext.cli.output import show
 from superset_ext.errors import PlanError
-from superset_ext.host.databases import database_typed
-from superset_ext.host.explaining import Asking, as_user, connected, of_chart
+from superset_ext.host.explaining import Asking, as_user, connected
 from superset_ext.package import package
 from superset_ext.plans import kept
 from superset_ext.plans.review import Review, review, review_of
 
 
 @click.command()
-@click.argument("sql", required=False)
-@click.option("--chart", type=int, metavar="ID", help="What this chart would ask now, instead of SQL.")
+@query_options
 @click.option("--fingerprint", metavar="F", help="The plans that were kept of this statement, instead of SQL.")
-@click.option("--database", metavar="NAME", help="Name or id of the database that the SQL is for.")
-@click.option("--schema", metavar="NAME", help="Schema of its tables that are written without one.")
-@click.option("--user", metavar="NAME", help="As this user of Superset: with its row-level rules; impersonated, if so.")
 @click.option("--analyze", is_flag=True, help="Run it, roll it back, and show what each step took.")
-@click.option("--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Seconds it may take.")
 @with_appcontext
 @json_option
 def explain(
@@ -41,8 +36,7 @@ def explain(
         _show_kept(fingerprint, as_json)
         return
     with as_user(user):
-        asked = _asked(sql, chart, database, schema)
-        reviews = [_review(asking, timeout, analyze) for asking in asked]
+        reviews = [_review(asking, timeout, analyze) for asking in asked(sql, chart, database, schema)]
     show(as_json, [review.as_dict() for review in reviews], "\n\n".join(_texts(reviews)))
 
 
@@ -52,14 +46,6 @@ def _show_kept(fingerprint: str, as_json: bool) -> None:
         raise PlanError(f"no plan of {fingerprint} is kept; plans are taken of slow queries of PostgreSQL sources")
     texts = [f"{row['taken_at']:%Y-%m-%d %H:%M}, {row['duration_ms']:,.0f} ms\n{review_of(row).text()}" for row in rows]
     show(as_json, rows, "\n\n".join(texts))
-
-
-def _asked(sql: str | None, chart: int | None, database: str | None, schema: str | None) -> list[Asking]:
-    if chart is not None:
-        return of_chart(chart)
-    if database is None:
-        raise PlanError("say by --database NAME where the SQL goes")
-    return [Asking(database_typed(database), sql or "", schema=schema)]
 
 
 def _review(asking: Asking, timeout: float, analyze: bool) -> Review:

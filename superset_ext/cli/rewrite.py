@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import click
 from flask.cli import with_appcontext
 
+from superset_ext.cli.asking import asked, query_options
 from superset_ext.cli.options import json_option
 from superset_ext.cli.output import show
 from superset_ext.errors import PlanError
-from superset_ext.host.databases import database_typed
-from superset_ext.host.explaining import Asking, as_user, connected, of_chart
+from superset_ext.host.explaining import Asking, as_user, connected
 from superset_ext.plans.rewrite import AUTOMATIC
 from superset_ext.plans.rewrite.comparison import Comparison, Side, compare
 
@@ -20,13 +20,8 @@ _WIDTH = 110
 
 
 @click.command()
-@click.argument("sql", required=False)
-@click.option("--chart", type=int, metavar="ID", help="What this chart would ask now, instead of SQL.")
-@click.option("--database", metavar="NAME", help="Name or id of the database that the SQL is for.")
-@click.option("--schema", metavar="NAME", help="Schema of its tables that are written without one.")
-@click.option("--user", metavar="NAME", help="As this user of Superset: with its row-level rules; impersonated, if so.")
+@query_options
 @click.option("--run", is_flag=True, help="Run both texts, show what they took, and whether they give the same rows.")
-@click.option("--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Seconds it may take.")
 @with_appcontext
 @json_option
 def rewrite(
@@ -38,19 +33,11 @@ def rewrite(
     SQL is one SELECT. Nothing is changed: all is asked in a read-only transaction, as Superset connects. Rules that do
     not apply say why.
     """
-    with as_user(user):
-        comparisons = [_compare(asking, timeout, run) for asking in _asked(sql, chart, database, schema)]
-    show(as_json, [one.as_dict() for one in comparisons], "\n\n".join("\n".join(_lines(one)) for one in comparisons))
-
-
-def _asked(sql: str | None, chart: int | None, database: str | None, schema: str | None) -> list[Asking]:
     if (sql is None) == (chart is None):
         raise PlanError("give one SELECT, or --chart ID")
-    if chart is not None:
-        return of_chart(chart)
-    if database is None:
-        raise PlanError("say by --database NAME where the SQL goes")
-    return [Asking(database_typed(database), sql or "", schema=schema)]
+    with as_user(user):
+        comparisons = [_compare(asking, timeout, run) for asking in asked(sql, chart, database, schema)]
+    show(as_json, [one.as_dict() for one in comparisons], "\n\n".join("\n".join(_lines(one)) for one in comparisons))
 
 
 def _compare(asking: Asking, timeout: float, run: bool) -> Comparison:
