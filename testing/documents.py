@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from testing.event_log import flush
-from testing.grants import World
+from testing.grants import World, timeless
 from testing.grants_changes import run
 
 PERMISSIONS = (
@@ -345,12 +345,7 @@ def _whole(world: World, client: Any, path: str, encoding: str) -> tuple[Any, ..
     logged = world.sql(
         "SELECT action, json, dashboard_id, slice_id, user_id, referrer FROM logs WHERE id > %s ORDER BY action", last
     )
-    return answer.status_code, headers, _timeless(answer.data), logged
-
-
-def _timeless(body: bytes) -> bytes:
-    """A body without the second in which gzip made it, which is bytes 4 to 8 of its header (RFC 1952)."""
-    return body[:4] + bytes(4) + body[8:] if body.startswith(b"\x1f\x8b") else body
+    return answer.status_code, headers, timeless(answer.data), logged
 
 
 def statements(world: World) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from testing.event_log import flush
-from testing.grants import PASSWORD, World, beside, same
+from testing.grants import PASSWORD, World, beside, same, timeless
 
 
 def credentials(world: World) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def _is_equal(world: World, client: Any, body: Any, encoding: str) -> bool:
         return (
             answer.status_code,
             headers,
-            answer.data,
+            timeless(answer.data),
             [c.partition("=")[0] for c in answer.headers.getlist("Set-Cookie")],
         )
 
