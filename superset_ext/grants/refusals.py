@@ -6,7 +6,6 @@ of the query, and answers that are more than bytes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -29,9 +28,8 @@ _KNOWN = frozenset(
 )  # fmt: skip
 _TYPES = ("full", "results")
 # What would be refused in the end. Who writes it in another way is found out later.
-_HOPELESS = re.compile(
-    rb'"(?:force"\s*:\s*true|result_format"\s*:\s*"(?!json")|result_type"\s*:\s*"(?!full"|results"))'
-)
+_WORDS = (("force", "true"), ("result_format", '"csv"'), ("result_format", '"xlsx"'), ("result_type", '"samples"'))
+_HOPELESS = tuple(f'"{name}":{gap}{value}'.encode() for name, value in _WORDS for gap in ("", " "))
 _FORCED = ("force=true", "csv=true")
 _jinja = Environment()  # noqa: S701  (it parses, and renders nothing)
 
@@ -53,7 +51,12 @@ def of_app(app: Flask) -> str | None:
 def is_hopeless() -> bool:
     """Whether the current request is surely refused, as far as its bytes tell: nothing is done for it then."""
     query = request.environ.get("QUERY_STRING") or ""
-    return any(word in query for word in _FORCED) or bool(request.is_json and _HOPELESS.search(request.get_data()))
+    if any(word in query for word in _FORCED):
+        return True
+    if not request.is_json:
+        return False
+    body = request.get_data()
+    return any(words in body for words in _HOPELESS)
 
 
 def of_response(response: Response) -> str | None:
