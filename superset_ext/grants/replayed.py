@@ -16,7 +16,6 @@ from superset_ext.core.signals import tell
 from superset_ext.events import Answer, Asked, Outcome, Scope, asked, outcome
 from superset_ext.settings import Region
 
-
 _values = attrgetter(*(field.name for field in fields(Scope)))  # `astuple` takes ten times as long
 
 
