@@ -103,9 +103,12 @@ def changes(world: World) -> list[Change]:
     ]
     give = (
         "INSERT INTO ab_permission_view_role (id, permission_view_id, role_id) SELECT "
-        f"nextval('ab_permission_view_role_id_seq'), pv, {role} FROM unnest(%s::int[]) AS p(pv)"
+        f"nextval('ab_permission_view_role_id_seq'), pv, {role} FROM unnest(%s::int[]) AS p(pv) ON CONFLICT DO NOTHING"
     )
-    join = f"INSERT INTO ab_user_role (id, user_id, role_id) VALUES (nextval('ab_user_role_id_seq'), {mine}, {role})"
+    join = (
+        "INSERT INTO ab_user_role (id, user_id, role_id) "
+        f"VALUES (nextval('ab_user_role_id_seq'), {mine}, {role}) ON CONFLICT DO NOTHING"
+    )
     star = (
         "INSERT INTO favstar (id, user_id, class_name, obj_id, uuid) VALUES "
         f"((SELECT coalesce(max(id), 0) + 1 FROM favstar), {mine}, %s, %s, gen_random_uuid())"
@@ -139,8 +142,8 @@ def changes(world: World) -> list[Change]:
         swap("ab_user", "first_name", "Another", "username = 'p3'", "dashboard"),
         Change("starred", [(star, ("Dashboard", board)), (star, ("slice", chart))], [(unstar, ())],
                frozenset({"dashboard favourite", "chart favourite"})),
-        Change("untagged", [("UPDATE tagged_object SET object_id = -object_id", ())],
-               [("UPDATE tagged_object SET object_id = -object_id", ())],
+        Change("untagged", [("UPDATE tagged_object SET object_id = -abs(object_id)", ())],
+               [("UPDATE tagged_object SET object_id = abs(object_id)", ())],
                frozenset({"dashboard"})),
     ]  # fmt: skip
 
