@@ -21,6 +21,10 @@ PERMISSIONS = (
     ("can_get_drill_info", "Dataset"), ("can_drill", "Dashboard"), ("can_read", "EmbeddedDashboard"),
     ("can_write", "Dashboard"),
 )  # fmt: skip
+KINDS = (
+    "dashboard", "charts", "datasets", "tabs", "dashboard favourite", "chart favourite", "drill_info", "databases",
+    "upload", "css", "embedded",
+)  # fmt: skip
 Statements = Sequence[tuple[str, tuple[Any, ...]]]
 
 
@@ -38,9 +42,9 @@ class Change:
     documents: frozenset[str] | None = None
 
 
-def paths(world: World) -> dict[str, str]:
-    """The path of each kind of document."""
-    board, chart, dataset = world.board_id, world.chart_id, world.datasets["t"]
+def paths(world: World, board: int | None = None) -> dict[str, str]:
+    """The path of each kind of document, of one dashboard."""
+    board, chart, dataset = board or world.board_id, world.chart_id, world.datasets["t"]
     return {
         "dashboard": f"/api/v1/dashboard/{board}",
         "charts": f"/api/v1/dashboard/{board}/charts",
@@ -56,7 +60,7 @@ def paths(world: World) -> dict[str, str]:
     }
 
 
-def prepare(world: World) -> None:
+def prepare(world: World, people: Sequence[str] = ("p1", "p2")) -> None:
     """Give people what the pages of a dashboard need, and the dashboard what its documents may say."""
     from superset.extensions import db, security_manager
     from superset.models.core import CssTemplate, Theme
@@ -68,7 +72,7 @@ def prepare(world: World) -> None:
         world.sql(f"ALTER TABLE tagged_object DROP CONSTRAINT {name}")
     with world.app.app_context():
         perms = [security_manager.add_permission_view_menu(*pair) for pair in PERMISSIONS]
-        for name in ("guests", "of p1", "of p2"):
+        for name in ("guests", *(f"of {one}" for one in people)):
             role = security_manager.find_role(name)
             role.permissions = [*role.permissions, *perms]
         board = db.session.get(Dashboard, world.board_id)
@@ -99,9 +103,12 @@ def changes(world: World) -> list[Change]:
     ]
     give = (
         "INSERT INTO ab_permission_view_role (id, permission_view_id, role_id) SELECT "
-        f"nextval('ab_permission_view_role_id_seq'), pv, {role} FROM unnest(%s::int[]) AS p(pv)"
+        f"nextval('ab_permission_view_role_id_seq'), pv, {role} FROM unnest(%s::int[]) AS p(pv) ON CONFLICT DO NOTHING"
     )
-    join = f"INSERT INTO ab_user_role (id, user_id, role_id) VALUES (nextval('ab_user_role_id_seq'), {mine}, {role})"
+    join = (
+        "INSERT INTO ab_user_role (id, user_id, role_id) "
+        f"VALUES (nextval('ab_user_role_id_seq'), {mine}, {role}) ON CONFLICT DO NOTHING"
+    )
     star = (
         "INSERT INTO favstar (id, user_id, class_name, obj_id, uuid) VALUES "
         f"((SELECT coalesce(max(id), 0) + 1 FROM favstar), {mine}, %s, %s, gen_random_uuid())"
@@ -135,8 +142,8 @@ def changes(world: World) -> list[Change]:
         swap("ab_user", "first_name", "Another", "username = 'p3'", "dashboard"),
         Change("starred", [(star, ("Dashboard", board)), (star, ("slice", chart))], [(unstar, ())],
                frozenset({"dashboard favourite", "chart favourite"})),
-        Change("untagged", [("UPDATE tagged_object SET object_id = -object_id", ())],
-               [("UPDATE tagged_object SET object_id = -object_id", ())],
+        Change("untagged", [("UPDATE tagged_object SET object_id = -abs(object_id)", ())],
+               [("UPDATE tagged_object SET object_id = abs(object_id)", ())],
                frozenset({"dashboard"})),
     ]  # fmt: skip
 

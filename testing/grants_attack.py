@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from testing import documents
 from testing.grants import OTHERS, PEOPLE, World, same
-from testing.grants_kinds import Kind, of_models, of_pages, of_sql
+from testing.grants_kinds import Kind, of_documents, of_models, of_pages, of_sql
 from testing.grants_ways import WAYS, Way
 
 Ask = Callable[[], tuple[int, Any]]
@@ -33,6 +34,8 @@ class Attack:
         changes: how many were made, each followed at once by a request.
         given: requests that were given again before a change.
         refused: answers after a change that were no 200.
+        unmodified: answers after a change that were a 304.
+        unknown: requests of somebody who is there and active, who was taken for nobody (401).
         oracle: how many were compared with the oracle's; the others Superset itself has made.
         wrong: what differed from the oracle.
         failed: changes that Superset itself did not make.
@@ -42,6 +45,8 @@ class Attack:
     changes: int = 0
     given: int = 0
     refused: int = 0
+    unmodified: int = 0
+    unknown: Counter[str] = field(default_factory=Counter)
     oracle: int = 0
     wrong: list[Any] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -56,7 +61,7 @@ class Attack:
 
 def plan(world: World, who: Sequence[str]) -> list[Kind]:
     """All that may be done to these people, with the numbers that rows have now."""
-    sources = (of_sql, of_sql, of_models, of_pages)  # by SQL there are many ways
+    sources = (of_sql, of_sql, of_models, of_pages, of_documents)  # by SQL there are many ways
     return [kind for name in who for source in sources for kind in source(world, name)]
 
 
@@ -93,6 +98,8 @@ def at_once(world: World, seed: int, changes: int, number: int = 8) -> dict[str,
         thread.join()
     total = Attack(sum(a.changes for a in attacks), wrong=[wrong for attack in attacks for wrong in attack.wrong])
     total.refused = sum(attack.refused for attack in attacks)
+    total.unmodified = sum(attack.unmodified for attack in attacks)
+    total.unknown = sum((attack.unknown for attack in attacks), Counter())
     total.given = world.grants.hooks.given
     return total.as_json()
 
@@ -150,10 +157,19 @@ def _compared(world: World, ask: Ask, label: Any, attack: Attack) -> None:
     else:
         expected = answer
     attack.refused += answer[0] != 200
+    attack.unmodified += label[3].endswith(_AGAIN) and is_given
+    if answer[0] == 401 and _is_active(world, label[1]):
+        attack.unknown[f"{label[0]} {label[5]}, {label[1]}"] += 1
     attack.kinds[label[0]] += 1
     attack.asks[label[3]] += 1
     if not same(answer, expected):
         attack.wrong.append((label, answer, expected))
+
+
+def _is_active(world: World, who: str) -> bool:
+    """Whether somebody could log in now."""
+    names = (who, f"{who} renamed")
+    return who == "guest" or bool(world.sql("SELECT FROM ab_user WHERE active AND username IN %s", names))
 
 
 def _logged_in(world: World, people: Sequence[str]) -> None:
@@ -202,12 +218,47 @@ def _as(kind: str, **form: Any) -> Callable[[World, Any, Any], Ask]:
     return ask
 
 
+def _document(name: str, *, with_etag: bool) -> Callable[[World, Any, Any], Ask]:
+    """A document; `with_etag`, as a browser asks that has the last one, for which a 304 stands."""
+
+    def ask(world: World, client: Any, body: Any) -> Ask:
+        path = documents.paths(world, body["form_data"]["dashboardId"])[name]
+        last: dict[str, Any] = {}
+
+        def asked() -> tuple[int, Any]:
+            answer = documents.ask(client, path, last.get("etag") if with_etag else None)
+            if answer.status == 304:
+                return 200, last["words"]
+            words = [_ageless(answer.words)]
+            if answer.etag:
+                last.update(etag=answer.etag, words=words)
+            return answer.status, words
+
+        return asked
+
+    return ask
+
+
+def _ageless(words: Any) -> Any:
+    """Words without how long ago something was, which may be said otherwise a second later."""
+    if isinstance(words, dict):
+        return {name: _ageless(part) for name, part in words.items() if not name.endswith("_humanized")}
+    return [_ageless(part) for part in words] if isinstance(words, list) else words
+
+
 ASKS: dict[str, Callable[[World, Any, Any], Ask]] = {
     "json": _post, "spaced": _spaced, "form": _form, "saved": _get, "old": _old, "csv": _as("csv"),
     "streamed csv": _as("csv", row_limit=200_000), "xlsx": _as("xlsx"),
 }  # fmt: skip
-GRANTED = ("json", "spaced", "form", "saved", "old")
-_WEIGHED = GRANTED * 5 + tuple(ASKS)
+_AGAIN = ", again"
+DOCUMENTS = {
+    f"{name}{_AGAIN * again}": _document(name, with_etag=again)
+    for name in documents.KINDS for again in (False, True)
+}  # fmt: skip
+_CHARTS = ("json", "spaced", "form", "saved", "old")
+GRANTED = (*_CHARTS, *DOCUMENTS)
+_WEIGHED = _CHARTS * 5 + tuple(ASKS) + tuple(DOCUMENTS)
+ASKS |= DOCUMENTS
 
 
 def _answer(response: Any) -> tuple[int, Any]:

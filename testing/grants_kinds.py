@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from testing import documents
 from testing.grants import World
 from testing.grants_ways import Statements
 
@@ -232,3 +233,9 @@ def of_pages(world: World, who: str) -> list[Kind]:
         group = f"/api/v1/security/groups/{world.group_id}"
         kinds.append(kind("group", "put", group, {"roles": []}, {"roles": [role]}))
     return kinds
+
+
+def of_documents(world: World, who: str) -> list[Kind]:
+    """What may be done to the words of a dashboard's documents; `documents.prepare` has written what is changed."""
+    changes = documents.changes(world) if who == "p1" else []
+    return [Kind(f"documents: {change.name}", who, change.do, change.undo) for change in changes]

@@ -15,15 +15,12 @@ import pytest
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.grants.documents import ENDPOINTS, unwatched_tables
+from testing.documents import KINDS
 from testing.grants import CSRF_SETTINGS
 from testing.regions import PATIENT
 from testing.superset_app import run
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.thorough]  # they are off, as grants are
-KINDS = (
-    "dashboard", "charts", "datasets", "tabs", "dashboard favourite", "chart favourite", "drill_info", "databases",
-    "upload", "css", "embedded",
-)  # fmt: skip
 START = """
 from testing import documents, grants
 world = grants.World(app, source, os.environ["METADATA"])

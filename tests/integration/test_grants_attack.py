@@ -21,10 +21,13 @@ from testing.grants_app import run_in_app
 pytestmark = [pytest.mark.timeout(20_000), pytest.mark.thorough]  # they are off, which test_grants_off.py looks at
 CHANGES = int(os.environ.get("GRANTS_CHANGES", "400"))
 SEED = int(os.environ.get("GRANTS_SEED", "4"))
+DOCUMENTS = {"SUPERSET_EXT_GRANTS_DOCUMENTS": "true"}
 ATTACK = """
 import logging
 logging.disable(logging.ERROR)  # each refusal is logged with where it came from
-from testing import grants_attack, grants_changes
+from testing import documents, grants_attack, grants_changes
+from testing.grants import OTHERS, PEOPLE
+documents.prepare(world, (*PEOPLE, *OTHERS))
 results = {{
     "ways": grants_attack.rights(world, {seed}, {one_by_one}),
     "at once": grants_attack.at_once(world, {seed}, {at_once}),
@@ -45,6 +48,7 @@ def check(results: dict[str, Any], changes: int) -> None:
         assert results[name]["wrong"] == []
         assert results[name]["failed"] == {}
         assert results[name]["given"] > 0
+        assert results[name]["unknown"] == {}  # else it was no attack: a credential had ended
     assert results["ways"]["changes"] + results["at once"]["changes"] >= changes
     assert results["failures"] == {}
 
@@ -54,7 +58,7 @@ def test_a_few_changes_and_servers_that_are_away(
 ) -> None:
     """Intent: the same with few changes; without Redis, without triggers, and without both it is as ever, and right."""
     server = fresh_valkey()
-    results = run_in_app(attack(30) + AWAY, postgres, server, tmp_path, REDIS_PID=str(server.pid))
+    results = run_in_app(attack(30) + AWAY, postgres, server, tmp_path, REDIS_PID=str(server.pid), **DOCUMENTS)
     check(results, 30)
     assert {name: answer for name, answer in results["away"].items() if not answer[0]} == {}
     assert {name: answer[1] for name, answer in results["away"].items()} == {
@@ -64,4 +68,4 @@ def test_a_few_changes_and_servers_that_are_away(
 
 def test_many_changes(postgres: Postgres, shared_valkey: Valkey, tmp_path: Path) -> None:
     """Intent: rights of people, groups, owners, rules, guests, embeddings, boards, databases, in any order."""
-    check(run_in_app(attack(CHANGES), postgres, shared_valkey, tmp_path, seconds=20_000), CHANGES)
+    check(run_in_app(attack(CHANGES), postgres, shared_valkey, tmp_path, seconds=20_000, **DOCUMENTS), CHANGES)
