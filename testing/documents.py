@@ -135,7 +135,7 @@ def changes(world: World) -> list[Change]:
         swap("table_columns", "verbose_name", "whose", f"table_id = {dataset} AND column_name = 'owner'", "drill_info"),
         swap("dbs", "database_name", "another", f"id = {world.source_id}", "databases", "datasets"),
         swap("dbs", "allow_file_upload", True, f"id = {world.source_id}", "databases"),
-        swap("tag", "name", "new", "name = 'old'", "dashboard"),
+        swap("tag", "name", "new", "type = 'custom'", "dashboard"),
         swap("themes", "json_data", '{"a": 1}', "theme_name = 'plain'", "dashboard"),
         swap("css_templates", "css", ".b {}", "template_name = 'red'", "css"),
         swap("embedded_dashboards", "allow_domain_list", "https://a.example", f"dashboard_id = {board}", "embedded"),

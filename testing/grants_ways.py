@@ -49,7 +49,8 @@ def by_engine(world: World, statements: Statements) -> None:
 
     with world.app.app_context(), db.engine.begin() as connection:
         for statement, values in statements:
-            connection.exec_driver_sql(statement, values)
+            # A tuple whose first value is a list would be taken for many rows.
+            connection.exec_driver_sql(statement, [values] if values else ())
 
 
 def by_session(world: World, statements: Statements) -> None:
