@@ -21,7 +21,7 @@ from superset_ext.plans.indexes.measuring import Compared, Measure
 from superset_ext.plans.indexes.trying import Trial, Verdict
 
 BUDGET = 1000
-LIMIT = 60.0
+LIMIT = 30.0
 ROUNDS = 3
 
 

@@ -1,4 +1,4 @@
-"""`superset perf indexes try`, `apply` and `drop`: the statements are printed, and nothing is done before somebody says so."""
+"""`superset perf indexes try`, `apply` and `drop`: what is printed first is done once somebody has agreed."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def try_(
 def apply(database: str, yes: bool, wait: float, budget: int | None, days: int, as_json: bool) -> None:
     """Build what is advised, without a trial.
 
-    One index at a time is built without locking writers out. `superset perf indexes` says after a day what they brought.
+    One index at a time is built without locking writers out. `superset perf indexes` says after a day what they
+    brought.
     """
     app, log = this_app(), package().log()
     plan = planned(app, log, database, budget, days, with_statements=False)

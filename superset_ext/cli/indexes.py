@@ -68,6 +68,12 @@ def _parts(result: SourceAdvice) -> Iterator[str]:
     for number, proposal in enumerate(advice.proposals if advice else (), 1):
         lines = [f"{number}. {proposal.index.create}", f"{_INDENT}{proposal.index.drop}"]
         yield "\n".join([*lines, *_wrapped(_facts(proposal, result.names))])
+    for built in result.standing:
+        slower = f" SLOWER: {', '.join(built.slower)}." if built.slower else ""
+        yield "\n".join((
+            f"{built.state} {built.applied_at:%Y-%m-%d}: {built.name}", *_wrapped([f"{built.reason}.{slower}"]),
+            f"{_INDENT}{built.drop}",
+        ))  # fmt: skip
     for item in advice.needless if advice else ():
         first = f"{item.kind}: {item.existing.name} ({item.existing.bytes / _MEBI:,.1f} MiB): {item.reason}"
         yield f"{first}\n{_INDENT}{item.existing.drop}"

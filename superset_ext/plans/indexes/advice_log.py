@@ -1,4 +1,4 @@
-"""What became of advice, as rows of `advice_log`: which indexes are being built, stand, or are gone, and what they bring.
+"""What became of advice, as rows of `advice_log`: which indexes are being built, stand, or are gone; what they bring.
 
 No value of a query comes into it: definitions are made of statements whose values were left out, and statements are
 named by their fingerprints.

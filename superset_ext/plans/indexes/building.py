@@ -55,6 +55,14 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """Why an index was not built, and whether something of it is left on the source."""
+
+    reason: str
+    left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ours:
     """An index on a source that was built here.
 
@@ -107,7 +115,7 @@ def refusal(connection: Any, item: Named) -> str | None:
     return "an index of this name is there, and is not ours" if row["taken"] else None
 
 
-def build(connection: Any, item: Named, note: str, wait: float = WAIT_SECONDS) -> str | None:
+def build(connection: Any, item: Named, note: str, wait: float = WAIT_SECONDS) -> Failed | None:
     """Build an index, and mark it as ours.
 
     Args:
@@ -115,7 +123,7 @@ def build(connection: Any, item: Named, note: str, wait: float = WAIT_SECONDS) -
         wait: seconds to wait for a lock, or for transactions that began before.
 
     Returns:
-        why it was not built; nothing is left of it then. `None` where it stands.
+        why it was not built; `None` where it stands.
 
     Raises:
         Exception: the connection is lost, or somebody broke off; what is left is `leftovers`' business.
@@ -128,7 +136,7 @@ def build(connection: Any, item: Named, note: str, wait: float = WAIT_SECONDS) -
         if connection.closed:
             raise
         left = drop(connection, item.drop, wait)
-        return f"it could not be built: {first_line(error)}" + (f"; {left}" if left else "")
+        return Failed(f"it could not be built: {first_line(error)}" + (f"; {left}" if left else ""), left is not None)
     except BaseException:
         if not connection.closed:
             drop(connection, item.drop, wait)

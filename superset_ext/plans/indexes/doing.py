@@ -91,13 +91,22 @@ def applied(app: Any, log: LogDatabase, plan: Planned, wait: float) -> Iterator[
     rows = AdviceLog(log, plan.database_id)
     with changing(app, rows, plan.database_id) as (connection, note):
         for item, proposal in plan.items:
-            reason = refusal(connection, item)
-            if reason is None:
-                rows.begin(item, proposal)
-                reason = build(connection, item, f"applied {note}", wait)
-            verdict = Verdict(item, reason is None, reason or "it stands; what it brings is told in a day")
+            verdict = _applied(connection, rows, item, proposal, f"applied {note}", wait)
             _write(rows, verdict, None)
             yield verdict
+
+
+def _applied(
+    connection: Any, rows: AdviceLog, item: Named, proposal: Proposal, note: str, wait: float
+) -> Verdict:  # fmt: skip
+    reason = refusal(connection, item)
+    if reason is not None:
+        return Verdict(item, False, reason)
+    rows.begin(item, proposal)
+    failed = build(connection, item, note, wait)
+    if failed is not None:
+        return Verdict(item, False, failed.reason, left=failed.left)
+    return Verdict(item, True, "it stands; what it brings is told in a day")
 
 
 def dropped(
@@ -139,7 +148,7 @@ def listed(app: Any, log: LogDatabase, database: str) -> list[Ours]:
 
 @contextmanager
 def changing(app: Any, rows: AdviceLog, database_id: int) -> Iterator[tuple[Any, str]]:
-    """A connection that may build, alone at it, once what an earlier run has left behind is dropped; and the time there.
+    """A connection that may build, alone at it, once what an earlier run has left is dropped; and the time there.
 
     Raises:
         AdviceError: the source is lost, or another run is at it.

@@ -55,8 +55,8 @@ def live_statements(database_id: int, asked: Sequence[Asked]) -> tuple[list[Live
     if rest:
         seconds = sum(item.seconds for item in rest)
         notes.append(
-            f"{len(rest)} of {len(asked)} statements ({seconds:.0f} s of the log) are not run: the log keeps no values, "
-            "and neither a chart as it is saved nor SQL Lab's history has them"
+            f"{len(rest)} of {len(asked)} statements ({seconds:.0f} s of the log) are not run: the log keeps no "
+            "values, and neither a chart as it is saved nor SQL Lab's history has them"
         )
     return list(lives.values()), notes
 

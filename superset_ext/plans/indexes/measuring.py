@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import psycopg2
 
+from superset_ext.core.driver_errors import first_line
 from superset_ext.errors import PlanError
 from superset_ext.plans.explain import asked, refuse_volatile
 from superset_ext.plans.explain import reading as limited
@@ -31,6 +32,7 @@ WORSE = 1.05  # of what a statement took, from which it is slower
 _LEAST_NOISE = 0.002  # seconds
 _MOST_ROUNDS = 4  # times as many as were asked for, while noise hides the answer
 _IS_SUPERUSER = "SELECT current_setting('is_superuser') = 'on'"
+_LIMITS = "SET LOCAL statement_timeout = {ms}; SET LOCAL lock_timeout = '1s'"
 _HIDE = "UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = ANY (%s::regclass[]::oid[])"
 _ONLY_READ = "SET TRANSACTION READ ONLY"
 _SEARCH_PATH = "SELECT set_config('search_path', quote_ident(%s) || ',' || current_setting('search_path'), true)"
@@ -102,6 +104,8 @@ class Compared:
     @property
     def unsure(self) -> bool:
         """Whether it seems slower, and noise may be why."""
+        if any(run.cut for run in (*self.before.runs, *self.after.runs)):
+            return False
         return self.after.seconds > self.before.seconds * WORSE and not self.slower
 
 
@@ -146,8 +150,7 @@ class Measure:
         """
         key = live.fingerprint, self.plan(live, without)
         if key not in self._samples:
-            self._run(live, without)  # what it reads is in memory from now on
-            self._samples[key] = Sampled(tuple(self._run(live, without) for _ in range(self._rounds)))
+            self._in_turns(live, {key: without})
         return self._samples[key]
 
     def compared(self, live: Live, before: Collection[str], after: Collection[str] = ()) -> Compared:
@@ -158,7 +161,7 @@ class Measure:
         """
         keys = [(live.fingerprint, self.plan(live, without)) for without in (before, after)]
         missing = [side for side, key in zip((before, after), keys, strict=True) if key not in self._samples]
-        if len(missing) == 2:
+        if len(missing) == 2 and keys[0] != keys[1]:
             self._in_turns(live, dict(zip(keys, (before, after), strict=True)))
         compared = Compared(live, self.sampled(live, before), self.sampled(live, after))
         while self.can_hide and compared.unsure and len(compared.after.runs) < _MOST_ROUNDS * self._rounds:
@@ -179,13 +182,15 @@ class Measure:
         return sampled
 
     def _in_turns(self, live: Live, sides: Mapping[tuple[str, str], Collection[str]]) -> None:
-        for key, without in sides.items():
-            if key not in self._samples:
-                self._run(live, without)
+        """Run each side as often as is asked for, once what it reads is in memory; one that does not end in time is
+        not run again."""
+        firsts = {key: self._run(live, without) for key, without in sides.items() if key not in self._samples}
+        self._samples |= {key: Sampled((first,)) for key, first in firsts.items() if first.cut}
         for _ in range(self._rounds):
             for key, without in sides.items():
                 runs = self._samples[key].runs if key in self._samples else ()
-                self._samples[key] = Sampled((*runs, self._run(live, without)))
+                if not any(run.cut for run in runs):
+                    self._samples[key] = Sampled((*runs, self._run(live, without)))
 
     @contextmanager
     def _transaction(self, live: Live, without: Collection[str]) -> Iterator[Any]:
@@ -203,18 +208,14 @@ class Measure:
         """A transaction that sees no index of these, and may only read from there on."""
         try:
             with self._connection.cursor() as cursor:
-                cursor.execute(
-                    f"SET LOCAL statement_timeout = {int(self._seconds * 1000)}; SET LOCAL lock_timeout = '1s'"
-                )
+                cursor.execute(_LIMITS.format(ms=int(self._seconds * 1000)))
                 cursor.execute(_HIDE, (list(without),))
                 cursor.execute(_ONLY_READ)
                 yield cursor
         except psycopg2.errors.QueryCanceled:
             raise
         except psycopg2.Error as error:
-            raise PlanError(
-                f"the source does not explain it: {str(error).splitlines()[0]}", type(error).__name__
-            ) from None
+            raise PlanError(f"the source does not run it: {first_line(error)}", type(error).__name__) from None
         finally:
             self._connection.rollback()
 

@@ -76,7 +76,8 @@ class Trial:
     _seen: dict[str, _Seen] = field(default_factory=dict)
 
     def steps(self, items: Sequence[Named]) -> Generator[Step]:
-        """Try the indexes in this order; then again those that slowed a statement, if others were kept after them.
+        """Try the indexes in this order; then again those that were not kept, if others were kept after them: an index
+        may help, or harm, only beside another.
 
         Where this is closed before its end, the index on which nothing is decided yet is dropped, and the others stay.
 
@@ -84,14 +85,14 @@ class Trial:
             Exception: the source is lost.
         """
         self.lives = [live for live in self.lives if self._can_run(live)]
-        slow: list[tuple[Named, int]] = []
+        rejected: list[tuple[Named, int]] = []
         for item in items:
             for step in self._tried(item):
                 yield step
-                if isinstance(step, Verdict) and any(one.slower for one in step.changed):
-                    slow.append((item, len(self.kept)))
-        for item, kept in slow:
-            if len(self.kept) > kept:
+                if isinstance(step, Begun):
+                    rejected.append((item, len(self.kept)))
+        for item, kept in rejected:
+            if item not in self.kept and len(self.kept) > kept:
                 yield from self._tried(item)
         if self.measure.can_hide:
             yield from self._needless()
@@ -113,9 +114,9 @@ class Trial:
         if not self.measure.can_hide:
             self._before(self.reach.get(item, ()))
         yield Begun(item)
-        reason = build(self.connection, item, self.note, self.wait)
-        if reason is not None:
-            yield Verdict(item, False, reason)
+        failed = build(self.connection, item, self.note, self.wait)
+        if failed is not None:
+            yield Verdict(item, False, failed.reason, left=failed.left)
             return
         decided = False
         try:
