@@ -66,7 +66,9 @@ def try_(
         plan = planned(app, log, database, budget, days, with_statements=True)
     runs = f"{len(plan.lives)} statements are run, each {rounds + 1} times or more for each side of an index."
     if _agreed(plan, yes, as_json, "try", runs):
-        _show(tried(app, log, plan, rounds, timeout, wait), as_json)
+        notes: list[str] = []
+        _show(tried(app, log, plan, rounds, timeout, wait, notes), as_json)
+        _say(as_json, notes)
 
 
 @click.command()

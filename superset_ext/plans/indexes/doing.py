@@ -60,8 +60,13 @@ def planned(app: Any, log: LogDatabase, database: str, budget: int | None, days:
     return Planned(number, name, items, tuple(lives), (*advice.notes, *notes))
 
 
-def tried(app: Any, log: LogDatabase, plan: Planned, rounds: int, seconds: float, wait: float) -> Iterator[Verdict]:
+def tried(
+    app: Any, log: LogDatabase, plan: Planned, rounds: int, seconds: float, wait: float, notes: list[str]
+) -> Iterator[Verdict]:  # fmt: skip
     """Try the indexes of a plan; what became of each. Needs an app context.
+
+    Args:
+        notes: get what was compared, and which statements could not be run.
 
     Raises:
         AdviceError: the source is lost, or somebody else is at it.
@@ -72,7 +77,8 @@ def tried(app: Any, log: LogDatabase, plan: Planned, rounds: int, seconds: float
     with changing(app, rows, plan.database_id) as (connection, note):
         measure = Measure(connection, rounds, seconds)
         reach = {item: proposal.could_use for item, proposal in plan.items}
-        trial = Trial(connection, measure, plan.lives, reach, f"tried {note}", wait)
+        notes.append(f"Compared: {measure.unit}.")
+        trial = Trial(connection, measure, plan.lives, reach, f"tried {note}", wait, notes)
         with closing(trial.steps(list(proposals))) as steps:
             for step in steps:
                 if isinstance(step, Begun):

@@ -14,6 +14,8 @@ from superset_ext.errors import PlanError
 from superset_ext.plans.indexes.building import WAIT_SECONDS, Named, build, drop, refusal
 from superset_ext.plans.indexes.live import Live
 from superset_ext.plans.indexes.measuring import Compared, Measure, Sampled
+from superset_ext.plans.one_select import one_select
+from superset_ext.plans.postgresql import ENGINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Trial:
         Raises:
             Exception: the source is lost.
         """
-        self.lives = [live for live in self.lives if self._can_run(live)]
+        self._plans()
         rejected: list[tuple[Named, int]] = []
         for item in items:
             for step in self._tried(item):
@@ -97,20 +99,27 @@ class Trial:
         if self.measure.can_hide:
             yield from self._needless()
 
-    def _can_run(self, live: Live) -> bool:
-        try:
-            self.measure.plan(live)
-        except PlanError as error:
-            self.notes.append(f"statement {live.fingerprint} is not run: {error}")
-            return False
-        return True
+    def _plans(self) -> dict[str, str]:
+        """The plan of each statement; those that cannot be planned or run are left out from now on."""
+        plans = {}
+        for live in self.lives:
+            try:
+                one_select(live.sql, ENGINE)
+                plans[live.fingerprint] = self.measure.plan(live)
+            except PlanError as error:
+                self._leave_out(live, error)
+        return plans
+
+    def _leave_out(self, live: Live, error: PlanError) -> None:
+        self.notes.append(f"statement {live.fingerprint} is not run: {error}")
+        self.lives = [other for other in self.lives if other is not live]
 
     def _tried(self, item: Named) -> Iterator[Step]:
         reason = refusal(self.connection, item)
         if reason is not None:
             yield Verdict(item, False, reason)
             return
-        plans = {live.fingerprint: self.measure.plan(live) for live in self.lives}
+        plans = self._plans()
         if not self.measure.can_hide:
             self._before(self.reach.get(item, ()))
         yield Begun(item)
@@ -133,12 +142,21 @@ class Trial:
         for live in self.lives:
             if live.fingerprint in fingerprints:
                 seen = self._seen.setdefault(live.fingerprint, _Seen())
-                seen.last = self.measure.sampled(live)
+                try:
+                    seen.last = self.measure.sampled(live)
+                except PlanError as error:
+                    self._leave_out(live, error)
                 seen.first = seen.first or seen.last
 
     def _judged(self, item: Named, plans: Mapping[str, str]) -> Verdict:
-        changed = [live for live in self.lives if self.measure.plan(live) != plans[live.fingerprint]]
-        pairs = [pair for live in changed if (pair := self._compared(live, item)) is not None]
+        after = self._plans()
+        changed = [live for live in self.lives if after[live.fingerprint] != plans[live.fingerprint]]
+        pairs = []
+        for live in changed:
+            try:
+                pairs += [pair] if (pair := self._compared(live, item)) is not None else []
+            except PlanError as error:
+                self._leave_out(live, error)
         firsts = tuple(first for first, _ in pairs)
         saved = sum(one.live.calls * (one.before.seconds - one.after.seconds) for _, one in pairs)
         slower = [one for one in firsts if one.slower]
@@ -173,7 +191,7 @@ class Trial:
     def _needless(self) -> Iterator[Verdict]:
         """Drop what no plan uses any more since others came after it."""
         for item in tuple(self.kept):
-            if all(self.measure.plan(live) == self.measure.plan(live, [item.full_name]) for live in self.lives):
+            if self._plans() == {live.fingerprint: self.measure.plan(live, [item.full_name]) for live in self.lives}:
                 left = drop(self.connection, item.drop, self.wait)
                 self.kept.remove(item)
                 reason = "the indexes that were kept after it do as well without it"
