@@ -101,5 +101,9 @@ class PlanError(SupersetExtError):
         self.cause = cause
 
 
+class NotAllowed(SupersetExtError):
+    """Superset would not let the current user do this."""
+
+
 class SourceBusy(PlanError):
     """So many queries are under way on a source that no plan is taken."""

@@ -13,7 +13,7 @@ from superset_ext.errors import SupersetExtError
 
 NAMES = (
     "alerts", "dashboards", "explain", "indexes", "invalidate", "listen", "recommend", "refresh", "rewrite", "status",
-    "uninstall", "upgrade", "warm", "watch",
+    "uninstall", "upgrade", "upkeep", "warm", "watch",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from flask import Flask, Response, g, request, session
@@ -27,7 +28,8 @@ from superset_ext.grants.judge import Grant, Judge
 from superset_ext.grants.key import Keys
 from superset_ext.grants.log_rows import LogRows
 from superset_ext.grants.moving import cut, ranges_of
-from superset_ext.grants.replayed import Replayed
+from superset_ext.grants.replayed import Replayed, tell_hits, tell_queries
+from superset_ext.host.behind import behind
 from superset_ext.host.granting import has_read_metadata
 from superset_ext.host.people import know_identity
 from superset_ext.host.scope import is_warming
@@ -40,6 +42,7 @@ ENDPOINTS: Mapping[str, str] = {
     "Superset.explore_json": "POST",
 }
 _NAME = "superset_ext_grant"  # of the capture, in Flask's `g`
+_OWED = "superset_ext_owed"  # what an answer that is given again owes, in `g`
 _REFUSED = 10_000  # keys that a process remembers as refused
 _REFUSED_SECONDS = 60.0
 
@@ -145,7 +148,7 @@ class Hooks:
         return True
 
     def _answer(self, started: float) -> Response | None:
-        if not self._judge.rights.ready():
+        if not self._judge.rights.ready() or refusals.is_hopeless():
             return None
         who = caller()
         if who is None:
@@ -170,7 +173,7 @@ class Hooks:
         if has_read_metadata():
             self._refuse("something was read of the metadata database before")
             return
-        mark = self._judge.rights.now()
+        mark = self._judge.mark()
         if mark is None:
             self._refuse("the metadata database does not tell of changes")
         else:
@@ -187,13 +190,25 @@ class Hooks:
         if grant.is_document:
             documents.tag(response, body)
         know_identity(who.identity)
-        took = (time.perf_counter() - started) * 1000
-        with harmless("counting an answer that was given again"):
-            grant.replayed.tell(took)
-            referrer = request.referrer[:1000] if request.referrer else None
-            self._logs.tell(grant.replayed.records, took, referrer)
+        self._count(grant, started)
         self.given += 1
         return response
+
+    def _count(self, grant: Grant, started: float) -> None:
+        """Count the answer as one of Superset's: what needs no request, behind it."""
+        queries, hits = grant.replayed
+        referrer = request.referrer[:1000] if request.referrer else None
+        with harmless("counting an answer that was given again"):
+            tell_queries(queries)
+            took = (time.perf_counter() - started) * 1000
+            later = partial(self._tell_hits, hits, took, referrer)
+            if self._logs.needs_no_request:
+                setattr(g, _OWED, later)
+            else:
+                later()
+
+    def _tell_hits(self, hits: str, took: float, referrer: str | None) -> None:
+        self._logs.tell(tell_hits(hits, took), took, referrer)
 
     def _plain(self, response: Response) -> Response:
         capture: Capture | None = g.get(_NAME)
@@ -202,6 +217,8 @@ class Hooks:
         return response
 
     def _after(self, response: Response) -> Response:
+        if (owed := g.pop(_OWED, None)) is not None:
+            behind(response, owed)
         capture: Capture | None = g.pop(_NAME, None)
         if capture is not None:
             used.forget()
@@ -223,14 +240,21 @@ class Hooks:
             return
         try:
             grant = self._granted(capture, response)
-            if self._judge.keep(capture.key, grant, capture.used.entries):
-                self.kept += 1
-                if capture.is_document:
-                    documents.tag(response, response.get_data())
-            else:
-                self._refuse("it could not be stored, or its entries tell too little")
         except Unanswerable as error:
             self._refuse(str(error))
+            return
+        if not grant.is_document:
+            behind(response, lambda: self._store(capture, grant))
+        elif self._store(capture, grant):
+            documents.tag(response, response.get_data())
+
+    def _store(self, capture: Capture, grant: Grant) -> bool:
+        is_kept = self._judge.keep(capture.key, grant, capture.used.entries)
+        if is_kept:
+            self.kept += 1
+        else:
+            self._refuse("it could not be stored, or its entries tell too little")
+        return is_kept
 
     def _granted(self, capture: Capture, response: Response) -> Grant:
         ranges = tuple(ranges_of(capture.used.queries))
@@ -239,11 +263,12 @@ class Hooks:
         body = pieces if moves else [response.get_data()]
         encoding = None if moves else response.headers.get("Content-Encoding")
         locale = session.get("locale") if "locale" not in capture.session else None
-        replayed = Replayed(tuple(capture.hits), tuple(capture.queries), tuple(capture.used.records))
+        replayed = _packed(Replayed(tuple(capture.hits), tuple(capture.queries), tuple(capture.used.records)))
         key_moves = bool(ranges) and capture.key_moves
         kind = response.headers["Content-Type"]
         ages = ages_of(capture.used.moments)
-        return Grant(capture.mark, kind, encoding, tuple(body), ranges, key_moves, locale, replayed, ages)
+        lone = capture.is_document
+        return Grant(capture.mark, kind, encoding, tuple(body), ranges, key_moves, locale, replayed, lone, ages)
 
     def _is_refused(self, key: str) -> bool:
         until = self._refused.get(key)
@@ -268,14 +293,22 @@ class Hooks:
             capture.queries.append(event)
             # Now, since Superset's log commits next, after which each of the dataset's columns would be read again.
             capture.lasting = "what it asks does not read"  # unless what follows succeeds
-            capture.lasting = refusals.of_used(self._app, capture.used)
-            capture.key_moves = refusals.moves_its_key(capture.used)
+            capture.lasting, capture.key_moves = refusals.of_used(self._app, capture.used)
+            if capture.lasting:
+                capture.used.keep = lambda _: ()
 
 
 def _capture() -> Capture | None:
     from flask import has_request_context
 
     return g.get(_NAME) if has_request_context() else None
+
+
+def _packed(replayed: Replayed) -> tuple[str, str]:
+    try:
+        return replayed.packed()
+    except (TypeError, ValueError) as error:
+        raise Unanswerable("what was logged is more than JSON says") from error
 
 
 def _note_queried(_source: str, event: Queried) -> None:

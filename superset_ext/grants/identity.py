@@ -7,8 +7,10 @@ Superset checks it, every time. What is not as plain as that has no caller here,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Literal
 
 from flask import Flask, current_app, g, request, session
@@ -33,6 +35,10 @@ _OF_LOGIN = (
     "__",
     "add_",
 )
+
+
+_READ = "superset_ext_tokens"  # in an app's extensions: tokens whose signatures were checked
+_TOKENS = 1000  # that an app remembers
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,60 +69,91 @@ class Caller:
 
 def caller() -> Caller | None:
     """Who makes the current request; `None` where the credential is none of the plain ones."""
-    header = request.headers.get("Authorization")
-    guest_header = current_app.config["GUEST_TOKEN_HEADER_NAME"]
-    guest = request.headers.get(guest_header)
-    remembered = current_app.config.get("REMEMBER_COOKIE_NAME", "remember_token") in request.cookies
-    if remembered or type(session._get_current_object()) is not SecureCookieSession:  # type: ignore[attr-defined]
+    app, headers = current_app._get_current_object(), request.headers  # type: ignore[attr-defined]
+    own: Any = session._get_current_object()  # type: ignore[attr-defined]
+    header, guest = headers.get("Authorization"), headers.get(app.config["GUEST_TOKEN_HEADER_NAME"])
+    remembered = app.config.get("REMEMBER_COOKIE_NAME", "remember_token") in request.cookies
+    if remembered or type(own) is not SecureCookieSession:
         return None
-    if "_user_id" in session:
-        return _of_session() if header is None and guest is None else None
-    if (header is None) == (guest is None) or set(session) - _OF_NOBODY or (session and not _is_protected()):
+    if "_user_id" in own:
+        return _of_session(app, own) if header is None and guest is None else None
+    if (header is None) == (guest is None) or set(own) - _OF_NOBODY or (own and not _is_protected(app, own)):
         return None
-    return _of_jwt(header) if header is not None else _of_guest(guest or "")
+    return _of_jwt(app, header) if header is not None else _of_guest(app, guest or "")
 
 
-def _of_session() -> Caller | None:
-    if "_remember" in session or not _is_protected():
+def _of_session(app: Any, own: SecureCookieSession) -> Caller | None:
+    if "_remember" in own or not _is_protected(app, own):
         return None
-    number = str(session["_user_id"])
+    number = str(own["_user_id"])
     return Caller("session", Identity(int(number))) if number.isdigit() else None
 
 
-def _is_protected() -> bool:
+def _is_protected(app: Any, own: SecureCookieSession) -> bool:
     """Whether Flask-Login takes the session for that of this browser, and leaves it as it is."""
-    manager = current_app.login_manager  # type: ignore[attr-defined]
-    mode = current_app.config.get("SESSION_PROTECTION", manager.session_protection)
-    if not mode or session.get("_id") == manager._session_identifier_generator():
+    manager = app.login_manager
+    mode = app.config.get("SESSION_PROTECTION", manager.session_protection)
+    if not mode or own.get("_id") == manager._session_identifier_generator():
         return True
-    return bool((mode == "basic" or session.permanent) and session.get("_fresh") is False)
+    return bool((mode == "basic" or own.permanent) and own.get("_fresh") is False)
 
 
-def _of_jwt(header: str) -> Caller | None:
-    from flask_jwt_extended import decode_token
-
+def _of_jwt(app: Any, header: str) -> Caller | None:
     scheme, _, token = header.partition(" ")
     if scheme != "Bearer" or not token or " " in token:
         return None
-    try:
-        claims = decode_token(token)
-        number = str(claims["sub"])
-    except Exception:  # noqa: BLE001  (whatever is wrong with it, Superset says so)
-        return None
-    return Caller("jwt", Identity(int(number))) if claims.get("type") == "access" and number.isdigit() else None
+    return _read(app, token, _of_access_token)
 
 
-def _of_guest(token: str) -> Caller | None:
+def _of_access_token(token: str) -> tuple[Caller | None, Mapping[str, Any]]:
+    from flask_jwt_extended import decode_token
+
+    claims = decode_token(token)
+    number = str(claims["sub"])
+    is_plain = claims.get("type") == "access" and number.isdigit()
+    return Caller("jwt", Identity(int(number))) if is_plain else None, claims
+
+
+def _of_guest(app: Any, token: str) -> Caller | None:
+    if callable(app.config.get("GUEST_TOKEN_JWT_AUDIENCE")):  # it may say another one each time
+        return _checked(token, _of_guest_token)[0]
+    return _read(app, token, _of_guest_token)
+
+
+def _of_guest_token(token: str) -> tuple[Caller | None, Mapping[str, Any]]:
     from superset_ext.host.services import security_manager
 
-    try:
-        claims: Mapping[str, Any] = security_manager.parse_jwt_guest_token(token)
-    except Exception:  # noqa: BLE001  (as above)
-        return None
+    claims: Mapping[str, Any] = security_manager.parse_jwt_guest_token(token)
     complete = all(claims.get(name) is not None for name in ("user", "resources", "rls_rules"))
     if not complete or claims.get("type") != "guest":
-        return None
-    return Caller("guest", Identity.of_claims(claims), _claims(claims))
+        return None, claims
+    return Caller("guest", Identity.of_claims(claims), _claims(claims)), claims
+
+
+_Check = Callable[[str], tuple[Caller | None, Mapping[str, Any]]]
+
+
+def _checked(token: str, check: _Check) -> tuple[Caller | None, Mapping[str, Any]]:
+    try:
+        return check(token)
+    except Exception:  # noqa: BLE001  (whatever is wrong with it, Superset says so)
+        return None, {}
+
+
+def _read(app: Any, token: str, check: _Check) -> Caller | None:
+    """Whom a token names. Its signature says the same each time; by when it ends is looked at each time."""
+    tokens: dict[bytes, tuple[Caller, float, float]] = app.extensions.setdefault(_READ, {})
+    name, now = sha256(f"{check.__name__} {token}".encode()).digest(), time.time()
+    known = tokens.get(name)
+    if known is not None and known[1] <= now < known[2]:
+        return known[0]
+    who, claims = _checked(token, check)
+    if who is not None:
+        if len(tokens) >= _TOKENS:
+            tokens.clear()
+        end = claims.get("exp")
+        tokens[name] = who, now, float("inf") if end is None else float(int(end))
+    return who
 
 
 def _claims(token: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ cache, fresh, is stored; a query that goes to a source while it is made spoils i
 in the key. (6) The clock: bounds of time ranges are worked out anew (`moving`), and an entry's end is the grant's. What
 else there might be (templates, foreign security managers, functions that decide about flags) is refused (`refusals`).
 
-**Rows of the metadata database.** A grant keeps a mark M0 that was taken before Superset read anything for the request.
+**Rows of the metadata database.** A grant keeps a mark M0 that was taken before Superset read anything for the request,
+by it or by one before it.
 Superset's statements each see what had been committed when they began, which is at least what M0 sees. At the check
 the mark is held against what is visible now. Let T be a transaction that wrote a watched table and that is visible now.
 Either M0 sees it: then so did every read of Superset's, which came after M0. Or M0 does not see it: then T's own row,
@@ -28,26 +29,37 @@ tags are. `as_of` of the grant is the earliest of its entries', so a stamp that 
 stale. An entry that somebody will store later with rows from before a change has another id.
 
 **Order.** Stamps and marks that are stored are read before what they vouch for, and those that are checked are read
-after the request came. Signature, key and times are checked as those of every entry. A writer to Redis can hide a grant
-or bring back an earlier one of the same key, which then fails its checks as it would have.
+after the request came, in whatever order: what has ended a grant goes on ending it, so where both checks succeed, both
+would have succeeded at the moment of the earlier one. Signature, key and times are checked as those of every entry. A
+writer to Redis can hide a grant or bring back an earlier one of the same key, which then fails its checks as it would
+have.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Protocol
 
 from superset_ext.cache.envelope import Envelope
-from superset_ext.errors import StoreUnavailable, Unanswerable
+from superset_ext.errors import StoreUnavailable
 from superset_ext.grants.ages import Ages, are_ages
 from superset_ext.grants.moving import Pair, Range, joined
-from superset_ext.grants.replayed import Replayed
+
+_MARK_SECONDS = 0.25  # for which a mark is used
+_KEYS = 10_000  # whose marks a process remembers
 
 
 class Rights(Protocol):
-    """What knows of changes on the metadata database."""
+    """What knows of changes on the metadata database.
+
+    Attributes:
+        is_apart: whether it asks another server than Redis, so that both can be asked at once.
+    """
+
+    is_apart: bool
 
     def ready(self) -> bool:
         """Whether marks can be had by now, as far as is known without asking."""
@@ -65,8 +77,8 @@ class Rights(Protocol):
 class Region(Protocol):
     """What keeps grants beside the entries that they were made of."""
 
-    def grant(self, key: str) -> tuple[Envelope, Any] | None:
-        """What was kept under a key, while its parts are there and fresh."""
+    def grant(self, key: str, meanwhile: Callable[[], object] | None = None) -> tuple[Envelope, Any] | None:
+        """What was kept under a key, while its parts are there and fresh; `meanwhile` is called while Redis works."""
         ...
 
     def keep_grant(self, key: str, value: Any, parts: Mapping[str, Envelope], seconds: float) -> bool:
@@ -94,7 +106,8 @@ class Grant:
         ranges: what may move.
         key_moves: whether Superset's cache key may move with them.
         locale: what Superset wrote into the session as its language; `None` where it wrote nothing.
-        replayed: what is counted and logged each time.
+        replayed: what is counted and logged each time, as two texts; see `Replayed`.
+        is_document: whether it is made of the metadata database alone.
         ages: moments, and how it is said in the body how long ago they are.
     """
 
@@ -105,13 +118,9 @@ class Grant:
     ranges: tuple[Range, ...]
     key_moves: bool
     locale: str | None
-    replayed: Replayed
+    replayed: tuple[str, str]
+    is_document: bool = False
     ages: Ages = ()
-
-    @property
-    def is_document(self) -> bool:
-        """Whether it is made of the metadata database alone."""
-        return not self.replayed.queries
 
     def body(self) -> bytes | None:
         """The body as of now; `None` where Superset would look under another key, or say another age."""
@@ -123,31 +132,37 @@ class Grant:
         return joined(self.pieces, pairs)
 
     def packed(self) -> list[Any]:
-        """As a value of the region.
-
-        Raises:
-            Unanswerable: what was logged is more than JSON says.
-        """
+        """As a value of the region."""
         values = [
             self.mark, self.content_type, self.encoding, [astuple(moving) for moving in self.ranges], self.key_moves,
-            self.locale, self.replayed.packed(), self.ages,
+            self.locale, self.is_document, self.ages,
         ]  # fmt: skip
-        try:
-            return [json.dumps(values), *map(_pair, self.pieces)]
-        except (TypeError, ValueError) as error:
-            raise Unanswerable("what was logged is more than JSON says") from error
+        return [json.dumps(values), *self.replayed, *map(_pair, self.pieces)]
 
     @classmethod
     def unpacked(cls, value: Sequence[Any]) -> Grant:
         """From a value of the region."""
-        mark, kind, encoding, ranges, key_moves, locale, replayed, ages = json.loads(value[0])
+        mark, kind, encoding, ranges, key_moves, locale, is_document, ages = json.loads(value[0])
         bounds = tuple(Range(tuple(map(tuple, words)), tuple(pair)) for words, pair in ranges)
-        replay = Replayed.unpacked(replayed)
-        return cls(tuple(mark), kind, encoding, tuple(value[1:]), bounds, key_moves, locale, replay, tuple(ages))
+        replayed, pieces = (value[1], value[2]), tuple(value[3:])
+        return cls(tuple(mark), kind, encoding, pieces, bounds, key_moves, locale, replayed, is_document, tuple(ages))
 
 
 def _pair(piece: bytes | Sequence[int]) -> bytes | list[int]:
     return piece if isinstance(piece, bytes) else list(piece)
+
+
+@dataclass(slots=True)
+class _Early:
+    """A check of a mark that is made while Redis brings the grant, which nearly always has this one."""
+
+    rights: Rights
+    mark: tuple[str, str]
+    holds: bool | None = None
+
+    def __call__(self) -> None:
+        """Make the check."""
+        self.holds = self.rights.holds(self.mark)
 
 
 class Judge:
@@ -163,6 +178,20 @@ class Judge:
         self._region = region
         self.rights = rights
         self._seconds = seconds
+        self._marked: tuple[tuple[str, str] | None, float] = (None, 0.0)
+        self._last: dict[str, tuple[str, str]] = {}  # the marks of grants that this process has given, by their keys
+
+    def mark(self) -> tuple[str, str] | None:
+        """A mark from before now, `None` where none can be had.
+
+        It is a moment old at most, so that the many requests of a moment ask once. An earlier mark sees less, and ends
+        with more: what is kept under it holds no longer than under one of now.
+        """
+        mark, until = self._marked
+        if mark is None or time.monotonic() >= until:
+            mark = self.rights.now()
+            self._marked = mark, time.monotonic() + _MARK_SECONDS
+        return mark
 
     def granted(self, key: str, of_entries: bool = True) -> tuple[Grant, bytes] | None:
         """What is granted under a key, and its body as of now; `None` where nothing holds.
@@ -173,21 +202,31 @@ class Judge:
         Raises:
             StoreUnavailable: Redis did not answer.
         """
-        kept = (self._region.grant(key) or (None, None))[1] if of_entries else self._region.document(key)
+        last = self._last.pop(key, None) if self.rights.is_apart and of_entries else None
+        early = _Early(self.rights, last) if last is not None else None
+        kept = (self._region.grant(key, early) or (None, None))[1] if of_entries else self._region.document(key)
         if kept is None:
             return None
         grant = Grant.unpacked(kept)
-        if not self.rights.holds(grant.mark):
+        if not self._holds(grant.mark, early):
+            self._marked = None, 0.0  # something was written, so what is kept under this one would not hold either
             return None
+        self._remember(key, grant.mark)
         body = grant.body()
         return None if body is None else (grant, body)
 
-    def keep(self, key: str, grant: Grant, parts: Mapping[str, Envelope]) -> bool:
-        """Keep an answer that was made of entries; whether it was kept.
+    def _holds(self, mark: tuple[str, str], early: _Early | None) -> bool:
+        if early is not None and early.mark == mark and early.holds is not None:
+            return early.holds
+        return self.rights.holds(mark)
 
-        Raises:
-            Unanswerable: it cannot be kept.
-        """
+    def _remember(self, key: str, mark: tuple[str, str]) -> None:
+        if len(self._last) >= _KEYS:
+            self._last.clear()
+        self._last[key] = mark
+
+    def keep(self, key: str, grant: Grant, parts: Mapping[str, Envelope]) -> bool:
+        """Keep an answer that was made of entries; whether it was kept."""
         try:
             if grant.is_document:
                 return self._region.keep_document(key, grant.packed(), self._seconds)

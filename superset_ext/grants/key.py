@@ -19,6 +19,8 @@ MAX_BODY = 1 << 20
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 # What a view, a log or a count may read; the cookie is in the identity, and the rest of it in the session.
 _HEADERS = ("Accept", "Accept-Encoding", "Accept-Language", "Content-Encoding", "Origin", "Range", "X-Requested-With")
+_NAMES = tuple(f"HTTP_{name.upper().replace('-', '_')}" for name in _HEADERS)  # in the environment of a request
+_FORMAT = 2  # of what is kept under a key
 
 
 class Keys:
@@ -32,33 +34,33 @@ class Keys:
     def __init__(self, app: Flask, ring: KeyRing) -> None:
         complete_configuration()
         self._key = ring.keys[0]
-        self._setup = self._digest(json.dumps(_plain(dict(app.config)), sort_keys=True))
+        self._setup = self._digest(json.dumps([_FORMAT, _plain(dict(app.config))], sort_keys=True).encode())
 
     def key(self, caller: Caller) -> str | None:
         """The key of the current request; `None` for one too large to read again, or with uploads."""
-        content = _content()
+        content, environ = _content(), request.environ
         if content is None:
             return None
-        headers = [(name, request.headers.get(name)) for name in _HEADERS]
         parts = (
             self._setup, caller.kind, caller.identity.name, caller.claims, session.get("locale"), request.method,
-            request.script_root, request.path, request.query_string.decode("latin-1"), _kind(), headers, _is_report(),
-            content,
+            request.script_root, request.path, environ.get("QUERY_STRING"), _kind(), _is_report(),
+            *map(environ.get, _NAMES),
         )  # fmt: skip
-        return PREFIX + self._digest(json.dumps(parts))
+        # JSON has no zero byte, so the parts end where the first one is.
+        return PREFIX + self._digest(json.dumps(parts).encode() + b"\0" + content)
 
-    def _digest(self, text: str) -> str:
-        return hmac.new(self._key, text.encode(), "sha256").hexdigest()
+    def _digest(self, content: bytes) -> str:
+        return hmac.digest(self._key, content, "sha256").hex()
 
 
-def _content() -> str | list[tuple[str, str]] | None:
+def _content() -> bytes | None:
     if (request.content_length or 0) > MAX_BODY:
         return None
     if request.mimetype in _FORMS:
         # CSRF protection may have read it as a form by now, and then there are no raw bytes left.
-        return None if request.files else list(request.form.items(multi=True))
+        return None if request.files else json.dumps(list(request.form.items(multi=True))).encode()
     body = request.get_data()
-    return None if len(body) > MAX_BODY else body.decode("latin-1")
+    return None if len(body) > MAX_BODY else body
 
 
 def _kind() -> str | None:

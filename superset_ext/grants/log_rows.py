@@ -29,6 +29,14 @@ class LogRows:
         self._is_own = is_stock_logger(logger)
         self._engine: Any = None
 
+    @property
+    def needs_no_request(self) -> bool:
+        """Whether rows can be logged when their request has ended: once their engine is known, by a logger that is
+        ours or stock's."""
+        if self._is_own and self._engine is None:
+            self._engine = engine_of_logs()
+        return self._is_own
+
     def kept(self, record: Record) -> list[Record]:
         """What is to be kept of a record, the arguments that Superset gives to its event logger."""
         return _rows(record) if self._is_own else [record]
@@ -40,10 +48,8 @@ class LogRows:
             for record in records:
                 self._logger.log(**{**record, **now})
             return
-        if self._engine is None:
-            self._engine = engine_of_logs()
         rows = [{**record, **now, "dttm": datetime.utcnow()} for record in records]
-        log_rows(self._logger, self._engine, rows)
+        log_rows(self._logger, self._engine or engine_of_logs(), rows)
 
 
 def _rows(record: Record) -> list[Record]:

@@ -17,14 +17,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import QueuePool
 
 from superset_ext.core.cut_off import cut_off
 from superset_ext.core.driver_errors import driver_error, first_line
@@ -33,6 +31,7 @@ from superset_ext.core.sql_folder import sql_folder
 from superset_ext.core.warn_once import warn
 from superset_ext.core.within import within
 from superset_ext.errors import Unanswerable
+from superset_ext.grants.connections import Connections
 
 # The tables that decide neither a right nor an answer that is given again, each with the reason.
 IDLE: Mapping[str, str] = {
@@ -74,6 +73,7 @@ _LOCKS = "SET LOCAL lock_timeout = '2s'"
 _POOL = 16
 _WAIT = 0.25  # seconds for a connection of the pool, and for an answer
 _CONNECT = 1.0  # seconds for a connection to be made
+_RECYCLE = 300.0  # seconds for which a connection is used
 _SILENT = 5.0  # seconds for which a server is not asked that was silent
 _RETRY = 60.0  # seconds after which triggers that were not there are looked for again
 _AGAIN = 1.0  # the same where they were there
@@ -91,6 +91,8 @@ class MetadataStamps:
         tables: the names of the tables to watch.
     """
 
+    is_apart = True
+
     def __init__(self, engine: Callable[[], Engine], tables: Callable[[], list[str]]) -> None:
         self._engine = engine
         self._tables = tables
@@ -99,7 +101,7 @@ class MetadataStamps:
     def reset(self) -> None:
         """Have no connection, and know of no triggers."""
         self._lock = threading.Lock()
-        self._pool: QueuePool | None = None
+        self._pool: Connections | None = None
         self._anchor: str | None = None
         self._look_at = self._tidy_at = self._silent_until = float("-inf")
         self.missing = "it was not looked yet"
@@ -135,7 +137,8 @@ class MetadataStamps:
             SQLAlchemyError, psycopg2.Error: the database refused, or does not answer.
         """
         self._must_be_possible()
-        with self._cursor() as cursor:
+        with self._connections().lent() as lent:
+            cursor = lent.cursor
             cursor.execute(_INSTALLED)
             if not (cursor.fetchone()[0] or "").endswith(_VERSION):
                 for path in FILES:
@@ -156,7 +159,8 @@ class MetadataStamps:
         self._anchor = None
         if not is_possible(self._engine()):
             return False
-        with self._cursor() as cursor:
+        with self._connections().lent() as lent:
+            cursor = lent.cursor
             cursor.execute(_INSTALLED)
             present: bool = cursor.fetchone()[0] is not None
             if present:
@@ -225,9 +229,9 @@ class MetadataStamps:
         began = time.monotonic()
         for _ in range(2):  # a connection may have been closed while nobody used it
             try:
-                with self._cursor() as cursor, cut_off.within(_WAIT, cursor.connection.fileno()):
-                    cursor.execute(sql, values)
-                    return cursor.fetchone()
+                with self._connections().lent() as lent, cut_off.within(_WAIT, lent.descriptor):
+                    lent.cursor.execute(sql, values)
+                    return lent.cursor.fetchone()
             except Exception as error:  # noqa: BLE001  (as above)
                 if getattr(driver_error(error), "pgcode", None):
                     self._anchor = None
@@ -237,29 +241,11 @@ class MetadataStamps:
                     return None
         return None
 
-    @contextmanager
-    def _cursor(self) -> Iterator[Any]:
-        """A cursor that commits each statement. A connection that failed is not used again."""
-        fairy = self._connections().connect()
-        try:
-            raw = fairy.dbapi_connection
-            raw.autocommit = True
-            with raw.cursor() as cursor:
-                yield cursor
-        except BaseException:
-            fairy.invalidate()
-            raise
-        else:
-            fairy.close()
-
-    def _connections(self) -> QueuePool:
+    def _connections(self) -> Connections:
         with self._lock:
             if self._pool is None:
-                engine = self._engine()
-                self._pool = QueuePool(
-                    partial(within, _CONNECT, engine.pool._creator), pool_size=_POOL, max_overflow=0, timeout=_WAIT,
-                    recycle=300, reset_on_return=None, dialect=engine.dialect,
-                )  # fmt: skip
+                connect = partial(within, _CONNECT, self._engine().pool._creator)
+                self._pool = Connections(connect, _POOL, _WAIT, _RECYCLE)
             return self._pool
 
 

@@ -7,9 +7,10 @@ of the query, and answers that are more than bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from jinja2 import Environment, TemplateError, meta, nodes
 
 from superset_ext.cache.used import Used
@@ -27,6 +28,10 @@ _KNOWN = frozenset(
     }
 )  # fmt: skip
 _TYPES = ("full", "results")
+# What would be refused in the end. Who writes it in another way is found out later.
+_WORDS = (("force", "true"), ("result_format", '"csv"'), ("result_format", '"xlsx"'), ("result_type", '"samples"'))
+_HOPELESS = tuple(f'"{name}":{gap}{value}'.encode() for name, value in _WORDS for gap in ("", " "))
+_FORCED = ("force=true", "csv=true")
 _jinja = Environment()  # noqa: S701  (it parses, and renders nothing)
 
 
@@ -44,6 +49,17 @@ def of_app(app: Flask) -> str | None:
     return None
 
 
+def is_hopeless() -> bool:
+    """Whether the current request is surely refused, as far as its bytes tell: nothing is done for it then."""
+    query = request.environ.get("QUERY_STRING") or ""
+    if any(word in query for word in _FORCED):
+        return True
+    if not request.is_json:
+        return False
+    body = request.get_data()
+    return any(words in body for words in _HOPELESS)
+
+
 def of_response(response: Response) -> str | None:
     """Why a response is not given again; `None` where it may be."""
     if response.status_code != OK or response.is_streamed:
@@ -55,16 +71,26 @@ def of_response(response: Response) -> str | None:
     return None
 
 
-def of_used(app: Flask, used: Used) -> str | None:
-    """Why an answer is not granted that was made of this; `None` where it may be."""
-    if used.spoiled or not used.entries:
-        return used.spoiled or "nothing of it was in the cache"
+def of_used(app: Flask, used: Used) -> tuple[str | None, bool]:
+    """Why an answer is not granted that was made of this, `None` where it may be, and whether its keys may move.
+
+    Keys move where they may have something of the bounds of a time range, beside its words.
+    """
+    if why := used.spoiled or _of_sources(used) or _of_types(used.queries):
+        return why, False
+    parts = list(filter(None, _texts(used)))
+    return _of_templates(app, parts), any(JINJA.search(text) or SUBQUERY.search(text) for text in parts)
+
+
+def _of_sources(used: Used) -> str | None:
+    if not used.entries:
+        return "nothing of it was in the cache"
     for source in used.sources:
         if getattr(source, "type", None) != "table":
             return "a source that is no dataset"
         if source.database.backend == "superset":
             return "a source that checks rights itself"
-    return _of_types(used.queries) or _of_templates(app, used)
+    return None
 
 
 def _of_types(queries: Iterable[Any]) -> str | None:
@@ -73,8 +99,8 @@ def _of_types(queries: Iterable[Any]) -> str | None:
     return f"results of the type {other[0]}" if other else None
 
 
-def _of_templates(app: Flask, used: Used) -> str | None:
-    templates = [text for text in _texts(used) if JINJA.search(text)]
+def _of_templates(app: Flask, parts: Iterable[str]) -> str | None:
+    templates = [text for text in parts if JINJA.search(text)]
     # Superset puts its own processors into the setting, too.
     processors = (app.config.get("CUSTOM_TEMPLATE_PROCESSORS") or {}).values()
     if templates and not all(kind.__module__.startswith("superset.") for kind in processors):
@@ -83,6 +109,7 @@ def _of_templates(app: Flask, used: Used) -> str | None:
     return next((why for text in templates if (why := _of_template(text, known))), None)
 
 
+@lru_cache(maxsize=512)  # to parse one takes as long as all else that is looked at
 def _of_template(text: str, known: frozenset[str]) -> str | None:
     try:
         parsed = _jinja.parse(text)
@@ -95,19 +122,15 @@ def _of_template(text: str, known: frozenset[str]) -> str | None:
     return f"a template asks {unknown[0]}" if unknown else None
 
 
-def moves_its_key(used: Used) -> bool:
-    """Whether the cache keys may have something of the bounds of a time range, beside its words."""
-    return any(JINJA.search(text) or SUBQUERY.search(text) for text in _texts(used))
-
-
 def _texts(used: Used) -> Iterator[str]:
     """All text that was asked, and all that Superset may render of the datasets."""
-    yield from _asked(used)
+    own = list(_asked(used))
+    yield from own
     for source in used.sources:
-        yield from filter(None, texts(source))
-    if any(source.sql for source in used.sources) or any(SUBQUERY.search(text) for text in _asked(used)):
+        yield from texts(source)
+    if any(source.sql for source in used.sources) or any(map(SUBQUERY.search, own)):
         # Superset puts the rules of each table in such SQL into it, whosever dataset they belong to.
-        yield from filter(None, rule_clauses())
+        yield from rule_clauses()
 
 
 def _asked(used: Used) -> Iterator[str]:

@@ -56,6 +56,9 @@ class _Noted:
         return getattr(self._logger, name)
 
     def log(self, *args: Any, **kwargs: Any) -> None:
+        if self._noted.spoiled is not None:  # nothing of it will be kept
+            self._logger.log(*args, **kwargs)
+            return
         with harmless("noting what Superset logs"):
             record = {**dict(zip(_ARGUMENTS, args, strict=False)), **kwargs}
             self._noted.records += self._noted.keep(record)

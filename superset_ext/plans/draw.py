@@ -16,17 +16,22 @@ _PER_LOOP = ("Rows Removed by Filter", "Rows Removed by Join Filter")
 def drawing(plan: Plan) -> str:
     """The plan, a line a node and its conditions below it. Each node has the number that findings name it by."""
     lines = list(_lines(plan, plan.root, "", ""))
-    times = (("planning", plan.planning_ms), ("execution", plan.execution_ms), ("JIT", plan.compiling_ms))
-    lines += [", ".join(f"{name} {ms:,.1f} ms" for name, ms in times if ms is not None)]
+    return "\n".join([*lines, *times(plan)])
+
+
+def times(plan: Plan) -> Iterator[str]:
+    """How long it took, as far as that was measured, and the settings of its planner."""
+    taken = (("planning", plan.planning_ms), ("execution", plan.execution_ms), ("JIT", plan.compiling_ms))
+    if any(ms is not None for _, ms in taken):
+        yield ", ".join(f"{name} {ms:,.1f} ms" for name, ms in taken if ms is not None)
     if plan.settings:
-        lines += ["settings: " + ", ".join(f"{name} = {value}" for name, value in sorted(plan.settings.items()))]
-    return "\n".join(line for line in lines if line)
+        yield "settings: " + ", ".join(f"{name} = {value}" for name, value in sorted(plan.settings.items()))
 
 
 def _lines(plan: Plan, node: Node, first: str, rest: str) -> Iterator[str]:
-    yield _cut(f"{first}{node.number}. {title(node)}  {_estimate(node)}{_measured(node)}  {plan.share(node):.0%}")
+    yield _cut(f"{first}{node.number}. {title(node)}  {estimate(node)}{measured(node)}  {plan.share(node):.0%}")
     below = rest + ("│  " if node.children else "   ")
-    for line in _details(node):
+    for line in details(node):
         yield _cut(below + line)
     for child in node.children:
         is_last = child is node.children[-1]
@@ -46,11 +51,13 @@ def title(node: Node) -> str:
     return " ".join([*words, *([node.alias] if node.alias and node.alias not in (node.relation, name) else [])])
 
 
-def _estimate(node: Node) -> str:
+def estimate(node: Node) -> str:
+    """What the planner expects of a step."""
     return f"cost {node.cost:,.0f}, {node.rows:,.0f} rows"
 
 
-def _measured(node: Node) -> str:
+def measured(node: Node) -> str:
+    """What running it has shown; empty where it was not run."""
     if node.actual is None:
         return ""
     if not node.actual.loops:
@@ -60,7 +67,8 @@ def _measured(node: Node) -> str:
     return f" → {node.actual.rows:,.0f}{loops}{ms}"
 
 
-def _details(node: Node) -> Iterator[str]:
+def details(node: Node) -> Iterator[str]:
+    """Its conditions, keys and counts, a line each."""
     for name in _SHOWN:
         if name in node.conditions:
             yield f"{name}: {node.conditions[name]}"

@@ -52,7 +52,12 @@ class Explained:
 
 
 def explain(
-    connection: Any, sql: str, seconds: float = SECONDS, analyze: bool = False, most: int | None = None
+    connection: Any,
+    sql: str,
+    seconds: float = SECONDS,
+    analyze: bool = False,
+    most: int | None = None,
+    refuses_volatile: bool = False,
 ) -> Explained:
     """The plan of one SELECT, and what the source knows of its tables.
 
@@ -61,6 +66,7 @@ def explain(
         seconds: that each statement may take.
         analyze: run it, and say what that took.
         most: queries that may be under way on the source; not asked where it is `None`.
+        refuses_volatile: refuse what may do more than return a value also where nothing is run.
 
     Raises:
         SourceBusy: more are.
@@ -72,8 +78,9 @@ def explain(
         if most is not None:
             _refuse_busy(cursor, most)
         value = asked(cursor, "", select)
+        if analyze or refuses_volatile:
+            refuse_volatile(cursor, value, "" if refuses_volatile else "--analyze")
         if analyze:
-            refuse_volatile(cursor, value)
             value = asked(cursor, ", ANALYZE, BUFFERS", select)
         plan = plan_from(value, connection.server_version, Words(select, ENGINE))
         return Explained(plan, tables_of(cursor, plan))
@@ -123,13 +130,13 @@ def asked(cursor: Any, options: str, select: str) -> Any:
     return (json.loads(value) if isinstance(value, str) else value)[0]
 
 
-def refuse_volatile(cursor: Any, value: Any, flag: str = "--analyze") -> None:
+def refuse_volatile(cursor: Any, value: Any, flag: str) -> None:
     """Raise if anything in a plan may do more than return a value.
 
     The plan has been made of views, policies and functions that were put in their place, so it names what they call.
 
     Raises:
-        PlanError: it may; without the option `flag`, nothing is run.
+        PlanError: it may; without the option `flag`, if there is one, it is explained all the same.
     """
     texts = "\n".join(_texts(value))
     calls = sorted({name.strip('"').replace('""', '"') for name in _CALL.findall(texts)} | set(_functions(value)))
@@ -137,9 +144,8 @@ def refuse_volatile(cursor: Any, value: Any, flag: str = "--analyze") -> None:
     cursor.execute(query_text("postgresql_volatile_parts"), {"calls": calls, "operators": operators})
     names = [row[0] for row in cursor.fetchall()]
     if names:
-        raise PlanError(
-            f"it calls {', '.join(names[:3])}, which may do more than return a value; it is explained without {flag}"
-        )
+        other = f"; it is explained without {flag}" if flag else ""
+        raise PlanError(f"it calls {', '.join(names[:3])}, which may do more than return a value{other}")
 
 
 def _texts(value: Any) -> Iterator[str]:

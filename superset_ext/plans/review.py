@@ -53,13 +53,15 @@ def review_of(row: Mapping[str, Any]) -> Review:
     return Review(plan_of(row["plan"]), Verdicts(findings, tuple(No(**no) for no in row["considered"])))
 
 
-def review(connection: Any, sql: str, seconds: float = SECONDS, analyze: bool = False) -> Review:
+def review(
+    connection: Any, sql: str, seconds: float = SECONDS, analyze: bool = False, refuses_volatile: bool = False
+) -> Review:
     """Explain one SELECT over a connection, see `explain.explain`, and judge its plan.
 
     Raises:
         PlanError: it is not one SELECT that only reads, or the source did not explain it.
     """
-    return judged(explain(connection, sql, seconds, analyze), sql)
+    return judged(explain(connection, sql, seconds, analyze, None, refuses_volatile), sql)
 
 
 def judged(explained: Explained, sql: str, ms: float | None = None, before: Before | None = None) -> Review:

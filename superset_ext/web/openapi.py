@@ -51,7 +51,7 @@ class Route:
         code: status of the answer.
         body: model of the request's body.
         query: model of the request's query string.
-        errors: further statuses, each with a description or with the model of its answer.
+        errors: further statuses, each with a description or with the model of its answer; an empty one is not answered.
         takes_token: whether `SUPERSET_EXT_API_TOKEN` opens it.
     """
 
@@ -116,7 +116,7 @@ class Route:
         ]
 
     def _responses(self, summary: str) -> dict[str, Any]:
-        described = {code: _error(text) for code, text in (self._usual_errors() | dict(self.errors)).items()}
+        described = {code: _error(text) for code, text in (self._usual_errors() | dict(self.errors)).items() if text}
         text = summary if self.answer is None else _doc(self.answer)
         answer = {"description": text.rstrip("."), "content": _content(self.answer)}
         return {str(code): response for code, response in sorted({self.code: answer, **described}.items())}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from marshmallow import fields
 
 from superset_ext.host.explaining import may_ask
 from superset_ext.package import package
 from superset_ext.plans import kept
+from superset_ext.plans.page import CONTENT_SECURITY, page
 from superset_ext.plans.review import review_of
 from superset_ext.web.openapi import Answer
 from superset_ext.web.resource import Resource, route
+
+_HEADERS = {"Content-Security-Policy": CONTENT_SECURITY, "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
 
 
 class PlanFinding(Answer):
@@ -72,12 +75,14 @@ class PlansApi(Resource):
     def plans(self, fingerprint: str) -> dict[str, Any] | Response:
         """The plans that were kept of a statement, with what they show.
 
-        Whoever asks needs Superset's access to the statement's database too.
+        Whoever asks needs Superset's access to the statement's database too. A browser gets a page to read.
         """
         rows = kept.plans_of(package().log(), fingerprint)
         if not rows:
             return self.response_404()  # type: ignore[no-any-return]
         if not may_ask(rows[0]["database_id"]):
             return self.response_403()  # type: ignore[no-any-return]
+        if request.accept_mimetypes.best_match(("application/json", "text/html")) == "text/html":
+            return Response(page(rows), mimetype="text/html", headers=_HEADERS)
         first, plans = rows[0], [{**row, "drawing": review_of(row).drawing} for row in rows]
         return {name: first[name] for name in ("fingerprint", "sql", "database_id")} | {"result": plans}

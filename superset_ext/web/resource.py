@@ -15,7 +15,15 @@ from flask_appbuilder.api import expose, safe
 from pydantic import BaseModel
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from superset_ext.errors import ChangeError, LogUnavailable, NoLogDatabase, StoreUnavailable, WarmError
+from superset_ext.errors import (
+    ChangeError,
+    LogUnavailable,
+    NoLogDatabase,
+    NotAllowed,
+    PlanError,
+    StoreUnavailable,
+    WarmError,
+)  # fmt: skip
 from superset_ext.host.api import BaseSupersetApi, statsd_metrics
 from superset_ext.host.permissions import VIEW_MENU
 from superset_ext.monitor.alerts.rules import AlertError
@@ -25,7 +33,7 @@ from superset_ext.web.openapi import Answer, Route
 from superset_ext.web.request import BadRequest
 
 Method = Callable[..., Any]
-_REFUSED = (BadRequest, ChangeError, AlertError)
+_REFUSED = (BadRequest, ChangeError, AlertError, PlanError)
 _AWAY = (WarmError, LogUnavailable, NoLogDatabase, StoreUnavailable)
 
 
@@ -64,6 +72,8 @@ def _answering(method: Method, described: Route) -> Method:
             return too_large(self)
         except _REFUSED as error:
             return self.response_400(message=str(error))  # type: ignore[no-any-return]
+        except NotAllowed as error:
+            return self.response(403, message=str(error))  # type: ignore[no-any-return]
         except _AWAY as error:
             return self.response(503, message=str(error))  # type: ignore[no-any-return]
 

@@ -66,6 +66,7 @@ def world(in_process: InProcess) -> Iterator[InProcess]:
         assert in_process.perf("refresh").exit_code == 0
         with in_process.app.app_context():
             source = asked_database()
+            answering = asked_database("what is asked", in_process.url)
         finding = {"kind": "spilled", "node": 1, "evidence": "", "numbers": {}, "advice": "", "gain": 0.5}
         finding |= {"sure": "likely", "next_step": ""}
         plan = Plan("postgresql", 180000, Node(1, "Result")).as_dict()
@@ -73,6 +74,7 @@ def world(in_process: InProcess) -> Iterator[InProcess]:
         yield in_process
         with in_process.app.app_context():
             forget_database(source)
+            forget_database(answering)
     for table in (
         "query_plan",
         "cache_warm_run",
@@ -83,12 +85,13 @@ def world(in_process: InProcess) -> Iterator[InProcess]:
         in_process.rows(f"DELETE FROM superset_ext.{table}")
 
 
-def asked_database() -> int:
-    """The id of a new database of Superset, which nobody connects to."""
+def asked_database(name: str = "of a plan", url: str = "postgresql://u@127.0.0.1:1/none") -> int:
+    """The id of a new database of Superset, which nobody can connect to without a URL."""
     from superset.extensions import db
     from superset.models.core import Database
 
-    database = Database(database_name="of a plan", sqlalchemy_uri="postgresql://u@127.0.0.1:1/none")
+    database = Database(database_name=name)
+    database.set_sqlalchemy_uri(url)
     db.session.add(database)
     db.session.commit()
     return int(database.id)
@@ -134,7 +137,7 @@ def served(app: Any) -> dict[Route, set[str]]:
 def test_each_route_is_described(world: InProcess, document: dict[str, Any]) -> None:
     """Intent: all routes are in the document and no other, with their parameters, a summary and the right to call."""
     routes, operations = served(world.app), described(document)
-    assert set(operations) == set(routes) and len(routes) == 15
+    assert set(operations) == set(routes) and len(routes) == 17
     for route, operation in operations.items():
         assert operation["summary"] and operation["tags"] == ["Performance"] and operation["security"], route
         path = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] == "path"]
@@ -179,6 +182,8 @@ def test_each_body_is_described(document: dict[str, Any]) -> None:
         },
         ("POST", f"{BASE}/alerts"): rule | {"enabled"},
         ("PUT", f"{BASE}/alerts/{{number}}"): rule | {"enabled"},
+        ("POST", f"{BASE}/analyze-query"): {"query", "database", "schema", "analyze"},
+        ("POST", f"{BASE}/optimize-query"): {"query", "database", "schema", "optimization_level", "run"},
     }  # fmt: skip
     tables = bodies["POST", f"{BASE}/cache/invalidate"]["tables"]["items"]
     assert set(schema(document, tables)["properties"]) == {"database", "table", "schema"}
@@ -247,6 +252,8 @@ def answers(world: InProcess) -> Iterator[tuple[str, str, Any]]:
         ("POST", "/cache/warm-up"): {"charts": [1]},
         ("POST", "/cache/invalidate"): {"all": True}, ("POST", "/alerts"): RULE,
         ("PUT", "/alerts/{number}"): {"enabled": False}, ("DELETE", "/alerts/{number}"): None,
+        ("POST", "/analyze-query"): {"query": "SELECT 1", "database": "what is asked"},
+        ("POST", "/optimize-query"): {"query": "SELECT 1", "database": "what is asked"},
     }  # fmt: skip
     number = 0
     for (verb, path), body in bodies.items():

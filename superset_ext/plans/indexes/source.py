@@ -22,8 +22,11 @@ _LIMITS = (
 )
 
 
-def source_of(named: str) -> tuple[int, str]:
+def source_of(named: str, what: str = "indexes are advised") -> tuple[int, str]:
     """The id and name of the database of Superset that somebody has typed. Needs an app context.
+
+    Args:
+        what: is done for PostgreSQL alone.
 
     Raises:
         UnknownDatabase: there is none.
@@ -32,7 +35,7 @@ def source_of(named: str) -> tuple[int, str]:
     database = database_typed(named)
     engine, name = database.db_engine_spec.engine, str(database.database_name)
     if engine != "postgresql":
-        raise AdviceError(f"indexes are advised for PostgreSQL alone; the database {name!r} is {engine}")
+        raise AdviceError(f"{what} for PostgreSQL alone; the database {name!r} is {engine}")
     return int(database.id), name
 
 

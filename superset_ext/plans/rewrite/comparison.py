@@ -12,7 +12,7 @@ from superset_ext.errors import PlanError
 from superset_ext.plans.explain import SECONDS, asked, reading, refuse_volatile
 from superset_ext.plans.one_select import one_select
 from superset_ext.plans.postgresql import ENGINE
-from superset_ext.plans.rewrite import ALL, AUTOMATIC, Rewriting, rewritten
+from superset_ext.plans.rewrite import ALL, AUTOMATIC, Rewriting, Rule, rewritten
 from superset_ext.plans.rewrite.catalogue.postgresql import PostgreSQL
 
 ROUNDS = 3  # of each text, in turns; the quickest counts
@@ -72,13 +72,22 @@ def _side(side: Side) -> dict[str, Any]:
     return {"sql": side.sql, "cost": side.cost, "ms": side.ms and round(side.ms, 2)}
 
 
-def compare(connection: Any, sql: str, seconds: float = SECONDS, run: bool = False) -> Comparison:
+def compare(
+    connection: Any,
+    sql: str,
+    seconds: float = SECONDS,
+    run: bool = False,
+    rules: Sequence[Rule] = ALL,
+    refuses_volatile: bool = False,
+) -> Comparison:
     """Rewrite one SELECT of PostgreSQL, and have both texts explained.
 
     Args:
         connection: of psycopg2; its transaction only reads, and is rolled back.
         seconds: that each statement may take.
         run: run both, in turns and at one moment of the source, and compare their rows.
+        rules: that are asked.
+        refuses_volatile: as of `explain`.
 
     Raises:
         PlanError: it is not one SELECT that only reads, the source refused it, or there are too many rows to compare.
@@ -86,10 +95,10 @@ def compare(connection: Any, sql: str, seconds: float = SECONDS, run: bool = Fal
     select = one_select(sql, ENGINE)
     with reading(connection, seconds) as cursor:
         cursor.execute(_SAME_MOMENT)
-        rewriting = rewritten(select, PostgreSQL(lambda text, values: _all(cursor, text, values)), ALL)
+        rewriting = rewritten(select, PostgreSQL(lambda text, values: _all(cursor, text, values)), rules)
         plan = asked(cursor, "", select)
-        if run:
-            refuse_volatile(cursor, plan, "--run")
+        if run or refuses_volatile:
+            refuse_volatile(cursor, plan, "" if refuses_volatile else "--run")
         original = Side(select, plan["Plan"]["Total Cost"])
         if not rewriting.applied:
             return Comparison(rewriting, original)

@@ -23,6 +23,7 @@ from superset_ext.warm.registry.uses import Ids, Use
 HEADER = "X-Superset-Ext-Discovery"
 _ENDED = "superset_ext_asked"  # name in Flask's `g` of the queries that have ended
 _HOUR = 3600
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def install(app: Flask, registry: Registry) -> None:
@@ -66,7 +67,8 @@ def chart_request() -> ChartRequest | None:
     kind = ENDPOINTS.get(request.endpoint or "")
     if kind is None:
         return None
-    form = request.form.get("form_data")
+    # Without a form there is nothing to parse; to find that out by `form` takes longer.
+    form = request.form.get("form_data") if request.mimetype in _FORMS else None
     plain = "" if kind == "stored" else request.get_data(as_text=True)  # Superset itself has stored that context
     body = plain if form is None else form
     return ChartRequest(kind, request.path, safe_args(request.query_string.decode()), body, form is not None)

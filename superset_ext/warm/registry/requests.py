@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
@@ -85,6 +86,7 @@ def kind_of(path: str) -> Kind | None:
     return next((kind for pattern, kind in _PATHS if pattern.fullmatch(path)), None)
 
 
+@lru_cache(maxsize=256)
 def safe_args(query: str) -> str:
     """A query string without what could be a credential."""
     return urlencode([(name, value) for name, value in parse_qsl(query) if not _CREDENTIALS.search(name)])

@@ -319,6 +319,9 @@ def test_over_rest_and_for_whom(superset_app: InProcess, source: Source, taker: 
     answer = superset_app.client().get(path)
     assert answer.status_code == 200 and "Seq Scan on orders" in answer.json["result"][0]["drawing"]
     assert "rare" not in json.dumps(answer.json)
+    html = superset_app.client().get(path, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert html.mimetype == "text/html" and "Seq Scan on orders" in html.text and "rare" not in html.text
+    assert "default-src 'none'" in html.headers["Content-Security-Policy"]
     assert superset_app.client().get(path + "0").status_code == 404
     assert superset_app.app.test_client().get(path).status_code == 401
     reads, asks = ("can_read", "Performance"), ("database_access", f"[{source.name}].(id:{source.number})")

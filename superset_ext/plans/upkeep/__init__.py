@@ -1,0 +1,1 @@
+"""What the source itself needs: statistics, vacuum, room, locks, settings."""
