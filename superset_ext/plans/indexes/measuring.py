@@ -73,6 +73,11 @@ class Sampled:
         return max(second - first, _LEAST_NOISE)
 
     @property
+    def noisy(self) -> bool:
+        """Whether more runs would tell more."""
+        return len(self.runs) > 1 and self.noise > max(self.seconds * (WORSE - 1), _LEAST_NOISE)
+
+    @property
     def blocks(self) -> int:
         """Of the run with the fewest."""
         return min(run.blocks for run in self.runs)
@@ -103,10 +108,11 @@ class Compared:
 
     @property
     def unsure(self) -> bool:
-        """Whether it seems slower, and noise may be why."""
+        """Whether it seems slower or quicker, and noise may be why."""
         if any(run.cut for run in (*self.before.runs, *self.after.runs)):
             return False
-        return self.after.seconds > self.before.seconds * WORSE and not self.slower
+        seems_slower = self.after.seconds > self.before.seconds * WORSE and not self.slower
+        return seems_slower or (self.after.seconds < self.before.seconds / WORSE and not self.quicker)
 
 
 class Measure:
@@ -151,6 +157,8 @@ class Measure:
         key = live.fingerprint, self.plan(live, without)
         if key not in self._samples:
             self._in_turns(live, {key: without})
+            while self._samples[key].noisy and len(self._samples[key].runs) < _MOST_ROUNDS * self._rounds:
+                self._in_turns(live, {key: without})
         return self._samples[key]
 
     def compared(self, live: Live, before: Collection[str], after: Collection[str] = ()) -> Compared:
