@@ -38,7 +38,7 @@ _asking: dict[int, threading.Thread] = {}  # by database; a thread cannot be sto
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Connections to a database, how many of them run a statement, and the seconds of the longest wait for a lock; without
+    """Connections to a database, how many of them run a statement, and seconds of the longest wait for a lock; without
     the connection that asked."""
 
     connections: int
