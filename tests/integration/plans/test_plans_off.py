@@ -45,8 +45,8 @@ os._exit(0)
 @pytest.mark.thorough
 @pytest.mark.parametrize("on", [False, True])
 def test_off_is_off(on: bool, database_url: str, valkey: Any, tmp_path: Path) -> None:
-    """Intent: with the setting off nobody listens for slow queries to take their plans, beat has no look at sources, and
-    a task that is called all the same asks no source; with it on, all of that is there."""
+    """Intent: with the setting off nobody listens for slow queries to take their plans, beat has no look at sources,
+    and a task that is called all the same asks no source; with it on, all of that is there."""
     environment = {**os.environ, "SUPERSET_EXT_PLANS": str(on).lower(), "PYTHONPATH": str(Path.cwd())}
     command = [program("python"), "-c", SCRIPT, database_url, valkey.url, str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
