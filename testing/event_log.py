@@ -16,7 +16,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import psycopg2
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
+from superset_ext.host.event_watch import STATEMENT, about_to_execute
 from testing.asking import Asking
 from testing.in_process import ADMIN, PASSWORD
 
@@ -148,6 +151,11 @@ def stocks() -> Iterator[None]:
         yield
     finally:
         _event_logger["event_logger"] = before
+
+
+def is_looking() -> bool:
+    """Whether this process looks at the statements that it sends."""
+    return bool(event.contains(Engine, STATEMENT, about_to_execute))
 
 
 def waiting() -> int:

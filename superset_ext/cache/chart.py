@@ -138,14 +138,19 @@ class ChartCache(RegionCache):
         """
         return bulk.delete_like(self._store, pattern)
 
-    def grant(self, key: str) -> tuple[Envelope, Any] | None:
+    def grant(self, key: str, meanwhile: Callable[[], object] | None = None) -> tuple[Envelope, Any] | None:
         """What `keep_grant` stored, while the entries that it was made of are there and fresh; nothing is counted.
+
+        Args:
+            meanwhile: called while Redis works, or not at all.
 
         Raises:
             StoreUnavailable: Redis did not answer.
         """
+        if self._store.topology.clustered:
+            return None  # nothing is kept there
         name = self._store.name(key)
-        reading, same = self._store.read_with_parts(name)
+        reading, same = self._store.read_with_parts(name, meanwhile)
         verdict = _without_grace(Lookup(reading, self._judge(name, reading))).verdict
         return None if isinstance(verdict, Miss) or not same else verdict
 

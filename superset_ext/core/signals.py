@@ -16,17 +16,24 @@ failures: Counter[str] = Counter()  # by the name of what failed, since the proc
 
 
 def tell(signal: Signal, sender: Any, event: Any) -> None:
-    """Call each receiver of a signal with `event`, and drop what it returns. See `attempt` for one that fails."""
+    """Call each receiver of a signal with `event`, and drop what it returns. One that fails is as in `attempt`."""
     for receiver in signal.receivers_for(sender):
-        attempt(receiver, sender, event=event)
+        try:
+            receiver(sender, event=event)
+        except Exception as error:  # noqa: BLE001  (nothing that a receiver raises concerns the sender)
+            count_failure(_name(receiver), error)
 
 
 def attempt(function: Callable[..., Any], *args: Any, **options: Any) -> None:
     """Call a function whose failure must not stop the caller: it is counted, and a warning a minute names it."""
     try:
         function(*args, **options)
-    except Exception as error:  # noqa: BLE001  (nothing that a receiver raises concerns the sender)
-        count_failure(getattr(function, "__qualname__", type(function).__name__), error)
+    except Exception as error:  # noqa: BLE001  (as above)
+        count_failure(_name(function), error)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", type(function).__name__)
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import event
-from sqlalchemy.orm import Session
 
 from superset_ext.core.signals import unfailing
 
@@ -19,7 +18,7 @@ Item = TypeVar("Item")
 
 
 class UntilCommit(Generic[Item]):
-    """Keeps items in the session that they happened in. Nothing here fails a session.
+    """Keeps items in the session that they happened in, whose end it hears from then on. Nothing here fails a session.
 
     Args:
         committed: called with the items of a transaction, in their order, after its outermost commit.
@@ -28,22 +27,16 @@ class UntilCommit(Generic[Item]):
     def __init__(self, committed: Callable[[list[Item]], None]) -> None:
         self._call = committed
 
-    def listen(self) -> None:
-        """Hear of all sessions from now on."""
-        event.listen(Session, "after_commit", self._committed)
-        event.listen(Session, "after_rollback", self._rolled_back)
-
-    def unlisten(self) -> None:
-        """Hear of no session any more."""
-        event.remove(Session, "after_commit", self._committed)
-        event.remove(Session, "after_rollback", self._rolled_back)
-
     def add(self, session: Any, item: Item) -> None:
         """Keep something that happened in the transaction or savepoint that the session is in."""
         self._kept(session).append((_innermost(session), item))
 
     def _kept(self, session: Any) -> list[tuple[Any, Item]]:
-        kept: list[tuple[Any, Item]] = session.info.setdefault(self, [])
+        if self not in session.info:
+            event.listen(session, "after_commit", self._committed)
+            event.listen(session, "after_rollback", self._rolled_back)
+            session.info[self] = []
+        kept: list[tuple[Any, Item]] = session.info[self]
         return kept
 
     @unfailing("telling what a transaction has done")

@@ -29,15 +29,17 @@ tags are. `as_of` of the grant is the earliest of its entries', so a stamp that 
 stale. An entry that somebody will store later with rows from before a change has another id.
 
 **Order.** Stamps and marks that are stored are read before what they vouch for, and those that are checked are read
-after the request came. Signature, key and times are checked as those of every entry. A writer to Redis can hide a grant
-or bring back an earlier one of the same key, which then fails its checks as it would have.
+after the request came, in whatever order: what has ended a grant goes on ending it, so where both checks succeed, both
+would have succeeded at the moment of the earlier one. Signature, key and times are checked as those of every entry. A
+writer to Redis can hide a grant or bring back an earlier one of the same key, which then fails its checks as it would
+have.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Protocol
 
@@ -47,10 +49,17 @@ from superset_ext.grants.ages import Ages, are_ages
 from superset_ext.grants.moving import Pair, Range, joined
 
 _MARK_SECONDS = 0.25  # for which a mark is used
+_KEYS = 10_000  # whose marks a process remembers
 
 
 class Rights(Protocol):
-    """What knows of changes on the metadata database."""
+    """What knows of changes on the metadata database.
+
+    Attributes:
+        is_apart: whether it asks another server than Redis, so that both can be asked at once.
+    """
+
+    is_apart: bool
 
     def ready(self) -> bool:
         """Whether marks can be had by now, as far as is known without asking."""
@@ -68,8 +77,8 @@ class Rights(Protocol):
 class Region(Protocol):
     """What keeps grants beside the entries that they were made of."""
 
-    def grant(self, key: str) -> tuple[Envelope, Any] | None:
-        """What was kept under a key, while its parts are there and fresh."""
+    def grant(self, key: str, meanwhile: Callable[[], object] | None = None) -> tuple[Envelope, Any] | None:
+        """What was kept under a key, while its parts are there and fresh; `meanwhile` is called while Redis works."""
         ...
 
     def keep_grant(self, key: str, value: Any, parts: Mapping[str, Envelope], seconds: float) -> bool:
@@ -143,6 +152,19 @@ def _pair(piece: bytes | Sequence[int]) -> bytes | list[int]:
     return piece if isinstance(piece, bytes) else list(piece)
 
 
+@dataclass(slots=True)
+class _Early:
+    """A check of a mark that is made while Redis brings the grant, which nearly always has this one."""
+
+    rights: Rights
+    mark: tuple[str, str]
+    holds: bool | None = None
+
+    def __call__(self) -> None:
+        """Make the check."""
+        self.holds = self.rights.holds(self.mark)
+
+
 class Judge:
     """Gives what holds.
 
@@ -157,6 +179,7 @@ class Judge:
         self.rights = rights
         self._seconds = seconds
         self._marked: tuple[tuple[str, str] | None, float] = (None, 0.0)
+        self._last: dict[str, tuple[str, str]] = {}  # the marks of grants that this process has given, by their keys
 
     def mark(self) -> tuple[str, str] | None:
         """A mark from before now, `None` where none can be had.
@@ -179,15 +202,28 @@ class Judge:
         Raises:
             StoreUnavailable: Redis did not answer.
         """
-        kept = (self._region.grant(key) or (None, None))[1] if of_entries else self._region.document(key)
+        last = self._last.pop(key, None) if self.rights.is_apart and of_entries else None
+        early = _Early(self.rights, last) if last is not None else None
+        kept = (self._region.grant(key, early) or (None, None))[1] if of_entries else self._region.document(key)
         if kept is None:
             return None
         grant = Grant.unpacked(kept)
-        if not self.rights.holds(grant.mark):
+        if not self._holds(grant.mark, early):
             self._marked = None, 0.0  # something was written, so what is kept under this one would not hold either
             return None
+        self._remember(key, grant.mark)
         body = grant.body()
         return None if body is None else (grant, body)
+
+    def _holds(self, mark: tuple[str, str], early: _Early | None) -> bool:
+        if early is not None and early.mark == mark and early.holds is not None:
+            return early.holds
+        return self.rights.holds(mark)
+
+    def _remember(self, key: str, mark: tuple[str, str]) -> None:
+        if len(self._last) >= _KEYS:
+            self._last.clear()
+        self._last[key] = mark
 
     def keep(self, key: str, grant: Grant, parts: Mapping[str, Envelope]) -> bool:
         """Keep an answer that was made of entries; whether it was kept."""

@@ -91,6 +91,8 @@ class MetadataStamps:
         tables: the names of the tables to watch.
     """
 
+    is_apart = True
+
     def __init__(self, engine: Callable[[], Engine], tables: Callable[[], list[str]]) -> None:
         self._engine = engine
         self._tables = tables

@@ -50,6 +50,8 @@ class RedisStamps:
         charts: the region whose Redis has the stamps.
     """
 
+    is_apart = False
+
     def __init__(self, charts: ChartCache) -> None:
         self._charts = charts
         reset_on_fork(self)

@@ -6,8 +6,8 @@ of the query, and answers that are more than bytes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from flask import Flask, Response, request
@@ -29,9 +29,8 @@ _KNOWN = frozenset(
 )  # fmt: skip
 _TYPES = ("full", "results")
 # What would be refused in the end. Who writes it in another way is found out later.
-_HOPELESS = re.compile(
-    rb'"(?:force"\s*:\s*true|result_format"\s*:\s*"(?!json")|result_type"\s*:\s*"(?!full"|results"))'
-)
+_WORDS = (("force", "true"), ("result_format", '"csv"'), ("result_format", '"xlsx"'), ("result_type", '"samples"'))
+_HOPELESS = tuple(f'"{name}":{gap}{value}'.encode() for name, value in _WORDS for gap in ("", " "))
 _FORCED = ("force=true", "csv=true")
 _jinja = Environment()  # noqa: S701  (it parses, and renders nothing)
 
@@ -53,7 +52,12 @@ def of_app(app: Flask) -> str | None:
 def is_hopeless() -> bool:
     """Whether the current request is surely refused, as far as its bytes tell: nothing is done for it then."""
     query = request.environ.get("QUERY_STRING") or ""
-    return any(word in query for word in _FORCED) or bool(request.is_json and _HOPELESS.search(request.get_data()))
+    if any(word in query for word in _FORCED):
+        return True
+    if not request.is_json:
+        return False
+    body = request.get_data()
+    return any(words in body for words in _HOPELESS)
 
 
 def of_response(response: Response) -> str | None:
@@ -105,6 +109,7 @@ def _of_templates(app: Flask, parts: Iterable[str]) -> str | None:
     return next((why for text in templates if (why := _of_template(text, known))), None)
 
 
+@lru_cache(maxsize=512)  # to parse one takes as long as all else that is looked at
 def _of_template(text: str, known: frozenset[str]) -> str | None:
     try:
         parsed = _jinja.parse(text)
@@ -119,12 +124,13 @@ def _of_template(text: str, known: frozenset[str]) -> str | None:
 
 def _texts(used: Used) -> Iterator[str]:
     """All text that was asked, and all that Superset may render of the datasets."""
-    yield from _asked(used)
+    own = list(_asked(used))
+    yield from own
     for source in used.sources:
-        yield from filter(None, texts(source))
-    if any(source.sql for source in used.sources) or any(SUBQUERY.search(text) for text in _asked(used)):
+        yield from texts(source)
+    if any(source.sql for source in used.sources) or any(map(SUBQUERY.search, own)):
         # Superset puts the rules of each table in such SQL into it, whosever dataset they belong to.
-        yield from filter(None, rule_clauses())
+        yield from rule_clauses()
 
 
 def _asked(used: Used) -> Iterator[str]:

@@ -29,11 +29,12 @@ def request_context(app: Flask, environ: Mapping[str, Any], identity: Identity) 
     Raises:
         Unanswerable: there is no such user any more.
     """
+    from superset_ext.host.event_logger import together
     from superset_ext.host.services import override_user
 
     with app.app_context(), app.test_request_context(**environ):
         mark_as_warming(refreshing=True)
-        with override_user(user_of(identity), force=True):
+        with together(), override_user(user_of(identity), force=True):
             yield
 
 

@@ -16,10 +16,15 @@ from testing.superset_app import SECONDS, run
 
 START = """
 from testing.event_log import *
+from superset.extensions import event_logger
 add_views(app)
+with event_logger.log_context("before any request"):
+    pass
+looking = [is_looking()]
 site = Site(app, os.environ["METADATA"])
+looking.append(is_looking())
 ours()._writer._seconds = 3600.0  # later than any test ends
-results = {}
+results = {"looking": looking}
 """
 SHOWN = """
 from superset.extensions import db
@@ -67,13 +72,43 @@ def both():
 results["rows"] = list(both())
 """
 COMMAND = """
-from superset.extensions import event_logger
 from superset.models.core import FavStar
 
 favourites = "SELECT count(*) FROM favstar WHERE class_name = 'of a command'"
 with event_logger.log_context("of a command"):
     db.session.add(FavStar(user_id=1, class_name="of a command", obj_id=1))
 results["command"] = [site.rows()[-1]["action"], site.sql(favourites)[0][0]]
+db.session.remove()
+"""
+WARMED = """
+from sqlalchemy import text
+from superset_ext.host.people import Identity
+from superset_ext.host.replay import request_context, run_chart_data
+
+def warmed(limit):
+    before = site.rows()
+    site.body["queries"][0]["row_limit"] = limit
+    with request_context(app, {"path": "/api/v1/chart/data", "method": "POST", "json": site.body}, Identity(1)):
+        run_chart_data(site.body, refresh=True)
+        within = len(site.rows()) - len(before)
+    added = site.rows()[len(before):]
+    return within, [{**row, "dttm": None, "duration_ms": None} for row in added], kept()[0]
+
+def failed(fault):
+    count = len(site.rows())
+    try:
+        with request_context(app, {"path": "/"}, Identity(1)):
+            with event_logger.log_context("before a fault"):
+                pass
+            fault()
+    except Exception:
+        return len(site.rows()) - count
+
+with stocks():
+    stock = warmed(21)
+ours_of_warming = warmed(21)
+faults = [failed(lambda: 1 / 0), failed(lambda: db.session.execute(text("SELECT nothing FROM nowhere")))]
+results["warmed"] = [stock, ours_of_warming, waiting(), faults]
 db.session.remove()
 """
 LOST = """
@@ -207,7 +242,7 @@ def ran(script: str, postgres: Postgres, valkey: Valkey, folder: Path, settings:
 @pytest.fixture(scope="module")
 def results(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What everything came to, in one process; the last part leaves the log without its queue."""
-    script = "".join((SHOWN, KEPT, ROWS, COMMAND, LOST))
+    script = "".join((SHOWN, KEPT, ROWS, COMMAND, WARMED, LOST))
     result: dict[str, Any] = ran(script, postgres, shared_valkey, tmp_path_factory.mktemp("events"), KEYS)
     return result
 
@@ -252,6 +287,22 @@ def test_what_only_the_log_s_commit_committed_is_committed(results: dict[str, An
 def test_what_is_no_request_is_written_at_once(results: dict[str, Any]) -> None:
     """Intent: commands, tasks and scripts, which may not end for long, log and commit as with stock."""
     assert results["command"] == ["of a command", 1]
+
+
+def test_only_a_process_that_answers_requests_looks_at_what_it_sends(results: dict[str, Any]) -> None:
+    """Intent: a worker or a command, whose events are in the table at once, passes through nothing of ours on the
+    way of a statement; a server does so from its first request on."""
+    assert results["looking"] == [False, True]
+
+
+def test_what_warming_logs_is_written_at_the_end_of_its_request(results: dict[str, Any]) -> None:
+    """Intent: the rows are stock's, by one commit for all, which keeps what Superset has left to its logger; nothing of
+    them waits in the worker, and none is lost where the request fails, its transaction with it or not."""
+    (within, rows, kept), (none_within, same, kept_too), waits, faults = results["warmed"]
+    assert within == len(rows) > 1
+    assert (none_within, same) == (0, rows)
+    assert kept_too > kept
+    assert (waits, faults) == (0, [1, 1])
 
 
 def test_an_event_is_lost_for_no_other_s_fault(results: dict[str, Any]) -> None:

@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 import redis
+from flask import request_started
 from flask_caching.backends import FileSystemCache, MemcachedCache, NullCache, RedisCache, SimpleCache
 from sqlalchemy.orm import Query, Session
 
 from superset_ext.core.signals import failures
+from superset_ext.core.until_commit import UntilCommit
+from superset_ext.host.event_watch import about_to_execute
 from testing.asking import Asking
 from testing.in_process import InProcess
 
 pytestmark = pytest.mark.timeout(300)
 EVENTS: dict[Any, tuple[str, ...]] = {
-    Session: ("after_flush", "after_bulk_update", "after_bulk_delete", "after_rollback", "after_commit"),
+    Session: ("after_flush", "after_bulk_update", "after_bulk_delete"),
     Query: ("before_compile_update", "before_compile_delete"),
 }
 
@@ -95,6 +98,8 @@ def hooks(app: Any) -> list[Any]:
     functions += app.teardown_appcontext_funcs
     for kind, names in EVENTS.items():
         functions += [hook for name in names for hook in getattr(kind.dispatch, name)._clslevel[kind]]
+    functions += [UntilCommit._committed, UntilCommit._rolled_back]  # of a session in which something happens
+    functions += [about_to_execute, *request_started.receivers_for(app)]
     return [function for function in functions if str(function.__module__).startswith("superset_ext.")]
 
 

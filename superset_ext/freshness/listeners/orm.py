@@ -38,7 +38,6 @@ _Edited = tuple[str, int]  # a kind of object, and its id; an id of 0 is not kno
 def install(tell: Tell) -> None:
     """Listen from now on."""
     edits = UntilCommit[_Edited](lambda edited: _committed(edited, tell))
-    edits.listen()
 
     @unfailing("noticing an edit in Superset")
     def flushed(session: Any, _context: Any) -> None:

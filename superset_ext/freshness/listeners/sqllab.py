@@ -34,7 +34,6 @@ _NOTHING = Written(frozenset(), False)
 def install(tell: Tell) -> None:
     """Listen from now on."""
     ended = UntilCommit[Change](lambda changes: _committed(changes, tell))
-    ended.listen()
 
     @unfailing("noticing the end of a query in SQL Lab")
     def flushed(session: Any, _context: Any) -> None:

@@ -26,13 +26,11 @@ _CLASS = re.compile(r"\w{1,100}")
 def install() -> None:
     """Listen from now on."""
     event.listen(Session, "after_flush", _flushed)
-    _ended.listen()
 
 
 def uninstall() -> None:
     """Stop listening."""
     event.remove(Session, "after_flush", _flushed)
-    _ended.unlisten()
 
 
 @unfailing("logging a query of SQL Lab")

@@ -66,7 +66,7 @@ def discover(app: Flask, database: LogDatabase, settings: Settings, page: Page) 
         raise _why_not_opened("; ".join(seen.problems), base_url(app, settings))
     root = app.config.get("APPLICATION_ROOT") or "/"
     requests = [request for one in seen.requests if (request := chart_request(one, root))]
-    number = _register(database, settings, page, user, requests)
+    number = _register(database, settings, page, Identity(user.id), requests)
     with database.transaction() as cursor:
         cursor.execute(_DISCOVERED, (page.name, page.version, number, list(seen.problems)))
     return seen.problems
@@ -84,24 +84,24 @@ def discover_saved(app: Flask, database: LogDatabase, settings: Settings, page: 
         Unanswerable: it has no executor.
         LogUnavailable: the log database does not answer.
     """
-    user = executor_of(app.config, page.kind, page.id, settings.warm_executor)
+    identity = Identity(executor_of(app.config, page.kind, page.id, settings.warm_executor).id)
 
     def ask(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         environ = {"path": "/api/v1/chart/data", "method": "POST", "json": dict(body)}
-        with request_context(app, environ, Identity(user.id)):
+        with request_context(app, environ, identity):
             return list(run_chart_data(body, refresh=False)[0].get("data") or ())
 
     saved = saved_requests(page, ask, int(app.config.get("NATIVE_FILTER_DEFAULT_ROW_LIMIT") or ROW_LIMIT))
-    _register(database, settings, page, user, saved.requests)
+    _register(database, settings, page, identity, saved.requests)
     return tuple(saved.lines())
 
 
 def _register(
-    database: LogDatabase, settings: Settings, page: Page, user: Any, requests: Iterable[ChartRequest]
+    database: LogDatabase, settings: Settings, page: Page, identity: Identity, requests: Iterable[ChartRequest]
 ) -> int:
     """Tell the registry; returns how many different requests there are."""
     different = {request.fingerprint(): request for request in requests}
-    uses = [discovered_use(request, Identity(user.id), _ids(request, page)) for request in different.values()]
+    uses = [discovered_use(request, identity, _ids(request, page)) for request in different.values()]
     tables.write(database, settings, uses)
     return len(different)
 

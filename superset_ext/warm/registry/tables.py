@@ -75,15 +75,14 @@ def write(database: LogDatabase, settings: Settings, uses: Iterable[Use]) -> Non
 
     rows = _added_up(uses)
     names = sorted(rows)  # all processes lock rows in one order
-    scopes = [(name, *entry) for name in names for _, entry in sorted(rows[name].access_scopes.items())]
-    moved = [(name, use.identity.name, use.access_scope) for name, use, _ in scopes if use.answers]
     requests = [_request_row(name, rows[name], settings) for name in names]
-    rows_of_scopes = [_scope_row(*entry) for entry in scopes]
+    scopes = [_scope_row(name, *scope) for name in names for scope in sorted(rows[name].access_scopes.items())]
+    moved = [(name, identity, scope) for name, scope, keys, identity, *_ in scopes if keys]
     with database.transaction() as cursor:
         execute_values(cursor, database.statement("requests_used"), requests, page_size=_PAGE)
         if moved:
             execute_values(cursor, _MOVED, moved, page_size=_PAGE)
-        execute_values(cursor, database.statement("access_scopes_used"), rows_of_scopes, page_size=_PAGE)
+        execute_values(cursor, database.statement("access_scopes_used"), scopes, page_size=_PAGE)
         cursor.execute(_KNOWN, (names,))
 
 
@@ -106,10 +105,11 @@ def _request_row(name: str, row: _Row, settings: Settings) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _scope_row(name: str, use: Use, uses: int) -> tuple[Any, ...]:
+def _scope_row(name: str, scope: str, of: tuple[Use, int]) -> tuple[Any, ...]:
+    use, uses = of
     identity = use.identity
     return (
-        name, use.access_scope, use.cache_keys, identity.name, identity.user_id, identity.guest, float(uses),
+        name, scope, use.cache_keys, identity.name, identity.user_id, identity.guest, float(uses),
         _moment(use.at),
     )  # fmt: skip
 
