@@ -43,7 +43,7 @@ def measured(world: World) -> dict[str, dict[str, float]]:
     def ask(body: Mapping[str, Any], query: str = "") -> Any:
         return client.post(f"/api/v1/chart/data{query}", json=body, environ_overrides=_SERVER)
 
-    download, refused = world.body() | {"result_format": "csv"}, world.body(columns=[asking])
+    download, refused = world.body() | {"result_format": "csv"}, world.body(columns=[asking], orderby=[])
     cases: dict[str, Ask] = {
         "a miss": lambda number: ask(world.body(row_limit=100 + number)),
         "a template that asks": lambda number: ask(refused, f"?nobody={number}"),

@@ -7,6 +7,7 @@ of the query, and answers that are more than bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from flask import Flask, Response, request
@@ -108,6 +109,7 @@ def _of_templates(app: Flask, parts: Iterable[str]) -> str | None:
     return next((why for text in templates if (why := _of_template(text, known))), None)
 
 
+@lru_cache(maxsize=512)  # to parse one takes as long as all else that is looked at
 def _of_template(text: str, known: frozenset[str]) -> str | None:
     try:
         parsed = _jinja.parse(text)
@@ -122,12 +124,13 @@ def _of_template(text: str, known: frozenset[str]) -> str | None:
 
 def _texts(used: Used) -> Iterator[str]:
     """All text that was asked, and all that Superset may render of the datasets."""
-    yield from _asked(used)
+    own = list(_asked(used))
+    yield from own
     for source in used.sources:
-        yield from filter(None, texts(source))
-    if any(source.sql for source in used.sources) or any(SUBQUERY.search(text) for text in _asked(used)):
+        yield from texts(source)
+    if any(source.sql for source in used.sources) or any(map(SUBQUERY.search, own)):
         # Superset puts the rules of each table in such SQL into it, whosever dataset they belong to.
-        yield from filter(None, rule_clauses())
+        yield from rule_clauses()
 
 
 def _asked(used: Used) -> Iterator[str]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 from superset_ext.core.signals import tell
 from superset_ext.events import Answer, Asked, Outcome, Scope, asked, outcome
 from superset_ext.settings import Region
+
+_values = attrgetter(*(field.name for field in fields(Scope)))  # `astuple` takes ten times as long
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,9 @@ class Replayed:
         Raises:
             TypeError, ValueError: what was logged is more than JSON says.
         """
-        hits = [[hit.size, hit.saved_ms, astuple(hit.scope) if hit.scope else None, hit.tags] for hit in self.hits]
+        hits = [[hit.size, hit.saved_ms, _values(hit.scope) if hit.scope else None, hit.tags] for hit in self.hits]
         queries = [
-            [astuple(query.scope), [[answer.key, answer.cost_ms, answer.tags] for answer in query.answers]]
+            [_values(query.scope), [[answer.key, answer.cost_ms, answer.tags] for answer in query.answers]]
             for query in self.queries
         ]
         return json.dumps(queries), json.dumps([hits, list(map(dict, self.records))])
