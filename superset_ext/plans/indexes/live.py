@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from superset_ext.errors import PlanError
-from superset_ext.host.explaining import Asking, of_chart
+from superset_ext.host.explaining import Asking, charts_on, of_chart
 from superset_ext.host.sql_lab import sent_lately
 from superset_ext.monitor.log.fingerprint import Statements
 from superset_ext.plans.indexes.workload import Asked
@@ -62,7 +62,9 @@ def live_statements(database_id: int, asked: Sequence[Asked]) -> tuple[list[Live
 
 
 def _askings(database_id: int, asked: Iterable[Asked], notes: list[str]) -> Iterator[Asking]:
-    for chart in dict.fromkeys(number for item in asked for number in item.charts):
+    charts = [number for item in asked for number in item.charts]
+    charts += charts_on({number for item in asked if not item.charts for number in item.datasets})
+    for chart in dict.fromkeys(charts):
         try:
             yield from (asking for asking in of_chart(chart) if asking.database.id == database_id)
         except PlanError as error:

@@ -15,9 +15,12 @@ import pytest
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.events import Queried, Scope
 from superset_ext.monitor.log.queries import QueryLog
+from superset_ext.plans.indexes.live import live_statements
+from superset_ext.plans.indexes.workload import workload
 from testing.databases import Databases
 from testing.in_process import InProcess
 from testing.indexes import BY_CUSTOMER, fill, objects
+from testing.plans_source import source_in
 
 NAME = f"shop {uuid.uuid4().hex[:8]}"
 CHART = f"sales of {NAME}"
@@ -279,3 +282,18 @@ def test_drop_takes_ours_and_nothing_else(superset_app: InProcess, source: str, 
     assert (item["index"], item["dropped"]) == (verdict["index"], True)
     assert {row[1] for row in objects(source)} == {row[1] for row in before}
     assert states(superset_app) == [(verdict["index"], "dropped")]
+
+
+def test_a_saved_chart_gives_the_statement_of_its_fingerprint(superset_app: InProcess, databases: Databases) -> None:
+    """Intent: what a chart asked over HTTP is in the log without values, and is run with those of the saved chart."""
+    with databases.empty() as url, source_in(superset_app, url) as made, superset_app.awake():
+        client = superset_app.client()
+        for _ in range(2):
+            answer = client.get(f"/api/v1/chart/{made.chart}/data/?force=true")
+            assert answer.status_code == 200, answer.json
+        superset_app.package.recorder.flush()  # type: ignore[union-attr]
+        with superset_app.app.app_context():
+            asked = workload(superset_app.package.log(), made.number)
+            lives, notes = live_statements(made.number, asked)
+        assert [("rare" in live.sql, live.calls, live.schema) for live in lives] == [(True, 2, "public")], notes
+        assert notes == []
