@@ -182,9 +182,9 @@ def behind(world: World) -> dict[str, list[int]]:
     kept, before = asked(lambda: hooks.kept), logged()
     given = hooks.given
     with events.outcome.connected_to(hear):
-        told = asked(lambda: len(heard))
+        outcomes = asked(lambda: len(heard))
     rows = asked(lambda: logged() - before)
-    return {"kept": [kept[1] - kept[0]], "given": [hooks.given - given], "told": told, "rows": rows}
+    return {"kept": [kept[1] - kept[0]], "given": [hooks.given - given], "told": outcomes, "rows": rows}
 
 
 def _timeless(event: Any) -> str:
