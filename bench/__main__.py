@@ -32,6 +32,7 @@ PARTS = (
     "anomaly",
     "rewrites",
     "indexes",
+    "index_trial",
 )
 
 names = sys.argv[1:] or PARTS

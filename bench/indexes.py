@@ -84,7 +84,8 @@ def search(connection: Any, name: str, budget: int, wanted: Wanted, ours: bool) 
         run = Run(
             name, relative, _again(cursor, schema, indexes, statements, chosen), seconds, whatif.round_trips + trips,
             whatif.plans, costs.requests, sum(sizes[number] for number in bits(chosen)) / MB,
-            sum(estimated[number] for number in bits(chosen)) / MB, tuple(indexes[number] for number in bits(chosen)),
+            sum(estimated[number] for number in bits(chosen)) / MB,
+            tuple(indexes[number] for number, _ in searching.steps(chosen)),
         )  # fmt: skip
         whatif.forget()
         return run

@@ -158,6 +158,35 @@ def counted_hits(world: World) -> dict[str, Any]:
     }
 
 
+def behind(world: World) -> dict[str, list[int]]:
+    """What was kept, counted and logged when an answer's last byte was there, and when gunicorn had closed it."""
+    from superset_ext import events
+
+    client, body, hooks, heard = world.client("p1"), world.body(row_limit=9753), world.grants.hooks, list[Any]()
+
+    def hear(_sender: Any, event: Any) -> None:
+        heard.append(event)
+
+    def asked(count: Callable[[], int]) -> list[int]:
+        answer = client.post("/api/v1/chart/data", json=body, environ_overrides={"SERVER_SOFTWARE": "gunicorn/23"})
+        answer.get_data()
+        counts = [count()]
+        answer.close()
+        return [*counts, count()]
+
+    def logged() -> int:
+        flush()
+        return int(world.sql("SELECT count(*) FROM logs")[0][0])
+
+    world.ask(client, body)  # its rows are in the cache from now on
+    kept, before = asked(lambda: hooks.kept), logged()
+    given = hooks.given
+    with events.outcome.connected_to(hear):
+        outcomes = asked(lambda: len(heard))
+    rows = asked(lambda: logged() - before)
+    return {"kept": [kept[1] - kept[0]], "given": [hooks.given - given], "told": outcomes, "rows": rows}
+
+
 def _timeless(event: Any) -> str:
     from dataclasses import replace
 

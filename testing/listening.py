@@ -187,8 +187,8 @@ class Caches:
 class Observed(sessions.Session):
     """A session that tells, at the end of each of its turns, whether anything is left to do."""
 
-    def __init__(self, connection: Any, database_id: int, wanted: Any, stamp: Any, beat: Any) -> None:
-        super().__init__(connection, database_id, wanted, stamp, beat)
+    def __init__(self, connection: Any, database_id: int, title: str, wanted: Any, stamp: Any, beat: Any) -> None:
+        super().__init__(connection, database_id, title, wanted, stamp, beat)
         self._marks: set[str] = set()
         self._rest: frozenset[str] | None = None
         if isinstance(stamp, Caches):

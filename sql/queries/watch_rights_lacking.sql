@@ -1,5 +1,6 @@
--- What the current role lacks to make the first watches of a database: GRANT statements, '' if it lacks nothing. Asked on
--- the source. Who may write a table through another one needs the right on that one too.
+-- What the current role lacks to watch tables of a database, or to make its first watches: GRANT statements, '' if it
+-- lacks nothing, or may not add watches at all, which another error says. Asked on the source. Who may write a table
+-- through another one needs the right on that one too.
 WITH RECURSIVE named (id) AS (
     SELECT c.oid
     FROM unnest(%(tables)s::text[]) AS written (name)
@@ -18,7 +19,7 @@ WITH RECURSIVE named (id) AS (
     SELECT i.inhparent FROM pg_inherits i JOIN member ON i.inhrelid = member.id
 ), lacking (statement) AS (
     SELECT 'GRANT CREATE ON DATABASE ' || quote_ident(current_database())
-    WHERE NOT has_database_privilege(current_database(), 'CREATE')
+    WHERE %(is_first)s AND NOT has_database_privilege(current_database(), 'CREATE')
     UNION ALL
     SELECT 'GRANT USAGE ON SCHEMA ' || string_agg(DISTINCT quote_ident(n.nspname), ', ')
     FROM member JOIN pg_class c ON c.oid = id JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -29,4 +30,6 @@ WITH RECURSIVE named (id) AS (
     WHERE NOT has_table_privilege(id, 'TRIGGER')
 )
 SELECT coalesce(string_agg(statement || ' TO ' || quote_ident(current_user), '; '), '')
-FROM lacking WHERE statement IS NOT NULL;
+FROM lacking
+WHERE statement IS NOT NULL
+    AND (%(is_first)s OR has_table_privilege(to_regclass('superset_ext_watch.watched'), 'INSERT'));

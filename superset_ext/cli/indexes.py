@@ -8,44 +8,41 @@ from collections.abc import Iterable, Iterator, Mapping
 import click
 from flask.cli import with_appcontext
 
-from superset_ext.cli.options import json_option
+from superset_ext.cli.index_changes import apply, drop, try_
+from superset_ext.cli.options import budget_option, days_option, json_option
 from superset_ext.cli.output import show
 from superset_ext.package import package, this_app
 from superset_ext.plans.indexes.advise import Advice, Proposal
 from superset_ext.plans.indexes.report import SourceAdvice, advice_of, as_dict
-from superset_ext.plans.indexes.workload import DAYS
 
 _WIDTH = 110
 _INDENT = "   "
 _SHOWN = 5  # names of charts
 _MEBI = 2**20
-_UNITS: Mapping[str, int] = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
-def _bytes(_context: click.Context, _option: click.Parameter, value: str | None) -> int | None:
-    """Bytes, given as a number with or without a unit."""
-    if value is None:
-        return None
-    text = value.strip().lower().removesuffix("b").removesuffix("i")
-    number, unit = text.rstrip("kmgt"), text[len(text.rstrip("kmgt")) :]
-    try:
-        return int(float(number) * _UNITS[unit])
-    except (KeyError, ValueError, OverflowError):
-        raise click.BadParameter(f"{value!r} is no size; write 500MB, 2GB or a number of bytes") from None
-
-
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--database", "database", metavar="NAME", help="Superset's database, by name or id; else all of them.")
-@click.option("--budget", callback=_bytes, metavar="BYTES", help="What new indexes may take in all, as 500MB.")
-@click.option("--days", type=click.IntRange(1), default=DAYS, show_default=True, help="Of the query log.")
-@with_appcontext
+@budget_option
+@days_option
 @json_option
-def indexes(database: str | None, budget: int | None, days: int, as_json: bool) -> None:
+@click.pass_context
+def indexes(context: click.Context, database: str | None, budget: int | None, days: int, as_json: bool) -> None:
     """Show which indexes would help, and which could go.
 
     Nothing is made or dropped: the statements are printed. The source is asked for its catalog and for plans, within a
-    transaction that may only read.
+    transaction that may only read. `try`, `apply` and `drop` do what is advised, and ask before they do.
     """
+    if context.invoked_subcommand is None:
+        _advise(database, budget, days, as_json)
+
+
+for command in (try_, apply, drop):
+    indexes.add_command(command)
+
+
+@with_appcontext
+def _advise(database: str | None, budget: int | None, days: int, as_json: bool) -> None:
     results = advice_of(this_app(), package().log(), database, budget, days)
     text = "\n\n".join(_of_source(result) for result in results)
     show(as_json, [as_dict(result) for result in results], text or "Superset has no PostgreSQL database to advise.")
@@ -71,6 +68,12 @@ def _parts(result: SourceAdvice) -> Iterator[str]:
     for number, proposal in enumerate(advice.proposals if advice else (), 1):
         lines = [f"{number}. {proposal.index.create}", f"{_INDENT}{proposal.index.drop}"]
         yield "\n".join([*lines, *_wrapped(_facts(proposal, result.names))])
+    for built in result.standing:
+        slower = f" SLOWER: {', '.join(built.slower)}." if built.slower else ""
+        yield "\n".join((
+            f"{built.state} {built.applied_at:%Y-%m-%d}: {built.name}", *_wrapped([f"{built.reason}.{slower}"]),
+            f"{_INDENT}{built.drop}",
+        ))  # fmt: skip
     for item in advice.needless if advice else ():
         first = f"{item.kind}: {item.existing.name} ({item.existing.bytes / _MEBI:,.1f} MiB): {item.reason}"
         yield f"{first}\n{_INDENT}{item.existing.drop}"

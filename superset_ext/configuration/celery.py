@@ -59,12 +59,15 @@ def _additions(settings: Settings, own: Own) -> dict[str, Any]:
     from superset_ext.freshness import tasks as freshness
     from superset_ext.host import worker_report
     from superset_ext.monitor import tasks as monitor
+    from superset_ext.plans import tasks as plans
     from superset_ext.warm import tasks as warm
     from superset_ext.warm.service import QUEUE
 
     names = names_of(own)
-    modules = [module.__name__ for module in (freshness, monitor, warm, worker_report)]
-    beat = freshness.beat_schedule(settings) | monitor.beat_schedule(settings) | warm.beat_schedule(settings)
+    modules = [module.__name__ for module in (freshness, monitor, plans, warm, worker_report)]
+    beat: dict[str, Any] = {}
+    for module in (freshness, monitor, plans, warm):
+        beat |= module.beat_schedule(settings)
     added = {
         names.imports: _once((*_listed(own.get(names.imports)), *modules)),
         names.schedule: {**beat, **(own.get(names.schedule) or {})},

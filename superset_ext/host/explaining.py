@@ -6,7 +6,7 @@ a database impersonates, as that user.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +104,14 @@ def of_chart(chart_id: int) -> list[Asking]:
         raise
     except Exception as error:  # noqa: BLE001  (templates, mutators and charts are other people's)
         raise PlanError(f"the SQL of chart {chart_id} cannot be made ({type(error).__name__})") from None
+
+
+def charts_on(datasets: Collection[int]) -> list[int]:
+    """Ids of the charts that are saved on datasets."""
+    from superset_ext.host.models import Slice, db
+
+    on = Slice.datasource_type == "table", Slice.datasource_id.in_(datasets)
+    return [number for (number,) in db.session.query(Slice.id).filter(*on).order_by(Slice.id)] if datasets else []
 
 
 def _queries(chart: Any) -> Iterator[tuple[Any, dict[str, Any]]]:

@@ -58,7 +58,8 @@ def current_identity() -> Identity:
 def identity() -> str:
     """The current user as text: the id of an account, a digest of a guest's claims, or `anonymous`.
 
-    A new token of the same guest is the same guest.
+    Of a guest it has more than `current_identity`, which is what a request can be made as again: a template may read
+    any claim. A new token of the same guest is the same guest.
     """
     from superset_ext.host.services import get_user_id, security_manager
 

@@ -76,7 +76,7 @@ def explain(
     _check(connection)
     with reading(connection, seconds) as cursor:
         if most is not None:
-            _refuse_busy(cursor, most)
+            refuse_busy(cursor, most)
         value = asked(cursor, "", select)
         if analyze or refuses_volatile:
             refuse_volatile(cursor, value, "" if refuses_volatile else "--analyze")
@@ -116,11 +116,16 @@ def _check(connection: Any) -> None:
         raise PlanError("standard_conforming_strings is off there, so the end of a string is not sure")
 
 
-def _refuse_busy(cursor: Any, most: int) -> None:
+def refuse_busy(cursor: Any, most: int) -> None:
+    """Raise if more than `most` queries are under way on the source, as far as its role may see.
+
+    Raises:
+        SourceBusy: they are.
+    """
     cursor.execute(_ACTIVE)
     (active,) = cursor.fetchone()
     if active > most:
-        raise SourceBusy(f"{active} queries are under way on the source, and {most} may be for a plan to be taken")
+        raise SourceBusy(f"{active} queries are under way on the source, and {most} may be for it to be looked at")
 
 
 def asked(cursor: Any, options: str, select: str) -> Any:

@@ -36,6 +36,12 @@ ORDER BY p.taken_at DESC
 LIMIT %s
 """
 
+_FINDINGS = """
+SELECT fingerprint, taken_at, database_id, database, dataset, chart, kind, evidence, advice, next_step, gain, sure,
+    seconds, seconds_at_most
+FROM superset_ext.perf_finding ORDER BY seconds_at_most DESC, gain DESC, fingerprint, kind LIMIT %s
+"""
+
 
 def is_due(cursor: Any, fingerprint: str, ms: float) -> bool:
     """Whether a plan is to be taken in this transaction: there is none of today, or the time has doubled since."""
@@ -64,3 +70,12 @@ def plans_of(database: LogDatabase, fingerprint: str) -> list[dict[str, Any]]:
         LogUnavailable: the log database does not answer.
     """
     return database.rows(_PLANS, (fingerprint, SHOWN))
+
+
+def findings_of(database: LogDatabase, most: int) -> list[dict[str, Any]]:
+    """What the latest plans of the last week show, what can save most first.
+
+    Raises:
+        LogUnavailable: the log database does not answer.
+    """
+    return database.rows(_FINDINGS, (most,))

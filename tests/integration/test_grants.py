@@ -28,6 +28,7 @@ results = {
     "refused": grants_asked.refused(world),
     "logs": grants_asked.counted(world),
     "told": grants_asked.counted_hits(world),
+    "behind": grants_asked.behind(world),
     "api": grants_changes.by_api(world),
     "fresh": grants_changes.fresh(world),
     "guests": grants_asked.guests(world),
@@ -124,6 +125,15 @@ def test_an_answer_that_is_given_again_is_logged_as_any(results: dict[str, Any])
 def test_an_answer_that_is_given_again_is_counted_as_a_hit(results: dict[str, Any]) -> None:
     """Intent: the log of the caches and the registry hear of it as of any hit."""
     assert results["told"] == {"equal": True, "told": 2, "differ": []}
+
+
+def test_behind_gunicorn_nobody_waits_for_what_is_counted_and_kept(results: dict[str, Any]) -> None:
+    """Intent: an answer is stored, and one that is given again is counted and logged, once its last byte is sent."""
+    counts = results["behind"]
+    assert counts["kept"] == [1]
+    assert counts["given"] == [2]
+    assert counts["told"] == [0, 1]
+    assert counts["rows"] == [3, 6]
 
 
 def test_without_its_triggers_nothing_is_granted(results: dict[str, Any]) -> None:

@@ -65,3 +65,11 @@ def test_a_partial_or_included_index_makes_no_whole_one_needless() -> None:
     assert kinds(existing("whole", "a"), partial) == {}
     covering = replace(existing("cover", "a"), index=Index(TABLE, (Key("a"),), ("d",)))
     assert kinds(covering, existing("long", "ab")) == {}
+
+
+@pytest.mark.parametrize("name", ["plain", '"a ON b"', '"says "" ON "" twice"', '" INDEX "'])
+def test_a_name_misleads_nobody(name: str) -> None:
+    """Intent: two indexes are alike by all but their names, whatever is in these; and no name makes two alike."""
+    assert kinds(existing("one", "a"), existing(name, "a")) == {"one": "duplicate"}
+    trap = existing(f'"x ON {TABLE} USING btree (a)"', "b")
+    assert kinds(existing(name, "a"), trap) == {}

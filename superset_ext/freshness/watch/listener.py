@@ -31,6 +31,12 @@ _END_SECONDS = 5.0  # that a thread has to end
 Wanted = Callable[[], Mapping[int, Collection[Name]]]
 Connect = Callable[[int], AbstractContextManager[Any]]
 Retire = Callable[[Collection[int]], None]
+Title = Callable[[int], str]
+
+
+def untitled(number: int) -> str:
+    """What to call a database of which only the id is known."""
+    return f"database {number}"
 
 
 class StopRequest:
@@ -68,15 +74,22 @@ class Listener:
         stamp: stamps tables; it is called from any thread.
         beat: says that changes of tables are heard; likewise.
         retire: called every two seconds with the databases that are watched: none else is expected to be heard.
+        title: what to call a database in the log.
     """
 
     def __init__(
-        self, wanted: Wanted, connect: Connect, stamp: Stamp, beat: Beat = unsaid, retire: Retire = lambda _: None
+        self,
+        wanted: Wanted,
+        connect: Connect,
+        stamp: Stamp,
+        beat: Beat = unsaid,
+        retire: Retire = lambda _: None,
+        title: Title = untitled,
     ) -> None:
         self._wanted = wanted
         self._retire = retire
         self._connect = connect
-        self._stamp, self._beat = stamp, beat
+        self._stamp, self._beat, self._title = stamp, beat, title
         self._stop = StopRequest()
         self._threads: dict[int, DatabaseListener] = {}
 
@@ -101,7 +114,9 @@ class Listener:
             return
         self._end([number for number in self._threads if number not in wanted])
         for number in wanted - set(self._threads):
-            self._threads[number] = DatabaseListener(number, self._wanted, self._connect, self._stamp, self._beat)
+            self._threads[number] = DatabaseListener(
+                number, self._wanted, self._connect, self._stamp, self._beat, self._title
+            )
             self._threads[number].start()
         attempt(self._retire, wanted)
 
@@ -116,12 +131,20 @@ class Listener:
 class DatabaseListener(threading.Thread):
     """Listens to one database, and connects again for ever. The arguments are those of `Listener`."""
 
-    def __init__(self, database_id: int, wanted: Wanted, connect: Connect, stamp: Stamp, beat: Beat = unsaid) -> None:
+    def __init__(
+        self,
+        database_id: int,
+        wanted: Wanted,
+        connect: Connect,
+        stamp: Stamp,
+        beat: Beat = unsaid,
+        title: Title = untitled,
+    ) -> None:
         super().__init__(name=f"watch-{database_id}", daemon=True)
         self._database_id = database_id
         self._wanted = wanted
         self._connect = connect
-        self._stamp, self._beat = stamp, beat
+        self._stamp, self._beat, self._title = stamp, beat, title
         self._stop_request = StopRequest()
 
     def stop(self) -> None:
@@ -152,8 +175,8 @@ class DatabaseListener(threading.Thread):
         text = first_line(error)
         warn(
             f"watch.{self._database_id}",
-            "database %d is not listened to (%s); all its watched tables are stamped once it is, next try in %.1f s",
-            self._database_id, text if known else f"{type(error).__name__}: {text}", pause,
+            "%s is not listened to (%s); all its watched tables are stamped once it is, next try in %.1f s",
+            self._title(self._database_id), text if known else f"{type(error).__name__}: {text}", pause,
         )  # fmt: skip
         logger.debug("superset_ext: database %d", self._database_id, exc_info=error)
 
@@ -167,8 +190,9 @@ class DatabaseListener(threading.Thread):
         prepare(connection)
         with self._connect(self._database_id) as other:
             check_that_it_hears(connection, other)
-        logger.info("superset_ext: listening to database %d", self._database_id)
-        session = Session(connection, self._database_id, self._names, self._stamp, self._beat)
+        title = self._title(self._database_id)
+        logger.info("superset_ext: listening to %s", title)
+        session = Session(connection, self._database_id, title, self._names, self._stamp, self._beat)
         with selectors.DefaultSelector() as selector:
             selector.register(connection.fileno(), selectors.EVENT_READ)
             selector.register(self._stop_request, selectors.EVENT_READ)

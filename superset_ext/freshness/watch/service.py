@@ -16,11 +16,12 @@ from superset_ext.cache.tags import ANY, table_tag, tables_tag
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import StoreUnavailable
 from superset_ext.freshness.change import Change, SourceTable, changed
-from superset_ext.freshness.watch.listener import Listener
+from superset_ext.freshness.watch.listener import Listener, untitled
 from superset_ext.freshness.watch.owed import Beat, Stamp
 from superset_ext.freshness.watch.source import connect
 from superset_ext.freshness.watch.wanted import wanted
 from superset_ext.freshness.watch.watched import Name
+from superset_ext.host.databases import name_of
 from superset_ext.host.regions import regions
 from superset_ext.host.same_source import same_source
 from superset_ext.settings import Operation, Region
@@ -38,8 +39,17 @@ def listener(app: Any, log: LogDatabase) -> Listener:
     """A listener to all watched tables of Superset's databases."""
     return Listener(
         lambda: _wanted(log), lambda number: connect(app, number), stamping(app), beating(app),
-        lambda numbers: _retire(app, numbers),
+        lambda numbers: _retire(app, numbers), lambda number: _title(app, number),
     )  # fmt: skip
+
+
+def _title(app: Any, number: int) -> str:
+    """The name that a database has in Superset, with its id; the id alone while Superset's metadata cannot be read."""
+    try:
+        with app.app_context():
+            return name_of(number)
+    except Exception:  # noqa: BLE001  (what is being logged is another fault, or this one)
+        return untitled(number)
 
 
 def stamping(app: Any) -> Stamp:

@@ -29,17 +29,18 @@ class Session:
     Args:
         connection: a psycopg2 connection that listens; see `connection.prepare`.
         database_id: Superset's id of the database.
+        title: what to call it in the log.
         wanted: returns the tables to watch there.
         stamp: stamps tables.
         beat: says which tables' changes are heard, and is called every few seconds while they are.
     """
 
     def __init__(
-        self, connection: Any, database_id: int, wanted: Callable[[], Collection[Name]], stamp: Stamp,
+        self, connection: Any, database_id: int, title: str, wanted: Callable[[], Collection[Name]], stamp: Stamp,
         beat: Beat = unsaid,
     ) -> None:  # fmt: skip
         self._connection = connection
-        self._database_id = database_id
+        self._database_id, self._title = database_id, title
         self._repairs = Repairs(connection, wanted)
         self._owed = OwedStamps(database_id, stamp)
         self._beat, self._next_beat = beat, 0.0
@@ -124,7 +125,7 @@ class Session:
             self._repair(cursor, broken)
         cursor.execute("SELECT pg_notification_queue_usage()")
         if cursor.fetchone()[0] >= QUEUE_FULL:
-            warn("watch.queue", "%s of database %d", _QUEUE_IS_FULL, self._database_id)
+            warn("watch.queue", "%s of %s", _QUEUE_IS_FULL, self._title)
             for watched in self._tables.values():
                 self._gap(watched)
 

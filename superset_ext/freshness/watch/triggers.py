@@ -7,7 +7,7 @@ which `transaction` explains.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,31 +30,40 @@ def add(cursor: Any, tables: Sequence[str], two_phase_unused: bool = False) -> l
     Raises:
         WatchError: a table cannot be watched; the message has the reason.
     """
-    _refuse_without_rights(cursor, tables)
+    if not is_ready(cursor):
+        _refuse_without_rights(cursor, tables, is_first=True)
     make_ready(cursor)
-    known = {watched.relation: watched for watched in state(cursor)}
-    return [_add(cursor, table, known, two_phase_unused) for table in tables]
+    intact = {watched.relation for watched in state(cursor) if watched.intact}
+    relations = {table: _find(cursor, table) for table in tables}
+    # Of the others an administrator may have added some, and this role may not.
+    new = [table for table in tables if relations[table] not in intact]
+    _refuse_without_rights(cursor, new, is_first=False)
+    for table in new:
+        add_relation(cursor, relations[table], two_phase_unused)
+    return [_name(cursor, relations[table]) for table in tables]
 
 
-def _refuse_without_rights(cursor: Any, tables: Sequence[str]) -> None:
-    """Name all that a role lacks to make the first watches of a database, before anything is made.
+def _refuse_without_rights(cursor: Any, tables: Sequence[str], is_first: bool) -> None:
+    """Name all that a role lacks to watch tables, before anything is made.
+
+    Args:
+        is_first: whether nothing in this database is watched yet.
 
     Raises:
         WatchError: it lacks something.
     """
-    if is_ready(cursor):
-        return
-    cursor.execute(query_text("watch_rights_lacking"), {"tables": list(tables)})
+    cursor.execute(query_text("watch_rights_lacking"), {"tables": list(tables), "is_first": is_first})
     if lacking := cursor.fetchone()[0]:
         raise WatchError(f"this role may not watch tables here; let an owner run: {lacking}")
 
 
-def _add(cursor: Any, table: str, known: Mapping[int | None, Watched], two_phase_unused: bool) -> Name:
+def _find(cursor: Any, table: str) -> int:
+    """The source's number of a table, written as in SQL; psycopg2's error if there is none."""
     cursor.execute("SELECT superset_ext_watch.find(%s)", (table,))
-    (relation,) = cursor.fetchone()
-    watched = known.get(relation)
-    if watched is None or not watched.intact:  # else an administrator may have added it, and this role may not
-        add_relation(cursor, relation, two_phase_unused)
+    return int(cursor.fetchone()[0])
+
+
+def _name(cursor: Any, relation: int) -> Name:
     cursor.execute(_NAME, (relation,))
     return Name(*cursor.fetchone())
 
@@ -69,8 +78,7 @@ def add_relation(cursor: Any, relation: int, two_phase_unused: bool, patience: f
 
 def relation_of(cursor: Any, name: Name) -> int:
     """The source's number of the table of this name; psycopg2's error if there is none."""
-    cursor.execute("SELECT superset_ext_watch.find(%s)", (".".join(quoted(part) for part in name),))
-    return int(cursor.fetchone()[0])
+    return _find(cursor, ".".join(quoted(part) for part in name))
 
 
 def among(cursor: Any, known: Collection[Name], table: str) -> Name:

@@ -19,7 +19,7 @@ from superset_ext.monitor.alerts.rules import AlertRule, MetricType
 from superset_ext.monitor.alerts.series import readings
 from superset_ext.monitor.alerts.state import Reading
 
-Unit = Literal["share", "times", "minutes", "anomaly"]
+Unit = Literal["share", "times", "factor", "count", "minutes", "anomaly"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,21 @@ METRICS: Mapping[MetricType, Metric] = {
     "warm_read_ratio": Metric(
         "share of the entries that schedule {label} warmed and people read", "share", "runs",
         "alert_read_share_by_schedule",
+    ),
+    "lock_wait": Metric(
+        "longest wait for a lock of database {label}", "minutes", "samples", "alert_lock_wait_by_database"
+    ),
+    "statistics_stale": Metric(
+        "number of tables of database {label} whose statistics are missing or old", "count", "",
+        "alert_statistics_stale_by_database",
+    ),
+    "index_bloat": Metric(
+        "size of the most bloated index of database {label}, beside what its entries need", "factor", "",
+        "alert_index_bloat_by_database",
+    ),
+    "plan_slower": Metric(
+        "time of a statement to database {label} since its plan changed, beside before", "factor", "such plans",
+        "alert_plan_slower_by_database",
     ),
     "anomaly": Metric("{label}", "anomaly", "requests", None),
 }  # fmt: skip

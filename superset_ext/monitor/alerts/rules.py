@@ -15,7 +15,8 @@ from superset_ext.monitor.alerts.state import Operator
 Severity = Literal["info", "warning", "critical"]
 MetricType = Literal[
     "hit_ratio", "invalidation_share", "memory_share", "slow_query_share", "slow_query_spike", "cache_error_share",
-    "query_error_share", "view_age", "warm_failures", "warm_read_ratio", "anomaly",
+    "query_error_share", "view_age", "warm_failures", "warm_read_ratio", "lock_wait", "statistics_stale",
+    "index_bloat", "plan_slower", "anomaly",
 ]  # fmt: skip
 METRIC_TYPES: tuple[MetricType, ...] = get_args(MetricType)
 # PostgreSQL's text holds no NUL; longer names fit on no screen.

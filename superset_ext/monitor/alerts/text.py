@@ -10,7 +10,7 @@ from superset_ext.monitor.alerts.state import Reading
 
 _SIDES = {">": "over", ">=": "at least", "<": "under", "<=": "at most"}
 # Of states as they are now, a window would mean nothing.
-_NO_WINDOW = ("view_age", "warm_failures", "anomaly")
+_NO_WINDOW = ("view_age", "warm_failures", "statistics_stale", "index_bloat", "anomaly")
 
 
 def began(rule: AlertRule, reading: Reading) -> str:
@@ -45,6 +45,8 @@ def shown(value: float, unit: Unit) -> str:
     """A figure in its unit."""
     if unit == "share":
         return f"{value * 100:.3g} %"
+    if unit in ("factor", "count"):
+        return f"{value:.3g} times" if unit == "factor" else f"{value:.0f}"
     return f"{value:.3g} times the usual" if unit == "times" else duration(timedelta(minutes=value))
 
 

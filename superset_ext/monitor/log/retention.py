@@ -35,6 +35,7 @@ _BY_MONTHS = {
     "query_hourly": "hour",
     "performance_alert": "resolved_at",
     "cache_tuning_log": "created_at",
+    "advice_log": "changed_at",
 }
 _OLD = "DELETE FROM superset_ext.{table} WHERE {column} < now() - make_interval(days => %s)"
 _OLDER = "DELETE FROM superset_ext.{table} WHERE {column} < superset_ext.utc_today() - make_interval(months => %s)"

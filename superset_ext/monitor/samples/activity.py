@@ -24,7 +24,13 @@ STATEMENT_SECONDS = 2.0
 ALL_SECONDS = 10.0
 # A role that may not see the statements of others sees their connections, and only its own as running.
 _ACTIVITY = """
-SELECT count(*), count(*) FILTER (WHERE state = 'active') FROM pg_stat_activity
+SELECT count(*), count(*) FILTER (WHERE state = 'active'), (
+    -- What PostgreSQL 13 does not tell is NULL; nobody who waits is 0.
+    SELECT CASE WHEN count(*) = 0 THEN 0 ELSE max(
+        extract(epoch FROM clock_timestamp() - (to_jsonb(l) ->> 'waitstart')::timestamptz)) END::float8
+    FROM pg_locks AS l JOIN pg_stat_activity AS w ON w.pid = l.pid
+    WHERE NOT l.granted AND w.datname = current_database()
+) FROM pg_stat_activity
 WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
 """
 _asking: dict[int, threading.Thread] = {}  # by database; a thread cannot be stopped, and must not pile up
@@ -32,10 +38,12 @@ _asking: dict[int, threading.Thread] = {}  # by database; a thread cannot be sto
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Connections to a database, and how many of them run a statement; without the connection that asked."""
+    """Connections to a database, how many of them run a statement, and seconds of the longest wait for a lock; without
+    the connection that asked."""
 
     connections: int
     running: int
+    lock_seconds: float | None = None
 
 
 def engines_by_id() -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""A sample of the source databases, once a minute: their connections and running queries."""
+"""A sample of the source databases, once a minute: their connections, running queries and waits for locks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from superset_ext.core.log_database import LogDatabase
 from superset_ext.monitor.samples.activity import activities, can_be_asked, engines_by_id
 from superset_ext.settings import Settings
 
-_WRITE = "INSERT INTO superset_ext.database_sample (at, database_id, connections, running) VALUES (now(), %s, %s, %s)"
+_WRITE = """
+INSERT INTO superset_ext.database_sample (at, database_id, connections, running, lock_seconds)
+VALUES (now(), %s, %s, %s, %s)
+"""
 
 
 def sample_databases(app: Any, database: LogDatabase, settings: Settings) -> int:
@@ -24,10 +27,10 @@ def sample_databases(app: Any, database: LogDatabase, settings: Settings) -> int
         # A query is in the log only some time after its end.
         cursor.execute(database.statement("queries_under_way"), {"late": 2 * settings.recorder_flush_seconds})
         running = dict(cursor.fetchall())
-        rows: dict[int, tuple[int | None, float]] = {
-            number: (None, running.get(number, 0.0)) for number in engines if number not in asked
+        rows: dict[int, tuple[int | None, float, float | None]] = {
+            number: (None, running.get(number, 0.0), None) for number in engines if number not in asked
         }
-        rows |= {number: (now.connections, float(now.running)) for number, now in activity.items()}
+        rows |= {number: (now.connections, float(now.running), now.lock_seconds) for number, now in activity.items()}
         for number, row in rows.items():
             cursor.execute(_WRITE, (number, *row))
     return len(rows)

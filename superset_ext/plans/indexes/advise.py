@@ -34,6 +34,7 @@ class Proposal:
             `None` where nothing could be costed.
         reach: seconds of the log that the statements took which could use it.
         gains: the statements that gain.
+        could_use: the fingerprints of those which could use it.
         writes_a_day: rows of its table written a day, each of which it has to follow.
         wal_a_day: bytes that it then adds to the write-ahead log a day, estimated.
     """
@@ -45,6 +46,7 @@ class Proposal:
     gains: tuple[Asked, ...]
     writes_a_day: float | None
     wal_a_day: float | None
+    could_use: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def _proposal(
     writes = table.writes_a_day
     wal = None if writes is None else writes * (entry_bytes(index, table) + _WAL)
     took = sum(item.seconds for item in reach)
-    return Proposal(index, size, seconds, took, tuple(gains), writes, wal)
+    could_use = tuple(item.fingerprint for item in reach)
+    return Proposal(index, size, seconds, took, tuple(gains), writes, wal, could_use)
 
 
 class _Costed:

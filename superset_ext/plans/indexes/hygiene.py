@@ -6,11 +6,14 @@ identity needs, and what a table is clustered by.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from superset_ext.plans.indexes.catalog import Existing
 
+# How PostgreSQL begins each definition; a name in quotes may have anything in it.
+_NAMED = re.compile(r'^CREATE (?:UNIQUE )?INDEX (?:"(?:[^"]|"")*"|[^" ]+) ')
 LEAST_DAYS = 30.0  # of statistics; what is read once a month must have had its turn
 
 
@@ -59,7 +62,7 @@ def _verdict(index: Existing, kept: Sequence[Existing]) -> Needless | None:
 
 def _shape(index: Existing) -> str:
     """All of a definition but the name; whether it is unique does not matter to who reads."""
-    return index.definition.partition(" ON ")[2]
+    return _NAMED.sub("", index.definition)
 
 
 def too_young(existing: Sequence[Existing]) -> Iterator[str]:

@@ -90,6 +90,32 @@ def slow(database: LogDatabase) -> None:
         requests(database, minute, 95, 10, ms=900.0)
 
 
+def sampled(database: LogDatabase, minutes: float, seconds: float) -> None:
+    write(database, "INSERT INTO superset_ext.database_sample VALUES (%(at)s, 3, 9, 1, %(seconds)s)",
+          at=at(minutes), seconds=seconds)  # fmt: skip
+
+
+def needs(database: LogDatabase, *kinds: str) -> None:
+    """Database 3 needs this for itself, and nothing else."""
+    write(database, "DELETE FROM superset_ext.upkeep_finding")
+    for place, kind in enumerate(kinds, 1):
+        write(
+            database,
+            "INSERT INTO superset_ext.upkeep_finding VALUES (3, %(place)s, now(), now(), %(kind)s, 'warning', 's', 'e',"
+            " '{\"times\": 3.5}', 'a', '')",
+            place=place, kind=kind,
+        )  # fmt: skip
+
+
+def planned(database: LogDatabase, minutes: float, kind: str) -> None:
+    write(
+        database,
+        "INSERT INTO superset_ext.query_plan VALUES ('f', %(at)s, 3, 900, 180000, 1, 1, 's', '{}', jsonb_build_array("
+        "jsonb_build_object('kind', %(kind)s::text, 'numbers', '{\"ms\": 900, \"before_ms\": 300}'::jsonb)), '[]')",
+        at=at(minutes), kind=kind,
+    )  # fmt: skip
+
+
 CASES: dict[str, tuple[list[tuple[str, str]], Act, Act]] = {
     "hit ratio": ([("Low hit ratio of charts", "chart_data")], poor, good),
     "invalidations": (
@@ -139,6 +165,26 @@ CASES: dict[str, tuple[list[tuple[str, str]], Act, Act]] = {
         lambda d: ended(d, END - 1, "w"),
     ),
     "for nobody": ([("Warmed for nobody", "nightly")], lambda d: warmed(d, -5, 0), lambda d: warmed(d, END - 1, 2)),
+    "lock wait": (
+        [("A source waits for a lock", "database:3")],
+        lambda d: sampled(d, -1, 1.5),
+        lambda d: sampled(d, END - 1, 0.0),
+    ),
+    "statistics": (
+        [("Statistics are stale", "database:3")],
+        lambda d: needs(d, "statistics_old", "locks"),
+        lambda d: needs(d, "locks"),
+    ),
+    "index bloat": (
+        [("An index is bloated", "database:3")],
+        lambda d: needs(d, "index_bloat", "locks"),
+        lambda d: needs(d, "locks"),
+    ),
+    "plan": (
+        [("A plan changed and is slower", "database:3")],
+        lambda d: planned(d, -1, "plan_changed"),
+        lambda d: planned(d, END - 1, "spilled"),
+    ),
     "anomaly": (
         [("Unusual figures", "response_ms")],
         slow,

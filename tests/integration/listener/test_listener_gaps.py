@@ -348,13 +348,13 @@ def test_a_listener_says_why_it_hears_nothing(caplog: pytest.LogCaptureFixture) 
         raise WatchError("it is a replica, where nobody writes")
         yield
 
-    listener = DatabaseListener(3, dict, connect, Caches())
+    listener = DatabaseListener(3, dict, connect, Caches(), title="sales (id {})".format)
     listener.start()
     assert tried.wait(PATIENCE)
     listener.stop()
     listener.join(PATIENCE)
-    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(warnings) == 1 and "database 3 is not listened to (it is a replica, where nobody writes)" in warnings[0]
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "sales (id 3) is not listened to (it is a replica, where nobody writes)" in warning
 
 
 def test_a_database_that_superset_has_no_more_is_not_distrusted_for_ever() -> None:

@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 
 from superset_ext.embedded.postgres import Postgres
+from superset_ext.monitor.samples.activity import _ACTIVITY
 from superset_ext.plans.upkeep.check import Action, Severity
 from superset_ext.plans.upkeep.checks import (
     CHECKS,
@@ -109,10 +110,18 @@ def test_who_waits_for_whom(source: str) -> None:
                 assert not subjects(source, "locks")
             with limit(locks, "LEAST_SECONDS", 0.0):
                 (finding,) = examined(source, "locks").findings
+            assert sampled(look) > 0
             holder.execute("ROLLBACK")
+        assert sampled(look) == 0
     assert finding.subject == f"session {pid}" and "AccessShareLock on public.never" in finding.evidence
     assert "idle in transaction" in finding.evidence and finding.command.startswith("SELECT pg_terminate_backend(")
     assert "secret" not in finding.evidence and "count(*)" in finding.evidence.lower()
+
+
+def sampled(cursor: Any) -> float:
+    """The longest wait for a lock, as samples of the sources have it."""
+    cursor.execute(_ACTIVITY)
+    return float(cursor.fetchone()[2])
 
 
 @contextmanager

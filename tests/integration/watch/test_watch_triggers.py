@@ -180,6 +180,26 @@ class TestRefusals:
         remove(unprivileged, SALES)
         assert run(source, CATALOG) == before
 
+    def test_rights_that_are_missing_later_are_named_together(self, source: Any, role: Callable[..., Any]) -> None:
+        """Intent: as with the first watches, all at once, and nothing is made before; a table that an owner has added
+        needs no right of this role."""
+        unprivileged = role(f"CREATE ON DATABASE {source.info.dbname}", "TRIGGER ON sales")
+        run(source, "CREATE TABLE second (n int); CREATE TABLE third (n int); CREATE SCHEMA closed")
+        run(source, "CREATE TABLE closed.fourth (n int)")
+        add(unprivileged, "sales")
+        before = run(source, CATALOG)
+        with pytest.raises(WatchError, match="let an owner run: ") as raised:
+            add(unprivileged, "sales", "second", "third", "closed.fourth")
+        statements = str(raised.value).partition("let an owner run: ")[2]
+        name = unprivileged.info.user
+        assert statements == (
+            f"GRANT USAGE ON SCHEMA closed TO {name};"
+            f" GRANT TRIGGER ON public.second, public.third, closed.fourth TO {name}"
+        )
+        assert run(source, CATALOG) == before
+        run(source, statements)
+        assert len(add(unprivileged, "sales", "second", "third", "closed.fourth")) == 4
+
     def test_a_closed_schema_is_named(self, source: Any, role: Callable[..., Any]) -> None:
         """Intent: the error is the GRANT that is missing, on the schema."""
         run(source, "CREATE SCHEMA closed; CREATE TABLE closed.t (n int)")

@@ -1,0 +1,72 @@
+"""Statements that can be run, with their values: those of the log's fingerprints, which has none.
+
+They are what charts would ask now, and what people have lately sent from SQL Lab, as Superset remembers it. They are
+never written anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from superset_ext.errors import PlanError
+from superset_ext.host.explaining import Asking, charts_on, of_chart
+from superset_ext.host.sql_lab import sent_lately
+from superset_ext.monitor.log.fingerprint import Statements
+from superset_ext.plans.indexes.workload import Asked
+from superset_ext.plans.one_select import one_select
+from superset_ext.plans.postgresql import ENGINE
+
+
+@dataclass(frozen=True)
+class Live:
+    """A statement that can be run.
+
+    Attributes:
+        fingerprint: of it without values.
+        sql: one SELECT, with its values.
+        schema: where names without one are looked up; `None` for the role's own.
+        calls: that the log has of it.
+    """
+
+    fingerprint: str
+    sql: str
+    calls: int = 1
+    schema: str | None = None
+
+
+def live_statements(database_id: int, asked: Sequence[Asked]) -> tuple[list[Live], list[str]]:
+    """The statements that can be run, each fingerprint once, and why others cannot. Needs an app context, in which the
+    rows that the current user sees are asked for."""
+    by_print = {item.fingerprint: item for item in asked}
+    lives: dict[str, Live] = {}
+    notes: list[str] = []
+    numbers = Statements()
+    for asking in _askings(database_id, asked, notes):
+        fingerprint = numbers.of(asking.sql, ENGINE, database_id).fingerprint
+        item = by_print.get(fingerprint)
+        if item is None or fingerprint in lives:
+            continue
+        try:
+            lives[fingerprint] = Live(fingerprint, one_select(asking.sql, ENGINE), item.calls, asking.schema)
+        except PlanError as error:
+            notes.append(f"statement {fingerprint} is not run: {error}")
+    rest = [item for item in asked if item.fingerprint not in lives]
+    if rest:
+        seconds = sum(item.seconds for item in rest)
+        notes.append(
+            f"{len(rest)} of {len(asked)} statements ({seconds:.0f} s of the log) are not run: the log keeps no "
+            "values, and neither a chart as it is saved nor SQL Lab's history has them"
+        )
+    return list(lives.values()), notes
+
+
+def _askings(database_id: int, asked: Iterable[Asked], notes: list[str]) -> Iterator[Asking]:
+    charts = [number for item in asked for number in item.charts]
+    charts += charts_on({number for item in asked if not item.charts for number in item.datasets})
+    for chart in dict.fromkeys(charts):
+        try:
+            yield from (asking for asking in of_chart(chart) if asking.database.id == database_id)
+        except PlanError as error:
+            notes.append(str(error))
+    yield from sent_lately(database_id)
