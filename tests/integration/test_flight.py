@@ -66,6 +66,16 @@ def ask(cache: ChartCache, key: str, query: Callable[[], Any], forced: bool = Fa
         return entry["value"]
 
 
+def test_a_lease_that_is_anothers_by_now_is_left_alone(url: str) -> None:
+    """Intent: who was too late, and then fails, does not give back what somebody else has been given since."""
+    cache, client = region(url), client_of(url)
+    with running(Scope(dataset_id=1, database_id=1)):
+        assert cache.get("k") is None
+        [lease] = [key for key in client.scan_iter() if client.type(key) == b"string"]
+        client.set(lease, b"another's")
+    assert client.get(lease) == b"another's"
+
+
 def tell_waiting(cache: ChartCache, client: redis.Redis) -> None:
     """Have each thread that begins to wait count itself in Redis."""
     flights = cache._flights
