@@ -1,0 +1,69 @@
+"""No request that began after a change was told is given what is older, whatever happens in between.
+
+Processes of a whole app answer charts and documents to several people and a guest, with grants, while tables, names,
+metrics and rights change, entries expire and are evicted, and Redis and the processes themselves are killed.
+`GRANTS_STEPS=100000 GRANTS_COUNTS=FILE pytest tests/integration/test_grants_machine.py -m thorough` makes so many, and
+writes into the file how far it is; `GRANTS_SEED` chooses others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import redis
+
+from superset_ext.embedded.postgres import Postgres
+from superset_ext.embedded.valkey import Valkey
+from testing.grants_app import run_in_app
+from testing.grants_faults import FAULTS
+from testing.grants_site import ENVIRONMENT
+from testing.regions import client_of
+
+pytestmark = [pytest.mark.timeout(20_000), pytest.mark.thorough]  # they are off, which test_grants_off.py looks at
+STEPS = int(os.environ.get("GRANTS_STEPS", "300"))
+SEED = int(os.environ.get("GRANTS_SEED", "4"))
+ENOUGH = 5_000  # steps in which a fault is noticed, or never is
+START = """
+import logging
+logging.disable(logging.ERROR)  # Redis is killed
+from testing import grants_machine, grants_site
+site = grants_site.Site(world, os.environ["SUPERSET_EXT_REDIS_URL"])
+"""
+RUN = f'results = {{"run": grants_machine.run(site, {SEED}, {STEPS})}}\n'
+WITHOUT = f"results = {{fault: grants_machine.run(site, {SEED}, {ENOUGH}, fault) for fault in {tuple(FAULTS)}}}\n"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Valkey]:
+    """A Redis that is killed; others take its place, the last of which ends here."""
+    made = Valkey(tmp_path / "valkey").start()
+    url = made.url
+    yield made
+    made.stop()
+    with suppress(redis.RedisError):
+        client_of(url).shutdown(nosave=True)
+
+
+def test_nothing_that_is_given_again_is_older_than_what_was_told(
+    postgres: Postgres, server: Valkey, tmp_path: Path
+) -> None:
+    """Intent: charts and documents, to each of four; a 304, too, says that its bytes are of now."""
+    results = run_in_app(START + RUN, postgres, server, tmp_path, seconds=20_000, **ENVIRONMENT)
+    run = results["run"]
+    print(run)
+    assert run["wrong"] == []
+    assert run["errors"] == []
+    assert run["steps"] == STEPS
+    assert min(run["given"], 50 * run["unmodified"], 50 * run["told"]) > STEPS / 10
+    assert results["failures"] == {}
+
+
+def test_a_rule_that_is_left_out_is_noticed(postgres: Postgres, server: Valkey, tmp_path: Path) -> None:
+    """Intent: the machine looks where it hurts: at entries by stamps and ends, at marks, and when these were taken."""
+    results = run_in_app(START + WITHOUT, postgres, server, tmp_path, seconds=20_000, **ENVIRONMENT)
+    assert {fault: results[fault]["errors"] for fault in FAULTS} == {fault: [] for fault in FAULTS}
+    assert {fault for fault in FAULTS if not results[fault]["wrong"]} == set()
