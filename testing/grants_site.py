@@ -146,12 +146,12 @@ def _document(site: Site, who: str, name: str, etag: str | None) -> dict[str, An
     path = f"/api/v1/dashboard/{site.world.board_id}" + ("/charts" if name == "charts" else "")
     answer = client.get(path, headers={"If-None-Match": etag} if etag else {})
     is_given = hooks.given > before
-    told = {"status": answer.status_code, "etag": answer.headers.get("ETag"), "given": is_given}
+    seen = {"status": answer.status_code, "etag": answer.headers.get("ETag"), "given": is_given}
     if answer.status_code == 200:
         result = answer.get_json()["result"]
         words = result["dashboard_title"] if name == "board" else min(one["slice_name"] for one in result)
-        told["shown"] = [int(words.rsplit(" ", 1)[1])]
-    return told
+        seen["shown"] = [int(words.rsplit(" ", 1)[1])]
+    return seen
 
 
 def _change(site: Site, table: str) -> dict[str, Any]:
