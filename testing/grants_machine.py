@@ -6,7 +6,6 @@ which is asked where nothing is under way. Runs where `testing/grants_site.py` d
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
@@ -15,12 +14,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 import psycopg2
 
 from testing.grants_changes import raw_changes
+from testing.grants_counts import write_down
 from testing.grants_disturbed import SECONDS, Disturbed
 from testing.grants_oracle import METRIC, REVOKED, Asked, Counts, Oracle
 from testing.grants_site import READS, TABLES, TIMEOUT, WHO, Site, serve
@@ -91,8 +90,8 @@ class Machine:
         theirs.close()
         return Worker(mine, process)
 
-    def run(self, steps: int, counts: Path | None) -> Counts:
-        """Make so many steps, or fewer when something was wrong; `counts` is told of them meanwhile."""
+    def run(self, steps: int) -> Counts:
+        """Make so many steps, or fewer when something was wrong."""
         rates = VERBS | _SHOWN_BY.get(self.fault, {})
         verbs, weights = [*rates, "ask"], [*rates.values(), 1000 - sum(rates.values())]
         while self.counts.steps < steps and not self.counts.wrong and not self.counts.errors:
@@ -100,17 +99,14 @@ class Machine:
             self.counts.steps += 1
             self.counts.verbs[verb] += 1
             self.verbs[verb]()
-            if counts is not None and self.counts.steps % _COUNTED == 0:
-                self._write_down(counts)
+            if self.counts.steps % _COUNTED == 0:
+                self._write_down()
         self._end()
-        if counts is not None:
-            self._write_down(counts)
+        self._write_down()
         return self.counts
 
-    def _write_down(self, path: Path) -> None:
-        line = {"at": time.strftime("%H:%M:%S"), "seed": self.seed, "fault": self.fault, **vars(self.counts)}
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    def _write_down(self) -> None:
+        write_down(seed=self.seed, fault=self.fault, **vars(self.counts))
 
     def _end(self) -> None:
         """Let what is under way end, and give back what was taken."""
@@ -261,7 +257,6 @@ class Machine:
 
 
 def run(site: Site, seed: int, steps: int, fault: str | None = None) -> dict[str, Any]:
-    """What so many steps came to; `GRANTS_COUNTS` names a file that is told of it meanwhile."""
-    path = os.environ.get("GRANTS_COUNTS")
-    counts = Machine(site, seed, fault).run(steps, Path(path) if path else None)
+    """What so many steps came to."""
+    counts = Machine(site, seed, fault).run(steps)
     return vars(counts) | {"wrong": counts.wrong[:5], "errors": counts.errors[:5]}
