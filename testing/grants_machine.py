@@ -35,7 +35,7 @@ VERBS = {
 _SHOWN_BY: dict[str | None, dict[str, int]] = {
     "stamps": {"write": 100, "change": 100}, "marks": {"revoke": 60}, "marks of documents": {"rename": 60},
     "ends": {"write": 100, "change": 0, "rename": 0, "redefine": 0, "lose": 0, "pause": 60},
-    "late marks": {"rename": 150, "revoke": 150},
+    "late marks": {"rename": 50, "lose": 0, "evict": 0},
 }  # fmt: skip
 _COUNTED = 200  # steps after which the counts are written down
 _REFUSED = (401, 403, 404)

@@ -20,7 +20,7 @@ from superset_ext.embedded.valkey import Valkey
 from testing.grants_app import run_in_app
 
 pytestmark = [pytest.mark.timeout(20_000), pytest.mark.thorough]  # they are off, which test_grants_off.py looks at
-CHANGES = int(os.environ.get("GRANTS_CHANGES", "400"))
+CHANGES = int(os.environ.get("GRANTS_CHANGES", "250"))
 SEED = int(os.environ.get("GRANTS_SEED", "4"))
 DOCUMENTS = {"SUPERSET_EXT_GRANTS_DOCUMENTS": "true"}
 ATTACK = """

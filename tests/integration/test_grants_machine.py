@@ -3,7 +3,7 @@
 Processes of a whole app answer charts and documents to several people and a guest, with grants, while tables, names,
 metrics and rights change, entries expire and are evicted, and Redis and the processes themselves are killed.
 `GRANTS_STEPS=100000 GRANTS_COUNTS=FILE pytest tests/integration/test_grants_machine.py -m thorough` makes so many, and
-writes into the file how far it is; `GRANTS_SEED` chooses others.
+writes into the file how far it is, and leaves out more rules; `GRANTS_SEED` chooses others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from testing.grants_site import ENVIRONMENT
 from testing.regions import client_of
 
 pytestmark = [pytest.mark.timeout(20_000), pytest.mark.thorough]  # they are off, which test_grants_off.py looks at
-STEPS = int(os.environ.get("GRANTS_STEPS", "300"))
+STEPS = int(os.environ.get("GRANTS_STEPS", "200"))
+LEFT_OUT = tuple(FAULTS) if "GRANTS_STEPS" in os.environ else ("stamps", "marks of documents")
 SEED = int(os.environ.get("GRANTS_SEED", "4"))
 ENOUGH = 5_000  # steps in which a fault is noticed, or never is
 START = """
@@ -39,7 +40,7 @@ results = {{
     "faults": {{fault: grants_machine.run(site, {seed}, {enough}, fault) for fault in {faults}}},
 }}
 """
-SCRIPT = START + RUNS.format(seed=SEED, steps=STEPS, enough=ENOUGH, faults=tuple(FAULTS))
+SCRIPT = START + RUNS.format(seed=SEED, steps=STEPS, enough=ENOUGH, faults=LEFT_OUT)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_nothing_that_is_given_again_is_older_than_what_was_told(results: dict[s
     assert results["failures"] == {}
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", LEFT_OUT)
 def test_a_rule_that_is_left_out_is_noticed(results: dict[str, Any], fault: str) -> None:
     """Intent: the machine looks where it hurts: at entries by stamps and ends, at marks, and when these were taken."""
     assert results["faults"][fault]["errors"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from superset_ext.grants.identity import Caller
 from superset_ext.grants.judge import Grant, Judge
 from superset_ext.host.behind import behind
 from superset_ext.host.people import Identity
+from testing.warming import until
 
 OLD, NEW = ("old", "anchor"), ("new", "anchor")
 WHO = Caller("jwt", Identity(7))
@@ -111,6 +113,38 @@ def test_what_asks_redis_itself_is_not_asked_meanwhile(region: Region) -> None:
     assert given(judge)
     assert given(judge)
     assert seen == [None, None]
+
+
+def test_a_metadata_database_that_stalls_leaves_redis_its_connections(region: Region) -> None:
+    """Intent: each early check holds a connection to Redis; a few at a time wait so, and all others without one."""
+    number, going_on, asking, holding = 12, threading.Event(), [], []
+    rights, grant, answers = Rights(), region.grant, list[bool]()
+    made = Judge(region, rights, 300)  # type: ignore[arg-type]
+
+    def stalled(mark: tuple[str, str]) -> bool:
+        asking.append(mark)
+        going_on.wait()
+        return True
+
+    def held(key: str, meanwhile: Callable[[], object] | None = None) -> Any:
+        holding.append(key)
+        try:
+            return grant(key, meanwhile)
+        finally:
+            holding.remove(key)
+
+    keys = [f"key {place}" for place in range(number)]
+    assert all(made.granted(key) for key in keys)
+    rights.holds, region.grant = stalled, held  # type: ignore[method-assign]
+    threads = [threading.Thread(target=lambda key=key: answers.append(made.granted(key) is not None)) for key in keys]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(asking) == number, 120)
+    assert len(holding) == judge.EARLY
+    going_on.set()
+    for thread in threads:
+        thread.join()
+    assert answers == [True] * number
 
 
 def test_redis_away_is_told(rights: Rights, region: Region) -> None:
