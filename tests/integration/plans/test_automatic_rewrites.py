@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg2
@@ -27,6 +28,7 @@ from superset_ext.settings import REWRITE_RULES, Rewrite
 from testing.databases import Databases
 from testing.in_process import ADMIN, PASSWORD, InProcess
 from testing.plans_source import Source, source_in
+from testing.probes import until
 
 TOTAL = {"expressionType": "SQL", "sqlExpression": "SUM(amount)", "label": "total"}
 NUMBER = {"expressionType": "SQL", "sqlExpression": "COUNT(*)", "label": "n"}
@@ -61,7 +63,7 @@ Make = Callable[..., Used]
 
 
 @pytest.fixture
-def make(superset_app: InProcess, source: Source, monkeypatch: pytest.MonkeyPatch) -> Make:
+def make(superset_app: InProcess, source: Source, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Makes the substitute of a process; every chart may be rewritten, and every answer is compared."""
     charts = lambda: chart_region(superset_app.app)  # noqa: E731
     for table in ("rewrite_use", "rewrite_switched_off"):
@@ -77,9 +79,17 @@ def make(superset_app: InProcess, source: Source, monkeypatch: pytest.MonkeyPatc
         one.compared = threading.Semaphore(0)
         one.flush()
         monkeypatch.setattr(substitutes, "substitutes", (one,))
+        everyone.append(one)
         return one
 
-    return made
+    everyone: list[Used] = []
+    yield made
+    for one in everyone:  # nobody runs anything on the source when it goes
+        until(partial(_is_idle, one))
+
+
+def _is_idle(one: Used) -> bool:
+    return not len(one._shadow._queue)
 
 
 @contextmanager
@@ -342,7 +352,7 @@ def test_off_is_off(superset_app: InProcess, source: Source, monkeypatch: pytest
     queries: list[bytes] = []
     here = threading.get_ident()
 
-    class Recording(psycopg2.extensions.cursor):
+    class Recording(psycopg2.extensions.cursor):  # type: ignore[misc]
         def execute(self, query: Any, values: Any = None) -> None:
             super().execute(query, values)
             if threading.get_ident() == here:
@@ -352,7 +362,7 @@ def test_off_is_off(superset_app: InProcess, source: Source, monkeypatch: pytest
         return uri, {**params, "connect_args": {**params.get("connect_args", {}), "cursor_factory": Recording}}
 
     monkeypatch.setitem(superset_app.app.config, "DB_CONNECTION_MUTATOR", connected)
-    charts = [(source.orders, extras, {}) for extras in (YEAR, AS_TEXT, DECIMAL)]
+    charts: list[tuple[int, Any, dict[str, Any]]] = [(source.orders, extras, {}) for extras in (YEAR, AS_TEXT, DECIMAL)]
     charts += [(virtual(superset_app, source), None, GROUPED)]
     texts: list[list[bytes]] = []
     for get_df in (Database.get_df, Database.get_df.__wrapped__):
