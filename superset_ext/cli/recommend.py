@@ -25,7 +25,7 @@ _WHOLE = frozenset({"Build", "Take it away", "Run", "Next"})  # lines that someb
 @with_appcontext
 @json_option
 def recommend(looks: bool, as_json: bool) -> None:
-    """Show what would make things quicker, why, and what that brings.
+    """Show what would make things quicker, and why.
 
     What to set otherwise, indexes that would help and what became of those that were built, other texts of slow
     statements, what their plans show, and what sources need. Nothing is changed, and without --look no source is asked:
