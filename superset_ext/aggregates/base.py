@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from superset_ext.aggregates.finite import PARTS
 from superset_ext.aggregates.names import folded
 from superset_ext.aggregates.shape import Columns, relation_of
 from superset_ext.errors import AggregateRefused
@@ -59,6 +60,8 @@ def _of_query(query: exp.Query, facts: Facts) -> Columns:
     if opened.reason or opened.below is not None:
         reason = opened.reason or "its LIMIT chooses among rows that may tie"
         raise AggregateRefused(f"the virtual dataset's rows are not settled: {reason}")
+    if facts.engine == "duckdb" and query.find(*PARTS):
+        raise AggregateRefused("the virtual dataset asks for a part of a time that may be infinite")
     for node in query.walk():
         if _is_of_session(node, facts):
             raise AggregateRefused("the virtual dataset's rows depend on the session, or on the time")

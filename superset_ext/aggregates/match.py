@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from superset_ext.aggregates.finite import refuse_infinite
 from superset_ext.aggregates.over import EXACT, SOURCE, Allowed, over, refuse_inside
 from superset_ext.aggregates.regrouped import regrouped
 from superset_ext.aggregates.shape import Shape
@@ -43,6 +44,7 @@ def match(shape: Shape, view: View, allowed: Allowed = EXACT) -> Match | Refusal
 
 def _rewritten(shape: Shape, view: View, allowed: Allowed) -> exp.Select:
     _refuse_looks(shape, view, allowed)
+    refuse_infinite(shape, view)
     select = exp.Select(expressions=[_output(shape, place, view, allowed) for place in range(len(shape.outputs))])
     select = select.from_(exp.alias_(exp.to_table(view.table, dialect=view.engine), SOURCE, table=True), copy=False)
     for condition in shape.conditions:

@@ -19,7 +19,7 @@ from superset_ext.plans.rewrite.facts import Column, Kind
 _ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?)?")
 _FORMATS = {"%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"}
 _FIXED = {"UTC", "ETC/UTC", "GMT", "ETC/GMT", "UCT", "ZULU", "ETC/UCT", "ETC/ZULU"}
-_TYPES = {exp.DataType.Type.DATE, exp.DataType.Type.TIMESTAMP}
+_TYPES = {exp.DataType.Type.DATE, exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPNTZ}
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ class View:
         columns: of the relation.
         rows: how many it has, exactly; `None` before it is built.
         distinct: how many values each key has, NULL among them; known once it is built.
+        finite: columns of time of which no value is infinite; known once it is built, and told again by upkeep.
     """
 
     engine: str
@@ -71,6 +72,7 @@ class View:
     columns: Mapping[str, Column]
     rows: int | None = None
     distinct: Mapping[str, int] = field(default_factory=dict)
+    finite: frozenset[str] = frozenset()
 
     @cached_property
     def names(self) -> Mapping[Key | Measure, str]:
