@@ -21,7 +21,8 @@ from unittest.mock import patch
 from bench.one_app import figures_of
 
 ROUNDS = int(os.environ.get("MISSES_ROUNDS", "40"))
-sent: list[int] = []  # bytes of each message to the source that is 10 ms away, most of which wait for an answer
+# When each message came that is for the source that is 10 ms away, and what it says; most wait for an answer.
+sent: list[tuple[float, bytes]] = []
 DISTANCE_SECONDS = 0.010  # there and back
 SETTINGS = """
 from superset_ext.config import *
@@ -72,21 +73,33 @@ def _asking(app: Any, uri: str) -> tuple[Any, int]:
 def _beside(app: Any, uri: str) -> dict[str, float]:
     asking, dataset = _asking(app, uri)
     took: dict[str, list[float]] = {how: [] for how in HOW}
-    messages: dict[str, list[float]] = {how: [] for how in HOW}
+    counts: dict[str, list[float]] = {}
     for number in range(ROUNDS + 2):
         turn = number % len(HOW)
         for place, how in enumerate((*HOW[turn:], *HOW[:turn])):
             with _as(how, app):
                 sent.clear()
+                limit = 100 + number * len(HOW) + place
                 started = time.perf_counter()
-                cached, _ = asking.ask(dataset, row_limit=100 + number * len(HOW) + place)
+                cached, _ = asking.ask(dataset, row_limit=limit)
                 milliseconds = (time.perf_counter() - started) * 1000
-                messages[how].append(len(sent))
+                if number > 1:
+                    for name, count in _messages(f"LIMIT {limit}".encode()).items():
+                        counts.setdefault(f"{how}, {name}", []).append(count)
             assert not cached
             if number > 1:
                 took[how].append(milliseconds)
-    counts = {f"{how}, messages": statistics.median(numbers) for how, numbers in messages.items()}
-    return {how: statistics.median(times) for how, times in took.items()} | counts
+    medians = {name: statistics.median(numbers) for name, numbers in counts.items()}
+    return {how: statistics.median(times) for how, times in took.items()} | medians
+
+
+def _messages(query: bytes) -> dict[str, float]:
+    """How many messages a miss sent, how many of them before its query, and for how many milliseconds it did that."""
+    if not sent:
+        return {}
+    places = [place for place, (_, message) in enumerate(sent) if query in message]
+    before = places[0]
+    return {"messages": len(sent), "before the query": before, "set-up": (sent[before][0] - sent[0][0]) * 1000}
 
 
 @contextmanager
@@ -163,10 +176,10 @@ def far_away(host: str, port: int) -> int:
     return int(server.getsockname()[1])
 
 
-def _pass_on(source: socket.socket, target: socket.socket, counted: list[int]) -> None:
+def _pass_on(source: socket.socket, target: socket.socket, counted: list[tuple[float, bytes]]) -> None:
     with closing(target):
         while data := source.recv(65536):
-            counted.append(len(data))
+            counted.append((time.perf_counter(), data))
             time.sleep(DISTANCE_SECONDS / 2)
             target.sendall(data)
 
@@ -180,9 +193,10 @@ def main() -> None:
         print(f"a source {place:12} stock {stock:7.1f}, ours {new:7.1f} → {kept:7.1f} ms a miss  ×{kept / stock:.2f}")
     print("of it, ms: " + ", ".join(f"{name} {value:.2f}" for name, value in parts.items()))
     added, ours = (figures["10 ms away"][how] - figures["beside"][how] for how in ("stock", "kept"))
-    counts = [figures["10 ms away"][f"{how}, messages"] for how in ("stock", "kept")]
-    print("messages to the source: stock {:.0f}, ours {:.0f}".format(*counts))
     print(f"what the distance adds: stock {added:.1f}, ours {ours:.1f} ms  ×{ours / added:.2f}")
+    for name, unit in (("messages", ""), ("before the query", " messages"), ("set-up", " ms")):
+        of_stock, of_ours = (figures["10 ms away"][f"{how}, {name}"] for how in ("stock", "kept"))
+        print(f"{name}: stock {of_stock:.0f}{unit}, ours {of_ours:.0f}{unit}  ×{of_ours / of_stock:.2f}")
     print(json.dumps({"misses": figures}))
 
 
