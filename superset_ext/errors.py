@@ -111,3 +111,7 @@ class SourceBusy(PlanError):
 
 class AggregateRefused(SupersetExtError):
     """An aggregate cannot be proven to answer a statement; the message says why, and repeats no value."""
+
+
+class AggregateError(SupersetExtError):
+    """An aggregate cannot be built, refreshed, checked or dropped, or there is none of this name."""
