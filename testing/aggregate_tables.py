@@ -14,6 +14,12 @@ from superset_ext.aggregates.tables.checking import text
 from superset_ext.aggregates.tables.definition import Definition, Upkeep, indexed, view_of
 from superset_ext.plans.rewrite.catalogue.postgresql import PostgreSQL
 
+# A database that an earlier test has used.
+AS_NEW = """
+DROP SCHEMA IF EXISTS superset_ext_aggregates CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public;
+GRANT USAGE ON SCHEMA public TO PUBLIC;
+DROP FOREIGN DATA WRAPPER IF EXISTS w CASCADE
+"""
 SALES = """
 CREATE TABLE sales (id serial, shop text, day date, ts timestamp, amount int, price numeric(10, 2));
 INSERT INTO sales (shop, day, ts, amount, price)

@@ -65,7 +65,7 @@ def base_of(cursor: Any, table: str) -> Base:
     cursor.execute(query_text("aggregate_base"), {"table": table})
     row = next_row(cursor)
     if row is None:
-        raise SourceRefused(f"there is no table {table}", "42P01")
+        raise SourceRefused(f"there is no table {table} that this role can see", "42P01")
     if not row["may_read"]:
         raise AggregateError(f'the role {row["role"]} may not read {table}; let its owner run: GRANT SELECT ON {table} '
                              f'TO "{row["role"]}"')  # fmt: skip
@@ -100,7 +100,7 @@ def settled(cursor: Any, definition: Definition) -> Definition:
     base = None if table is None else base_of(cursor, table)
     if definition.upkeep == "notes" and (base is None or base.untold):
         why = base.untold if base is not None else "it is made of a query, whose tables are not watched for it"
-        raise AggregateError(f"changes cannot be noted: {why}; keep it up by --schedule instead")
+        raise AggregateError(f"changes cannot be noted, so keep it up by schedule, or else: {why}")
     if definition.upkeep == "tail" and definition.tail not in definition.view.names.values():
         raise AggregateError(f"{definition.tail}: no key of time of the aggregate, by which its end is known")
     return replace(definition, base=None if base is None else (base.schema, base.table))

@@ -15,6 +15,7 @@ from superset_ext.aggregates.tables.definition import checked_name
 from superset_ext.aggregates.tables.refreshing import Busy, refresh
 from superset_ext.errors import AggregateError
 from testing.aggregate_tables import (
+    AS_NEW,
     BY_DAY,
     BY_SHOP,
     SALES,
@@ -26,6 +27,7 @@ from testing.aggregate_tables import (
     one,
     run,
 )  # fmt: skip
+from testing.databases import Databases
 from testing.watches import CATALOG
 
 CHANGES = {
@@ -51,16 +53,24 @@ CHANGES = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def url(databases: Databases) -> Iterator[str]:
+    """A database for the tests of this file, which each begin with what is new."""
+    with databases.empty() as made:
+        yield made
+
+
 @pytest.fixture
-def source(database_url: str) -> Iterator[Any]:
-    with connected(database_url) as connection:
+def source(url: str) -> Iterator[Any]:
+    with connected(url) as connection:
+        run(connection, AS_NEW)
         run(connection, SALES)
         yield connection
 
 
 @pytest.fixture
-def other(database_url: str) -> Iterator[Any]:
-    with connected(database_url) as connection:
+def other(url: str) -> Iterator[Any]:
+    with connected(url) as connection:
         yield connection
 
 
@@ -294,13 +304,13 @@ def test_what_cannot_be_noted_is_refused_in_one_line(source: Any, prepare: str, 
     assert run(source, CATALOG) == before
 
 
-def test_a_role_without_rights_is_told_what_it_lacks(source: Any, database_url: str) -> None:
+def test_a_role_without_rights_is_told_what_it_lacks(source: Any, url: str) -> None:
     """Intent: each right that is missing is named as the statement that gives it; with all of them it can be built."""
     run(source, "DROP ROLE IF EXISTS agg_reader")
     run(source, "CREATE ROLE agg_reader LOGIN")
     try:
         definition = defined(source, BY_SHOP)
-        with connected(database_url, options="-c role=agg_reader") as reader:
+        with connected(url, options="-c role=agg_reader") as reader:
             for _ in range(3):
                 with pytest.raises(AggregateError, match="let ") as raised:
                     build(reader, definition)
@@ -318,11 +328,11 @@ def test_a_role_without_rights_is_told_what_it_lacks(source: Any, database_url: 
 
 @pytest.mark.parametrize("last", ["SELECT pg_terminate_backend(pg_backend_pid())", "SELECT 1/0"])
 def test_a_build_that_is_broken_off_leaves_nothing_half(
-    source: Any, database_url: str, monkeypatch: pytest.MonkeyPatch, last: str
+    source: Any, url: str, monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
     """Intent: a build that dies before its end leaves no table, and the next run takes the rest away."""
     definition, statements = defined(source, BY_SHOP), making.statements
-    with monkeypatch.context() as patch, connected(database_url) as dying:
+    with monkeypatch.context() as patch, connected(url) as dying:
         patch.setattr(making, "statements", lambda *arguments: [*statements(*arguments), last])
         with pytest.raises(AggregateError):
             build(dying, definition)
@@ -336,7 +346,7 @@ def test_a_build_that_is_broken_off_leaves_nothing_half(
 
 
 def test_a_refresh_that_is_killed_changes_nothing(
-    source: Any, database_url: str, monkeypatch: pytest.MonkeyPatch
+    source: Any, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     """Intent: what a refresh had taken is there again for the next one."""
     definition, counted = built(source, BY_SHOP), making.counted
@@ -346,7 +356,7 @@ def test_a_refresh_that_is_killed_changes_nothing(
         cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         return counted(cursor, *arguments)
 
-    with monkeypatch.context() as patch, connected(database_url) as dying:
+    with monkeypatch.context() as patch, connected(url) as dying:
         patch.setattr(making, "counted", die)
         with pytest.raises(AggregateError, match="lost"):
             refresh(dying, "agg")
