@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import statistics
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
 from bench.one_app import figures_of
+from testing.passage import Message, Passage
 
 ROUNDS = int(os.environ.get("MISSES_ROUNDS", "40"))
-sent: list[int] = []  # bytes of each message to the source that is 10 ms away, most of which wait for an answer
 DISTANCE_SECONDS = 0.010  # there and back
 SETTINGS = """
 from superset_ext.config import *
@@ -38,9 +36,10 @@ def measured(app: Any, source: str) -> dict[str, dict[str, float]]:
 
     _furnish()
     url = make_url(source)
-    port = far_away(url.host or "127.0.0.1", url.port or 5432)
-    away = url.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
-    return {"beside": _beside(app, source), "10 ms away": _beside(app, away), "parts": _parts(app, source)}
+    passage = Passage(url.host or "127.0.0.1", url.port or 5432, DISTANCE_SECONDS)
+    away = url.set(host="127.0.0.1", port=passage.port).render_as_string(hide_password=False)
+    far = _beside(app, away, passage.sent)
+    return {"beside": _beside(app, source, []), "10 ms away": far, "parts": _parts(app, source)}
 
 
 def _furnish() -> None:
@@ -69,24 +68,35 @@ def _asking(app: Any, uri: str) -> tuple[Any, int]:
     return asking, asking.dataset("t")
 
 
-def _beside(app: Any, uri: str) -> dict[str, float]:
+def _beside(app: Any, uri: str, sent: list[Message]) -> dict[str, float]:
     asking, dataset = _asking(app, uri)
     took: dict[str, list[float]] = {how: [] for how in HOW}
-    messages: dict[str, list[float]] = {how: [] for how in HOW}
+    counts: dict[str, list[float]] = {}
     for number in range(ROUNDS + 2):
         turn = number % len(HOW)
         for place, how in enumerate((*HOW[turn:], *HOW[:turn])):
             with _as(how, app):
                 sent.clear()
+                limit = 100 + number * len(HOW) + place
                 started = time.perf_counter()
-                cached, _ = asking.ask(dataset, row_limit=100 + number * len(HOW) + place)
+                cached, _ = asking.ask(dataset, row_limit=limit)
                 milliseconds = (time.perf_counter() - started) * 1000
-                messages[how].append(len(sent))
+                if number > 1:
+                    for name, count in _messages(sent, f"LIMIT {limit}".encode()).items():
+                        counts.setdefault(f"{how}, {name}", []).append(count)
             assert not cached
             if number > 1:
                 took[how].append(milliseconds)
-    counts = {f"{how}, messages": statistics.median(numbers) for how, numbers in messages.items()}
-    return {how: statistics.median(times) for how, times in took.items()} | counts
+    medians = {name: statistics.median(numbers) for name, numbers in counts.items()}
+    return {how: statistics.median(times) for how, times in took.items()} | medians
+
+
+def _messages(sent: Sequence[Message], query: bytes) -> dict[str, float]:
+    """How many messages a miss sent, how many of them before its query, and for how many milliseconds it did that."""
+    if not sent:
+        return {}
+    before = next(place for place, message in enumerate(sent) if query in message.content)
+    return {"messages": len(sent), "before the query": before, "set-up": (sent[before].at - sent[0].at) * 1000}
 
 
 @contextmanager
@@ -147,30 +157,6 @@ def _timed(function: Callable[..., Any], times: list[float]) -> Callable[..., An
     return timed
 
 
-def far_away(host: str, port: int) -> int:
-    """The port of something that passes all on to a server, each way late by half of `DISTANCE_SECONDS`."""
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            near, _ = server.accept()
-            far = socket.create_connection((host, port))
-            for pair, counted in (((near, far), sent), ((far, near), [])):
-                pair[1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=_pass_on, args=(*pair, counted), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    return int(server.getsockname()[1])
-
-
-def _pass_on(source: socket.socket, target: socket.socket, counted: list[int]) -> None:
-    with closing(target):
-        while data := source.recv(65536):
-            counted.append(len(data))
-            time.sleep(DISTANCE_SECONDS / 2)
-            target.sendall(data)
-
-
 def main() -> None:
     """Print the tables, and a line of JSON."""
     figures = figures_of(SCRIPT, SETTINGS)
@@ -180,9 +166,10 @@ def main() -> None:
         print(f"a source {place:12} stock {stock:7.1f}, ours {new:7.1f} → {kept:7.1f} ms a miss  ×{kept / stock:.2f}")
     print("of it, ms: " + ", ".join(f"{name} {value:.2f}" for name, value in parts.items()))
     added, ours = (figures["10 ms away"][how] - figures["beside"][how] for how in ("stock", "kept"))
-    counts = [figures["10 ms away"][f"{how}, messages"] for how in ("stock", "kept")]
-    print("messages to the source: stock {:.0f}, ours {:.0f}".format(*counts))
     print(f"what the distance adds: stock {added:.1f}, ours {ours:.1f} ms  ×{ours / added:.2f}")
+    for name, unit in (("messages", ""), ("before the query", " messages"), ("set-up", " ms")):
+        of_stock, of_ours = (figures["10 ms away"][f"{how}, {name}"] for how in ("stock", "kept"))
+        print(f"{name}: stock {of_stock:.0f}{unit}, ours {of_ours:.0f}{unit}  ×{of_ours / of_stock:.2f}")
     print(json.dumps({"misses": figures}))
 
 

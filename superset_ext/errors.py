@@ -111,3 +111,11 @@ class NotAllowed(SupersetExtError):
 
 class SourceBusy(PlanError):
     """So many queries are under way on a source that no plan is taken."""
+
+
+class AggregateRefused(SupersetExtError):
+    """An aggregate cannot be proven to answer a statement; the message says why, and repeats no value."""
+
+
+class AggregateError(SupersetExtError):
+    """An aggregate cannot be built, refreshed, checked or dropped, or there is none of this name."""

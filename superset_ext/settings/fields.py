@@ -222,14 +222,14 @@ class Fields(Record):
     plans: bool = Field(
         True,
         description="Whether the plan of a slow query of a PostgreSQL source is kept in `query_plan`, without values, "
-        "once a day and when its time doubles (needs the query log), and whether the upkeep of sources is looked at "
-        "once an hour.",
+        "once a day and when its time doubles (needs the query log), whether the upkeep of sources is looked at "
+        "once an hour, and whether indexes are advised once a day.",
     )
     plans_active: int = Field(
         8,
         ge=0,
         description="Queries that may be under way on a source for a plan still to be taken there, and for its upkeep "
-        "to be looked at.",
+        "and indexes to be looked at.",
     )
     rewrites: Rewrites = Field(
         cast(Any, "[]"),
