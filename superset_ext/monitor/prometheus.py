@@ -37,7 +37,7 @@ FROM superset_ext.performance_alert AS alert JOIN superset_ext.performance_alert
 WHERE alert.resolved_at IS NULL GROUP BY 1, 2, 3
 """
 _REWRITES = """
-SELECT dataset_id::text AS subject, unnest(ARRAY['uses', 'runs', 'differences', 'failures']) AS measure,
+SELECT dataset_id::text AS dataset, unnest(ARRAY['answered', 'compared', 'different', 'failed']) AS outcome,
     unnest(ARRAY[sum(uses), sum(runs), sum(differences), sum(failures)]) AS total
 FROM superset_ext.rewrite_use GROUP BY dataset_id
 """
@@ -55,12 +55,6 @@ _QUERIES = {
     "errors": ("query_errors", "Of them: failed."),
     "slow": ("slow_queries", "Of them: as slow as SUPERSET_EXT_SLOW_QUERY_MS or slower."),
     "duration_ms_sum": ("query_seconds", "Seconds that they took."),
-}
-_REWRITTEN = {
-    "uses": ("rewrites", "Charts that another text of their statement has answered."),
-    "runs": ("rewrites_compared", "Runs of both texts in the background, to compare their rows."),
-    "differences": ("rewrites_different", "Of them: gave other rows; the rule is off since."),
-    "failures": ("rewrites_failed", "Charts whose own statement had to be sent after the other text."),
 }
 _GAUGES = {
     "server_memory": ("server_memory_bytes", "Bytes that the region's server uses."),
@@ -94,7 +88,7 @@ class LogCollector:
         yield from _totals(totals, "cache", _COUNTERS)
         yield _misses(totals)
         yield from _totals(self._database.rows(_QUERY), "database", _QUERIES)
-        yield from _rewrites(self._database.rows(_REWRITES))
+        yield _rewrites(self._database.rows(_REWRITES))
         yield from _samples(self._database.rows(_SAMPLE))
         yield from _views(self._database.rows(_VIEWS))
         yield _alerts(self._database.rows(_ALERTS))
@@ -146,16 +140,15 @@ def _samples(rows: list[Row]) -> Iterator[Metric]:
     yield times
 
 
-def _rewrites(rows: list[Row]) -> Iterator[Metric]:
-    """Gauges: a statement that is not asked any more is forgotten in the end, and with it what it counted."""
+def _rewrites(rows: list[Row]) -> Metric:
+    """A gauge: a statement that is not asked any more is forgotten in the end, and with it what it counted."""
     from prometheus_client.core import GaugeMetricFamily
 
-    for measure, (name, text) in _REWRITTEN.items():
-        family = GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=["dataset"])
-        for row in rows:
-            if row["measure"] == measure:
-                family.add_metric([row["subject"]], float(row["total"]))
-        yield family
+    text = "Charts that another text of their statement has answered, and what came of comparing both."
+    family = GaugeMetricFamily(f"{PREFIX}_rewrites", text, labels=["dataset", "outcome"])
+    for row in rows:
+        family.add_metric([row["dataset"], row["outcome"]], float(row["total"]))
+    return family
 
 
 def _views(rows: list[Row]) -> Iterator[Metric]:

@@ -279,7 +279,7 @@ def _is_seen(app: InProcess, source: Source) -> None:
         findings = check_rewrites(app.app, replace(app.package, settings=settings))
         assert "gave other rows" in " ".join(one.message for one in findings)
     text = exposition(log)[0].decode()
-    assert f'superset_ext_rewrites_different{{dataset="{source.orders}"}} 1.0' in text
+    assert f'superset_ext_rewrites{{dataset="{source.orders}",outcome="different"}} 1.0' in text
     output = app.perf("rewrite", "--automatic").output
     assert f"OFF: integer_as_decimal gave other rows for dataset {source.orders}" in output and "id = ?" in output
     (use,) = json.loads(app.perf("rewrite", "--automatic", "--json").output)["uses"]
