@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import statistics
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
 from bench.one_app import figures_of
+from testing.passage import Message, Passage
 
 ROUNDS = int(os.environ.get("MISSES_ROUNDS", "40"))
-# When each message came that is for the source that is 10 ms away, and what it says; most wait for an answer.
-sent: list[tuple[float, bytes]] = []
 DISTANCE_SECONDS = 0.010  # there and back
 SETTINGS = """
 from superset_ext.config import *
@@ -39,9 +36,10 @@ def measured(app: Any, source: str) -> dict[str, dict[str, float]]:
 
     _furnish()
     url = make_url(source)
-    port = far_away(url.host or "127.0.0.1", url.port or 5432)
-    away = url.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
-    return {"beside": _beside(app, source), "10 ms away": _beside(app, away), "parts": _parts(app, source)}
+    passage = Passage(url.host or "127.0.0.1", url.port or 5432, DISTANCE_SECONDS)
+    away = url.set(host="127.0.0.1", port=passage.port).render_as_string(hide_password=False)
+    far = _beside(app, away, passage.sent)
+    return {"beside": _beside(app, source, []), "10 ms away": far, "parts": _parts(app, source)}
 
 
 def _furnish() -> None:
@@ -70,7 +68,7 @@ def _asking(app: Any, uri: str) -> tuple[Any, int]:
     return asking, asking.dataset("t")
 
 
-def _beside(app: Any, uri: str) -> dict[str, float]:
+def _beside(app: Any, uri: str, sent: list[Message]) -> dict[str, float]:
     asking, dataset = _asking(app, uri)
     took: dict[str, list[float]] = {how: [] for how in HOW}
     counts: dict[str, list[float]] = {}
@@ -84,7 +82,7 @@ def _beside(app: Any, uri: str) -> dict[str, float]:
                 cached, _ = asking.ask(dataset, row_limit=limit)
                 milliseconds = (time.perf_counter() - started) * 1000
                 if number > 1:
-                    for name, count in _messages(f"LIMIT {limit}".encode()).items():
+                    for name, count in _messages(sent, f"LIMIT {limit}".encode()).items():
                         counts.setdefault(f"{how}, {name}", []).append(count)
             assert not cached
             if number > 1:
@@ -93,13 +91,12 @@ def _beside(app: Any, uri: str) -> dict[str, float]:
     return {how: statistics.median(times) for how, times in took.items()} | medians
 
 
-def _messages(query: bytes) -> dict[str, float]:
+def _messages(sent: Sequence[Message], query: bytes) -> dict[str, float]:
     """How many messages a miss sent, how many of them before its query, and for how many milliseconds it did that."""
     if not sent:
         return {}
-    places = [place for place, (_, message) in enumerate(sent) if query in message]
-    before = places[0]
-    return {"messages": len(sent), "before the query": before, "set-up": (sent[before][0] - sent[0][0]) * 1000}
+    before = next(place for place, message in enumerate(sent) if query in message.content)
+    return {"messages": len(sent), "before the query": before, "set-up": (sent[before].at - sent[0].at) * 1000}
 
 
 @contextmanager
@@ -158,30 +155,6 @@ def _timed(function: Callable[..., Any], times: list[float]) -> Callable[..., An
             times.append((time.perf_counter() - started) * 1000)
 
     return timed
-
-
-def far_away(host: str, port: int) -> int:
-    """The port of something that passes all on to a server, each way late by half of `DISTANCE_SECONDS`."""
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            near, _ = server.accept()
-            far = socket.create_connection((host, port))
-            for pair, counted in (((near, far), sent), ((far, near), [])):
-                pair[1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=_pass_on, args=(*pair, counted), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
-    return int(server.getsockname()[1])
-
-
-def _pass_on(source: socket.socket, target: socket.socket, counted: list[tuple[float, bytes]]) -> None:
-    with closing(target):
-        while data := source.recv(65536):
-            counted.append((time.perf_counter(), data))
-            time.sleep(DISTANCE_SECONDS / 2)
-            target.sendall(data)
 
 
 def main() -> None:

@@ -1,27 +1,30 @@
-"""Dashboards opened in a browser beside stock's: until the last chart is drawn, and statements sent for one opening.
+"""Dashboards opened in a browser beside stock's: until the last answer, until the last chart is drawn, and statements.
 
 Run with `python -m bench opening`; it starts a stack with the examples of its own, or takes the one that TEST_STACK
 names. Web servers over the stack's databases answer a headless Chromium in turn, one for stock with Flask-Caching's
 RedisCache and one for each step of the package, each of which is a setting. Every dashboard is opened once to warm the
-browser's and the servers' caches, and then OPENING_ROUNDS times by each server, which take turns. OPENING_BOARDS names
-dashboards by their numbers, and OPENING_STEPS steps.
+browser's and the servers' caches, and then OPENING_ROUNDS times by each server, which take turns. The browser draws as
+long for each of them; the time until the last answer is what a server has a part in. Other servers, whose way to the
+metadata database is watched, then open each dashboard for the statements that it sends. OPENING_BOARDS names dashboards
+by their numbers, and OPENING_STEPS steps.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg2
+from sqlalchemy.engine.url import make_url
 
 from testing.browser import Visit, browser
+from testing.passage import Passage
 from testing.serving import web
 
 ROUNDS = int(os.environ.get("OPENING_ROUNDS", "10"))
@@ -33,6 +36,7 @@ STEPS: Mapping[str, Mapping[str, str]] = {
     "documents": {"GRANTS": "triggers", "GRANTS_DOCUMENTS": "true", "EVENT_LOG_SECONDS": "0"},
     "log": {"GRANTS": "triggers", "GRANTS_DOCUMENTS": "true", "EVENT_LOG_SECONDS": "0.5"},
 }
+_METADATA = "SUPERSET_EXT_DATABASE_URL"
 _CONFIG = """
 import os
 SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
@@ -60,7 +64,13 @@ new MutationObserver(changes => {
     if (changes.some(change => inChart(change.target))) window.__drawn = performance.now();
 }).observe(document, {childList: true, subtree: true});
 """
-_DRAWN = "() => [window.__drawn, document.querySelectorAll('.dashboard-chart').length]"
+_DRAWN = r"""() => [
+    window.__drawn,
+    Math.max(0, ...performance.getEntriesByType('resource')
+        .filter(entry => /\/chart\/data|explore_json/.test(entry.name)).map(entry => entry.responseEnd)),
+    document.querySelectorAll('.dashboard-chart').length,
+]"""
+WARM = 3  # openings until all that is granted is granted: the first one fills the caches
 
 
 @contextmanager
@@ -90,79 +100,44 @@ class Openings:
         self.visit = Visit(page, url)
         page.add_init_script(_WATCH)
 
-    def open(self, dashboard_id: int) -> tuple[float, int]:
-        """Open a dashboard; milliseconds until the last chart was drawn, and how many charts there were."""
+    def open(self, dashboard_id: int) -> tuple[float, float, int]:
+        """Open a dashboard; milliseconds until the last chart was drawn, until the last answer, and how many charts."""
         page = self.visit.page
         page.goto("about:blank")
         self.visit.pending.clear()
         page.goto(f"{self.visit.base}/superset/dashboard/{dashboard_id}/")
         page.wait_for_selector(".grid-container")
         self.visit.settle()
-        drawn, charts = page.evaluate(_DRAWN)
-        return float(drawn), int(charts)
-
-
-class Statements:
-    """Counts what a server sends to PostgreSQL, by the server's own log.
-
-    Args:
-        url: of a database whose user may have everything logged.
-        log: PostgreSQL's log file.
-    """
-
-    def __init__(self, url: str, log: Path) -> None:
-        self._url, self._log = url, log
-
-    @contextmanager
-    def logged(self) -> Iterator[None]:
-        """Within this each statement is logged."""
-        self._set("ALTER SYSTEM SET log_line_prefix = '%a|'", "ALTER SYSTEM SET log_statement = 'all'")
-        try:
-            yield
-        finally:
-            self._set("ALTER SYSTEM RESET log_line_prefix", "ALTER SYSTEM RESET log_statement")
-
-    def _set(self, *statements: str) -> None:
-        connection = psycopg2.connect(self._url)
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            for statement in (*statements, "SELECT pg_reload_conf()"):
-                cursor.execute(statement)
-        connection.close()
-
-    def here(self) -> int:
-        """Where the log ends now."""
-        return self._log.stat().st_size
-
-    def since(self, here: int, step: str) -> list[str]:
-        """What the server of a step has sent since then, but for the beginnings and ends of transactions."""
-        with self._log.open("rb") as log:
-            log.seek(here)
-            text = log.read().decode(errors="replace")
-        sent = re.findall(rf"^opening_{step}\|LOG:  (?:statement|execute [^:]*): (.*)$", text, re.MULTILINE)
-        return [line for line in sent if not line.startswith(("BEGIN", "COMMIT", "ROLLBACK"))]
+        drawn, answered, charts = page.evaluate(_DRAWN)
+        return float(drawn), float(answered), int(charts)
 
 
 def run(stack: Any) -> dict[str, Any]:
     """The figures of each dashboard: milliseconds and statements by step."""
     names = os.environ.get("OPENING_STEPS")
     steps = names.split(",") if names else list(STEPS)
-    with servers(stack.env, steps) as urls, browser() as chromium:
+    load = round(os.getloadavg()[0], 1)
+    with _openings(stack, stack.env, steps) as (openings, boards):
+        figures = {board["id"]: _timed(openings, board) for board in boards}
+    url = make_url(stack.env[_METADATA])
+    passage = Passage(url.host or "127.0.0.1", url.port or 5432)
+    watched = url.set(host="127.0.0.1", port=passage.port).render_as_string(hide_password=False)
+    with _openings(stack, {**stack.env, _METADATA: watched}, steps) as (openings, boards):
+        for board in boards:
+            figures[board["id"]]["statements"] = _counted(openings, passage, board["id"])
+    return {"cores": os.cpu_count(), "load": load, "boards": list(figures.values())}
+
+
+@contextmanager
+def _openings(
+    stack: Any, env: Mapping[str, str], steps: Sequence[str]
+) -> Iterator[tuple[Mapping[str, Openings], list[dict[str, Any]]]]:
+    """Openings by a server for each step, and the dashboards."""
+    with servers(env, steps) as urls, browser() as chromium:
         context = chromium.new_context(viewport={"width": 1400, "height": 1000})
         first = Visit(context.new_page(), urls[steps[0]])
         first.login(stack.user, stack.password)  # the cookie is one for all ports of the machine
-        boards = _boards(first)
-        openings = {step: Openings(context.new_page(), url) for step, url in urls.items()}
-        for board in boards:  # the first opening fills the caches, from the second one on answers are granted
-            for _ in range(3):
-                for step in steps:
-                    openings[step].open(board["id"])
-        figures = {board["id"]: _timed(openings, board) for board in boards}
-        statements = Statements(stack.database_url, stack.state_dir / "postgres.log")
-        with statements.logged():
-            for board in boards:
-                figures[board["id"]]["statements"] = _counted(openings, statements, board["id"])
-    return {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1), "boards": list(figures.values())}
+        yield {step: Openings(context.new_page(), url) for step, url in urls.items()}, _boards(first)
 
 
 def _boards(visit: Visit) -> list[dict[str, Any]]:
@@ -172,38 +147,51 @@ def _boards(visit: Visit) -> list[dict[str, Any]]:
 
 def _timed(openings: Mapping[str, Openings], board: Mapping[str, Any]) -> dict[str, Any]:
     """Milliseconds of a dashboard's openings; each round begins with another server."""
-    times: dict[str, list[float]] = {step: [] for step in openings}
+    drawn: dict[str, list[float]] = {step: [] for step in openings}
+    answered: dict[str, list[float]] = {step: [] for step in openings}
     charts, steps = 0, list(openings)
-    for number in range(ROUNDS):
+    for number in range(-WARM, ROUNDS):
         turn = number % len(steps)
         for step in (*steps[turn:], *steps[:turn]):
-            ms, charts = openings[step].open(board["id"])
-            times[step].append(ms)
-    middle = {step: round(statistics.median(values)) for step, values in times.items()}
-    return {"id": board["id"], "title": board["dashboard_title"], "charts": charts, "ms": middle,
-            "ranges": {step: [round(min(values)), round(max(values))] for step, values in times.items()}}  # fmt: skip
+            *ms, charts = openings[step].open(board["id"])
+            if number >= 0:
+                drawn[step].append(ms[0])
+                answered[step].append(ms[1])
+    ranges = {step: [round(min(values)), round(max(values))] for step, values in drawn.items()}
+    title = board["dashboard_title"]
+    return {"id": board["id"], "title": title, "charts": charts, "ms": _middle(drawn), "ranges": ranges,
+            "answered_ms": _middle(answered)}  # fmt: skip
 
 
-def _counted(openings: Mapping[str, Openings], statements: Statements, board: int) -> dict[str, int]:
+def _middle(times: Mapping[str, Sequence[float]]) -> dict[str, int]:
+    return {step: round(statistics.median(values)) for step, values in times.items()}
+
+
+def _counted(openings: Mapping[str, Openings], passage: Passage, board: int) -> dict[str, int]:
+    """The statements of one opening, but for the beginnings and ends of transactions."""
     counts = {}
     for step, opening in openings.items():
-        here = statements.here()
+        for _ in range(WARM):
+            opening.open(board)
+        since = time.perf_counter()
         opening.open(board)
-        counts[step] = len(statements.since(here, step))
+        sent = passage.statements(since, f"opening_{step}")
+        counts[step] = sum(not line.startswith(("BEGIN", "COMMIT", "ROLLBACK")) for line in sent)
     return counts
 
 
 def show(results: Mapping[str, Any]) -> None:
     """Print a table and the JSON."""
-    print(f"of {results['cores']} cores, load {results['load']}; until the last chart is drawn, medians of {ROUNDS}")
+    print(f"of {results['cores']} cores, load {results['load']} before; medians of {ROUNDS} openings")
     for board in results["boards"]:
-        stock, counted = board["ms"].get("stock"), board["statements"].get("stock")
         print(f"\n{board['title']}: {board['charts']} charts")
-        print(f"{'':<12}{'ms':>8}{'of stock':>10}{'statements':>12}{'of stock':>10}")
-        for step, ms in board["ms"].items():
-            sent = board["statements"][step]
-            shares = [f"{part / whole:.2f}" if whole else "" for part, whole in ((ms, stock), (sent, counted))]
-            print(f"{step:<12}{ms:>8}{shares[0]:>10}{sent:>12}{shares[1]:>10}")
+        names = "answered, ms", "drawn, ms", "statements"
+        print(" " * 12 + "".join(f"{name:>14}{'of stock':>10}" for name in names))
+        columns = board["answered_ms"], board["ms"], board["statements"]
+        for step in board["ms"]:
+            shares = [f"{column[step] / column['stock']:.2f}" if column.get("stock") else "" for column in columns]
+            answered, drawn, sent = (column[step] for column in columns)
+            print(f"{step:<12}{answered:>14}{shares[0]:>10}{drawn:>14}{shares[1]:>10}{sent:>14}{shares[2]:>10}")
     print(json.dumps({"opening": results}))
 
 

@@ -1,0 +1,96 @@
+"""An expression over rows of a relation, as one over rows of its aggregate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from superset_ext.aggregates.seen import seen
+from superset_ext.aggregates.view import Key, View
+from superset_ext.errors import AggregateRefused
+from superset_ext.plans.rewrite.facts import Column
+
+SOURCE = "t"  # what the aggregate is called in a statement
+_COMPARE = (
+    exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Is, exp.Between, exp.In,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What an answer may differ by. By default by nothing.
+
+    Attributes:
+        floats: the last digits of sums of floating point numbers, which two runs of the original may differ by too.
+        ties: which of several rows that tie a LIMIT leaves out.
+        loose: how a value looks of several that are equal: 1.0 and 1.00, −0 and 0, `a` and `A` under some collations.
+        zone: the time zone of the session that runs the statement; empty where it is not known.
+    """
+
+    floats: bool = False
+    ties: bool = False
+    loose: bool = False
+    zone: str = ""
+
+
+EXACT = Allowed()
+
+
+def kept(view: View, name: str) -> exp.Column:
+    """A column of the aggregate in a statement that reads it."""
+    return exp.Column(this=exp.Identifier(this=name, quoted=True), table=exp.Identifier(this=SOURCE))
+
+
+def over(node: exp.Expression, view: View, allowed: Allowed) -> exp.Expression:
+    """An expression without aggregates, over the keys of an aggregate.
+
+    Raises:
+        AggregateRefused: the keys do not tell its value.
+    """
+    sight = seen(node, view.columns, view.engine, allowed.zone)
+    if sight is not None and (key := view.key(sight.name, sight.unit)) is not None:
+        return _of_grain(node, key, sight.unit, view)
+    if isinstance(node, exp.Column):
+        return kept(view, view.names[_raw(node.name, view)])
+    copy = node.copy()
+    for child in list(copy.iter_expressions()):
+        child.replace(over(child, view, allowed))
+    return copy
+
+
+def _raw(name: str, view: View) -> Key:
+    key = view.key(name, None)
+    if key is None:
+        grains = [one.unit for one in view.by_column.get(name, ()) if one.unit]
+        detail = f" but by {grains[0]}" if grains else ""
+        raise AggregateRefused(f"the column {name!r} is not kept{detail}")
+    return key
+
+
+def _of_grain(node: exp.Expression, key: Key, unit: str, view: View) -> exp.Expression:
+    value = kept(view, view.names[key])
+    if isinstance(node, exp.TimestampTrunc | exp.DateTrunc) and key.unit == unit:
+        return value
+    copy = node.copy()
+    next(copy.find_all(exp.Column)).replace(value)
+    return copy
+
+
+def refuse_inside(node: exp.Expression, columns: Mapping[str, Column], shown: bool) -> None:
+    """Refuse what tells apart values that a group holds to be equal.
+
+    Args:
+        shown: whether the value itself must not be shown either.
+
+    Raises:
+        AggregateRefused: it does.
+    """
+    for name in node.find_all(exp.Column):
+        if columns[name.name].identical:
+            continue
+        if name is not node and not isinstance(name.parent, _COMPARE):
+            raise AggregateRefused(f"it looks into {name.name!r}, whose equal values may look different")
+        if name is node and shown:
+            raise AggregateRefused(f"it shows {name.name!r}, whose equal values may look different")
