@@ -58,7 +58,19 @@ IDLE: Mapping[str, str] = {
 FILES = tuple(sorted((sql_folder() / "grants").glob("[0-9][0-9]_*.sql")))
 _UNINSTALL = sql_folder() / "grants" / "uninstall.sql"
 _INSTALLED = "SELECT obj_description(to_regnamespace('superset_ext_grants'), 'pg_namespace')"
-_VERSION = "version 2"
+_VERSION = "version 3"
+# The comment of the schema, where all is there that is asked and written later.
+_WHOLE = (
+    _INSTALLED
+    + """ WHERE NOT EXISTS (
+    SELECT FROM unnest(ARRAY['change', 'horizon', 'run']) AS t(name)
+    WHERE to_regclass('superset_ext_grants.' || name) IS NULL
+) AND NOT EXISTS (
+    SELECT FROM unnest(ARRAY['anchor()', 'begin_run()', 'changed()', 'holds(pg_snapshot, text)', 'tidy()',
+        'untold(regclass[])', 'user_changed()', 'watch(regclass[])']) AS f(name)
+    WHERE to_regprocedure('superset_ext_grants.' || name) IS NULL
+)"""
+)
 # By the search path of whoever asks: that of Superset's connection decides which tables it reads.
 _TABLES = "ARRAY(SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(%s AS text[])) AS t(name))"
 _WATCH = f"SELECT superset_ext_grants.watch({_TABLES})"
@@ -139,8 +151,8 @@ class MetadataStamps:
         self._must_be_possible()
         with self._connections().lent() as lent:
             cursor = lent.cursor
-            cursor.execute(_INSTALLED)
-            if not (cursor.fetchone()[0] or "").endswith(_VERSION):
+            cursor.execute(_WHOLE)
+            if not _is_current(cursor.fetchone()):
                 for path in FILES:
                     cursor.execute(f"BEGIN; {_LOCKS}; {path.read_text(encoding='utf-8')}; COMMIT")
             # One by one: who waits for the lock of a table keeps those waiting that write it.
@@ -188,7 +200,7 @@ class MetadataStamps:
         with self._engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if not connection.exec_driver_sql(_THERE).scalar():
                 raise Unanswerable("Superset's tables are not there")
-            if not (connection.exec_driver_sql(_INSTALLED).scalar() or "").endswith(_VERSION):
+            if not _is_current(connection.exec_driver_sql(_WHOLE).first()):
                 raise Unanswerable(f"the triggers are not there: {FIX}")
             connection.exec_driver_sql(_BEGIN)
             anchor, untold = connection.exec_driver_sql(_LOOK, (_array(self._tables()),)).one()
@@ -259,6 +271,11 @@ def watched_tables() -> list[str]:
 def is_possible(engine: Engine) -> bool:
     """Whether a metadata database has such triggers."""
     return bool(engine.dialect.name == "postgresql" and engine.dialect.driver == "psycopg2")
+
+
+def _is_current(row: Any) -> bool:
+    """Whether what `_WHOLE` says is of this version."""
+    return bool(row is not None and row[0] and row[0].endswith(_VERSION))
 
 
 def _array(names: Sequence[str]) -> str:
