@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from superset_ext.core.cut_off import cut_off
 from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.fork_reset import reset_on_fork
-from superset_ext.core.sql_folder import sql_folder
+from superset_ext.core.sql_folder import query_text, sql_folder
 from superset_ext.core.warn_once import warn
 from superset_ext.core.within import within
 from superset_ext.errors import Unanswerable
@@ -59,18 +59,6 @@ FILES = tuple(sorted((sql_folder() / "grants").glob("[0-9][0-9]_*.sql")))
 _UNINSTALL = sql_folder() / "grants" / "uninstall.sql"
 _INSTALLED = "SELECT obj_description(to_regnamespace('superset_ext_grants'), 'pg_namespace')"
 _VERSION = "version 3"
-# The comment of the schema, where all is there that is asked and written later.
-_WHOLE = (
-    _INSTALLED
-    + """ WHERE NOT EXISTS (
-    SELECT FROM unnest(ARRAY['change', 'horizon', 'run']) AS t(name)
-    WHERE to_regclass('superset_ext_grants.' || name) IS NULL
-) AND NOT EXISTS (
-    SELECT FROM unnest(ARRAY['anchor()', 'begin_run()', 'changed()', 'holds(pg_snapshot, text)', 'tidy()',
-        'untold(regclass[])', 'user_changed()', 'watch(regclass[])']) AS f(name)
-    WHERE to_regprocedure('superset_ext_grants.' || name) IS NULL
-)"""
-)
 # By the search path of whoever asks: that of Superset's connection decides which tables it reads.
 _TABLES = "ARRAY(SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(%s AS text[])) AS t(name))"
 _WATCH = f"SELECT superset_ext_grants.watch({_TABLES})"
@@ -151,7 +139,7 @@ class MetadataStamps:
         self._must_be_possible()
         with self._connections().lent() as lent:
             cursor = lent.cursor
-            cursor.execute(_WHOLE)
+            cursor.execute(query_text("grants_version"))
             if not _is_current(cursor.fetchone()):
                 for path in FILES:
                     cursor.execute(f"BEGIN; {_LOCKS}; {path.read_text(encoding='utf-8')}; COMMIT")
@@ -200,7 +188,7 @@ class MetadataStamps:
         with self._engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if not connection.exec_driver_sql(_THERE).scalar():
                 raise Unanswerable("Superset's tables are not there")
-            if not _is_current(connection.exec_driver_sql(_WHOLE).first()):
+            if not _is_current(connection.exec_driver_sql(query_text("grants_version")).first()):
                 raise Unanswerable(f"the triggers are not there: {FIX}")
             connection.exec_driver_sql(_BEGIN)
             anchor, untold = connection.exec_driver_sql(_LOOK, (_array(self._tables()),)).one()
@@ -274,7 +262,7 @@ def is_possible(engine: Engine) -> bool:
 
 
 def _is_current(row: Any) -> bool:
-    """Whether what `_WHOLE` says is of this version."""
+    """Whether what `grants_version.sql` says is of this version."""
     return bool(row is not None and row[0] and row[0].endswith(_VERSION))
 
 
