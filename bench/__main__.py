@@ -31,6 +31,7 @@ PARTS = (
     "tuning",
     "anomaly",
     "rewrites",
+    "matching",
     "indexes",
     "index_trial",
 )
