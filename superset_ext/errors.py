@@ -101,6 +101,10 @@ class PlanError(SupersetExtError):
         self.cause = cause
 
 
+class Redefined(PlanError):
+    """What a text was made from does not hold any more: a table in it has been defined anew."""
+
+
 class NotAllowed(SupersetExtError):
     """Superset would not let the current user do this."""
 
@@ -111,3 +115,7 @@ class SourceBusy(PlanError):
 
 class AggregateRefused(SupersetExtError):
     """An aggregate cannot be proven to answer a statement; the message says why, and repeats no value."""
+
+
+class AggregateError(SupersetExtError):
+    """An aggregate cannot be built, refreshed, checked or dropped, or there is none of this name."""

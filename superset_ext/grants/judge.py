@@ -43,6 +43,7 @@ have.
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -55,6 +56,9 @@ from superset_ext.grants.moving import Pair, Range, joined
 
 _MARK_SECONDS = 0.25  # for which a mark is used
 _KEYS = 10_000  # whose marks a process remembers
+# Checks that are made while a connection to Redis waits for them. A metadata database that stalls holds these and no
+# others: who comes then asks it when Redis has answered.
+EARLY = 4
 
 
 class Rights(Protocol):
@@ -174,11 +178,17 @@ class _Early:
 
     rights: Rights
     asked: _Asked
+    room: threading.Semaphore
     holds: bool | None = None
 
     def __call__(self) -> None:
-        """Make the check."""
-        self.holds = self.rights.holds(*self.asked)
+        """Make the check, unless enough others are under way."""
+        if not self.room.acquire(blocking=False):
+            return
+        try:
+            self.holds = self.rights.holds(*self.asked)
+        finally:
+            self.room.release()
 
 
 class Judge:
@@ -194,6 +204,7 @@ class Judge:
         self._region = region
         self.rights = rights
         self._seconds = seconds
+        self._room = threading.Semaphore(EARLY)
         self._marked: tuple[tuple[str, str] | None, float] = (None, 0.0)
         self._last: dict[str, _Asked] = {}  # of grants that this process has given, by their keys
 
@@ -219,7 +230,7 @@ class Judge:
             StoreUnavailable: Redis did not answer.
         """
         last = self._last.pop(key, None) if self.rights.is_apart and of_entries else None
-        early = _Early(self.rights, last) if last is not None else None
+        early = _Early(self.rights, last, self._room) if last is not None else None
         kept = (self._region.grant(key, early) or (None, None))[1] if of_entries else self._region.document(key)
         if kept is None:
             return None
