@@ -1,8 +1,7 @@
 -- How slow statements could be written otherwise: of the last week, the latest plan of each. Not materialized: they are few.
+-- perf_proposal stands on it, so it is replaced, and not dropped.
 
-DROP VIEW IF EXISTS superset_ext.perf_rewrite;
-
-CREATE VIEW superset_ext.perf_rewrite AS
+CREATE OR REPLACE VIEW superset_ext.perf_rewrite AS
 SELECT
     latest.taken_at, latest.fingerprint, latest.database_id,
     superset_ext.object_label('database', latest.database_id, database.name) AS database,

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from superset_ext.monitor.dashboards.bundle import assets
 from superset_ext.plans.indexes import proposals
 from superset_ext.plans.tasks import INDEXES, beat_schedule, index_advice_tick
 from superset_ext.settings import load
@@ -359,6 +360,49 @@ def test_what_concerns_a_chart_is_told_to_those_who_may_see_it(
     assert seen(superset_app.client()) == subjects
     assert seen(superset_app.client(people["read_dataset"], PASSWORD)) == [*subjects[:2], subjects[4]]
     assert seen(superset_app.client(people["read_gamma"], PASSWORD)) == subjects[4:]
+
+
+def test_the_name_of_a_chart_leads_to_its_plan(superset_app: InProcess, shop: Shop, all_kinds: None) -> None:
+    """Intent: on the dashboard a click on a chart shows why it is slow; a name that is HTML is text there too."""
+    hostile = '<img src=x onerror="alert(1)">'
+    superset_app.rows(
+        "INSERT INTO superset_ext.object_name VALUES ('chart', %s, %s) ON CONFLICT (kind, id) DO UPDATE SET name = %s",
+        (shop.chart, hostile, hostile),
+    )
+    superset_app.rows(
+        "INSERT INTO superset_ext.query_daily (day, fingerprint, database_id, chart_id, runs, duration_ms_sum) "
+        "VALUES (superset_ext.utc_today(), 'of the shop', %s, %s, 1, 1000)",
+        (shop.number, shop.chart),
+    )
+    try:
+        for view, column in (("perf_finding", "chart_plan"), ("perf_proposal", "who")):
+            (asset,) = [asset for asset in assets() if asset.config.get("table_name") == view]
+            (expression,) = [item["expression"] for item in asset.config["columns"] if item["column_name"] == column]
+            query = f"SELECT {expression} FROM superset_ext.{view} WHERE fingerprint = 'of the shop'"
+            ((cell,),) = superset_app.rows(query.replace("%", "%%"))
+            assert cell.startswith('<a href="../../../api/v1/performance/plans/of the shop">&lt;img'), cell
+            assert cell.count("<") == 2 and cell.endswith("</a>")
+    finally:
+        superset_app.rows("DELETE FROM superset_ext.object_name WHERE name = %s", (hostile,))
+        superset_app.rows("DELETE FROM superset_ext.query_daily WHERE fingerprint = 'of the shop'")
+
+
+def test_advice_stands_by_what_it_saves(superset_app: InProcess, shop: Shop, all_kinds: None) -> None:
+    """Intent: on the dashboard indexes and other texts stand in one order, each with its state; what was tried in vain
+    or is gone comes last, however much it was to save."""
+    superset_app.rows(
+        "INSERT INTO superset_ext.advice_log (database_id, schema_name, index_name, definition, bytes, fingerprints, "
+        "seconds, state) SELECT %s, 'public', 'i' || s, 'ON t (a)', 1, '{}', s, CASE s WHEN 900 THEN 'tried' "
+        "WHEN 800 THEN 'dropped' WHEN 700 THEN 'brought' ELSE 'applied' END "
+        "FROM unnest(ARRAY[900, 800, 700, 600]) AS s",
+        (shop.number,),
+    )
+    shown = "SELECT state, seconds FROM superset_ext.perf_proposal WHERE database_id = %s ORDER BY place"
+    rows = superset_app.rows(shown, (shop.number,))
+    assert rows == [
+        ("brought", 700.0), ("applied", 600.0), ("proposed", 0.0), ("proposed", None), ("tried", 900.0),
+        ("dropped", 800.0),
+    ]  # fmt: skip
 
 
 def test_plans_off_takes_it_out_of_beat() -> None:
