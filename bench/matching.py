@@ -1,7 +1,8 @@
 """What it takes to find the aggregate of a statement among 1,000: processor milliseconds, on one table and on fifty.
 
 `parse and match` is a statement that was never seen; `seen before` is the same text again; `no candidate` is one
-of a table without aggregates. Nothing is run. `python -m bench matching` prints a table and JSON; `BENCH_VIEWS` makes fewer.
+of a table without aggregates. Nothing is run. `python -m bench matching` prints a table and JSON.
+`BENCH_VIEWS` makes fewer.
 """
 
 from __future__ import annotations
