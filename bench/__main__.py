@@ -31,6 +31,7 @@ PARTS = (
     "tuning",
     "anomaly",
     "rewrites",
+    "automatic",
     "indexes",
     "index_trial",
 )

@@ -176,7 +176,7 @@ def test_a_condition_is_sent_in_its_quicker_form(
 ) -> None:
     """Intent: after two runs of both texts the other one is what PostgreSQL gets; the answer is that of before, and the
     query log and "View query" have Superset's own statement."""
-    one = make()
+    one = make(rewrites=(Rewrite(dataset="public.FE*", rules=()), Rewrite(dataset="public.order?")))
     first, second = proven(superset_app, one, source.orders, extras)
     rows, event = sent(superset_app, source.orders, extras)
     (text,) = event.sent
@@ -331,6 +331,31 @@ class Impersonating:
     """A database that is asked as each user."""
 
     impersonate_user = True
+
+
+@pytest.mark.parametrize(
+    ("rewrites", "reason"),
+    [
+        ((Rewrite(dataset="sales"),), "names its dataset"),
+        ((Rewrite(dataset="public.orders", database="another"),), "names its dataset"),
+        ((Rewrite(dataset="*", rules=()), Rewrite(dataset="*")), "anything to look at"),
+        ((Rewrite(dataset="*", rules=("extract_range",)),), "anything to look at"),
+        ((Rewrite(dataset="*"),), "not known yet"),
+    ],
+)
+def test_only_what_the_settings_name(source: Source, make: Make, rewrites: Any, reason: str) -> None:
+    """Intent: of several items the first that matches says which rules, and what none names is left alone."""
+    sql = "SELECT COUNT(*) AS n FROM orders WHERE id = 12345.0"
+    posed = Posed(
+        sql, Own(), source.number, source.name, "postgresql", None, "public", source.orders, "public.orders", 1
+    )
+    assert reason in str(make(rewrites=rewrites).substitution(posed))
+
+
+class Own:
+    """A database that is asked as one user."""
+
+    impersonate_user = False
 
 
 def test_a_busy_source_is_left_alone(superset_app: InProcess, source: Source, make: Make) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -100,16 +100,9 @@ class AutomaticRewrites:
         self._left: OrderedDict[tuple[int, str], tuple[float, str]] = OrderedDict()  # until when (monotonic), and why
         self._ends: deque[kept.End] = deque()  # rules that are off, and are not written yet
         self._next = float("-inf")
-        self.reasons: Counter[str] = Counter()  # why statements were left as they are, since the process began
 
     def substitution(self, posed: Posed) -> Substitution | str:
         """See `Substitute`."""
-        given = self._given(posed)
-        if isinstance(given, str):
-            self.reasons[given] += 1
-        return given
-
-    def _given(self, posed: Posed) -> Substitution | str:
         names = self._allowed(posed)
         if isinstance(names, str):
             return names
