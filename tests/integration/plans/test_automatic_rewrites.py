@@ -253,7 +253,7 @@ def test_a_rule_that_turns_wrong_ends_everywhere(superset_app: InProcess, source
     plain = stored(superset_app, source.orders, extras={"where": "id = 7"})
     assert cached() and plain()
     bad["now"] = True
-    one._texts.clear()
+    one._texts.forget()
     rows, event = sent(superset_app, source.orders, {"where": "id = 54321.0"})
     assert "WHERE" not in event.sent[0] and rows[0]["n"] > 1  # it has answered: one in so many is found by its sample
     assert one.compared.acquire(timeout=60)
@@ -340,7 +340,7 @@ class Impersonating:
         ((Rewrite(dataset="public.orders", database="another"),), "names its dataset"),
         ((Rewrite(dataset="*", rules=()), Rewrite(dataset="*")), "anything to look at"),
         ((Rewrite(dataset="*", rules=("extract_range",)),), "anything to look at"),
-        ((Rewrite(dataset="*"),), "not known yet"),
+        ((Rewrite(dataset="*"),), "not compared yet"),
     ],
 )
 def test_only_what_the_settings_name(source: Source, make: Make, rewrites: Any, reason: str) -> None:
@@ -401,7 +401,7 @@ def test_what_fails_is_answered_by_superset_s_own(superset_app: InProcess, sourc
     one = make(rules)
     right = proven(superset_app, one, source.orders, DECIMAL)[0]
     bad["now"] = True
-    one._texts.clear()
+    one._texts.forget()
     rows, event = sent(superset_app, source.orders, DECIMAL)
     assert rows == right and len(event.sent) == 2 and event.error is None and "id = 12345.0" in event.sent[1]
     rows, event = sent(superset_app, source.orders, DECIMAL)
