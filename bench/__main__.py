@@ -33,6 +33,7 @@ PARTS = (
     "rewrites",
     "indexes",
     "index_trial",
+    "aggregates",
 )
 
 names = sys.argv[1:] or PARTS

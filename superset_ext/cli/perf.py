@@ -12,8 +12,8 @@ from superset_ext.core import quiet
 from superset_ext.errors import SupersetExtError
 
 NAMES = (
-    "alerts", "dashboards", "explain", "indexes", "invalidate", "listen", "recommend", "refresh", "rewrite", "status",
-    "uninstall", "upgrade", "upkeep", "warm", "watch",
+    "aggregates", "alerts", "dashboards", "explain", "indexes", "invalidate", "listen", "recommend", "refresh",
+    "rewrite", "status", "uninstall", "upgrade", "upkeep", "warm", "watch",
 )  # fmt: skip
 
 
