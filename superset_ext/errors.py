@@ -101,6 +101,10 @@ class PlanError(SupersetExtError):
         self.cause = cause
 
 
+class Redefined(PlanError):
+    """What a text was made from does not hold any more: a table in it has been defined anew."""
+
+
 class NotAllowed(SupersetExtError):
     """Superset would not let the current user do this."""
 

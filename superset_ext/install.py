@@ -22,7 +22,7 @@ from superset_ext.freshness.listeners import install as listeners
 from superset_ext.freshness.log import InvalidationLog
 from superset_ext.freshness.relations.datasources import Following
 from superset_ext.grants import install as grants
-from superset_ext.host import engines, permissions, seams
+from superset_ext.host import engines, permissions, seams, substitutes
 from superset_ext.host import task_context as postrun
 from superset_ext.host.regions import chart_region, regions
 from superset_ext.host.same_source import same_source
@@ -32,6 +32,7 @@ from superset_ext.monitor.log import queries
 from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.package import EXTENSION, Package
 from superset_ext.plans import taking
+from superset_ext.plans.rewrite.automatic.substitute import AutomaticRewrites
 from superset_ext.settings import PREFIX, Region, Settings, current
 from superset_ext.sources.engines import Engines
 from superset_ext.warm.refresh import Refresher
@@ -59,6 +60,7 @@ def install(app: Any) -> Package | None:
     results = app.config.get("RESULTS_BACKEND")
     if isinstance(results, RegionCache):
         results.bind(app)
+    substitutes.substitutes = ()
     database, recorder, log = _log(app, settings)
     _freshness(app, settings, database, recorder, log)
     granted = grants.install(app, regions(app).get(Region.CHART_DATA), settings)
@@ -99,6 +101,10 @@ def _log(app: Any, settings: Settings) -> _Log:
         queries.install(database, recorder)
         if settings.plans:
             taking.install(app, database, recorder, settings)
+    if settings.rewrites:
+        rewrites = AutomaticRewrites(app, database, recorder.begin, lambda: chart_region(app), settings)
+        recorder.beside.append(rewrites.flush)
+        substitutes.substitutes = (rewrites,)
     if settings.auto_apply:
         recorder.beside.append(Overrides(database).flush)
     recorder.start()

@@ -20,7 +20,7 @@ class Source:
     Attributes:
         name, number: of the database in Superset, and its id.
         url: of the database itself.
-        orders: id of a dataset on its table `orders`.
+        orders, few: ids of datasets on its tables of these names.
         chart: id of a chart on its table `orders`, of the rare orders of a city.
         virtual: id of a chart on a virtual dataset that sorts.
         user: name of a user with a row-level rule on `orders`.
@@ -30,6 +30,7 @@ class Source:
     number: int
     url: str
     orders: int
+    few: int
     chart: int
     virtual: int
     user: str
@@ -56,7 +57,7 @@ def _made(url: str) -> Source:
     database.set_sqlalchemy_uri(url)
     db.session.add(database)
     db.session.flush()
-    orders = _dataset(database, "orders", None)
+    orders, few = (_dataset(database, table, None) for table in ("orders", "few"))
     sorting = _dataset(database, f"sorted {name}", "SELECT note, amount FROM orders ORDER BY note")
     rare = [{"col": "status", "op": "==", "val": "rare"}]
     charts = [_chart(orders, rare), _chart(sorting, [])]
@@ -67,7 +68,7 @@ def _made(url: str) -> Source:
     )
     db.session.add(rule)
     db.session.commit()
-    return Source(name, database.id, url, orders.id, charts[0].id, charts[1].id, user)
+    return Source(name, database.id, url, orders.id, few.id, charts[0].id, charts[1].id, user)
 
 
 def _unmake(source: Source) -> None:

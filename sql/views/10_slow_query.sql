@@ -59,7 +59,8 @@ CREATE UNIQUE INDEX perf_slow_query_recent_key
 CREATE VIEW superset_ext.perf_slow_query AS
 SELECT
     day::timestamp AT TIME ZONE 'UTC' AS day, fingerprint, sql, database, dataset, chart, dashboard, chart_id,
-    runs, errors, mean_ms, p95_ms, max_ms, total_seconds
+    runs, errors, mean_ms, p95_ms, max_ms, total_seconds,
+    EXISTS (SELECT FROM superset_ext.query_plan AS plan WHERE plan.fingerprint = kept.fingerprint) AS has_plan
 FROM (
     SELECT * FROM superset_ext.perf_slow_query_past
     UNION ALL
@@ -84,3 +85,4 @@ COMMENT ON COLUMN superset_ext.perf_slow_query.mean_ms IS 'Mean of their times i
 COMMENT ON COLUMN superset_ext.perf_slow_query.p95_ms IS '95th percentile of these, within 5 %.';
 COMMENT ON COLUMN superset_ext.perf_slow_query.max_ms IS 'The longest.';
 COMMENT ON COLUMN superset_ext.perf_slow_query.total_seconds IS 'Sum of their times in seconds.';
+COMMENT ON COLUMN superset_ext.perf_slow_query.has_plan IS 'Whether a plan of it is kept.';

@@ -7,7 +7,7 @@ here what reached the driver, statement by statement.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -31,6 +31,7 @@ class Sent:
         known: whether those are all.
         seen_until_us: of a replica, up to when its rows have what was committed, in microseconds since 1970, 0 where it
             does not say; `None` where the rows are as of now.
+        before: called once with the DBAPI cursor of the next statement, before that is sent, and `None` from then on.
         number: its own in this process.
     """
 
@@ -40,6 +41,7 @@ class Sent:
     statements: list[str] = field(default_factory=list)
     known: bool = True
     seen_until_us: int | None = None
+    before: Callable[[Any], None] | None = None
     number: int = field(default_factory=_numbers.__next__)
 
     @property

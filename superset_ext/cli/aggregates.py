@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from superset_ext.cli.aggregate_proposals import propose
 from superset_ext.cli.aggregate_tables import build, check, drop, list_, refresh
 
 
@@ -12,5 +13,5 @@ def aggregates() -> None:
     """Small tables that answer the charts of large ones."""
 
 
-for command in (build, refresh, check, drop, list_):
+for command in (propose, build, refresh, check, drop, list_):
     aggregates.add_command(command)

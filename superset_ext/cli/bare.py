@@ -23,9 +23,10 @@ _URI = "SQLALCHEMY_DATABASE_URI"
 
 
 def needs_no_superset(words: list[str]) -> bool:
-    """Whether a command line is one of those that do without Superset; `warm` is, where it only shows schedules."""
+    """Whether a command line is one of those that do without Superset; `warm` is, where it only shows schedules, and
+    `recommend` where it asks no source."""
     own = [word for word in words if word not in ("--json", "--verbose")]
-    if not own or "--help" in own or own[:2] == TRY:
+    if not own or "--help" in own or "--look" in own or own[:2] == TRY:
         return False
     return own[0] in COMMANDS or own == ["warm"]
 

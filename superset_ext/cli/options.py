@@ -44,6 +44,6 @@ def _bytes(_context: click.Context, _option: click.Parameter, value: str | None)
 
 
 budget_option = click.option(
-    "--budget", callback=_bytes, metavar="BYTES", help="What new indexes may take in all, as 500MB."
+    "--budget", callback=_bytes, metavar="BYTES", help="What is new may take in all, as 500MB."
 )
 days_option = click.option("--days", type=click.IntRange(1), default=DAYS, show_default=True, help="Of the query log.")

@@ -12,9 +12,10 @@ embedded pages and warming all pass. Each is wrapped to
 
 `Database.get_df`, through which every chart's query goes to its source, is wrapped to tell what that took: raw cursors
 fire no event of SQLAlchemy's. Within it, `execute` of the engine specs is wrapped to note the SQL as it is sent, which
-`SQL_QUERY_MUTATOR` and somebody's own engine spec may have changed. The macros that nest one dataset in another note
-which one that is. Where its engine is made, one that was kept is taken (see `host.engines`). What the event logger is
-to log is noted while a request is watched whose answer may be given again.
+`SQL_QUERY_MUTATOR` and somebody's own engine spec may have changed. Where `host.substitutes` has another text for a
+statement, that one is sent. The macros that nest one dataset in another note which one that is. Where its engine is
+made, one that was kept is taken (see `host.engines`). What the event logger is to log is noted while a request is
+watched whose answer may be given again.
 
 A seam is applied only where Superset's version and the function's parameters are the ones it was written for.
 Otherwise it steps aside with one warning, and the caches work without scopes.
@@ -38,7 +39,7 @@ from superset_ext.cache.sent import Sent, note, sending
 from superset_ext.core.signals import count_failure, tell
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Miss, Outcome, Queried, Scope, queried
-from superset_ext.host import documents, engines, granting, moment, nested, remembered, reserved, rights
+from superset_ext.host import documents, engines, granting, moment, nested, remembered, reserved, rights, substitutes
 from superset_ext.host.release import SUPPORTED
 from superset_ext.host.replicas import POSTGRESQL, seen_until_us
 from superset_ext.host.scope import id_of, is_fetch, own_scope, scope_of, shown_by
@@ -134,7 +135,10 @@ def _source(stock: Callable[..., Any]) -> Callable[..., Any]:
         sent = None
         try:
             with _noted(self, catalog, schema, sql) as sent:
-                rows = stock(self, sql, catalog, schema, mutator)
+                if substitutes.substitutes and sent is not None:
+                    rows = _substituted(stock, self, sql, mutator, sent)
+                else:
+                    rows = stock(self, sql, catalog, schema, mutator)
         except BaseException as error:
             _report(database, sql, started, None, type(error).__name__, sent)
             raise
@@ -142,6 +146,31 @@ def _source(stock: Callable[..., Any]) -> Callable[..., Any]:
         return rows
 
     return get_df
+
+
+def _substituted(stock: Callable[..., Any], database: Any, sql: str, mutator: Any, sent: Sent) -> Any:
+    """The rows of a chart's statement, by another text where there is one (see `host.substitutes`)."""
+
+    def ask(text: str) -> Any:
+        return stock(database, text, sent.catalog, sent.schema, mutator)
+
+    query = current()
+    if query is None or query.scope.own:
+        return ask(sql)
+    try:
+        posed = _posed(database, sql, sent, query)
+    except Exception as error:  # noqa: BLE001  (an attribute may be a query of its own; somebody waits for the rows)
+        count_failure("asking for another text of a statement", error)
+        return ask(sql)
+    return substitutes.answer(ask, posed, query, sent)
+
+
+def _posed(database: Any, sql: str, sent: Sent, query: Query) -> substitutes.Posed:
+    engine = str(database.sqlalchemy_uri or "").partition(":")[0]
+    return substitutes.Posed(
+        sql, database, database.id, str(database.database_name), engine, sent.catalog, sent.schema,
+        query.scope.dataset_id, getattr(query.source, "name", None), query.scope.user_id,
+    )  # fmt: skip
 
 
 def _report(
@@ -195,6 +224,9 @@ def _execute(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def execute(cls: Any, cursor: Any, query: str, database: Any, **kwargs: Any) -> Any:
         sent = note(query)
+        if sent is not None and sent.before is not None:
+            before, sent.before = sent.before, None
+            before(cursor)
         if sent is not None and cls.engine == POSTGRESQL and len(sent.statements) == 1:
             sent.seen_until_us = seen_until_us(cursor)
         return stock(cls, cursor, query, database, **kwargs)

@@ -17,7 +17,7 @@ from superset_ext.core.bounded_queue import BoundedQueue
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.within import within
-from superset_ext.errors import LogUnavailable, SourceBusy
+from superset_ext.errors import LogUnavailable, PlanError, SourceBusy
 from superset_ext.events import Queried, queried
 from superset_ext.host.explaining import Asking, as_asker, connected
 from superset_ext.monitor.log.fingerprint import Statements
@@ -26,6 +26,8 @@ from superset_ext.plans import kept
 from superset_ext.plans.explain import Explained, explain
 from superset_ext.plans.postgresql import ENGINE
 from superset_ext.plans.review import judged
+from superset_ext.plans.rewrite import ADVICE, AUTOMATIC
+from superset_ext.plans.rewrite.comparison import Comparison, compare
 from superset_ext.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -97,9 +99,9 @@ class PlanTaker:
         try:
             with self._database.transaction() as cursor:
                 if kept.is_due(cursor, fingerprint, query.ms):
-                    explained = within(PATIENCE_SECONDS, self._explained, query)
+                    explained, comparison = within(PATIENCE_SECONDS, self._explained, query)
                     review = judged(explained, query.sent[0], query.ms, kept.before(cursor, fingerprint))
-                    kept.keep(cursor, fingerprint, int(query.database_id or 0), query.ms, review)
+                    kept.keep(cursor, fingerprint, int(query.database_id or 0), query.ms, review, comparison)
         except SourceBusy as error:
             logger.info("superset_ext: no plan was taken of a slow query: %s", error)
             return  # a later one may find the source idle
@@ -128,11 +130,21 @@ class PlanTaker:
         if len(self._taken) > _REMEMBERED:
             self._taken.popitem(last=False)
 
-    def _explained(self, query: Queried) -> Explained:
+    def _explained(self, query: Queried) -> tuple[Explained, Comparison | None]:
         with self._app.app_context(), as_asker(query.scope.user_id, int(query.database_id or 0)) as database:
             asking = Asking(database, query.sent[0], query.catalog, query.schema)
             with connected(asking) as connection:
-                return explain(connection, asking.sql, SECONDS, most=self._settings.plans_active)
+                explained = explain(connection, asking.sql, SECONDS, most=self._settings.plans_active)
+                return explained, _rewritten(connection, asking.sql)
+
+
+def _rewritten(connection: Any, sql: str) -> Comparison | None:
+    """What rules make of a statement; `None` where the source refuses what they ask, which its plan does without."""
+    try:
+        return compare(connection, sql, SECONDS, rules=(*AUTOMATIC, *ADVICE))
+    except PlanError as error:
+        logger.info("superset_ext: a slow query was not compared with another text (%s)", error.cause or "refused")
+        return None
 
 
 def install(app: Any, database: LogDatabase, recorder: Recorder, settings: Settings) -> PlanTaker:

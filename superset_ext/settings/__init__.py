@@ -13,6 +13,7 @@ from superset_ext.settings.own_assets import OWN_DASHBOARDS, OWN_DATABASE
 from superset_ext.settings.probes import Probe, Probes
 from superset_ext.settings.redis_urls import with_database
 from superset_ext.settings.regions import CONFIG_NAMES, DAY, Compression, Region
+from superset_ext.settings.rewrites import REWRITE_RULES, Rewrite, RewriteRule
 from superset_ext.settings.rules import OPERATIONS, Operation, Rule
 from superset_ext.settings.schedules import TARGETS, Schedule, Targets
 from superset_ext.settings.whole import Settings
@@ -24,6 +25,7 @@ __all__ = [
     "OWN_DASHBOARDS",
     "OWN_DATABASE",
     "PREFIX",
+    "REWRITE_RULES",
     "TARGETS",
     "Catalog",
     "ChangeSource",
@@ -32,6 +34,8 @@ __all__ = [
     "Probe",
     "Probes",
     "Region",
+    "Rewrite",
+    "RewriteRule",
     "Rule",
     "Schedule",
     "Settings",

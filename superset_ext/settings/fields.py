@@ -10,6 +10,7 @@ from superset_ext.settings.catalogs import Catalogs
 from superset_ext.settings.probes import Probes
 from superset_ext.settings.redis_urls import BrokerUrl, RedisUrl
 from superset_ext.settings.regions import RegionSettings
+from superset_ext.settings.rewrites import Rewrites
 from superset_ext.settings.rules import Rules
 from superset_ext.settings.schedules import NIGHTLY, Schedules
 from superset_ext.settings.values import (
@@ -221,14 +222,25 @@ class Fields(Record):
     plans: bool = Field(
         True,
         description="Whether the plan of a slow query of a PostgreSQL source is kept in `query_plan`, without values, "
-        "once a day and when its time doubles (needs the query log), and whether the upkeep of sources is looked at "
-        "once an hour.",
+        "once a day and when its time doubles (needs the query log), whether the upkeep of sources is looked at "
+        "once an hour, and whether indexes are advised once a day.",
     )
     plans_active: int = Field(
         8,
         ge=0,
         description="Queries that may be under way on a source for a plan still to be taken there, and for its upkeep "
-        "to be looked at.",
+        "and indexes to be looked at.",
+    )
+    rewrites: Rewrites = Field(
+        cast(Any, "[]"),
+        description="Datasets whose charts may be answered by a quicker text of their statement, and by which rules, a "
+        "JSON list; see «Rewrites».",
+    )
+    rewrites_shadow: int = Field(
+        50,
+        ge=1,
+        description="Of how many such answers one is compared with that of Superset's own statement, in the "
+        "background; 1 for each.",
     )
     slow_query_ms: float = Field(1000, gt=0, description="Milliseconds from which a query counts as slow.")
     sampling: bool = Field(

@@ -6,15 +6,12 @@ from typing import Any
 
 from marshmallow import fields
 
+from superset_ext.host.access import may_see
 from superset_ext.host.explaining import may_ask
-from superset_ext.monitor.advice.recommend import recommend
 from superset_ext.package import package, this_app
-from superset_ext.plans import kept
-from superset_ext.plans.upkeep import kept as upkeep
+from superset_ext.plans.everything import MOST, everything
 from superset_ext.web.openapi import Answer
 from superset_ext.web.resource import Resource, route
-
-MOST = 100  # findings that are told
 
 
 class Evidence(Answer):
@@ -71,32 +68,87 @@ class UpkeepFinding(Answer):
     command = fields.String(metadata={"description": "A statement for that, which nobody has run"})
 
 
-class PerformanceRecommendations(Answer):
-    """What to set otherwise; what brings most is first. And what sources need, the most urgent first."""
+class IndexAdvice(Answer):
+    """An index that is advised for a source, or was built there as advised."""
 
-    result = fields.List(fields.Nested(PerformanceRecommendation))
-    findings = fields.List(fields.Nested(SlowQueryFinding))
-    upkeep = fields.List(fields.Nested(UpkeepFinding))
+    database_id = fields.Integer()
+    database = fields.String()
+    state = fields.String(metadata={"description": "proposed, building, tried, applied, brought or dropped"})
+    reason = fields.String(metadata={"description": "Why it is in this state"})
+    table_name = fields.String(metadata={"description": "That it is on, with its schema"})
+    index_name = fields.String()
+    command = fields.String(metadata={"description": "The statement that builds it"})
+    drop_command = fields.String(metadata={"description": "The statement that takes it away"})
+    seconds = fields.Float(
+        allow_none=True, metadata={"description": "Of the log's last week, that it saves by the planner's costs"}
+    )
+    reach_seconds = fields.Float(
+        allow_none=True, metadata={"description": "Of these, that the statements took which could use it"}
+    )
+    bytes = fields.Integer(metadata={"description": "Its size, estimated"})
+    writes_a_day = fields.Float(allow_none=True, metadata={"description": "Rows that it has to follow"})
+    wal_bytes_a_day = fields.Float(
+        allow_none=True, metadata={"description": "That it adds to the write-ahead log, estimated"}
+    )
+    charts = fields.List(fields.Integer(), metadata={"description": "Ids of those that gain"})
+    datasets = fields.List(fields.Integer(), metadata={"description": "Ids of those that gain"})
+    chart_names = fields.String(allow_none=True)
+    dataset_names = fields.String(allow_none=True)
+    fingerprints = fields.List(fields.String(), metadata={"description": "Of the statements that could use it"})
+    created_at = fields.DateTime(metadata={"description": "When it was first advised"})
+    changed_at = fields.DateTime(metadata={"description": "When its state last changed"})
+
+
+class RewriteAdvice(Answer):
+    """A rule that writes a slow statement otherwise, with the same answer."""
+
+    fingerprint = fields.String(metadata={"description": "Of the statement; its plans are under /plans/<fingerprint>"})
+    taken_at = fields.DateTime(metadata={"description": "When it was looked at"})
+    database_id = fields.Integer()
+    database = fields.String()
+    dataset = fields.String(metadata={"description": "That the statement took most time for"})
+    chart = fields.String(metadata={"description": "That the statement took most time for"})
+    rule = fields.String()
+    automatic = fields.Boolean(metadata={"description": "Whether it always helps where it applies"})
+    changed = fields.List(fields.String(), metadata={"description": "What it changes, without values"})
+    times = fields.Float(metadata={"description": "How many times as fast the statement should be"})
+    cost = fields.Float(metadata={"description": "The planner's, of the statement as it is"})
+    cost_after = fields.Float(metadata={"description": "The planner's, with all rules that apply"})
+    only_below_rows = fields.Integer(allow_none=True, metadata={"description": "Sure where fewer rows come back"})
+    seconds = fields.Float(metadata={"description": "Of the statement in the last week"})
+
+
+class SourceLook(Answer):
+    """When a source was looked at."""
+
+    database_id = fields.Integer()
+    database = fields.String()
+    topic = fields.String(metadata={"description": "indexes or upkeep"})
+    looked_at = fields.DateTime(allow_none=True, metadata={"description": "None: not yet"})
+    next_at = fields.DateTime(metadata={"description": "Before when it is not looked at again"})
+    reason = fields.String(metadata={"description": "Why it could not be, or what was left out"})
+
+
+class PerformanceRecommendations(Answer):
+    """What to do about what is slow, all kinds of it; in each list what brings most, or is most urgent, is first."""
+
+    result = fields.List(fields.Nested(PerformanceRecommendation), metadata={"description": "What to set otherwise"})
+    findings = fields.List(fields.Nested(SlowQueryFinding), metadata={"description": "What plans of queries show"})
+    indexes = fields.List(fields.Nested(IndexAdvice), metadata={"description": "Indexes, with their state"})
+    rewrites = fields.List(fields.Nested(RewriteAdvice), metadata={"description": "Other texts of slow statements"})
+    upkeep = fields.List(fields.Nested(UpkeepFinding), metadata={"description": "What sources need for themselves"})
+    looks = fields.List(fields.Nested(SourceLook), metadata={"description": "When sources were looked at"})
 
 
 class RecommendationsApi(Resource):
-    """What to set otherwise."""
+    """What to do about what is slow."""
 
     @route("/recommendations", "GET", answer=PerformanceRecommendations)
     def recommendations(self) -> dict[str, Any]:
-        """What to set otherwise, why, and what it should bring; what slow queries show, and what sources need.
+        """What to set otherwise, which indexes and texts of statements would help, what slow queries show, and what
+        sources need; each with its evidence.
 
-        Of findings and upkeep, there is what concerns databases that whoever asks has access to.
+        Nothing is asked of a source meanwhile. Of each list, there is what concerns databases that whoever asks has
+        access to; of what to set otherwise, what concerns datasets, charts and dashboards that they may see.
         """
-        here = package()
-        advice = recommend(this_app(), here.log(), here.settings)
-        return {
-            "result": [recommendation.as_dict() for recommendation in advice],
-            "findings": _open(kept.findings_of(here.log(), MOST)), "upkeep": _open(upkeep.kept(here.log())),
-        }  # fmt: skip
-
-
-def _open(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of databases that the current user may ask."""
-    may = {number: may_ask(number) for number in {row["database_id"] for row in rows}}
-    return [row for row in rows if may[row["database_id"]]]
+        return everything(this_app(), package(), MOST, may_ask, may_see)

@@ -20,7 +20,15 @@ from testing.rollups import SLOW_MS, ago, cache_row, insert, made, query_row, wr
 
 PATIENCE = 120.0  # seconds; a test that waits longer has failed
 NAMES = [view_of(path) for path in view_files()]
-PLAIN = ("perf_refresh", "perf_advice", "perf_finding", "perf_upkeep")
+PLAIN = (
+    "perf_refresh",
+    "perf_advice",
+    "perf_finding",
+    "perf_upkeep",
+    "perf_index_advice",
+    "perf_rewrite",
+    "perf_proposal",
+)
 MATERIALIZED = [name for name in NAMES if name not in PLAIN]
 
 

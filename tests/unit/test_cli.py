@@ -70,7 +70,7 @@ def test_the_help_of_a_rule_names_all_fields() -> None:
 @pytest.mark.parametrize(("words", "expected"), [
     ("status --json", True), ("alerts list", True), ("recommend", True), ("warm", True), ("warm --json", True),
     ("warm --dashboards 1", False), ("alerts try mailto://x", False), ("alerts --help", False),
-    ("upgrade", False), ("", False),
+    ("recommend --look", False), ("upgrade", False), ("", False),
 ])  # fmt: skip
 def test_what_needs_superset_starts_it(words: str, expected: bool) -> None:
     """Intent: a trial notice is sent by mail settings and a key whose defaults are Superset's own."""

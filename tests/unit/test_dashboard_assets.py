@@ -80,3 +80,14 @@ def test_cache_performance_begins_with_what_to_do() -> None:
     assert position[first[0]]["meta"]["sliceName"] == "What to do next"
     (chart,) = [chart for chart in CHARTS if chart.name == "What to do next"]
     assert chart.config["params"]["all_columns"] == ["setting", "brings", "finding"]
+
+
+@pytest.mark.parametrize("name", ["Slowest queries", "Why queries are slow", "What would help"])
+def test_charts_lead_to_their_plans(name: str) -> None:
+    """Intent: wherever a slow query is named, a click on its chart shows the plan; a name that is HTML stays text."""
+    (chart,) = [chart for chart in CHARTS if chart.name == name]
+    params = chart.config["params"]
+    columns = {item["column_name"]: item["expression"] or "" for item in DATASETS[chart.parent or ""].config["columns"]}
+    shown = [columns[column] for column in [*params["all_columns"], *params["groupby"]]]
+    (link,) = [expression for expression in shown if "performance/plans/" in expression]
+    assert "'<', '&lt;'" in link and "'&', '&amp;'" in link

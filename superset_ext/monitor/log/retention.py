@@ -28,6 +28,7 @@ _BY_DAYS = {
     "database_sample": "at",
     "query_fingerprint": "last_seen",
     "query_plan": "taken_at",
+    "rewrite_use": "changed_at",
 }
 # An open alert has no end yet, and so stays.
 _BY_MONTHS = {

@@ -1,4 +1,4 @@
-"""What became of advice, as rows of `advice_log`: which indexes are being built, stand, or are gone; what they bring.
+"""Advice for indexes as rows of `advice_log`: which are advised, are being built, stand, or are gone; what they bring.
 
 No value of a query comes into it: definitions are made of statements whose values were left out, and statements are
 named by their fingerprints.
@@ -20,10 +20,19 @@ from superset_ext.plans.indexes.measuring import WORSE, Compared
 
 FOLLOWED = timedelta(days=1)  # after which the log says what an index has brought
 PATIENCE = timedelta(days=7)  # in which somebody must have asked
-_BEGIN = """
-INSERT INTO superset_ext.advice_log (database_id, schema_name, index_name, definition, bytes, seconds, fingerprints)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT (database_id, schema_name, index_name) DO UPDATE SET state = 'proposed', changed_at = now()
+TRIED = timedelta(days=30)  # for which a trial counts; the data are others by then
+# What was advised is built under a name of its own.
+_IS_BUILT = """
+DELETE FROM superset_ext.advice_log WHERE database_id = %s AND definition = %s AND state = 'proposed'
+"""
+_LOCK = "LOCK TABLE superset_ext.advice_log IN SHARE ROW EXCLUSIVE MODE"
+_ADVISED_NO_MORE = """
+DELETE FROM superset_ext.advice_log WHERE database_id = %s AND state = 'proposed' AND definition <> ALL(%s)
+"""
+# What stands or is being built is not advised again, and what was tried not before long.
+_SETTLED = """
+SELECT DISTINCT definition FROM superset_ext.advice_log WHERE database_id = %s AND (
+    state IN ('building', 'applied', 'brought') OR state = 'tried' AND changed_at > now() - %s)
 """
 _CHANGE = """
 UPDATE superset_ext.advice_log SET state = %(state)s, reason = %(reason)s, changed_at = now(),
@@ -33,7 +42,7 @@ WHERE database_id = %(database_id)s AND schema_name = %(schema)s AND index_name 
 """
 _BEGUN = """
 SELECT schema_name || '.' || index_name AS name FROM superset_ext.advice_log
-WHERE database_id = %s AND state = 'proposed'
+WHERE database_id = %s AND state = 'building'
 """
 _STANDING = """
 SELECT id, schema_name, index_name, definition, state, reason, seconds, fingerprints, trial, applied_at, brought,
@@ -83,10 +92,32 @@ class AdviceLog:
     def begin(self, item: Named, proposal: Proposal) -> None:
         """An index is about to be built."""
         with self._log.transaction() as cursor:
-            cursor.execute(_BEGIN, (
-                self._database_id, item.index.table.schema, item.name, item.index.definition, proposal.bytes,
-                proposal.seconds, list(proposal.could_use),
-            ))  # fmt: skip
+            cursor.execute(_IS_BUILT, (self._database_id, item.index.definition))
+            cursor.execute(self._log.statement("index_advised"), self._columns(proposal, item.name, "building"))
+
+    def propose(self, proposals: Sequence[Proposal]) -> None:
+        """Make these what is advised; what stands, is being built or was tried of late is as it was."""
+        with self._log.transaction() as cursor:
+            cursor.execute(_LOCK)
+            cursor.execute(_SETTLED, (self._database_id, TRIED))
+            settled = {definition for (definition,) in cursor.fetchall()}
+            new = [proposal for proposal in proposals if proposal.index.definition not in settled]
+            cursor.execute(_ADVISED_NO_MORE, (self._database_id, [proposal.index.definition for proposal in new]))
+            for proposal in new:
+                name = proposal.index.name
+                cursor.execute(self._log.statement("index_advised"), self._columns(proposal, name, "proposed"))
+
+    def _columns(self, proposal: Proposal, name: str, state: str) -> dict[str, Any]:
+        index, gains = proposal.index, proposal.gains
+        return {
+            "database_id": self._database_id, "schema_name": index.table.schema, "index_name": name,
+            "definition": index.definition, "state": state, "bytes": proposal.bytes, "seconds": proposal.seconds,
+            "fingerprints": list(proposal.could_use), "table_name": str(index.table),
+            "reach_seconds": proposal.reach, "writes_a_day": proposal.writes_a_day,
+            "wal_bytes_a_day": proposal.wal_a_day,
+            "charts": sorted({number for item in gains for number in item.charts}),
+            "datasets": sorted({number for item in gains for number in item.datasets}),
+        }  # fmt: skip
 
     def change(self, schema: str, name: str, state: str, reason: str, trial: Mapping[str, Any] | None = None) -> None:
         """What became of it."""

@@ -198,5 +198,5 @@ def _connected(app: Any, database_id: int) -> Iterator[Any]:
 
 def _write(rows: AdviceLog, verdict: Verdict, trial: Any) -> None:
     item = verdict.item
-    state = "proposed" if verdict.left else "applied" if verdict.kept else "tried"
+    state = "building" if verdict.left else "applied" if verdict.kept else "tried"
     rows.change(item.index.table.schema, item.name, state, verdict.reason, trial)

@@ -17,7 +17,7 @@ from superset_ext.plans.rewrite.catalogue.postgresql import PostgreSQL
 
 ROUNDS = 3  # of each text, in turns; the quickest counts
 MAX_ROWS = 100_000  # that are compared
-_SAME_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+SAME_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def compare(
     """
     select = one_select(sql, ENGINE)
     with reading(connection, seconds) as cursor:
-        cursor.execute(_SAME_MOMENT)
+        cursor.execute(SAME_MOMENT)
         rewriting = rewritten(select, PostgreSQL(lambda text, values: _all(cursor, text, values)), rules)
         plan = asked(cursor, "", select)
         if run or refuses_volatile:

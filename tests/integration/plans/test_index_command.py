@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,77 +11,23 @@ from typing import Any
 import psycopg2
 import pytest
 
-from superset_ext.core.log_database import LogDatabase
-from superset_ext.events import Queried, Scope
-from superset_ext.monitor.log.queries import QueryLog
 from superset_ext.plans.indexes.live import live_statements
 from superset_ext.plans.indexes.workload import workload
 from testing.databases import Databases
 from testing.in_process import InProcess
-from testing.indexes import BY_CUSTOMER, fill, objects
+from testing.indexes import BY_CUSTOMER, objects
 from testing.plans_source import source_in
+from testing.shop_source import shop_in
 
 NAME = f"shop {uuid.uuid4().hex[:8]}"
-CHART = f"sales of {NAME}"
+CHART = f"sales of {NAME}"  # as `shop_in` calls it
 
 
 @pytest.fixture(scope="module")
 def source(in_process: InProcess, databases: Databases) -> Iterator[str]:
     """The URL of a source that Superset knows by `NAME`, which a chart has asked three times; its log is written."""
-    with databases.empty() as url, in_process.awake():
-        fill(url)
-        with in_process.app.app_context():
-            database_id, chart_id = _made(url)
-        _log(in_process.url, database_id, chart_id)
+    with databases.empty() as url, shop_in(in_process, url, NAME):
         yield url
-        with in_process.app.app_context():
-            _unmake()
-
-
-def _made(url: str) -> tuple[int, int]:
-    from superset.connectors.sqla.models import SqlaTable
-    from superset.extensions import db
-    from superset.models.core import Database
-    from superset.models.slice import Slice
-
-    database = Database(database_name=NAME)
-    database.set_sqlalchemy_uri(url)
-    db.session.add_all([database, Database(database_name=f"{NAME} of another kind", sqlalchemy_uri="sqlite://")])
-    db.session.flush()
-    dataset = SqlaTable(table_name="sales", database_id=database.id, schema="public")
-    db.session.add(dataset)
-    db.session.flush()
-    chart = Slice(slice_name=CHART, datasource_id=dataset.id, datasource_type="table", params="{}", viz_type="table")
-    db.session.add(chart)
-    db.session.commit()
-    return database.id, chart.id
-
-
-def _unmake() -> None:
-    """Leave the app, which other tests share, as it was."""
-    from superset.connectors.sqla.models import SqlaTable
-    from superset.extensions import db
-    from superset.models.core import Database
-    from superset.models.slice import Slice
-
-    databases = db.session.query(Database).filter(Database.database_name.startswith(NAME)).all()
-    ids = [database.id for database in databases]
-    charts = db.session.query(Slice).filter_by(slice_name=CHART).all()
-    datasets = db.session.query(SqlaTable).filter(SqlaTable.database_id.in_(ids)).all()
-    for item in [*charts, *datasets, *databases]:
-        db.session.delete(item)
-    db.session.commit()
-
-
-def _log(url: str, database_id: int, chart_id: int) -> None:
-    scope = Scope(channel="web", database_id=database_id, chart_id=chart_id)
-    with closing(LogDatabase(url)) as database:
-        log = QueryLog(database, lambda: None)
-        for number in range(3):
-            sql = BY_CUSTOMER.replace("4711", str(number))
-            event = Queried("chart", database_id, "postgresql", sql, 2000.0, time.monotonic(), scope, 1)
-            log._hear("chart", event)
-        log.flush()
 
 
 def advice(app: InProcess, *words: str) -> Any:
@@ -263,7 +208,7 @@ def test_what_a_killed_run_left_is_dropped_by_the_next(superset_app: InProcess, 
         for index in (name, "by_hand"):
             with pytest.raises(psycopg2.errors.DivisionByZero):
                 cursor.execute(f'CREATE INDEX CONCURRENTLY "{index}" ON sales ((1 / customer))')
-    superset_app.rows("UPDATE superset_ext.advice_log SET state = 'proposed'")
+    superset_app.rows("UPDATE superset_ext.advice_log SET state = 'building'")
     (verdict,) = done(superset_app, "apply")
     assert built(source) == {"by_hand": False, verdict["index"]: True}
     assert states(superset_app) == [(name, "dropped"), (verdict["index"], "applied")]

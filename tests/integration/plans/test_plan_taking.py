@@ -150,6 +150,24 @@ def test_a_plan_that_changed_and_became_slower(superset_app: InProcess, source: 
     assert "plan_changed" in {finding["kind"] for finding in after["findings"]}
 
 
+def test_rules_that_apply_are_kept_without_the_texts(superset_app: InProcess, source: Source, taker: PlanTaker) -> None:
+    """Intent: beside its plan stands how a slow statement could be written, with both costs and without its values; of
+    one that no rule changes, nothing does."""
+    tell(source, "SELECT count(*) FROM orders WHERE CAST(customer AS text) = '4711'")
+    tell(source, RARE)
+    taker.flush()
+    assert len(plans(superset_app, source)) == 2
+    listed = superset_app.client().get("/api/v1/performance/recommendations").json["rewrites"]
+    (row,) = [row for row in listed if row["database_id"] == source.number]
+    assert (row["rule"], row["automatic"]) == ("integer_as_text", True)
+    assert row["changed"] == ["customer is compared as an integer"] and row["cost_after"] < row["cost"]
+    kept = superset_app.rows(
+        "SELECT rewrites::text FROM superset_ext.query_plan WHERE database_id = %s", (source.number,)
+    )
+    assert sorted(text for (text,) in kept)[-1] == "{}" and "4711" not in str(kept)
+    assert "customer is compared as an integer [integer_as_text]" in superset_app.perf("recommend").output
+
+
 def test_a_busy_source_is_left_alone(superset_app: InProcess, source: Source) -> None:
     """Intent: where more queries are under way than the setting allows, no plan is taken, and a later query asks again."""
     taker = another(superset_app, plans_active=0)

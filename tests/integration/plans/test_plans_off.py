@@ -23,7 +23,7 @@ with made.awake(), made.app.app_context():
     from superset.extensions import celery_app, db
     from superset.models.core import Database
     from superset_ext.events import queried
-    from superset_ext.plans.tasks import UPKEEP, upkeep_tick
+    from superset_ext.plans.tasks import INDEXES, UPKEEP, index_advice_tick, upkeep_tick
 
     source = Database(database_name="a source")
     source.set_sqlalchemy_uri(url)
@@ -33,10 +33,12 @@ with made.awake(), made.app.app_context():
                for receiver in queried.receivers.values()]
     owners = [type(getattr(one, "__self__", None)).__name__ for one in [*hearers, *made.package.recorder.beside]]
     upkeep_tick()
+    index_advice_tick()
     rows = made.rows("SELECT count(*) FROM superset_ext.upkeep_finding")[0][0]
-    beat = UPKEEP in celery_app.conf.beat_schedule
+    looks = made.rows("SELECT count(*) FROM superset_ext.source_look WHERE topic = 'indexes'")[0][0]
+    beat = {UPKEEP, INDEXES} <= set(celery_app.conf.beat_schedule)
 stop(made)
-print("SAID " + json.dumps({"owners": owners, "rows": rows, "beat": beat}))
+print("SAID " + json.dumps({"owners": owners, "rows": rows, "beat": beat, "looks": looks}))
 sys.stdout.flush()
 os._exit(0)
 """
@@ -52,4 +54,5 @@ def test_off_is_off(on: bool, database_url: str, valkey: Any, tmp_path: Path) ->
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("SAID ")] or [done.stderr]
     output = json.loads(line.removeprefix("SAID "))
-    assert ("PlanTaker" in output["owners"], output["beat"], output["rows"] > 0) == (on, on, on)
+    looked = output["rows"] > 0, output["looks"] > 0
+    assert ("PlanTaker" in output["owners"], output["beat"], *looked) == (on, on, on, on)

@@ -1,0 +1,90 @@
+"""Proposals for one of Superset's databases, with the names that people know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from superset_ext.aggregates.propose.asks import Asked
+from superset_ext.aggregates.propose.proposals import Proposal, Proposed, propose
+from superset_ext.core.log_database import LogDatabase
+from superset_ext.host.names import object_names
+from superset_ext.plans.indexes.live import Live, live_statements
+from superset_ext.plans.indexes.source import reading, source_of
+from superset_ext.plans.indexes.workload import Asked as Logged
+from superset_ext.plans.indexes.workload import workload
+
+
+@dataclass(frozen=True)
+class Report:
+    """What to build on one of Superset's databases.
+
+    Attributes:
+        names: of charts and datasets, by their kind and id.
+        notes: what was left out, and why.
+    """
+
+    database: str
+    proposed: Proposed
+    names: Mapping[tuple[str, int], str]
+    notes: tuple[str, ...]
+
+
+def report(app: Any, log: LogDatabase, named: str, budget: int | None, days: int) -> Report:
+    """Proposals for the database that somebody names, for what the current user sees. Needs an app context.
+
+    Raises:
+        UnknownDatabase: there is none of that name.
+        AdviceError: it is not PostgreSQL, or does not answer.
+        LogUnavailable: the log does not answer.
+    """
+    number, name = source_of(named, "aggregates are proposed")
+    logged = workload(log, number, days)
+    lives, notes = live_statements(number, logged)
+    with reading(app, number) as cursor:
+        proposed = propose(cursor, list(_asked(lives, logged, days)), budget)
+    names = {(kind, id_): label for kind, id_, label in object_names()}
+    return Report(name, proposed, names, tuple(notes))
+
+
+def _asked(lives: Sequence[Live], logged: Sequence[Logged], days: int) -> list[Asked]:
+    """The statements that have values, with what they take a day."""
+    by_print = {one.fingerprint: one for one in logged}
+    return [
+        Asked(
+            live.fingerprint, live.sql, live.schema, one.seconds / days, one.calls / days, one.charts, one.datasets
+        )
+        for live in lives
+        if (one := by_print.get(live.fingerprint)) is not None
+    ]  # fmt: skip
+
+
+def as_dict(result: Report) -> dict[str, Any]:
+    """Proposals as JSON has them."""
+    proposed = result.proposed
+    return {
+        "database": result.database, "budget_bytes": proposed.budget, "seconds_a_day": proposed.seconds,
+        "answerable": proposed.answerable, "served": proposed.served, "notes": list(result.notes),
+        "proposals": [_proposal(one, result.names) for one in proposed.proposals],
+        "refused": [
+            {"reason": one.reason, "statements": one.statements, "seconds_a_day": one.seconds}
+            for one in proposed.refused
+        ],
+    }  # fmt: skip
+
+
+def _proposal(one: Proposal, names: Mapping[tuple[str, int], str]) -> dict[str, Any]:
+    return {
+        "create": list(one.view.create()), "drop": one.view.drop(), "relation": one.view.relation,
+        "rows": one.estimate.rows, "rows_estimated": one.estimate.how, "base_rows": one.base_rows, "bytes": one.bytes,
+        "seconds_saved_a_day": one.seconds, "writes_a_day": one.writes_a_day,
+        "fingerprints": [asked.fingerprint for asked in one.serves],
+        **{f"{kind}s": [{"id": number, "name": names.get((kind, number), f"#{number}")} for number in who(one, kind)]
+           for kind in ("chart", "dataset")},
+    }  # fmt: skip
+
+
+def who(one: Proposal, kind: str) -> list[int]:
+    """The ids of charts or datasets that gain."""
+    return sorted({number for asked in one.serves for number in getattr(asked, f"{kind}s")})

@@ -1,0 +1,184 @@
+"""Both texts of a statement run in the background, as the user who asked, and compared row by row.
+
+One thread a process does it, with limits for each statement, in a transaction that only reads, and never while many
+queries are under way on the source. Both texts are run at one moment of the source. Values of a query stay in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from superset_ext.core.bounded_queue import BoundedQueue
+from superset_ext.core.fork_reset import reset_on_fork
+from superset_ext.errors import PlanError, SourceBusy
+from superset_ext.host.explaining import Asking, as_asker, as_sent, connected
+from superset_ext.plans.explain import asked, reading, refuse_busy, refuse_volatile
+from superset_ext.plans.one_select import one_select
+from superset_ext.plans.postgresql import ENGINE
+from superset_ext.plans.rewrite.automatic.proven import Noted, Relations
+from superset_ext.plans.rewrite.catalogue.postgresql import PostgreSQL
+from superset_ext.plans.rewrite.comparison import MAX_ROWS, SAME_MOMENT, same_rows
+from superset_ext.plans.rewrite.rewriting import Rewriting, Rule, rewritten
+
+logger = logging.getLogger(__name__)
+
+SECONDS = 60.0  # that each text may take
+QUEUE = 100
+QUEUE_CHARACTERS = 1024**2
+_IDLE_SECONDS = 30.0  # after which the thread ends that has nothing to do
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A statement that was asked, with its values.
+
+    Attributes:
+        dataset_id, database_id, user_id: Superset's; of a guest or nobody `user_id` is `None`.
+        catalog, schema: where names without them are looked up.
+        rules: that may be used.
+        superset_first: whether Superset's own text is run first.
+    """
+
+    sql: str
+    fingerprint: str
+    dataset_id: int
+    database_id: int
+    catalog: str | None
+    schema: str | None
+    user_id: int | None
+    rules: Sequence[Rule]
+    superset_first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What running both texts has shown.
+
+    Attributes:
+        relations: what the source knows of the tables that rules asked for.
+        same: whether both gave the same rows and columns; `None` where they were not run, since no rule applied.
+        sure: whether the rows are the only right ones; where a LIMIT cuts they are not.
+        stock_ms, rewritten_ms: what they took.
+    """
+
+    rewriting: Rewriting
+    relations: Relations
+    same: bool | None = None
+    sure: bool = True
+    stock_ms: float = 0.0
+    rewritten_ms: float = 0.0
+
+
+class Shadow:
+    """The thread that compares.
+
+    Args:
+        app: Superset's.
+        most: queries that may be under way on a source.
+        shown: called in the thread with what a job has shown.
+        refused: called in the thread with why a job could not be done, free of values.
+    """
+
+    def __init__(
+        self, app: Any, most: int, shown: Callable[[Job, Shown], None], refused: Callable[[Job, str], None]
+    ) -> None:
+        self._app = app
+        self._most = most
+        self._shown = shown
+        self._refused = refused
+        self._queue: BoundedQueue[Job] = BoundedQueue(QUEUE, QUEUE_CHARACTERS, lambda job: len(job.sql))
+        reset_on_fork(self)
+
+    def reset(self) -> None:
+        """Have no thread."""
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._waiting: set[tuple[int, str]] = set()
+
+    def put(self, job: Job) -> None:
+        """Have a job done before long, unless the same statement waits already or there are too many."""
+        name = (job.dataset_id, job.fingerprint)
+        with self._lock:
+            if name in self._waiting or not self._queue.put(job):
+                return
+            self._waiting.add(name)
+            self._wake.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="superset_ext-shadow", daemon=True)
+                self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            jobs = self._queue.take(1)
+            if jobs:
+                self._do(jobs[0])
+                with self._lock:
+                    self._waiting.discard((jobs[0].dataset_id, jobs[0].fingerprint))
+                self._queue.done(jobs)
+                continue
+            self._wake.wait(_IDLE_SECONDS)
+            with self._lock:
+                if not self._wake.is_set():
+                    self._thread = None
+                    return
+                self._wake.clear()
+
+    def _do(self, job: Job) -> None:
+        try:
+            self._shown(job, self._run(job))
+        except SourceBusy:
+            return  # a later one may find the source idle
+        except Exception as error:  # noqa: BLE001  (of templates, tunnels and drivers; its message may repeat a value)
+            cause = getattr(error, "cause", "") or type(error).__name__
+            logger.info("superset_ext: a rewrite of the statement %s was not compared (%s)", job.fingerprint, cause)
+            self._refused(job, f"it could not be compared ({cause})")
+
+    def _run(self, job: Job) -> Shown:
+        with self._app.app_context(), as_asker(job.user_id, job.database_id) as database:
+            one_select(job.sql, ENGINE)
+            asking = Asking(database, job.sql, job.catalog, job.schema)
+            with connected(asking) as connection, reading(connection, SECONDS) as cursor:
+                cursor.execute(SAME_MOMENT)
+                refuse_busy(cursor, self._most)
+                return _shown(cursor, job, lambda sql: as_sent(database, sql))
+
+
+def _shown(cursor: Any, job: Job, sent: Callable[[str], str]) -> Shown:
+    facts = Noted(PostgreSQL(lambda text, values: _all(cursor, text, values)).relation)
+    rewriting = rewritten(job.sql, facts, job.rules)
+    if not rewriting.applied:
+        return Shown(rewriting, facts.relations)
+    texts = [sent(job.sql), sent(rewriting.sql)]
+    for text in texts:
+        refuse_volatile(cursor, asked(cursor, "", text), "")
+    answers = {text: _answer(cursor, text) for text in (texts if job.superset_first else texts[::-1])}
+    (stock, stock_ms, columns), (other, other_ms, other_columns) = (answers[text] for text in texts)
+    sure = rewriting.below is None or len(stock) < rewriting.below
+    same = columns == other_columns and (not sure or same_rows(stock, other))
+    return Shown(rewriting, facts.relations, same, sure, stock_ms, other_ms)
+
+
+def _all(cursor: Any, text: str, values: Sequence[Any]) -> list[Sequence[Any]]:
+    cursor.execute(text, values)
+    return list(cursor.fetchall())
+
+
+def _answer(cursor: Any, text: str) -> tuple[list[Sequence[Any]], float, list[tuple[str, int]]]:
+    """Rows, milliseconds, and the names and types of columns.
+
+    Raises:
+        PlanError: there are more rows than are compared.
+    """
+    started = time.perf_counter()
+    cursor.execute(text)
+    rows = list(cursor.fetchmany(MAX_ROWS + 1))
+    if len(rows) > MAX_ROWS:
+        raise PlanError(f"it gives more than {MAX_ROWS} rows", "TooManyRows")
+    columns = [(column.name, column.type_code) for column in cursor.description]
+    return rows, (time.perf_counter() - started) * 1000, columns
