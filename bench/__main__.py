@@ -34,6 +34,7 @@ PARTS = (
     "automatic",
     "indexes",
     "index_trial",
+    "aggregates",
 )
 
 names = sys.argv[1:] or PARTS
