@@ -32,8 +32,10 @@ PARTS = (
     "anomaly",
     "rewrites",
     "matching",
+    "automatic",
     "indexes",
     "index_trial",
+    "aggregates",
 )
 
 names = sys.argv[1:] or PARTS
