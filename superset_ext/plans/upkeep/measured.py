@@ -22,7 +22,7 @@ _MEBI = 2**20
 _WHERE = """
 SELECT n.nspname FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
 WHERE e.extname = 'pgstattuple' AND has_schema_privilege(n.oid, 'USAGE')
-    AND has_function_privilege(format('%%I.%s(regclass)', n.nspname), 'EXECUTE')
+    AND has_function_privilege(to_regprocedure(format('%%I.%s(regclass)', n.nspname))::oid, 'EXECUTE')
 """
 Ask = Callable[[Any, str, str], tuple[float, float] | None]
 
