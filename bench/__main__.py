@@ -31,8 +31,10 @@ PARTS = (
     "tuning",
     "anomaly",
     "rewrites",
+    "automatic",
     "indexes",
     "index_trial",
+    "aggregates",
 )
 
 names = sys.argv[1:] or PARTS

@@ -23,7 +23,7 @@ WTF_CSRF_ENABLED = False
 RATELIMIT_ENABLED = False
 GUEST_ROLE_NAME = "guests"
 GUEST_TOKEN_JWT_SECRET = "the secret of guests, long enough for a key"
-GUEST_TOKEN_JWT_EXP_SECONDS = 3600
+GUEST_TOKEN_JWT_EXP_SECONDS = 86400
 from datetime import timedelta
 JWT_ACCESS_TOKEN_EXPIRES = timedelta(days=1)
 from superset_ext.config import *

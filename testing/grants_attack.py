@@ -16,13 +16,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from testing import documents
+from testing import documents, grants_faults
 from testing.grants import OTHERS, PEOPLE, World, same
+from testing.grants_counts import write_down
 from testing.grants_kinds import Kind, of_documents, of_models, of_pages, of_sql
 from testing.grants_ways import WAYS, Way
 
 Ask = Callable[[], tuple[int, Any]]
 _ORACLE = 5
+_COUNTED = 100  # changes after which the counts are written down
 WHO = (*PEOPLE[:4], *OTHERS, "guest")
 
 
@@ -74,15 +76,30 @@ def rights(world: World, seed: int, changes: int) -> dict[str, Any]:
     kinds = plan(world, WHO)
     while attack.changes < changes:
         _one(world, chance, chance.choice(kinds), attack)
+        _write_down("one by one", attack)
     return attack.as_json()
+
+
+def without(world: World, seed: int, changes: int, fault: str, names: Sequence[str]) -> dict[str, Any]:
+    """The same with a rule left out from now on, until an answer is wrong: raw SQL and these requests alone."""
+    grants_faults.commit(fault)
+    chance, attack = random.Random(seed), Attack()
+    kinds = [kind for kind in of_sql(world, "p1") if kind.name in ("deactivated", "role taken", "rights taken")]
+    while attack.changes < changes and not attack.wrong:
+        _one(world, chance, chance.choice(kinds), attack, WAYS[:1], names)
+    return attack.as_json()
+
+
+def _write_down(name: str, attack: Attack) -> None:
+    if attack.changes // _COUNTED != (attack.changes - 2) // _COUNTED:  # two are made at a time
+        write_down(attack=name, **attack.as_json())
 
 
 def at_once(world: World, seed: int, changes: int, number: int = 8) -> dict[str, Any]:
     """So many writers at once, each of whom changes what one person may; each compares that person's answers."""
     attacks = [Attack() for _ in range(number)]
-    people = PEOPLE[:number]
     _unlinked(world)
-    _logged_in(world, people)
+    _logged_in(world, people := PEOPLE[:number])
     own = ("deactivated", "renamed", "role taken", "rights taken", "rule added", "ruled no more")
     plans = {name: [kind for kind in of_sql(world, name) if kind.name in own] for name in people}
 
@@ -90,6 +107,7 @@ def at_once(world: World, seed: int, changes: int, number: int = 8) -> dict[str,
         chance = random.Random(f"{seed} {name}")
         while attack.changes < changes / number:
             _one(world, chance, chance.choice(plans[name]), attack, (WAYS[0], WAYS[3], WAYS[4]))
+            _write_down(f"at once, {name}", attack)
 
     threads = [threading.Thread(target=write, args=pair) for pair in zip(people, attacks, strict=True)]
     for thread in threads:
@@ -104,9 +122,16 @@ def at_once(world: World, seed: int, changes: int, number: int = 8) -> dict[str,
     return total.as_json()
 
 
-def _one(world: World, chance: random.Random, kind: Kind, attack: Attack, ways: Sequence[Way] = WAYS) -> None:
+def _one(
+    world: World,
+    chance: random.Random,
+    kind: Kind,
+    attack: Attack,
+    ways: Sequence[Way] = WAYS,
+    names: Sequence[str] | None = None,
+) -> None:
     """A change and its end, each followed at once by a request."""
-    name = chance.choice(_WEIGHED)
+    name = chance.choice(names or _WEIGHED)
     credential = chance.choice(("jwt", "session"))
     client = world.guest() if kind.who == "guest" else world.client(kind.who, credential)
     body = world.body(chance.choice(("t", "own")) if kind.who in PEOPLE else "t")
@@ -168,8 +193,8 @@ def _compared(world: World, ask: Ask, label: Any, attack: Attack) -> None:
 
 def _is_active(world: World, who: str) -> bool:
     """Whether somebody could log in now."""
-    names = (who, f"{who} renamed")
-    return who == "guest" or bool(world.sql("SELECT FROM ab_user WHERE active AND username IN %s", names))
+    active = "SELECT FROM ab_user WHERE active AND username IN %s"
+    return who == "guest" or bool(world.sql(active, (who, f"{who} renamed")))
 
 
 def _logged_in(world: World, people: Sequence[str]) -> None:
@@ -195,8 +220,7 @@ def _spaced(world: World, client: Any, body: Any) -> Ask:
 
 
 def _form(world: World, client: Any, body: Any) -> Ask:
-    text = json.dumps(body)
-    return lambda: _answer(client.post("/api/v1/chart/data", data={"form_data": text}))
+    return lambda: _answer(client.post("/api/v1/chart/data", data={"form_data": json.dumps(body)}))
 
 
 def _get(world: World, client: Any, _body: Any) -> Ask:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 from flask.cli import with_appcontext
 
+from superset_ext.cli import rewritten
 from superset_ext.cli.asking import asked, query_options
 from superset_ext.cli.options import json_option
 from superset_ext.cli.output import show
@@ -22,17 +23,25 @@ _WIDTH = 110
 @click.command()
 @query_options
 @click.option("--run", is_flag=True, help="Run both texts, show what they took, and whether they give the same rows.")
+@click.option("--automatic", is_flag=True, help="Show which charts are rewritten, and what came of it; no SQL then.")
+@click.option("--allow", type=int, metavar="DATASET", help="Allow rules again that gave other rows for this dataset.")
 @with_appcontext
 @json_option
 def rewrite(
     sql: str | None, chart: int | None, database: str | None, schema: str | None, user: str | None, run: bool,
-    timeout: float, as_json: bool,
+    timeout: float, automatic: bool, allow: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Show a quicker text of a query, with the same answer.
 
     SQL is one SELECT. Nothing is changed: all is asked in a read-only transaction, as Superset connects. Rules that do
-    not apply say why.
+    not apply say why. Charts are rewritten by themselves where SUPERSET_EXT_REWRITES says so; see --automatic.
     """
+    if allow is not None:
+        rewritten.allow(as_json, allow)
+        return
+    if automatic:
+        rewritten.automatic(as_json)
+        return
     if (sql is None) == (chart is None):
         raise PlanError("give one SELECT, or --chart ID")
     with as_user(user):

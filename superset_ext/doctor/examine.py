@@ -34,6 +34,8 @@ CHECKS: Sequence[Check] = (
     monitoring.check_reader,
     monitoring.check_alerts,
     superset.check_refreshing,
+    superset.check_optimizer,
+    superset.check_rewrites,
 )
 
 

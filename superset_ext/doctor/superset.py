@@ -7,7 +7,10 @@ from typing import Any
 
 from superset_ext.doctor.finding import Finding
 from superset_ext.host.dashboards import auto_refreshes, auto_refreshes_force
+from superset_ext.host.granting import is_enabled
 from superset_ext.package import Package
+from superset_ext.plans.rewrite.automatic.report import report
+from superset_ext.settings import PREFIX
 
 
 def check_version(app: Any, package: Package) -> Iterator[Finding]:
@@ -17,6 +20,33 @@ def check_version(app: Any, package: Package) -> Iterator[Finding]:
         yield Finding("superset", "fine", f"Superset {version}")
     for reason in package.left_alone:
         yield Finding("superset", "error", reason, "use a release of the package for your Superset")
+
+
+def check_optimizer(_app: Any, _package: Package) -> Iterator[Finding]:
+    """Superset does not let sqlglot's optimizer change what is asked."""
+    if is_enabled("OPTIMIZE_SQL"):
+        message = (
+            "OPTIMIZE_SQL moves conditions through a LIMIT and into aggregates of virtual datasets, which changes "
+        )
+        message += "answers (sqlglot's optimizer gave 13 wrong answers of 84)"
+        fix = f"leave it out of FEATURE_FLAGS; {PREFIX}REWRITES has rules that are proven"
+        yield Finding("rewrites", "warning", message, fix)
+
+
+def check_rewrites(_app: Any, package: Package) -> Iterator[Finding]:
+    """Rewrites of charts can be compared and counted, and none gave other rows."""
+    if not package.settings.rewrites:
+        return
+    if package.recorder is None or package.database is None:
+        message = f"{PREFIX}REWRITES has no effect: what was compared cannot be written"
+        yield Finding("rewrites", "error", message, f"set {PREFIX}LOG_DATABASE_URL, and {PREFIX}RECORDER=true")
+        return
+    off = report(package.database, ()).off
+    for row in off:
+        message = f"{row['rule']} gave other rows for dataset {row['dataset'] or row['dataset_id']} and is off there"
+        yield Finding("rewrites", "warning", message, "see: superset perf rewrite --automatic")
+    if not off:
+        yield Finding("rewrites", "fine", "no rewrite of a chart gave other rows")
 
 
 def check_refreshing(app: Any, _package: Package) -> Iterator[Finding]:

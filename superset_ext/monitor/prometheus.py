@@ -36,6 +36,11 @@ SELECT rule.name, rule.severity, alert.subject, count(*) AS n
 FROM superset_ext.performance_alert AS alert JOIN superset_ext.performance_alert_rule AS rule ON rule.id = alert.rule_id
 WHERE alert.resolved_at IS NULL GROUP BY 1, 2, 3
 """
+_REWRITES = """
+SELECT dataset_id::text AS dataset, unnest(ARRAY['answered', 'compared', 'different', 'failed']) AS outcome,
+    unnest(ARRAY[sum(uses), sum(runs), sum(differences), sum(failures)]) AS total
+FROM superset_ext.rewrite_use GROUP BY dataset_id
+"""
 _COUNTERS = {
     "hits": ("hits", "Reads answered from the cache."),
     "stale_hits": ("stale_hits", "Of the hits: given within the grace, while somebody refreshed them."),
@@ -83,6 +88,7 @@ class LogCollector:
         yield from _totals(totals, "cache", _COUNTERS)
         yield _misses(totals)
         yield from _totals(self._database.rows(_QUERY), "database", _QUERIES)
+        yield _rewrites(self._database.rows(_REWRITES))
         yield from _samples(self._database.rows(_SAMPLE))
         yield from _views(self._database.rows(_VIEWS))
         yield _alerts(self._database.rows(_ALERTS))
@@ -132,6 +138,17 @@ def _samples(rows: list[Row]) -> Iterator[Metric]:
             if row[f"p{quantile}"] is not None:
                 times.add_metric([row["region"], f"0.{quantile}"], float(row[f"p{quantile}"]))
     yield times
+
+
+def _rewrites(rows: list[Row]) -> Metric:
+    """A gauge: a statement that is not asked any more is forgotten in the end, and with it what it counted."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    text = "Charts that another text of their statement has answered, and what came of comparing both."
+    family = GaugeMetricFamily(f"{PREFIX}_rewrites", text, labels=["dataset", "outcome"])
+    for row in rows:
+        family.add_metric([row["dataset"], row["outcome"]], float(row["total"]))
+    return family
 
 
 def _views(rows: list[Row]) -> Iterator[Metric]:

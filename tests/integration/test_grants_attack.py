@@ -2,7 +2,8 @@
 
 Who may see what is changed by Superset's pages, its models, raw SQL on the metadata database, replication, prepared and
 late transactions, and writers that are killed at each step of a commit. `GRANTS_CHANGES=10000 pytest
-tests/integration/test_grants_attack.py -m thorough` makes so many; `GRANTS_SEED` chooses others.
+tests/integration/test_grants_attack.py -m thorough` makes so many; `GRANTS_SEED` chooses others, and `GRANTS_COUNTS`
+names a file that is told how far it is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from superset_ext.embedded.valkey import Valkey
 from testing.grants_app import run_in_app
 
 pytestmark = [pytest.mark.timeout(20_000), pytest.mark.thorough]  # they are off, which test_grants_off.py looks at
-CHANGES = int(os.environ.get("GRANTS_CHANGES", "400"))
+CHANGES = int(os.environ.get("GRANTS_CHANGES", "250"))
 SEED = int(os.environ.get("GRANTS_SEED", "4"))
 DOCUMENTS = {"SUPERSET_EXT_GRANTS_DOCUMENTS": "true"}
 ATTACK = """
@@ -31,6 +32,13 @@ documents.prepare(world, (*PEOPLE, *OTHERS))
 results = {{
     "ways": grants_attack.rights(world, {seed}, {one_by_one}),
     "at once": grants_attack.at_once(world, {seed}, {at_once}),
+}}
+"""
+WITHOUT = """
+without, names = grants_attack.without, tuple(grants_attack.DOCUMENTS)
+results["without"] = {{
+    "marks of documents": without(world, {seed}, 40, "marks of documents", names),
+    "marks": without(world, {seed}, 40, "marks", ("json", "form", "saved")),
 }}
 """
 AWAY = 'results["away"] = grants_changes.away(world, int(os.environ["REDIS_PID"]))\n'
@@ -67,5 +75,11 @@ def test_a_few_changes_and_servers_that_are_away(
 
 
 def test_many_changes(postgres: Postgres, shared_valkey: Valkey, tmp_path: Path) -> None:
-    """Intent: rights of people, groups, owners, rules, guests, embeddings, boards, databases, in any order."""
-    check(run_in_app(attack(CHANGES), postgres, shared_valkey, tmp_path, seconds=20_000, **DOCUMENTS), CHANGES)
+    """Intent: rights of people, groups, owners, rules, guests, embeddings, boards, databases, in any order.
+
+    Afterwards marks hold for ever, first of documents and then of charts: this is noticed, of either.
+    """
+    script = attack(CHANGES) + WITHOUT.format(seed=SEED)
+    results = run_in_app(script, postgres, shared_valkey, tmp_path, seconds=20_000, **DOCUMENTS)
+    check(results, CHANGES)
+    assert {fault for fault, noticed in results["without"].items() if not noticed["wrong"]} == set()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from superset_ext.grants.identity import Caller
 from superset_ext.grants.judge import Grant, Judge
 from superset_ext.host.behind import behind
 from superset_ext.host.people import Identity
+from testing.warming import until
 
 OLD, NEW = ("old", "anchor"), ("new", "anchor")
 WHO = Caller("jwt", Identity(7))
@@ -37,8 +39,8 @@ class Rights:
         self.asked.append("now")
         return self.current
 
-    def holds(self, mark: tuple[str, str]) -> bool:
-        self.asked.append(f"holds {mark[0]}")
+    def holds(self, mark: tuple[str, str], dashboards: Sequence[int] | None = None) -> bool:
+        self.asked.append(f"holds {mark[0]}" + ("" if dashboards is None else f" of {list(dashboards)}"))
         return mark == self.current
 
 
@@ -47,6 +49,7 @@ class Region:
 
     def __init__(self) -> None:
         self.mark: tuple[str, str] | None = OLD
+        self.dashboards: tuple[int, ...] | None = None
         self.is_away = False
 
     def grant(self, _key: str, meanwhile: Callable[[], object] | None = None) -> Any:
@@ -56,7 +59,11 @@ class Region:
             meanwhile()
         if self.mark is None:
             return None
-        return None, Grant(self.mark, "application/json", None, (b"{}",), (), False, None, ("[]", "[[], []]")).packed()
+        replayed = "[]", "[[], []]"
+        grant = Grant(
+            self.mark, "application/json", None, (b"{}",), (), False, None, replayed, dashboards=self.dashboards
+        )
+        return None, grant.packed()
 
 
 @pytest.fixture
@@ -101,6 +108,16 @@ def test_another_mark_than_the_expected_one_is_asked_for(rights: Rights, region:
     assert given(judge)
 
 
+def test_an_early_check_of_other_dashboards_is_not_taken(rights: Rights, region: Region) -> None:
+    """Intent: another process has stored the grant anew, which has read another dashboard than the one before."""
+    judge = Judge(region, rights, 300)  # type: ignore[arg-type]
+    region.dashboards = (7,)
+    assert given(judge)
+    region.dashboards = None
+    assert given(judge)
+    assert rights.asked == ["holds old of [7]", "holds old of [7]", "holds old"]
+
+
 def test_what_asks_redis_itself_is_not_asked_meanwhile(region: Region) -> None:
     """Intent: it would wait for a second connection of a pool whose others wait likewise."""
     rights = Rights(is_apart=False)
@@ -111,6 +128,38 @@ def test_what_asks_redis_itself_is_not_asked_meanwhile(region: Region) -> None:
     assert given(judge)
     assert given(judge)
     assert seen == [None, None]
+
+
+def test_a_metadata_database_that_stalls_leaves_redis_its_connections(region: Region) -> None:
+    """Intent: each early check holds a connection to Redis; a few at a time wait so, and all others without one."""
+    number, going_on, asking, holding = 12, threading.Event(), [], []
+    rights, grant, answers = Rights(), region.grant, list[bool]()
+    made = Judge(region, rights, 300)  # type: ignore[arg-type]
+
+    def stalled(mark: tuple[str, str], _dashboards: Sequence[int] | None = None) -> bool:
+        asking.append(mark)
+        going_on.wait()
+        return True
+
+    def held(key: str, meanwhile: Callable[[], object] | None = None) -> Any:
+        holding.append(key)
+        try:
+            return grant(key, meanwhile)
+        finally:
+            holding.remove(key)
+
+    keys = [f"key {place}" for place in range(number)]
+    assert all(made.granted(key) for key in keys)
+    rights.holds, region.grant = stalled, held  # type: ignore[method-assign]
+    threads = [threading.Thread(target=lambda key=key: answers.append(made.granted(key) is not None)) for key in keys]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(asking) == number, 120)
+    assert len(holding) == judge.EARLY
+    going_on.set()
+    for thread in threads:
+        thread.join()
+    assert answers == [True] * number
 
 
 def test_redis_away_is_told(rights: Rights, region: Region) -> None:

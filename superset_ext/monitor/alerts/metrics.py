@@ -84,6 +84,10 @@ METRICS: Mapping[MetricType, Metric] = {
         "time of a statement to database {label} since its plan changed, beside before", "factor", "such plans",
         "alert_plan_slower_by_database",
     ),
+    "rewrite_difference": Metric(
+        "number of rewrites that gave other rows for charts on {label}, and are switched off there", "count", "",
+        "alert_rewrite_difference_by_dataset",
+    ),
     "anomaly": Metric("{label}", "anomaly", "requests", None),
 }  # fmt: skip
 

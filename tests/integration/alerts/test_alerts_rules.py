@@ -116,6 +116,11 @@ def planned(database: LogDatabase, minutes: float, kind: str) -> None:
     )  # fmt: skip
 
 
+def rewritten(database: LogDatabase) -> None:
+    """Charts of dataset 7 are rewritten."""
+    write(database, "INSERT INTO superset_ext.rewrite_use VALUES (7, 'f', '{extract_range}', 3, 'used')")
+
+
 CASES: dict[str, tuple[list[tuple[str, str]], Act, Act]] = {
     "hit ratio": ([("Low hit ratio of charts", "chart_data")], poor, good),
     "invalidations": (
@@ -179,6 +184,14 @@ CASES: dict[str, tuple[list[tuple[str, str]], Act, Act]] = {
         [("An index is bloated", "database:3")],
         lambda d: needs(d, "index_bloat", "locks"),
         lambda d: needs(d, "locks"),
+    ),
+    "rewrite": (
+        [("A rewrite gave other rows", "dataset:7")],
+        lambda d: write(
+            d, "INSERT INTO superset_ext.rewrite_switched_off VALUES (7, 'extract_range', %(at)s, 3, 'f', 'o', 'r')",
+            at=at(-1),
+        ),
+        lambda d: write(d, "DELETE FROM superset_ext.rewrite_switched_off") or rewritten(d),
     ),
     "plan": (
         [("A plan changed and is slower", "database:3")],

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,10 +15,12 @@ import psycopg2
 import pytest
 from sqlglot import exp
 
+from superset_ext.doctor.superset import check_optimizer, check_rewrites
 from superset_ext.events import Queried, queried
 from superset_ext.host import substitutes
 from superset_ext.host.regions import chart_region
 from superset_ext.host.substitutes import Posed, Substitution
+from superset_ext.monitor.prometheus import exposition
 from superset_ext.plans.rewrite import AUTOMATIC
 from superset_ext.plans.rewrite.automatic.pairs import Pairs
 from superset_ext.plans.rewrite.automatic.substitute import AutomaticRewrites
@@ -172,7 +176,7 @@ def test_a_condition_is_sent_in_its_quicker_form(
 ) -> None:
     """Intent: after two runs of both texts the other one is what PostgreSQL gets; the answer is that of before, and the
     query log and "View query" have Superset's own statement."""
-    one = make()
+    one = make(rewrites=(Rewrite(dataset="public.FE*", rules=()), Rewrite(dataset="public.order?")))
     first, second = proven(superset_app, one, source.orders, extras)
     rows, event = sent(superset_app, source.orders, extras)
     (text,) = event.sent
@@ -249,7 +253,7 @@ def test_a_rule_that_turns_wrong_ends_everywhere(superset_app: InProcess, source
     plain = stored(superset_app, source.orders, extras={"where": "id = 7"})
     assert cached() and plain()
     bad["now"] = True
-    one._texts.clear()
+    one._texts.forget()
     rows, event = sent(superset_app, source.orders, {"where": "id = 54321.0"})
     assert "WHERE" not in event.sent[0] and rows[0]["n"] > 1  # it has answered: one in so many is found by its sample
     assert one.compared.acquire(timeout=60)
@@ -264,6 +268,114 @@ def test_a_rule_that_turns_wrong_ends_everywhere(superset_app: InProcess, source
         for table in ("rewrite_use", "rewrite_switched_off")
     )
     assert "id = ?" in tables and "12345" not in tables and "54321" not in tables
+    _is_seen(superset_app, source)
+
+
+def _is_seen(app: InProcess, source: Source) -> None:
+    """The doctor, the metrics and the command say that a rule differed; a person allows it again."""
+    log = app.package.log()
+    settings = app.package.settings.model_copy(update={"rewrites": (Rewrite(database=source.name),)})
+    with app.app.app_context():
+        findings = check_rewrites(app.app, replace(app.package, settings=settings))
+        assert "gave other rows" in " ".join(one.message for one in findings)
+    text = exposition(log)[0].decode()
+    assert f'superset_ext_rewrites{{dataset="{source.orders}",outcome="different"}} 1.0' in text
+    output = app.perf("rewrite", "--automatic").output
+    assert f"OFF: integer_as_decimal gave other rows for dataset {source.orders}" in output and "id = ?" in output
+    (use,) = json.loads(app.perf("rewrite", "--automatic", "--json").output)["uses"]
+    assert (use["rules"], use["differences"], use["off"]) == (["integer_as_decimal"], 1, 1) and use["uses"] == 2
+    assert "may be used" in app.perf("rewrite", "--allow", str(source.orders)).output
+    assert json.loads(app.perf("rewrite", "--automatic", "--json").output)["off"] == []
+
+
+def test_superset_s_optimizer_is_named(superset_app: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: the doctor warns of Superset's own rewriting, which gives other answers, where it is switched on alone."""
+    from superset.extensions import feature_flag_manager
+
+    with superset_app.app.app_context():
+        assert not list(check_optimizer(superset_app.app, superset_app.package))
+        monkeypatch.setitem(feature_flag_manager._feature_flags, "OPTIMIZE_SQL", True)
+        (finding,) = check_optimizer(superset_app.app, superset_app.package)
+    assert finding.level == "warning" and "OPTIMIZE_SQL" in finding.message
+
+
+def test_an_impersonated_user_gets_their_own(superset_app: InProcess, source: Source, make: Make) -> None:
+    """Intent: where a database is asked as each user, both texts are run as the user; a guest's are left as they are."""
+    with closing(psycopg2.connect(source.url)) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        secret = psycopg2.extensions.parse_dsn(source.url)["password"]
+        cursor.execute(f"CREATE ROLE {ADMIN} LOGIN PASSWORD '{secret}'; GRANT SELECT ON orders TO {ADMIN}")
+        # Nobody else is shown any row, so that both texts are surely run as this one.
+        cursor.execute("ALTER TABLE orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+        cursor.execute(f"CREATE POLICY own ON orders TO {ADMIN} USING (region = 'region 7')")
+        superset_app.rows("UPDATE dbs SET impersonate_user = true WHERE id = %s", (source.number,))
+        try:
+            one = make()
+            answers = proven(superset_app, one, source.orders, YEAR)
+            rows, event = sent(superset_app, source.orders, YEAR)
+            assert "EXTRACT" not in event.sent[0] and rows == answers[0] and 0 < rows[0]["n"] < 2000
+            posed = Posed(
+                event.sql, Impersonating(), source.number, source.name, "postgresql", None, "public", 1, "x", None
+            )
+            assert "guest" in str(one.substitution(posed))
+        finally:
+            superset_app.rows("UPDATE dbs SET impersonate_user = false WHERE id = %s", (source.number,))
+            cursor.execute(
+                "DROP POLICY own ON orders; ALTER TABLE orders NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY"
+            )
+            cursor.execute(f"DROP OWNED BY {ADMIN}; DROP ROLE {ADMIN}")
+
+
+class Impersonating:
+    """A database that is asked as each user."""
+
+    impersonate_user = True
+
+
+@pytest.mark.parametrize(
+    ("rewrites", "reason"),
+    [
+        ((Rewrite(dataset="sales"),), "names its dataset"),
+        ((Rewrite(dataset="public.orders", database="another"),), "names its dataset"),
+        ((Rewrite(dataset="*", rules=()), Rewrite(dataset="*")), "anything to look at"),
+        ((Rewrite(dataset="*", rules=("extract_range",)),), "anything to look at"),
+        ((Rewrite(dataset="*"),), "not compared yet"),
+    ],
+)
+def test_only_what_the_settings_name(source: Source, make: Make, rewrites: Any, reason: str) -> None:
+    """Intent: of several items the first that matches says which rules, and what none names is left alone."""
+    sql = "SELECT COUNT(*) AS n FROM orders WHERE id = 12345.0"
+    posed = Posed(
+        sql, Own(), source.number, source.name, "postgresql", None, "public", source.orders, "public.orders", 1
+    )
+    assert reason in str(make(rewrites=rewrites).substitution(posed))
+
+
+class Own:
+    """A database that is asked as one user."""
+
+    impersonate_user = False
+
+
+def test_a_busy_source_is_left_alone(superset_app: InProcess, source: Source, make: Make) -> None:
+    """Intent: nothing is compared on a source that has more to do than the settings allow, and nothing is used then."""
+    one = make(plans_active=-1)
+    for _ in range(3):
+        assert "id = 12345.0" in sent(superset_app, source.orders, DECIMAL)[1].sent[0]
+        until(partial(_is_idle, one))
+    one.flush()
+    assert not superset_app.rows("SELECT * FROM superset_ext.rewrite_use")
+
+
+def test_a_limit_that_cuts_is_superset_s(superset_app: InProcess, source: Source, make: Make) -> None:
+    """Intent: where a LIMIT chooses among rows that tie, Superset's own statement answers, whatever it was before."""
+    one, dataset = make(), virtual(superset_app, source)
+    query = {"columns": ["note"], "metrics": [NUMBER], "orderby": [[NUMBER, False]], "filters": GROUPED["filters"]}
+    proven(superset_app, one, dataset, **query, row_limit=1000)
+    assert "ORDER BY note" not in " ".join(sent(superset_app, dataset, **query, row_limit=1000)[1].sent[0].split())
+    rows, event = sent(superset_app, dataset, **query, row_limit=10)
+    assert len(rows) == 10 and "ORDER BY note" in " ".join(event.sent[-1].split())
 
 
 def stored(app: InProcess, dataset: int, extras: Any = DECIMAL) -> Callable[[], bool]:
@@ -289,7 +401,7 @@ def test_what_fails_is_answered_by_superset_s_own(superset_app: InProcess, sourc
     one = make(rules)
     right = proven(superset_app, one, source.orders, DECIMAL)[0]
     bad["now"] = True
-    one._texts.clear()
+    one._texts.forget()
     rows, event = sent(superset_app, source.orders, DECIMAL)
     assert rows == right and len(event.sent) == 2 and event.error is None and "id = 12345.0" in event.sent[1]
     rows, event = sent(superset_app, source.orders, DECIMAL)

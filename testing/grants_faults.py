@@ -1,0 +1,91 @@
+"""Rules of grants that are left out, for tests that look whether this is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from superset_ext.cache import chart as charts
+from superset_ext.cache.chart import ChartCache
+from superset_ext.grants.hooks import Hooks
+from superset_ext.grants.judge import Judge
+
+
+def commit(fault: str | None) -> None:
+    """Leave out one rule, in this process."""
+    if fault is not None:
+        FAULTS[fault]()
+
+
+def _unjudged() -> None:
+    """Neither stamps nor ends of what a grant was made of are judged."""
+
+    def grant(self: Any, key: str, meanwhile: Any = None) -> Any:
+        reading, _ = self._store.read_with_parts(self._store.name(key), meanwhile)
+        verdict = self._entries.judge(self._store.name(key), reading)
+        return verdict if isinstance(verdict, tuple) else None
+
+    _put(ChartCache, "grant", grant)
+
+
+def _marks_for_ever() -> None:
+    """A mark holds for ever, of charts and of documents."""
+    _put(Judge, "_holds", lambda *_: True)
+
+
+def _marks_of_documents() -> None:
+    """A mark of a document holds for ever."""
+    granted = Judge.granted
+
+    def careless(self: Any, key: str, of_entries: bool = True) -> Any:
+        if of_entries:
+            return granted(self, key, of_entries)
+        holds = self.rights.holds
+        self.rights.holds = lambda _mark: True
+        try:
+            return granted(self, key, of_entries)
+        finally:
+            self.rights.holds = holds
+
+    _put(Judge, "granted", careless)
+
+
+def _without_end() -> None:
+    """A grant lives on when its entries have ended."""
+    of_parts, read = charts._of_parts, charts.ChartCache.grant
+
+    def endless(parts: Any, seconds: float, now_us: int) -> Any:
+        return of_parts({name: replace(part, fresh_until_us=0) for name, part in parts.items()}, seconds, now_us)
+
+    def grant(self: Any, key: str, meanwhile: Any = None) -> Any:
+        with_parts = self._store.read_with_parts
+        self._store.read_with_parts = lambda *args: (with_parts(*args)[0], True)
+        try:
+            return read(self, key, meanwhile)
+        finally:
+            self._store.read_with_parts = with_parts
+
+    _put(charts, "_of_parts", endless)
+    _put(ChartCache, "grant", grant)
+
+
+def _late_marks() -> None:
+    """What is stored is as of when it is stored, and not of before it was read."""
+    keep = Hooks._keep
+
+    def late(self: Any, capture: Any, response: Any) -> None:
+        capture.mark = self._judge.rights.now() or capture.mark
+        keep(self, capture, response)
+
+    _put(Hooks, "_keep", late)
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    "stamps": _unjudged, "marks": _marks_for_ever, "marks of documents": _marks_of_documents, "ends": _without_end,
+    "late marks": _late_marks,
+}  # fmt: skip
+
+
+def _put(owner: Any, name: str, value: Any) -> None:
+    setattr(owner, name, value)
