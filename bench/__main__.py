@@ -31,8 +31,11 @@ PARTS = (
     "tuning",
     "anomaly",
     "rewrites",
+    "matching",
+    "automatic",
     "indexes",
     "index_trial",
+    "aggregates",
 )
 
 names = sys.argv[1:] or PARTS

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from superset_ext.aggregates.tables.service import removed, sources
 from superset_ext.core.driver_errors import first_line
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.schema import SCHEMA_SECONDS
@@ -21,6 +22,7 @@ from superset_ext.package import Package
 _WATCHED = "SELECT DISTINCT database_id FROM superset_ext.cache_watch"
 _HAS_TABLES = "SELECT to_regclass('superset_ext.cache_watch') IS NOT NULL AS has_tables"
 _BY_HAND = 'psql "$SOURCE" -f sql/watch/uninstall.sql'
+_AGGREGATES_BY_HAND = 'psql "$SOURCE" -f sql/aggregates/uninstall.sql'
 _DROP = "DROP SCHEMA superset_ext CASCADE"
 REPLY_SECONDS = 5.0
 
@@ -48,8 +50,9 @@ def running_workers() -> list[str]:
 
 
 def uninstall(app: Any, package: Package) -> Iterator[Step]:
-    """Remove watches, dashboards, permissions, cached entries and the log; what cannot be removed stops nothing else.
+    """Remove watches, aggregates, dashboards, permissions, cached entries and the log.
 
+    What cannot be removed stops nothing else.
     Needs the app's context. It removes as it is iterated. Where the log's tables were never made, or are gone, so are
     watches and dashboards.
     """
@@ -58,6 +61,7 @@ def uninstall(app: Any, package: Package) -> Iterator[Step]:
     database = _with_tables(package.database)
     if database is not None:
         yield from _remove_watches(database)
+        yield from _remove_aggregates(app, database)
         assets = dashboards.remove(app, database)
         yield Step(f"{len(assets)} dashboards, charts, datasets and their database")
     yield Step(f"{permissions.remove()} permissions")
@@ -87,6 +91,17 @@ def _remove_watches(database: LogDatabase) -> Iterator[Step]:
             yield Step(f"The watches of {name_of(number)} {later}", removed=False)
         else:
             yield Step(f"watches of {', '.join(map(str, names))}")
+
+
+def _remove_aggregates(app: Any, database: LogDatabase) -> Iterator[Step]:
+    for number in sources(database):
+        try:
+            names = removed(app, database, number)
+        except SupersetExtError as error:
+            later = f"are left ({error}). When nothing is in the way, run there: {_AGGREGATES_BY_HAND}"
+            yield Step(f"The aggregates of {name_of(number)} {later}", removed=False)
+        else:
+            yield Step(f"aggregates of {name_of(number)}: {', '.join(names) or 'none'}")
 
 
 def _remove_triggers(app: Any) -> Iterator[Step]:

@@ -25,8 +25,9 @@ CREATE OR REPLACE FUNCTION superset_ext_aggregates.anchor(of_ superset_ext_aggre
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT md5(string_agg(concat_ws(' ', m.id, m.holds, c.relfilenode, c.relkind, c.relpersistence, c.relrowsecurity,
-        attached.names, triggers.names, columns.names), ',' ORDER BY m.id))
+    SELECT CASE WHEN (of_).upkeep <> 'notes' OR bool_and(triggers.firing = 4) THEN
+        md5(string_agg(concat_ws(' ', m.id, m.holds, c.relfilenode, c.relkind, c.relpersistence, c.relrowsecurity,
+            attached.names, triggers.names, columns.names), ',' ORDER BY m.id)) END
     FROM superset_ext_aggregates.members((of_).base_schema, (of_).base_name) AS m
     JOIN pg_class c ON c.oid = m.id
     CROSS JOIN LATERAL (
@@ -34,7 +35,8 @@ AS $$
         FROM pg_inherits i WHERE i.inhrelid = m.id
     ) AS attached
     CROSS JOIN LATERAL (
-        SELECT string_agg(concat_ws(' ', t.oid, t.xmin), ',' ORDER BY t.oid) AS names
+        SELECT string_agg(concat_ws(' ', t.oid, t.xmin), ',' ORDER BY t.oid) AS names,
+            count(*) FILTER (WHERE t.tgenabled IN ('O', 'A')) AS firing
         FROM pg_trigger t
         WHERE t.tgrelid = m.id AND starts_with(t.tgname::text, format('superset_ext_aggregates_%s_', (of_).name))
     ) AS triggers
@@ -46,7 +48,7 @@ AS $$
     ) AS columns
 $$;
 
-COMMENT ON FUNCTION superset_ext_aggregates.anchor(superset_ext_aggregates.catalogue) IS 'A text that is another one once rows may have come or gone without a note: the base or a part was made anew, attached, detached, renamed, or its columns or our triggers were changed. NULL where the base is gone.';
+COMMENT ON FUNCTION superset_ext_aggregates.anchor(superset_ext_aggregates.catalogue) IS 'A text that is another one once rows may have come or gone without a note: the base or a part was made anew, attached, detached, renamed, or its columns or our triggers were changed. NULL where the base is gone, or writes to a part of it would not be noted.';
 
 CREATE OR REPLACE FUNCTION superset_ext_aggregates.has_notes(name_ text) RETURNS boolean
 LANGUAGE plpgsql STABLE
@@ -71,7 +73,7 @@ BEGIN
     RETURN of_.state = 'ready' AND of_.upkeep = 'notes'
         AND of_.relation IS NOT DISTINCT FROM to_regclass(format('superset_ext_aggregates.%I', of_.name))::oid
         AND NOT superset_ext_aggregates.has_notes(of_.name)
-        AND of_.anchor IS NOT DISTINCT FROM superset_ext_aggregates.anchor(of_);
+        AND coalesce(of_.anchor = superset_ext_aggregates.anchor(of_), false);
 END
 $$;
 

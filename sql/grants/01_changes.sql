@@ -11,15 +11,18 @@
 DO $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_grants', 0)); END $$;
 
 CREATE SCHEMA IF NOT EXISTS superset_ext_grants;
-COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 3';
+COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 4';
 GRANT USAGE ON SCHEMA superset_ext_grants TO PUBLIC;
 
 CREATE TABLE IF NOT EXISTS superset_ext_grants.change (
-    xid xid8 NOT NULL
+    xid xid8 NOT NULL,
+    dashboard integer
 );
+ALTER TABLE superset_ext_grants.change ADD COLUMN IF NOT EXISTS dashboard integer;
 CREATE INDEX IF NOT EXISTS change_xid ON superset_ext_grants.change (xid);
 COMMENT ON TABLE superset_ext_grants.change IS 'A row for each statement that wrote a watched table.';
 COMMENT ON COLUMN superset_ext_grants.change.xid IS 'The transaction of the statement; a row can be seen once that has been committed.';
+COMMENT ON COLUMN superset_ext_grants.change.dashboard IS 'The dashboard of which only contents were written; NULL for everything else.';
 
 CREATE TABLE IF NOT EXISTS superset_ext_grants.horizon (
     at timestamptz PRIMARY KEY DEFAULT clock_timestamp(),
@@ -76,6 +79,26 @@ END
 $$;
 COMMENT ON FUNCTION superset_ext_grants.user_changed() IS 'Notes that a user was changed, other than by a log-in.';
 
+-- The function of updates of dashboards. A browser in which an owner opens a dashboard writes the colors of its labels
+-- there each time. What is written to `contents` concerns only who has read that very row: no statement of Superset's
+-- looks for rows by it, and one that did would make a grant depend on all of them (`host/dashboard_reads.py`).
+CREATE OR REPLACE FUNCTION superset_ext_grants.dashboard_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    contents text[] := ARRAY['json_metadata', 'position_json', 'css', 'changed_on', 'changed_by_fk'];
+BEGIN
+    IF to_regclass('superset_ext_grants.change') IS NOT NULL THEN
+        INSERT INTO superset_ext_grants.change (xid, dashboard)
+        SELECT DISTINCT pg_current_xact_id(), CASE WHEN to_jsonb(b) - contents = to_jsonb(a) - contents THEN a.id END
+        FROM before b FULL JOIN after a ON a.id = b.id
+        WHERE to_jsonb(b) IS DISTINCT FROM to_jsonb(a);
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION superset_ext_grants.dashboard_changed() IS 'Notes that dashboards were changed: which ones, where only their contents were.';
+
 -- Which of these tables do not tell of every write: a trigger is missing or does not always fire, or rows can be written
 -- or hidden past it (partitions, children, policies). What is not an ordinary table does not tell either.
 CREATE OR REPLACE FUNCTION superset_ext_grants.untold(tables regclass[]) RETURNS SETOF regclass
@@ -84,11 +107,14 @@ AS $$
     SELECT c.oid::regclass FROM pg_class c
     WHERE c.oid = ANY (tables) AND NOT (
         c.relkind = 'r' AND NOT c.relhassubclass AND NOT c.relispartition AND NOT c.relrowsecurity
-        AND 1 + (c.relname = 'ab_user')::integer = (
+        AND 1 + (c.relname IN ('ab_user', 'dashboards'))::integer = (
             SELECT count(*) FROM pg_trigger t
             WHERE t.tgrelid = c.oid AND t.tgenabled = 'A' AND (
                 t.tgname = 'superset_ext_grants' AND t.tgfoid = 'superset_ext_grants.changed'::regproc
-                OR t.tgname = 'superset_ext_grants_update' AND t.tgfoid = 'superset_ext_grants.user_changed'::regproc
+                OR t.tgname = 'superset_ext_grants_update' AND t.tgfoid = CASE c.relname
+                    WHEN 'ab_user' THEN 'superset_ext_grants.user_changed'::regproc
+                    WHEN 'dashboards' THEN 'superset_ext_grants.dashboard_changed'::regproc
+                END
             )
         )
     )
@@ -106,18 +132,18 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('superset_ext_grants', 0));
     FOR t IN
-        SELECT u.name, c.relname = 'ab_user' AS is_user
+        SELECT u.name, CASE c.relname WHEN 'ab_user' THEN 'user_changed' WHEN 'dashboards' THEN 'dashboard_changed' END AS updated
         FROM superset_ext_grants.untold(tables) AS u(name) JOIN pg_class c ON c.oid = u.name
         WHERE c.relkind = 'r'
     LOOP
         EXECUTE format('DROP TRIGGER IF EXISTS superset_ext_grants ON %s', t.name);
         EXECUTE format('DROP TRIGGER IF EXISTS superset_ext_grants_update ON %s', t.name);
-        IF t.is_user THEN
+        IF t.updated IS NOT NULL THEN
             EXECUTE format('CREATE TRIGGER superset_ext_grants AFTER INSERT OR DELETE OR TRUNCATE ON %s '
                 'FOR EACH STATEMENT EXECUTE FUNCTION superset_ext_grants.changed()', t.name);
             EXECUTE format('CREATE TRIGGER superset_ext_grants_update AFTER UPDATE ON %s '
                 'REFERENCING OLD TABLE AS before NEW TABLE AS after '
-                'FOR EACH STATEMENT EXECUTE FUNCTION superset_ext_grants.user_changed()', t.name);
+                'FOR EACH STATEMENT EXECUTE FUNCTION superset_ext_grants.%I()', t.name, t.updated);
             EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER superset_ext_grants_update', t.name);
         ELSE
             EXECUTE format('CREATE TRIGGER superset_ext_grants AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s '
@@ -146,7 +172,8 @@ BEGIN
     SELECT sum(hashtextextended(concat_ws(' ', t.oid, t.xmin, c.oid, c.relname, c.relnamespace, c.relfilenode,
         c.relkind, c.relhassubclass, c.relrowsecurity, c.relacl), 0)) INTO digest
     FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-    WHERE t.tgfoid IN ('superset_ext_grants.changed'::regproc, 'superset_ext_grants.user_changed'::regproc)
+    WHERE t.tgfoid IN ('superset_ext_grants.changed'::regproc, 'superset_ext_grants.user_changed'::regproc,
+        'superset_ext_grants.dashboard_changed'::regproc)
       AND t.tgenabled = 'A';
     RETURN digest || ' ' || extract(epoch FROM pg_postmaster_start_time()) || ' '
         || (SELECT id FROM superset_ext_grants.run) || ' ' || (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -155,18 +182,20 @@ END
 $$;
 COMMENT ON FUNCTION superset_ext_grants.anchor() IS 'What names the triggers and this run of the server; NULL where nothing can be known.';
 
--- Whether what was granted under a snapshot and an anchor still holds.
-CREATE OR REPLACE FUNCTION superset_ext_grants.holds(since pg_snapshot, under text) RETURNS boolean
+-- Whether what was granted under a snapshot and an anchor still holds, which has read the contents of these dashboards;
+-- NULL for any.
+CREATE OR REPLACE FUNCTION superset_ext_grants.holds(since pg_snapshot, under text, dashboards integer[]) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN under = superset_ext_grants.anchor() AND NOT EXISTS (
         SELECT FROM superset_ext_grants.change
         WHERE xid >= pg_snapshot_xmin(since) AND NOT pg_visible_in_snapshot(xid, since)
+          AND (dashboard IS NULL OR dashboards IS NULL OR dashboard = ANY (dashboards))
     );
 END
 $$;
-COMMENT ON FUNCTION superset_ext_grants.holds(pg_snapshot, text) IS 'Whether no watched table was written by what that snapshot does not see.';
+COMMENT ON FUNCTION superset_ext_grants.holds(pg_snapshot, text, integer[]) IS 'Whether nothing that matters was written by what that snapshot does not see.';
 
 -- Deletes the rows that no grant needs: a grant lives for an hour at most, and a transaction that had ended two hours
 -- ago is visible in the snapshot of every grant that may still be used.
@@ -189,4 +218,5 @@ $$;
 COMMENT ON FUNCTION superset_ext_grants.tidy() IS 'Deletes what is older than every grant.';
 
 -- What earlier versions had under other arguments.
-DROP FUNCTION IF EXISTS superset_ext_grants.watch(text[], text), superset_ext_grants.tidy(interval);
+DROP FUNCTION IF EXISTS superset_ext_grants.watch(text[], text), superset_ext_grants.tidy(interval),
+    superset_ext_grants.holds(pg_snapshot, text);

@@ -28,6 +28,7 @@ class Used:
         records: what was kept of these.
         moments: what was told of the clock: how long ago a moment is, and the words for it.
         statements: what was sent to the metadata database; `None` where that is not noted.
+        dashboards: ids of dashboards whose rows were read; `None` where contents of any may have been.
         spoiled: why its answer was not all in the cache and fresh; `None` while it was.
     """
 
@@ -38,6 +39,7 @@ class Used:
     records: list[Record] = field(default_factory=list)
     moments: list[tuple[datetime, str]] = field(default_factory=list)
     statements: list[str] | None = None
+    dashboards: set[int] | None = field(default_factory=set)
     spoiled: str | None = None
 
     def note(self, name: str, envelope: Envelope | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from superset_ext.cli.aggregate_proposals import propose
+from superset_ext.cli.aggregate_tables import build, check, drop, list_, refresh
 
 
 @click.group()
@@ -12,5 +13,5 @@ def aggregates() -> None:
     """Small tables that answer the charts of large ones."""
 
 
-for command in (propose,):
+for command in (propose, build, refresh, check, drop, list_):
     aggregates.add_command(command)

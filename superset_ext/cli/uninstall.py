@@ -19,8 +19,9 @@ from superset_ext.uninstall import uninstall as remove_all
 def uninstall(yes: bool, as_json: bool) -> None:
     """Take away all that the package has made.
 
-    That is: watches, dashboards, permissions, cached entries, and the log. Before, stop Superset's web server, workers,
-    beat and listener: what runs with the package makes its tables again. After, take the package out of the config.
+    That is: watches, aggregates, dashboards, permissions, cached entries, and the log. Before, stop Superset's web
+    server, workers, beat and listener: what runs with the package makes its tables again. After, take the package out
+    of the config.
     """
     here = package()
     if running := running_workers():

@@ -56,6 +56,7 @@ def names_of(own: Own) -> Names:
 
 def _additions(settings: Settings, own: Own) -> dict[str, Any]:
     """The names that we add to, each with the user's own values and ours."""
+    from superset_ext.aggregates import tasks as aggregates
     from superset_ext.freshness import tasks as freshness
     from superset_ext.host import worker_report
     from superset_ext.monitor import tasks as monitor
@@ -64,9 +65,9 @@ def _additions(settings: Settings, own: Own) -> dict[str, Any]:
     from superset_ext.warm.service import QUEUE
 
     names = names_of(own)
-    modules = [module.__name__ for module in (freshness, monitor, plans, warm, worker_report)]
+    modules = [module.__name__ for module in (freshness, monitor, plans, aggregates, warm, worker_report)]
     beat: dict[str, Any] = {}
-    for module in (freshness, monitor, plans, warm):
+    for module in (freshness, monitor, plans, aggregates, warm):
         beat |= module.beat_schedule(settings)
     added = {
         names.imports: _once((*_listed(own.get(names.imports)), *modules)),

@@ -267,8 +267,11 @@ class Hooks:
         key_moves = bool(ranges) and capture.key_moves
         kind = response.headers["Content-Type"]
         ages = ages_of(capture.used.moments)
-        lone = capture.is_document
-        return Grant(capture.mark, kind, encoding, tuple(body), ranges, key_moves, locale, replayed, lone, ages)
+        lone, boards = capture.is_document, capture.used.dashboards
+        return Grant(
+            capture.mark, kind, encoding, tuple(body), ranges, key_moves, locale, replayed, lone, ages,
+            None if boards is None else tuple(sorted(boards)),
+        )  # fmt: skip
 
     def _is_refused(self, key: str) -> bool:
         until = self._refused.get(key)

@@ -15,6 +15,7 @@ from superset_ext.grants.key import Keys
 from superset_ext.grants.log_rows import LogRows
 from superset_ext.grants.metadata_stamps import MetadataStamps, watched_tables
 from superset_ext.grants.redis_stamps import LIFE_SECONDS, RedisStamps
+from superset_ext.host.dashboard_reads import watch_dashboards
 from superset_ext.host.documents import watch_reads
 from superset_ext.host.granting import event_logger, metadata_engine
 from superset_ext.settings import Settings
@@ -39,6 +40,7 @@ def install(app: Flask, charts: Any, settings: Settings) -> Grants | None:
     judge = _judge(app, charts, stamps, settings)
     logs = LogRows(event_logger())
     hooks = Hooks(app, judge, lambda: Keys(app, _ring(app)), logs, settings.grants_documents)
+    watch_dashboards(metadata_engine(app))
     if settings.grants_documents:
         watch_reads(metadata_engine(app))
     hooks.install()

@@ -23,6 +23,11 @@ might have missed it too. Whoever kills a writer leaves either all of T or nothi
 that are missing, were switched off or made anew, and another run of the server, have another name, under which no
 earlier grant holds.
 
+A row of T may say that T wrote of one dashboard D nothing but contents, by which no statement chooses rows. It ends the
+grants that have read D's row. The others' statements would have returned the same, with T or without. Which rows were
+read is what SQLAlchemy has made objects of; a statement that may have read contents in another way (`dashboard_reads`)
+makes its grant depend on every dashboard.
+
 **Entries of chart_data.** In the one round trip that brings the grant, Redis says whether each entry is the very one
 that was used (by its random id: replaced, deleted, expired and evicted ones are not), and what the stamps of all their
 tags are. `as_of` of the grant is the earliest of its entries', so a stamp that makes one of them stale makes the grant
@@ -73,8 +78,11 @@ class Rights(Protocol):
         """The mark of this moment; `None` where none can be had."""
         ...
 
-    def holds(self, mark: tuple[str, str]) -> bool:
-        """Whether nothing changed that is not in a mark."""
+    def holds(self, mark: tuple[str, str], dashboards: Sequence[int] | None = None) -> bool:
+        """Whether nothing changed that is not in a mark, and matters to what has read the contents of these dashboards.
+
+        `None` stands for any dashboard.
+        """
         ...
 
 
@@ -113,6 +121,7 @@ class Grant:
         replayed: what is counted and logged each time, as two texts; see `Replayed`.
         is_document: whether it is made of the metadata database alone.
         ages: moments, and how it is said in the body how long ago they are.
+        dashboards: the ids of those whose contents were read; `None` where it may be any.
     """
 
     mark: tuple[str, str]
@@ -125,6 +134,7 @@ class Grant:
     replayed: tuple[str, str]
     is_document: bool = False
     ages: Ages = ()
+    dashboards: tuple[int, ...] | None = None
 
     def body(self) -> bytes | None:
         """The body as of now; `None` where Superset would look under another key, or say another age."""
@@ -139,29 +149,35 @@ class Grant:
         """As a value of the region."""
         values = [
             self.mark, self.content_type, self.encoding, [astuple(moving) for moving in self.ranges], self.key_moves,
-            self.locale, self.is_document, self.ages,
+            self.locale, self.is_document, self.ages, self.dashboards,
         ]  # fmt: skip
         return [json.dumps(values), *self.replayed, *map(_pair, self.pieces)]
 
     @classmethod
     def unpacked(cls, value: Sequence[Any]) -> Grant:
         """From a value of the region."""
-        mark, kind, encoding, ranges, key_moves, locale, is_document, ages = json.loads(value[0])
+        mark, kind, encoding, ranges, key_moves, locale, is_document, ages, boards = json.loads(value[0])
         bounds = tuple(Range(tuple(map(tuple, words)), tuple(pair)) for words, pair in ranges)
         replayed, pieces = (value[1], value[2]), tuple(value[3:])
-        return cls(tuple(mark), kind, encoding, pieces, bounds, key_moves, locale, replayed, is_document, tuple(ages))
+        return cls(
+            tuple(mark), kind, encoding, pieces, bounds, key_moves, locale, replayed, is_document, tuple(ages),
+            None if boards is None else tuple(boards),
+        )  # fmt: skip
 
 
 def _pair(piece: bytes | Sequence[int]) -> bytes | list[int]:
     return piece if isinstance(piece, bytes) else list(piece)
 
 
+_Asked = tuple[tuple[str, str], tuple[int, ...] | None]  # a mark, and the dashboards of a grant
+
+
 @dataclass(slots=True)
 class _Early:
-    """A check of a mark that is made while Redis brings the grant, which nearly always has this one."""
+    """A check that is made while Redis brings the grant, which nearly always has this one."""
 
     rights: Rights
-    mark: tuple[str, str]
+    asked: _Asked
     room: threading.Semaphore
     holds: bool | None = None
 
@@ -170,7 +186,7 @@ class _Early:
         if not self.room.acquire(blocking=False):
             return
         try:
-            self.holds = self.rights.holds(self.mark)
+            self.holds = self.rights.holds(*self.asked)
         finally:
             self.room.release()
 
@@ -190,7 +206,7 @@ class Judge:
         self._seconds = seconds
         self._room = threading.Semaphore(EARLY)
         self._marked: tuple[tuple[str, str] | None, float] = (None, 0.0)
-        self._last: dict[str, tuple[str, str]] = {}  # the marks of grants that this process has given, by their keys
+        self._last: dict[str, _Asked] = {}  # of grants that this process has given, by their keys
 
     def mark(self) -> tuple[str, str] | None:
         """A mark from before now, `None` where none can be had.
@@ -219,22 +235,22 @@ class Judge:
         if kept is None:
             return None
         grant = Grant.unpacked(kept)
-        if not self._holds(grant.mark, early):
+        if not self._holds((grant.mark, grant.dashboards), early):
             self._marked = None, 0.0  # something was written, so what is kept under this one would not hold either
             return None
-        self._remember(key, grant.mark)
+        self._remember(key, (grant.mark, grant.dashboards))
         body = grant.body()
         return None if body is None else (grant, body)
 
-    def _holds(self, mark: tuple[str, str], early: _Early | None) -> bool:
-        if early is not None and early.mark == mark and early.holds is not None:
+    def _holds(self, asked: _Asked, early: _Early | None) -> bool:
+        if early is not None and early.asked == asked and early.holds is not None:
             return early.holds
-        return self.rights.holds(mark)
+        return self.rights.holds(*asked)
 
-    def _remember(self, key: str, mark: tuple[str, str]) -> None:
+    def _remember(self, key: str, asked: _Asked) -> None:
         if len(self._last) >= _KEYS:
             self._last.clear()
-        self._last[key] = mark
+        self._last[key] = asked
 
     def keep(self, key: str, grant: Grant, parts: Mapping[str, Envelope]) -> bool:
         """Keep an answer that was made of entries; whether it was kept."""

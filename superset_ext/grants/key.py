@@ -20,7 +20,7 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 # What a view, a log or a count may read; the cookie is in the identity, and the rest of it in the session.
 _HEADERS = ("Accept", "Accept-Encoding", "Accept-Language", "Content-Encoding", "Origin", "Range", "X-Requested-With")
 _NAMES = tuple(f"HTTP_{name.upper().replace('-', '_')}" for name in _HEADERS)  # in the environment of a request
-_FORMAT = 2  # of what is kept under a key
+_FORMAT = 3  # of what is kept under a key
 
 
 class Keys:

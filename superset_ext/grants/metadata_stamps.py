@@ -2,7 +2,8 @@
 
 Statement triggers append the id of each transaction that writes a watched table to a table of ours (`sql/grants`). A
 **mark** is the snapshot of one moment, with what names the triggers and this run of the server. It holds while no row
-of that table comes from a transaction that the snapshot does not see. That is exact, whatever the order in which
+of that table comes from a transaction that the snapshot does not see. A row that names a dashboard, of which nothing
+but contents were written, counts only where that dashboard was read. That is exact, whatever the order in which
 transactions end: who had committed by then is seen by the snapshot, and who commits later adds a row that it does not
 see. Nobody waits for a row that others write, as they would for a counter; and a sequence would be ahead of what its
 transaction has made visible.
@@ -58,7 +59,7 @@ IDLE: Mapping[str, str] = {
 FILES = tuple(sorted((sql_folder() / "grants").glob("[0-9][0-9]_*.sql")))
 _UNINSTALL = sql_folder() / "grants" / "uninstall.sql"
 _INSTALLED = "SELECT obj_description(to_regnamespace('superset_ext_grants'), 'pg_namespace')"
-_VERSION = "version 3"
+_VERSION = "version 4"
 # By the search path of whoever asks: that of Superset's connection decides which tables it reads.
 _TABLES = "ARRAY(SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(%s AS text[])) AS t(name))"
 _WATCH = f"SELECT superset_ext_grants.watch({_TABLES})"
@@ -67,7 +68,7 @@ _BEGIN = "SELECT superset_ext_grants.begin_run()"
 _UNTOLD = f"ARRAY(SELECT name::text FROM superset_ext_grants.untold({_TABLES}) AS u(name))"  # noqa: S608
 _LOOK = f"SELECT superset_ext_grants.anchor(), {_UNTOLD}"
 _NOW = "SELECT pg_current_snapshot()::text, superset_ext_grants.anchor()"
-_HOLDS = "SELECT superset_ext_grants.holds(%s::pg_snapshot, %s)"
+_HOLDS = "SELECT superset_ext_grants.holds(%s::pg_snapshot, %s, %s::integer[])"
 _TIDY = "SELECT superset_ext_grants.tidy()"
 _LOCKS = "SET LOCAL lock_timeout = '2s'"
 _POOL = 16
@@ -124,9 +125,15 @@ class MetadataStamps:
             return None
         return str(row[0]), str(row[1])
 
-    def holds(self, mark: Mark) -> bool:
-        """Whether nothing was written since that is not in the mark; where that cannot be known, it does not hold."""
-        row = self._row(_HOLDS, mark)
+    def holds(self, mark: Mark, dashboards: Sequence[int] | None = None) -> bool:
+        """Whether nothing that matters was written since; where that cannot be known, it does not hold.
+
+        Args:
+            mark: what was seen then.
+            dashboards: the ids of those whose contents matter; `None` for any.
+        """
+        numbers = None if dashboards is None else "{" + ",".join(map(str, dashboards)) + "}"
+        row = self._row(_HOLDS, (*mark, numbers))
         return bool(row is not None and row[0] is True)
 
     def install(self) -> None:

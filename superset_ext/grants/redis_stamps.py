@@ -16,6 +16,7 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -79,8 +80,8 @@ class RedisStamps:
             return None
         return (stamp.decode(), "redis") if stamp else None
 
-    def holds(self, mark: Mark) -> bool:
-        """Whether nobody has written since, or is writing now."""
+    def holds(self, mark: Mark, dashboards: Sequence[int] | None = None) -> bool:
+        """Whether nobody has written since, or is writing now, whatever it was."""
         return self.now() == tuple(mark)
 
     def _sent(self, connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

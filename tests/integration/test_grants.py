@@ -16,7 +16,7 @@ from testing.grants_app import run_in_app
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.thorough]  # they are off, which test_grants_off.py looks at
 SCRIPT = """
-from testing import grants_asked, grants_changes, grants_lookalikes
+from testing import grants_asked, grants_boards, grants_changes, grants_lookalikes
 results = {
     "late": grants_changes.late_commit(world),
     "lookalikes": grants_lookalikes.lookalikes(world),
@@ -31,6 +31,9 @@ results = {
     "behind": grants_asked.behind(world),
     "api": grants_changes.by_api(world),
     "fresh": grants_changes.fresh(world),
+    "contents": grants_boards.contents(world),
+    "by filter": grants_boards.by_filter(world),
+    "reads": {"boards": world.boards, **grants_boards.reads(world)},
     "guests": grants_asked.guests(world),
     "stopped": grants_changes.stopped(world),
 }
@@ -74,6 +77,35 @@ def test_a_change_by_superset_is_seen_at_once(results: dict[str, Any]) -> None:
 def test_rows_that_changed_end_a_grant(results: dict[str, Any]) -> None:
     """Intent: a told change, another person's forced read, a deleted entry; until then the old answer is stock's."""
     assert results["fresh"] == {name: [True, True, True] for name in ("told", "forced", "deleted")}
+
+
+def test_contents_of_a_dashboard_concern_who_has_read_it(results: dict[str, Any]) -> None:
+    """Intent: an owner's browser writes colors at each opening; the answers of other dashboards are given on."""
+    kept = {"another's colors", "another's layout", "nothing", "no row"}
+    for name, (given, equal) in results["contents"].items():
+        assert equal, name
+        assert given is (name.split(": ")[1] in kept), name
+
+
+def test_contents_of_a_dashboard_that_allow_no_more(results: dict[str, Any]) -> None:
+    """Intent: a filter that allowed somebody to read a dataset is taken out of the dashboard's contents."""
+    assert results["by filter"]["allowed"] == 200
+    assert results["by filter"]["refused"] == 403
+    assert results["by filter"]["then"] == [True, 403]
+
+
+def test_which_dashboards_were_read_is_known_or_said_not_to_be(results: dict[str, Any]) -> None:
+    """Intent: a read of contents that makes no object of its row counts as one of every dashboard."""
+    noted = results["reads"]
+    boards = sorted(noted.pop("boards"))
+    one = {"row", "get", "another name", "a part"}
+    assert {name for name, ids in noted.items() if ids == boards[:1]} == one
+    assert {name for name, ids in noted.items() if ids == boards} == {"of a chart", "joined", "joined, limited"}
+    assert {name for name, ids in noted.items() if ids == []} == {"number", "chart", "how many"}
+    assert {name for name, ids in noted.items() if ids is None} == {
+        "column", "column beside a row", "column, another name", "newest", "newest chart", "in order", "where",
+        "exists", "within", "new style", "then", "table", "text", "text of columns", "text, labelled",
+    }  # fmt: skip
 
 
 def test_a_transaction_that_ends_late_is_seen(results: dict[str, Any]) -> None:

@@ -231,8 +231,8 @@ def test_a_look_makes_nothing(run: Run, make: Make) -> None:
 
 INCOMPLETE = {
     "an older version": "COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, "
-    "version 2'",
-    "a later version": "COMMENT ON SCHEMA superset_ext_grants IS 'version 31'",
+    "version 3'",
+    "a later version": "COMMENT ON SCHEMA superset_ext_grants IS 'version 41'",
     "no version": "COMMENT ON SCHEMA superset_ext_grants IS NULL",
     "an older function": "DROP FUNCTION superset_ext_grants.holds; CREATE FUNCTION superset_ext_grants.holds(text) "
     "RETURNS boolean LANGUAGE sql AS 'SELECT true'",

@@ -20,7 +20,7 @@ from superset_ext.warm.service import QUEUE, TASK, queue_of
 SETTINGS = load({"SUPERSET_EXT_REDIS_URL": "redis://cache:6379"})
 OURS = tuple(
     f"superset_ext.{name}"
-    for name in ("freshness.tasks", "monitor.tasks", "plans.tasks", "warm.tasks", "host.worker_report")
+    for name in (*map("{}.tasks".format, ("freshness", "monitor", "plans", "aggregates", "warm")), "host.worker_report")
 )
 NEW = {
     "broker_url": "redis://own:6379/9",

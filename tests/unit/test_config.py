@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SUPERSET_CONFIG = Path(str(find_spec("superset").origin)).with_name("config.py")  # type: ignore[union-attr]
 OURS = tuple(
     f"superset_ext.{name}"
-    for name in ("freshness.tasks", "monitor.tasks", "plans.tasks", "warm.tasks", "host.worker_report")
+    for name in (*map("{}.tasks".format, ("freshness", "monitor", "plans", "aggregates", "warm")), "host.worker_report")
 )
 SETTINGS = load(
     {"SUPERSET_EXT_REDIS_URL": "redis://cache:6379", "SUPERSET_EXT_DATABASE_URL": "postgresql://db/superset"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,8 +39,8 @@ class Rights:
         self.asked.append("now")
         return self.current
 
-    def holds(self, mark: tuple[str, str]) -> bool:
-        self.asked.append(f"holds {mark[0]}")
+    def holds(self, mark: tuple[str, str], dashboards: Sequence[int] | None = None) -> bool:
+        self.asked.append(f"holds {mark[0]}" + ("" if dashboards is None else f" of {list(dashboards)}"))
         return mark == self.current
 
 
@@ -49,6 +49,7 @@ class Region:
 
     def __init__(self) -> None:
         self.mark: tuple[str, str] | None = OLD
+        self.dashboards: tuple[int, ...] | None = None
         self.is_away = False
 
     def grant(self, _key: str, meanwhile: Callable[[], object] | None = None) -> Any:
@@ -58,7 +59,11 @@ class Region:
             meanwhile()
         if self.mark is None:
             return None
-        return None, Grant(self.mark, "application/json", None, (b"{}",), (), False, None, ("[]", "[[], []]")).packed()
+        replayed = "[]", "[[], []]"
+        grant = Grant(
+            self.mark, "application/json", None, (b"{}",), (), False, None, replayed, dashboards=self.dashboards
+        )
+        return None, grant.packed()
 
 
 @pytest.fixture
@@ -103,6 +108,16 @@ def test_another_mark_than_the_expected_one_is_asked_for(rights: Rights, region:
     assert given(judge)
 
 
+def test_an_early_check_of_other_dashboards_is_not_taken(rights: Rights, region: Region) -> None:
+    """Intent: another process has stored the grant anew, which has read another dashboard than the one before."""
+    judge = Judge(region, rights, 300)  # type: ignore[arg-type]
+    region.dashboards = (7,)
+    assert given(judge)
+    region.dashboards = None
+    assert given(judge)
+    assert rights.asked == ["holds old of [7]", "holds old of [7]", "holds old"]
+
+
 def test_what_asks_redis_itself_is_not_asked_meanwhile(region: Region) -> None:
     """Intent: it would wait for a second connection of a pool whose others wait likewise."""
     rights = Rights(is_apart=False)
@@ -121,7 +136,7 @@ def test_a_metadata_database_that_stalls_leaves_redis_its_connections(region: Re
     rights, grant, answers = Rights(), region.grant, list[bool]()
     made = Judge(region, rights, 300)  # type: ignore[arg-type]
 
-    def stalled(mark: tuple[str, str]) -> bool:
+    def stalled(mark: tuple[str, str], _dashboards: Sequence[int] | None = None) -> bool:
         asking.append(mark)
         going_on.wait()
         return True

@@ -11,7 +11,8 @@ before. What else it sees was not seen by the refresh, so neither were its notes
 **What leaves no note** is a change of the tables themselves: parts come and go, a table is made anew under the name, a
 column is retyped, a trigger is switched off. All of these change the *anchor*, a text about rows of the source's
 catalogue, which is compared in the same snapshot. The triggers that are missing are made first then, in a transaction
-of their own: it waits for those who write. After that, all of the aggregate is made anew.
+of their own: it waits for those who write. After that, all of the aggregate is made anew. A part may be attached in
+between; there is no anchor while a part has no triggers, and nothing is exact without one.
 
 A table is made beside and then swapped in, by name. A snapshot from before that would see the new table as empty; but
 it sees the catalogue as it was, with the number of the old table, and so knows.
@@ -39,7 +40,11 @@ from superset_ext.errors import AggregateError
 SHARE = 0.25  # of the base's rows that may have to be read again; beyond, all of it is made anew
 SWAP_SECONDS = 1.0  # that a swap waits for readers; others wait behind it
 _TURN = "SELECT pg_try_advisory_xact_lock(hashtextextended('superset_ext_aggregates.' || %s, 0))"
-_ANCHOR = "SELECT superset_ext_aggregates.anchor(c) FROM superset_ext_aggregates.catalogue c WHERE name = %s"
+_ANCHOR = """
+SELECT superset_ext_aggregates.anchor(c), c.base_name IS NULL OR EXISTS (
+    SELECT FROM superset_ext_aggregates.members(c.base_schema, c.base_name)
+) FROM superset_ext_aggregates.catalogue c WHERE name = %s
+"""
 _DONE = """
 UPDATE superset_ext_aggregates.catalogue SET
     state = 'ready', reason = '', version = version + 1, as_of = now(), seen = pg_current_snapshot(),
@@ -128,9 +133,9 @@ def refresh_within(cursor: Any, definition: Definition, whole: bool) -> Refreshe
     one = named(cursor, definition.name)
     definition = one.definition
     cursor.execute(_ANCHOR, (one.name,))
-    anchor = cursor.fetchone()[0]
-    if definition.base is not None and anchor is None:
-        raise SourceRefused(f"its table {'.'.join(definition.base)} is gone", "42P01")
+    anchor, is_there = cursor.fetchone()
+    if not is_there:
+        raise SourceRefused(f"its table {source(definition)} is gone", "42P01")
     done = _Refresh(cursor, one, anchor, began)
     noted = taken(cursor, definition) if definition.upkeep == "notes" else Noted(0, False)
     if whole or noted.everything or anchor != one.anchor or definition.upkeep == "schedule":
@@ -266,7 +271,8 @@ def _mend(connection: Any, one: Kept) -> None:
         return
     with transaction(connection) as cursor:
         cursor.execute(_ANCHOR, (one.name,))
-        if cursor.fetchone()[0] == one.anchor:
+        anchor, _ = cursor.fetchone()
+        if anchor is not None and anchor == one.anchor:
             return
         base = base_of(cursor, source(one.definition))
         if one.definition.upkeep == "notes":

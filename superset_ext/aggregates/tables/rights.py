@@ -22,6 +22,10 @@ SELECT current_user::text, current_database()::text, pg_is_in_recovery(),
 """
 
 
+class Unnoted(AggregateError):
+    """Changes of a base cannot be noted."""
+
+
 @dataclass(frozen=True)
 class Base:
     """What was found of the table that an aggregate is to be made of.
@@ -100,7 +104,7 @@ def settled(cursor: Any, definition: Definition) -> Definition:
     base = None if table is None else base_of(cursor, table)
     if definition.upkeep == "notes" and (base is None or base.untold):
         why = base.untold if base is not None else "it is made of a query, whose tables are not watched for it"
-        raise AggregateError(f"changes cannot be noted, so keep it up by schedule, or else: {why}")
+        raise Unnoted(f"changes cannot be noted, so keep it up by schedule, or else: {why}")
     if definition.upkeep == "tail" and definition.tail not in definition.view.names.values():
         raise AggregateError(f"{definition.tail}: no key of time of the aggregate, by which its end is known")
     return replace(definition, base=None if base is None else (base.schema, base.table))

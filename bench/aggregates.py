@@ -1,0 +1,130 @@
+"""What keeping an aggregate up costs: a refresh beside making all of it anew, and what those pay who write.
+
+Run with `python -m bench.aggregates`; it starts a PostgreSQL of its own. `AGGREGATE_ROWS` says how many rows the base
+has. About 1 % of them are changed, in each way: at the end of time, of one shop, or spread over all groups. Then
+pgbench writes rows, a transaction each, in turn to a table with an aggregate and to one without.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from bench.watch import CLIENTS, commits_a_second
+from superset_ext.aggregates.tables.refreshing import refresh
+from superset_ext.embedded.postgres import Postgres
+from testing.aggregate_tables import built, connected, exact_and_differences, run
+
+ROWS = int(os.environ.get("AGGREGATE_ROWS", "300000"))
+ROUNDS = int(os.environ.get("AGGREGATE_ROUNDS", "3"))
+WRITE_ROUNDS = int(os.environ.get("AGGREGATE_WRITE_ROUNDS", "10"))
+DAYS, SHOPS = 1000, 50
+_BASE = """
+CREATE TABLE sales (id bigint, ts timestamp, shop int, amount int, price numeric(10, 2), note text);
+INSERT INTO sales SELECT i, timestamp '2024-01-01' + i * (interval '{days} days' / {rows}), i % {shops}, i % 1000,
+    i % 77, 'what a row may hold' FROM generate_series(0, {rows} - 1) i;
+CREATE INDEX ON sales (ts);
+ANALYZE sales
+"""
+_SQL = """
+SELECT DATE_TRUNC('day', ts) AS day, shop, COUNT(*) AS n, SUM(amount) AS a, SUM(price) AS p,
+    MIN(amount) AS l, MAX(price) AS h
+FROM sales GROUP BY DATE_TRUNC('day', ts), shop
+"""
+CHANGES = {
+    "the last days updated": "UPDATE sales SET amount = amount + 1 WHERE id >= {rows} * 0.99",
+    "rows of the last days deleted and added":
+        "DELETE FROM sales WHERE id >= {rows} * 0.995;"
+        " INSERT INTO sales SELECT id, ts, shop, amount, price, note FROM sales WHERE id >= {rows} * 0.99",
+    "rows of one shop, spread over all days": "UPDATE sales SET amount = amount + 1 WHERE shop = 7 AND id % 100 < 50",
+    "spread over all groups": "UPDATE sales SET amount = amount + 1 WHERE id % 101 = 0",
+}  # fmt: skip
+WAYS = ("usual", "not waiting for the disk")
+
+
+def refreshes(url: str) -> list[dict[str, Any]]:
+    """Seconds of a refresh after each change, and of making all anew, in turn, with the median of their ratios."""
+    with connected(url) as connection:
+        run(connection, _BASE.format(rows=ROWS, days=DAYS, shops=SHOPS))
+        definition = built(connection, _SQL)
+        return [_refreshed(connection, definition, name, sql) for name, sql in CHANGES.items()]
+
+
+def _refreshed(connection: Any, definition: Any, name: str, sql: str) -> dict[str, Any]:
+    quick, whole, how = [], [], set()
+    for _ in range(ROUNDS):
+        run(connection, sql.format(rows=ROWS))
+        run(connection, "VACUUM ANALYZE sales")
+        done = refresh(connection, "agg")
+        how.add(done.how)
+        quick.append(done.seconds)
+        if exact_and_differences(connection, definition) != (True, 0):
+            raise AssertionError(f"the aggregate is wrong after: {name}")
+        whole.append(refresh(connection, "agg", whole=True).seconds)
+    ratios = [all_ / one for one, all_ in zip(quick, whole, strict=True)]
+    return {
+        "change": name, "how": "/".join(sorted(how)), "seconds": round(statistics.median(quick), 4),
+        "whole_seconds": round(statistics.median(whole), 3), "times": round(statistics.median(ratios), 1),
+    }  # fmt: skip
+
+
+def writers(url: str, folder: Path) -> list[dict[str, Any]]:
+    """Commits a second of single rows, with an aggregate and without, in turn."""
+    with connected(url) as connection:
+        for name in ("plain", "sales"):
+            run(connection, f"DROP TABLE IF EXISTS {name} CASCADE")
+            run(connection, f"CREATE TABLE {name} (id bigserial PRIMARY KEY, ts timestamp, shop int, amount int,"
+                            " price numeric(10, 2), note text)")  # fmt: skip
+        run(connection, "DROP SCHEMA IF EXISTS superset_ext_aggregates CASCADE")
+        built(connection, _SQL)
+    return [_written(url, folder, way) for way in WAYS]
+
+
+def _written(url: str, folder: Path, way: str) -> dict[str, Any]:
+    rates: dict[str, list[float]] = {"plain": [], "sales": []}
+    for number in range(WRITE_ROUNDS):
+        for name in sorted(rates, reverse=bool(number % 2)):
+            script = folder / f"{name}.sql"
+            script.write_text(
+                "\\set s random(1, 50)\n"
+                f"INSERT INTO {name} (ts, shop, amount, price, note) VALUES (now()::timestamp, :s, 1, 2, 'a row');\n"
+            )
+            rates[name].append(commits_a_second(url, script, way))
+            with closing(psycopg2.connect(url)) as connection, connection:
+                connection.cursor().execute(f"TRUNCATE {name}")
+    ratios = [ours / plain for plain, ours in zip(rates["plain"], rates["sales"], strict=True)]
+    return {
+        "way": way, "clients": CLIENTS, "plain_tps": round(statistics.median(rates["plain"])),
+        "tps": round(statistics.median(rates["sales"])), "ratio": round(statistics.median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in sorted(ratios)],
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Print tables and a line of JSON."""
+    with tempfile.TemporaryDirectory() as place:
+        server = Postgres(Path(place) / "data").start()
+        try:
+            url = server.create_database("bench")
+            figures: dict[str, Any] = {"rows": ROWS, "refresh": refreshes(url), "writers": writers(url, Path(place))}
+        finally:
+            server.stop()
+    for row in figures["refresh"]:
+        print(f"{row['change']:<42}{row['how']:<8}{row['seconds']:>9.3f} s  all anew {row['whole_seconds']:>8.3f} s  "
+              f"{row['times']:>6.1f}×")  # fmt: skip
+    for row in figures["writers"]:
+        print(
+            f"{row['way']:<26}{row['tps']:>7} commits/s by {CLIENTS}, without {row['plain_tps']:>7}, {row['ratio']:.3f}"
+        )
+    print(json.dumps({"aggregates": figures}))
+
+
+if __name__ == "__main__":
+    main()
