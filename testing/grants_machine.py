@@ -28,8 +28,8 @@ forking = multiprocessing.get_context("fork")
 WORKERS = 3
 # Of a thousand steps; the others ask.
 VERBS = {
-    "write": 30, "change": 25, "rename": 4, "restyle": 4, "redefine": 1, "revoke": 4, "evict": 10, "keep": 4, "bring back": 4,
-    "forced": 6, "lose": 2, "cut off": 2, "warm": 4, "compare": 6, "kill": 1, "restart": 2, "pause": 1,
+    "write": 30, "change": 25, "rename": 4, "restyle": 4, "redefine": 1, "revoke": 4, "evict": 10, "keep": 4,
+    "bring back": 4, "forced": 6, "lose": 2, "cut off": 2, "warm": 4, "compare": 6, "kill": 1, "restart": 2, "pause": 1,
 }  # fmt: skip
 # What is done more often where a rule is left out that it would show.
 _SHOWN_BY: dict[str | None, dict[str, int]] = {

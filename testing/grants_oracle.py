@@ -59,7 +59,7 @@ class Oracle:
     """What there is, and what was told of it.
 
     Attributes:
-        versions: what is committed, of tables, of names, of styles, of metrics and of rights; odd ones of these have none.
+        versions: what is committed, of tables, names, styles, metrics and rights; odd ones of these have none.
         floors: of these what was told.
         replaced: when a version of a table was no more.
         longest: seconds of a request.
