@@ -31,6 +31,8 @@ PARTS = (
     "tuning",
     "anomaly",
     "rewrites",
+    "matching",
+    "automatic",
     "indexes",
     "index_trial",
     "aggregates",

@@ -30,7 +30,7 @@ def compared(pairs: Pairs, stock_ms: float, rewritten_ms: float, times: int = TR
 def test_each_text_goes_first_in_turn() -> None:
     """Intent: the second of two texts finds what the first has read, so none is always the second."""
     pairs = Pairs(1.2, 5.0)
-    assert pairs.superset_goes_first(KEY)
+    assert pairs.superset_goes_first(KEY) and not pairs.states(1, "a statement")
     assert compared(pairs, 100.0, 10.0, times=1) == "trying" and not pairs.superset_goes_first(KEY)
 
 
@@ -39,7 +39,9 @@ def test_each_text_goes_first_in_turn() -> None:
 )
 def test_only_what_is_quicker_is_used(stock_ms: float, rewritten_ms: float, state: str) -> None:
     """Intent: a text that saves nothing worth its round trip is not used."""
-    assert compared(Pairs(1.2, 5.0), stock_ms, rewritten_ms) == state
+    pairs = Pairs(1.2, 5.0)
+    assert compared(pairs, stock_ms, rewritten_ms) == state
+    assert [known for known, _ in pairs.states(1, "a statement").values()] == [state]
 
 
 def test_what_becomes_slow_is_taken_back() -> None:

@@ -176,7 +176,7 @@ def test_a_condition_is_sent_in_its_quicker_form(
 ) -> None:
     """Intent: after two runs of both texts the other one is what PostgreSQL gets; the answer is that of before, and the
     query log and "View query" have Superset's own statement."""
-    one = make()
+    one = make(rewrites=(Rewrite(dataset="public.FE*", rules=()), Rewrite(dataset="public.order?")))
     first, second = proven(superset_app, one, source.orders, extras)
     rows, event = sent(superset_app, source.orders, extras)
     (text,) = event.sent
@@ -253,7 +253,7 @@ def test_a_rule_that_turns_wrong_ends_everywhere(superset_app: InProcess, source
     plain = stored(superset_app, source.orders, extras={"where": "id = 7"})
     assert cached() and plain()
     bad["now"] = True
-    one._texts.clear()
+    one._texts.forget()
     rows, event = sent(superset_app, source.orders, {"where": "id = 54321.0"})
     assert "WHERE" not in event.sent[0] and rows[0]["n"] > 1  # it has answered: one in so many is found by its sample
     assert one.compared.acquire(timeout=60)
@@ -333,6 +333,31 @@ class Impersonating:
     impersonate_user = True
 
 
+@pytest.mark.parametrize(
+    ("rewrites", "reason"),
+    [
+        ((Rewrite(dataset="sales"),), "names its dataset"),
+        ((Rewrite(dataset="public.orders", database="another"),), "names its dataset"),
+        ((Rewrite(dataset="*", rules=()), Rewrite(dataset="*")), "anything to look at"),
+        ((Rewrite(dataset="*", rules=("extract_range",)),), "anything to look at"),
+        ((Rewrite(dataset="*"),), "not compared yet"),
+    ],
+)
+def test_only_what_the_settings_name(source: Source, make: Make, rewrites: Any, reason: str) -> None:
+    """Intent: of several items the first that matches says which rules, and what none names is left alone."""
+    sql = "SELECT COUNT(*) AS n FROM orders WHERE id = 12345.0"
+    posed = Posed(
+        sql, Own(), source.number, source.name, "postgresql", None, "public", source.orders, "public.orders", 1
+    )
+    assert reason in str(make(rewrites=rewrites).substitution(posed))
+
+
+class Own:
+    """A database that is asked as one user."""
+
+    impersonate_user = False
+
+
 def test_a_busy_source_is_left_alone(superset_app: InProcess, source: Source, make: Make) -> None:
     """Intent: nothing is compared on a source that has more to do than the settings allow, and nothing is used then."""
     one = make(plans_active=-1)
@@ -376,7 +401,7 @@ def test_what_fails_is_answered_by_superset_s_own(superset_app: InProcess, sourc
     one = make(rules)
     right = proven(superset_app, one, source.orders, DECIMAL)[0]
     bad["now"] = True
-    one._texts.clear()
+    one._texts.forget()
     rows, event = sent(superset_app, source.orders, DECIMAL)
     assert rows == right and len(event.sent) == 2 and event.error is None and "id = 12345.0" in event.sent[1]
     rows, event = sent(superset_app, source.orders, DECIMAL)

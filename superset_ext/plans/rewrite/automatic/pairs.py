@@ -71,16 +71,25 @@ class Pairs:
         self._clock = clock
         self._lock = threading.Lock()
         self._pairs: dict[Key, Pair] = {}
+        self._keys: dict[tuple[int, str], set[Key]] = {}
 
     def state(self, key: Key) -> tuple[State, str]:
         """Whether charts are answered so, and why not."""
         with self._lock:
-            pair = self._pairs.get(key)
-            if pair is None:
-                return ("off", "too many statements are known") if len(self._pairs) >= MOST else ("trying", "")
-            if pair.state == "off" and self._clock() - pair.since > HELD_OFF_SECONDS:
-                self._move(pair, "trying", "")
-            return pair.state, pair.reason
+            return self._state(key)
+
+    def states(self, dataset_id: int, fingerprint: str) -> dict[Key, tuple[State, str]]:
+        """The same of all keys of a statement that are known."""
+        with self._lock:
+            return {key: self._state(key) for key in self._keys.get((dataset_id, fingerprint), ())}
+
+    def _state(self, key: Key) -> tuple[State, str]:
+        pair = self._pairs.get(key)
+        if pair is None:
+            return ("off", "too many statements are known") if len(self._pairs) >= MOST else ("trying", "")
+        if pair.state == "off" and self._clock() - pair.since > HELD_OFF_SECONDS:
+            self._move(pair, "trying", "")
+        return pair.state, pair.reason
 
     def stock_ms(self, key: Key) -> float:
         """Milliseconds that Superset's own text took, on the mean of all runs."""
@@ -149,12 +158,18 @@ class Pairs:
             for key, pair in pairs.items():
                 own = self._pairs.get(key)
                 if own is None:
-                    self._pairs[key] = pair
+                    self._put(key, pair)
                 elif not own.moved:
                     own.state, own.reason, own.since, own.counts = pair.state, pair.reason, pair.since, pair.counts
 
     def _of(self, key: Key, database_id: int) -> Pair:
-        return self._pairs.setdefault(key, Pair(database_id, since=self._clock()))
+        if key not in self._pairs:
+            self._put(key, Pair(database_id, since=self._clock()))
+        return self._pairs[key]
+
+    def _put(self, key: Key, pair: Pair) -> None:
+        self._pairs[key] = pair
+        self._keys.setdefault((key.dataset_id, key.fingerprint), set()).add(key)
 
     def _move(self, pair: Pair, state: State, reason: str) -> None:
         pair.state, pair.reason, pair.since, pair.moved, pair.trials = state, reason, self._clock(), True, []

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
-from hashlib import sha256
 from time import monotonic
 from typing import Any
 
@@ -23,39 +22,19 @@ from superset_ext.plans.postgresql import ENGINE
 from superset_ext.plans.rewrite import AUTOMATIC
 from superset_ext.plans.rewrite.automatic import kept
 from superset_ext.plans.rewrite.automatic.looks import candidates
-from superset_ext.plans.rewrite.automatic.pairs import Key, Pairs
-from superset_ext.plans.rewrite.automatic.proven import Noted, NotKnown, Relations, hold, remembered
+from superset_ext.plans.rewrite.automatic.pairs import Key, Pairs, State
+from superset_ext.plans.rewrite.automatic.proven import hold
 from superset_ext.plans.rewrite.automatic.shadow import Job, Shadow, Shown
 from superset_ext.plans.rewrite.automatic.switches import Switches, tag
-from superset_ext.plans.rewrite.rewriting import Rule, rewritten
+from superset_ext.plans.rewrite.automatic.texts import Place, Text, Texts
+from superset_ext.plans.rewrite.rewriting import Rule
 from superset_ext.settings import Rewrite, Settings
 
 EVERY_SECONDS = 30.0  # between two looks at what other processes know
-WORTH, SAVED_MS = 1.2, 5.0  # a text is used that is so many times as fast, and saves so much
+WORTH, SAVED_MS = 1.2, 20.0  # a text is used that is so many times as fast, and saves more than parsing it takes
 LEAST_MS = 5_000  # that a text may take; or twice what Superset's own takes
-_REFUSED_SECONDS = 3600.0  # for which a statement is left alone that could not be compared
-_REMEMBERED = 500  # texts
-_LONG = 16 * 1024  # characters; what is longer is not remembered
-_PLACES = 100  # databases and schemas whose tables are remembered
-_TABLES = 1_000  # of one of them
-
-Place = tuple[int, str | None, str | None]  # of names: a database, a catalog and a schema
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """What rules make of a text.
-
-    Attributes:
-        rules: that apply; none where it stays as it is.
-        relations: what they were told of its tables.
-        below: see `Substitution`.
-    """
-
-    sql: str
-    rules: tuple[str, ...]
-    relations: Relations
-    below: int | None
+_REFUSED_SECONDS = 3600.0  # for which a statement is left alone that could not be compared, or has no other text
+_REMEMBERED = 500  # statements
 
 
 class AutomaticRewrites:
@@ -95,21 +74,13 @@ class AutomaticRewrites:
         self._lock = threading.Lock()
         self._pairs = self._new_pairs()
         self._statements = Statements()
-        self._texts: OrderedDict[bytes, Text] = OrderedDict()
-        self._places: OrderedDict[Place, dict[Any, Any]] = OrderedDict()
+        self._texts = Texts(self._rules)
         self._left: OrderedDict[tuple[int, str], tuple[float, str]] = OrderedDict()  # until when (monotonic), and why
         self._ends: deque[kept.End] = deque()  # rules that are off, and are not written yet
         self._next = float("-inf")
-        self.reasons: Counter[str] = Counter()  # why statements were left as they are, since the process began
 
     def substitution(self, posed: Posed) -> Substitution | str:
         """See `Substitute`."""
-        given = self._given(posed)
-        if isinstance(given, str):
-            self.reasons[given] += 1
-        return given
-
-    def _given(self, posed: Posed) -> Substitution | str:
         names = self._allowed(posed)
         if isinstance(names, str):
             return names
@@ -120,20 +91,30 @@ class AutomaticRewrites:
         if reason := self._left_alone(posed.dataset_id or 0, fingerprint):
             return reason
         job = self._job(posed, fingerprint, names)
-        text = self._text(posed, names)
+        states = self._pairs.states(job.dataset_id, fingerprint)
+        if not any(state == "used" for state, _ in states.values()):
+            return self._not_used(job, states)
+        text = self._texts.text(_place(posed), posed.sql, names)
         if text is None:
             self._shadow.put(job)
             return "its tables are not known yet"
         return self._proven(posed, job, text) if text.rules else "no rule applies"
 
+    def _not_used(self, job: Job, states: Mapping[Key, tuple[State, str]]) -> str:
+        """Have a statement compared that is not known, or not enough; it is not parsed while somebody waits."""
+        trying = [key for key, (state, _) in states.items() if state == "trying"]
+        if trying or not states:
+            first = all(map(self._pairs.superset_goes_first, trying))
+            self._shadow.put(replace(job, superset_first=first))
+            return "it is not compared yet"
+        return next(reason for _, reason in states.values())
+
     def _proven(self, posed: Posed, job: Job, text: Text) -> Substitution | str:
         """The text, if it has been compared and may be used now."""
         key = Key(job.dataset_id, job.fingerprint, text.rules)
         state, reason = self._pairs.state(key)
-        if state == "trying":
-            self._shadow.put(replace(job, superset_first=self._pairs.superset_goes_first(key)))
         if state != "used":
-            return reason or "it is not compared yet"
+            return self._not_used(job, {key: (state, reason)})
         if reason := self._switches.forbids(job.dataset_id, text.rules):
             return reason
         ms = max(LEAST_MS, int(2 * self._pairs.stock_ms(key)))
@@ -152,7 +133,7 @@ class AutomaticRewrites:
         """See `Substitute`. The statement is left as it is for a day; or compared anew, if its tables were."""
         key, job = substitution.note
         if reason == "Redefined":
-            self._forget(_place(posed))
+            self._texts.forget(_place(posed))
             self._pairs.again(key, job.database_id)
         else:
             self._pairs.ended(key, job.database_id, f"Superset's own statement had to be sent ({reason})", "failures")
@@ -160,8 +141,9 @@ class AutomaticRewrites:
 
     def shown(self, job: Job, shown: Shown) -> None:
         """Both texts were run."""
-        self._remember((job.database_id, job.catalog, job.schema), shown.relations)
+        self._texts.remember((job.database_id, job.catalog, job.schema), shown.relations)
         if shown.same is None:
+            self.refused(job, "no rule applies")
             return
         key = Key(job.dataset_id, job.fingerprint, shown.rewriting.applied)
         if not shown.same:
@@ -173,7 +155,7 @@ class AutomaticRewrites:
         self._begin()
 
     def refused(self, job: Job, reason: str) -> None:
-        """Both texts could not be run."""
+        """Both texts could not be run, or there is no other one: the statement is left alone for a while."""
         with self._lock:
             self._left[job.dataset_id, job.fingerprint] = (monotonic() + _REFUSED_SECONDS, reason)
             if len(self._left) > _REMEMBERED:
@@ -243,44 +225,6 @@ class AutomaticRewrites:
             posed.sql, fingerprint, posed.dataset_id or 0, posed.database_id, posed.catalog, posed.schema,
             posed.user_id, rules,
         )  # fmt: skip
-
-    def _text(self, posed: Posed, names: tuple[str, ...]) -> Text | None:
-        """What rules make of a statement by what is known of its tables; `None` where that is not enough."""
-        name = sha256("\n".join(map(str, (*_place(posed), names, posed.sql))).encode(errors="surrogatepass")).digest()
-        with self._lock:
-            text = self._texts.pop(name, None)
-            relations = dict(self._places.get(_place(posed), {}))
-        if text is None and (text := self._made(posed.sql, relations, names)) is None:
-            return None
-        with self._lock:
-            if len(posed.sql) < _LONG:
-                self._texts[name] = text
-            if len(self._texts) > _REMEMBERED:
-                self._texts.popitem(last=False)
-        return text
-
-    def _made(self, sql: str, relations: Relations, names: Sequence[str]) -> Text | None:
-        facts = Noted(remembered(relations))
-        try:
-            rewriting = rewritten(sql, facts, [self._rules[name] for name in names])
-        except NotKnown:
-            return None
-        return Text(rewriting.sql, rewriting.applied, facts.relations, rewriting.below)
-
-    def _remember(self, place: Place, relations: Relations) -> None:
-        with self._lock:
-            tables = self._places.setdefault(place, {})
-            if len(tables) > _TABLES:
-                tables.clear()
-            tables.update(relations)
-            self._places.move_to_end(place)
-            if len(self._places) > _PLACES:
-                self._places.popitem(last=False)
-
-    def _forget(self, place: Place) -> None:
-        with self._lock:
-            self._places.pop(place, None)
-            self._texts.clear()
 
 
 def _place(posed: Posed) -> Place:
