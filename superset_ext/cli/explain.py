@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 from flask.cli import with_appcontext
 
@@ -12,6 +14,7 @@ from superset_ext.errors import PlanError
 from superset_ext.host.explaining import Asking, as_user, connected
 from superset_ext.package import package
 from superset_ext.plans import kept
+from superset_ext.plans.estimate import Estimate, estimate
 from superset_ext.plans.review import Review, review, review_of
 
 
@@ -36,8 +39,9 @@ def explain(
         _show_kept(fingerprint, as_json)
         return
     with as_user(user):
-        reviews = [_review(asking, timeout, analyze) for asking in asked(sql, chart, database, schema)]
-    show(as_json, [review.as_dict() for review in reviews], "\n\n".join(_texts(reviews)))
+        items = [_review(asking, timeout, analyze) for asking in asked(sql, chart, database, schema)]
+    values = [{**review.as_dict(), "estimate": took.as_dict()} for review, took in items]
+    show(as_json, values, "\n\n".join(_texts(items)))
 
 
 def _show_kept(fingerprint: str, as_json: bool) -> None:
@@ -48,11 +52,14 @@ def _show_kept(fingerprint: str, as_json: bool) -> None:
     show(as_json, rows, "\n\n".join(texts))
 
 
-def _review(asking: Asking, timeout: float, analyze: bool) -> Review:
+def _review(asking: Asking, timeout: float, analyze: bool) -> tuple[Review, Estimate]:
+    number = int(asking.database.id)  # which is another session's once it is connected to
     with connected(asking) as connection:
-        return review(connection, asking.sql, timeout, analyze)
+        one = review(connection, asking.sql, timeout, analyze)
+    return one, estimate(package().database, number, one.plan.root.cost)
 
 
-def _texts(reviews: list[Review]) -> list[str]:
-    many = len(reviews) > 1
-    return [(f"Query {at} of {len(reviews)}\n" if many else "") + one.text() for at, one in enumerate(reviews, 1)]
+def _texts(items: list[tuple[Review, Estimate]]) -> Iterator[str]:
+    for place, (one, took) in enumerate(items, 1):
+        head = f"Query {place} of {len(items)}\n" if len(items) > 1 else ""
+        yield f"{head}{one.text()}\n\n{took.text()}"

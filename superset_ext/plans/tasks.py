@@ -12,7 +12,7 @@ from superset_ext.plans.upkeep.kept import look
 from superset_ext.settings import Settings, current
 
 UPKEEP = "superset_ext.upkeep_tick"
-UPKEEP_SECONDS = 3600.0
+UPKEEP_SECONDS = 300.0  # each source is looked at once an hour, see `upkeep.kept`
 INDEXES = "superset_ext.index_advice_tick"
 INDEXES_SECONDS = 300.0  # each source is asked once a day, see `proposals`
 
@@ -27,10 +27,10 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
 
 @shared_task(name=UPKEEP, ignore_result=True)  # type: ignore[untyped-decorator]
 def upkeep_tick() -> None:
-    """Look at what each source needs for itself."""
+    """Look at what each source that is due needs for itself."""
     with log_database() as database:
         if database is not None and current().plans:
-            look(this_app(), database, current())
+            look(this_app(), database, current(), only_due=True)
 
 
 @shared_task(name=INDEXES, ignore_result=True)  # type: ignore[untyped-decorator]

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from superset_ext.errors import NotAllowed
 from superset_ext.host.explaining import Asking, connected
 from superset_ext.host.own_sql import is_admin, own_sql
+from superset_ext.package import package
+from superset_ext.plans.estimate import estimate
 from superset_ext.plans.one_select import one_select
 from superset_ext.plans.postgresql import ENGINE
 from superset_ext.plans.review import review
@@ -21,7 +23,7 @@ from superset_ext.web.resource import Resource, route
 
 SECONDS = 10.0  # that a statement may take on the source
 _REFUSED = {
-    503: "",  # the log is not asked
+    503: "",  # a log that is away is no reason to answer nothing
     403: "The permission is missing, or SQL Lab would not run this statement for you",
     400: "It is not one SELECT that only reads, the source does not explain it, or the body is not valid",
 }
@@ -56,8 +58,20 @@ class QueryToOptimize(OwnQuery):
     run: bool = Field(False, description="Run both, and compare times and rows; for administrators")
 
 
+class QueryEstimate(Answer):
+    """What a query would take, by what plans of like cost took on the same source."""
+
+    seconds = fields.Float(allow_none=True, metadata={"description": "Half of them took less for a unit of cost"})
+    seconds_least = fields.Float(allow_none=True, metadata={"description": "Eight of ten are between this"})
+    seconds_most = fields.Float(allow_none=True, metadata={"description": "and this"})
+    plans = fields.Integer(metadata={"description": "That it stands on"})
+    reason = fields.String(allow_none=True, metadata={"description": "Why it is not known"})
+
+
 class AnalyzedQuery(Answer):
     """A plan, and what it shows."""
+
+    estimate = fields.Nested(QueryEstimate)
 
     drawing = fields.String(metadata={"description": "The plan as a tree, in letters of one width"})
     plan = fields.Dict(metadata={"description": "The plan, without values"})
@@ -112,8 +126,10 @@ class AnalysisApi(Resource):
         It is explained, not run, as SQL Lab would send it for whoever asks; values are left out of the answer.
         """
         asking = _asking(body, body.analyze)
+        number = int(asking.database.id)
         with connected(asking) as connection:
-            return review(connection, asking.sql, SECONDS, body.analyze, refuses_volatile=True).as_dict()
+            one = review(connection, asking.sql, SECONDS, body.analyze, refuses_volatile=True)
+        return {**one.as_dict(), "estimate": estimate(package().database, number, one.plan.root.cost).as_dict()}
 
     @route("/optimize-query", "POST", body=QueryToOptimize, answer=OptimizedQuery, errors=_REFUSED)
     def optimize_query(self, body: QueryToOptimize) -> dict[str, Any]:

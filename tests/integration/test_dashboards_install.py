@@ -25,7 +25,7 @@ from superset_ext.monitor.rollup.views import apply_views
 from testing.programs import program
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.thorough]
 EVERYTHING = sorted(asset.name for asset in assets())
 
 

@@ -48,6 +48,7 @@ def played(script: str, postgres: Postgres, valkey: Valkey, tmp_path: Path, **en
     return run(script, metadata, source, tmp_path, SETTINGS, 900 + STEPS, **own, **env)
 
 
+@pytest.mark.thorough
 def test_interleavings_have_the_answers_of_no_cache(postgres: Postgres, valkey: Valkey, tmp_path: Path) -> None:
     """Intent: invariant 6; users, rules, edits and requests in random order, Superset without a cache as the oracle."""
     result = played(PLAY, postgres, valkey, tmp_path, SEED=SEED, STEPS=str(STEPS))

@@ -69,6 +69,7 @@ class Unseen:
 
 Verdict = Finding | Unseen
 Judge = Callable[[Sequence[Row]], Iterator[Verdict]]
+Measure = Callable[[Any, Sequence[Verdict]], list[Verdict]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,13 @@ class Check:
         judge: from the rows of the answer to what they mean.
         queries: files of `sql/queries`, by the first version of PostgreSQL (as `server_version_num` has it) that each
             is for.
+        measure: what its verdicts are once the source has been asked more closely; `None` where it is not.
     """
 
     kind: str
     judge: Judge
     queries: Mapping[int, str] = field(default_factory=dict)
+    measure: Measure | None = None
 
     def query(self, version: int) -> str:
         """The file for a version."""

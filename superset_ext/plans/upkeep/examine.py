@@ -53,7 +53,8 @@ def _asked(cursor: Any, check: Check, query: str, answers: dict[str, Sequence[Ro
     rows = answers[query]
     if isinstance(rows, str):
         return [Unseen(check.kind, f"it could not be asked: {rows}")]
-    return list(check.judge(rows))
+    verdicts = list(check.judge(rows))
+    return check.measure(cursor, verdicts) if check.measure and verdicts else verdicts
 
 
 def _rows(cursor: Any, query: str) -> Sequence[Row] | str:

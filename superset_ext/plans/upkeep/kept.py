@@ -12,6 +12,7 @@ from superset_ext.errors import AdviceError, SourceBusy, WatchError
 from superset_ext.host.databases import databases_of_people
 from superset_ext.plans.explain import refuse_busy
 from superset_ext.plans.indexes.source import reading
+from superset_ext.plans.looks import Looks, Topic
 from superset_ext.plans.upkeep.check import Finding
 from superset_ext.plans.upkeep.examine import Upkeep, examine
 from superset_ext.settings import Settings
@@ -19,6 +20,7 @@ from superset_ext.settings import Settings
 logger = logging.getLogger(__name__)
 
 SECONDS = 60.0  # that a source may take
+EVERY = 3_600.0  # seconds between two looks at a source
 _LOCK = "LOCK TABLE superset_ext.upkeep_finding IN EXCLUSIVE MODE"
 _GONE = "DELETE FROM superset_ext.upkeep_finding WHERE database_id <> ALL(%s)"
 _BEFORE = "DELETE FROM superset_ext.upkeep_finding WHERE database_id = %s RETURNING kind, subject, since"
@@ -34,10 +36,13 @@ ORDER BY array_position(ARRAY['critical', 'warning', 'notice'], severity), datab
 """
 
 
-def look(app: Any, log: LogDatabase, settings: Settings) -> int:
+def look(app: Any, log: LogDatabase, settings: Settings, only_due: bool = False) -> int:
     """Look at each PostgreSQL source and keep what it needs; returns how many answered. Needs an app context.
 
     Of a source that does not answer, or is busy, what is known stays.
+
+    Args:
+        only_due: leave out those that were looked at of late.
 
     Raises:
         LogUnavailable: see `LogDatabase.transaction`.
@@ -45,21 +50,23 @@ def look(app: Any, log: LogDatabase, settings: Settings) -> int:
     numbers = [number for number, _ in databases_of_people("postgresql")]
     with log.transaction() as cursor:
         cursor.execute(_GONE, (numbers,))
-    answered = 0
-    for number in numbers:
-        upkeep = _asked(app, number, settings.plans_active)
-        if upkeep is not None:
-            keep(log, number, upkeep)
-            answered += 1
-    return answered
+    turns = Looks(log, Topic.UPKEEP)
+    turns.only(numbers)
+    return sum(
+        _look_at(app, log, settings, number, turns) for number in numbers if not only_due or turns.is_due(number)
+    )
 
 
-def _asked(app: Any, number: int, most: int) -> Upkeep | None:
+def _look_at(app: Any, log: LogDatabase, settings: Settings, number: int, turns: Looks) -> bool:
     try:
-        return within(SECONDS, _examined, app, number, most)
+        upkeep = within(SECONDS, _examined, app, number, settings.plans_active)
     except (AdviceError, WatchError, SourceBusy, TimeoutError) as error:
         logger.info("superset_ext: the upkeep of database %d was not looked at: %s", number, error)
-        return None
+        turns.done(number, EVERY, str(error), looked=False)
+        return False
+    keep(log, number, upkeep)
+    turns.done(number, EVERY, "; ".join(f"{item.kind}: {item.reason}" for item in upkeep.unseen))
+    return True
 
 
 def _examined(app: Any, number: int, most: int) -> Upkeep:

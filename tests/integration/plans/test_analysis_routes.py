@@ -161,6 +161,37 @@ def test_what_is_slow_in_a_query(superset_app: InProcess, source: Source) -> Non
     assert "Seq Scan on orders" in answer.json["drawing"] and "rare" not in json.dumps(answer.json)
 
 
+_PLANS = """
+INSERT INTO superset_ext.query_plan (
+    fingerprint, database_id, duration_ms, version, cost, rows, shape, plan, findings, considered
+) SELECT 'of cost ' || cost, %s, cost * %s, 180000, cost, 1, 's', '{}', '[]', '[]' FROM unnest(%s::float8[]) AS cost
+"""
+
+
+def test_how_long_a_query_would_take(superset_app: InProcess, source: Source) -> None:
+    """Intent: before a query is run, its seconds are said from its cost and from what plans of like cost took on the
+    same source, with how far these are apart; where too few are kept, or the log is away, that is said instead."""
+    admin = superset_app.client()
+
+    def seconds_of(sql: str) -> Any:
+        return ask(admin, "analyze-query", sql, source).json["estimate"]
+
+    few = seconds_of(ORDERS)
+    assert (few["seconds"], few["plans"]) == (None, 0) and "8 are needed" in few["reason"]
+    try:
+        superset_app.rows(_PLANS, (source.number + 10**6, 9e9, [float(n) for n in range(1, 30)]))  # another source's
+        superset_app.rows(_PLANS, (source.number, 0.5, [1000.0 * n for n in range(1, 12)]))
+        superset_app.rows(_PLANS, (source.number, 4.0, [2e4, 3e4]))
+        took = seconds_of(ORDERS)
+        text = superset_app.perf("explain", ORDERS, "--database", source.name).output
+    finally:
+        superset_app.rows("DELETE FROM superset_ext.query_plan WHERE fingerprint LIKE 'of cost %%'")
+    assert took["plans"] == 13 and took["reason"] is None
+    assert took["seconds"] == pytest.approx(took["seconds_least"])
+    assert took["seconds_most"] == pytest.approx(took["seconds"] * 8), "two of thirteen took eight times as long"
+    assert "Would take about" in text and "by 13 plans" in text
+
+
 def test_how_it_could_be_written(superset_app: InProcess, source: Source) -> None:
     """Intent: the level says which rules are asked; both texts come back with their costs, and equal rows when run."""
     sql = "SELECT count(*) FROM orders WHERE CAST(customer AS text) = '17'"

@@ -50,7 +50,7 @@ def source(server: Postgres) -> Iterator[str]:
 # What the check finds in the filled source: all of it, so that what nearly has it stands in no other place.
 FINDS = (
     ("statistics_missing", ["public.never"]), ("statistics_old", ["public.aged", "public.dead"]),
-    ("statistics_skewed", ["public.skewed.kind"]), ("autovacuum_behind", ["public.dead"]),
+    ("statistics_skewed", ["public.skewed"]), ("autovacuum_behind", ["public.dead"]),
     ("table_bloat", ["public.bloated"]), ("index_bloat", ["public.sparse_pkey"]),
     ("sequences", ["public.numbered_id_seq"]), ("constraints", ["public.checked: positive"]),
     ("partitions_missing", ["public.ending"]), ("locks", []), ("long_transactions", []), ("connections", []),
@@ -228,6 +228,62 @@ def test_transaction_ids_that_are_not_frozen(source: str) -> None:
     assert finding.subject == "public.old" and finding.action is Action.VACUUM and wraparound.LATE == 1.1
 
 
+def test_multixacts_that_are_not_frozen() -> None:
+    """Intent: multixacts have an age and a limit of their own; what is a tenth past it is named, less is not."""
+    row = {"relation": "public.t", "age": 1.0, "freeze_after": 2e8, "multixact_freeze_after": 4e8}
+    ages = {4.39e8: None, 4.41e8: Severity.WARNING, 1.7e9: Severity.CRITICAL}
+    for age, severity in ages.items():
+        findings = list(wraparound.judge([{**row, "multixact_age": age}]))
+        assert [getattr(item, "severity", None) for item in findings] == ([severity] if severity else [])
+        assert all("multixacts" in getattr(item, "evidence", "") for item in findings)
+
+
+def test_multixacts_of_a_real_table(source: str) -> None:
+    """Intent: rows that two sessions lock at a time make multixacts, and the table whose limit they pass is named."""
+    with session(source) as one, session(source) as other:
+        one.execute("CREATE TABLE shared (id int) WITH (autovacuum_multixact_freeze_max_age = 10000)")
+        one.execute("INSERT INTO shared VALUES (1)")
+        with limit(wraparound, "LATE", 0.0005), limit(wraparound, "_SHOWN", 1000):
+            before = subjects(source, "wraparound")
+            for _ in range(12):  # each time both hold the row, one more
+                one.execute("BEGIN; SELECT FROM shared FOR SHARE")
+                other.execute("BEGIN; SELECT FROM shared FOR SHARE")
+                one.execute("COMMIT")
+                other.execute("COMMIT")
+            findings = [item for item in examined(source, "wraparound").findings if item.subject == "public.shared"]
+        one.execute("DROP TABLE shared")
+    assert any("multixacts" in item.evidence for item in findings), (before, findings)
+
+
+def test_a_prepared_transaction_that_nobody_ends(prepared: str) -> None:
+    """Intent: one that waits for its second phase is named after its time, with how it ends, and not before."""
+    with session(prepared) as cursor:
+        cursor.execute("CREATE TABLE two (id int); BEGIN; INSERT INTO two VALUES (1); PREPARE TRANSACTION 'left'")
+        try:
+            assert not subjects(prepared, "long_transactions")
+            with limit(long_transactions, "PREPARED_SECONDS", 0.0):
+                (finding,) = examined(prepared, "long_transactions").findings
+        finally:
+            cursor.execute("ROLLBACK PREPARED 'left'")
+    assert finding.subject.startswith("prepared by ") and "ROLLBACK PREPARED" in finding.advice
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Iterator[str]:
+    """A database of a server that takes prepared transactions."""
+    with quick_folder(tmp_path) as folder:
+        server = Postgres(Path(folder) / "prepared")
+        server.initialise()
+        with (server.data_dir / "postgresql.conf").open("a") as config:
+            config.write("max_prepared_transactions = 5\n")
+        server.start()
+        try:
+            server.wait()
+            yield server.url()
+        finally:
+            server.stop()
+
+
 def test_every_check_has_a_test() -> None:
     """Intent: nobody adds a check without a state that has it and one that nearly has it."""
     here = Path(__file__).read_text()
@@ -316,3 +372,28 @@ def test_an_older_postgresql_answers_too(tmp_path: Path) -> None:
         by_kind = {kind: [item.subject for item in result.findings if item.kind == kind] for kind, _ in FINDS}
     assert not result.unseen
     assert by_kind == {kind: sorted(names) for kind, names in FINDS}
+
+
+@pytest.mark.thorough
+def test_room_is_measured_where_pgstattuple_is(tmp_path: Path) -> None:
+    """Intent: what the estimate names is measured where the extension is there and the role may call it, in its own
+    schema; where the role may not, the estimate stands."""
+    if hypopg.binaries() is None:
+        pytest.skip(hypopg.MISSING)
+    with hypopg.server(tmp_path / "data") as server:
+        url = f"{server}/postgres"
+        fill(url)
+        with session(url) as cursor:
+            cursor.execute("CREATE SCHEMA tools; CREATE EXTENSION pgstattuple SCHEMA tools; CREATE ROLE narrow")
+            cursor.execute(
+                "GRANT SELECT ON ALL TABLES IN SCHEMA public TO narrow; GRANT USAGE ON SCHEMA tools TO narrow"
+            )
+        (table,) = examined(url, "table_bloat").findings
+        (index,) = examined(url, "index_bloat").findings
+        with closing(psycopg2.connect(url, options="-c role=narrow")) as connection:
+            rest = [item for item in _as(connection).findings if item.kind in ("table_bloat", "index_bloat")]
+    for finding in (table, index):
+        numbers = finding.numbers
+        assert "Measured by pgstattuple" in finding.evidence
+        assert numbers["needed"] * 0.5 < numbers["measured_used"] < numbers["measured_bytes"] * 0.6, finding
+    assert len(rest) == 2 and not any("Measured" in item.evidence for item in rest)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from superset_ext.plans.tasks import UPKEEP, beat_schedule
+from superset_ext.plans.tasks import UPKEEP, beat_schedule, upkeep_tick
 from superset_ext.plans.upkeep import kept as upkeep_rows
 from superset_ext.settings import load
 from testing.databases import Databases
@@ -231,8 +231,25 @@ def reader(app: InProcess) -> Iterator[Any]:
         db.session.commit()
 
 
-def test_beat_looks_once_an_hour_unless_plans_are_off() -> None:
-    """Intent: SUPERSET_EXT_PLANS=false takes the task out of the schedule."""
+def test_beat_begins_soon_and_looks_once_an_hour(superset_app: InProcess, source: str) -> None:
+    """Intent: the first look comes within minutes of beat's start, and however often beat or a worker starts, a source
+    is looked at once an hour."""
+    superset_app.rows("DELETE FROM superset_ext.source_look")
+    looked_at = "SELECT looked_at FROM superset_ext.source_look WHERE topic = 'upkeep' AND database_id = %s"
+    number, times = number_of(superset_app, NAME), []
+    for _ in range(2):
+        with superset_app.app.app_context():
+            upkeep_tick()
+        times.append(superset_app.rows(looked_at, (number,)))
+    assert times[0] == times[1] and times[0][0][0] is not None
+    superset_app.rows("UPDATE superset_ext.source_look SET next_at = now() WHERE database_id = %s", (number,))
+    with superset_app.app.app_context():
+        upkeep_tick()
+    assert superset_app.rows(looked_at, (number,)) > times[0]
+
+
+def test_beat_looks_unless_plans_are_off() -> None:
+    """Intent: SUPERSET_EXT_PLANS=false takes the task out of the schedule, which is asked every few minutes."""
     own = {"SUPERSET_EXT_REDIS_URL": "redis://cache:6379", "SUPERSET_EXT_DATABASE_URL": "postgresql://db/superset"}
-    assert beat_schedule(load(own))[UPKEEP]["schedule"] == 3600.0
+    assert beat_schedule(load(own))[UPKEEP]["schedule"] == 300.0
     assert beat_schedule(load({**own, "SUPERSET_EXT_PLANS": "false"})) == {}

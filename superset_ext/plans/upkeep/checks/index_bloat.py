@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from superset_ext.plans.upkeep import measured
 from superset_ext.plans.upkeep.check import OLDEST, Action, Check, Finding, Row, Severity, Verdict, hidden, on
 
 KIND = "index_bloat"
@@ -28,4 +29,4 @@ def judge(rows: Sequence[Row]) -> Iterator[Verdict]:
     yield from hidden(KIND, len(large), "indexes on columns that have no statistics or")
 
 
-CHECK = Check(KIND, judge, {OLDEST: "upkeep_index_bloat"})
+CHECK = Check(KIND, judge, {OLDEST: "upkeep_index_bloat"}, measured.indexes)

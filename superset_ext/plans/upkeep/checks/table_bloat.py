@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from superset_ext.plans.upkeep import measured
 from superset_ext.plans.upkeep.check import OLDEST, Check, Finding, Row, Severity, Verdict, hidden
 
 KIND = "table_bloat"
@@ -35,4 +36,4 @@ def _finding(row: Row, wasted: float) -> Finding:
     )  # fmt: skip
 
 
-CHECK = Check(KIND, judge, {OLDEST: "upkeep_table_bloat"})
+CHECK = Check(KIND, judge, {OLDEST: "upkeep_table_bloat"}, measured.tables)
