@@ -102,7 +102,8 @@ def taken(world: World, *places: tuple[str, str, Any]) -> tuple[Statements, Stat
         do.append((f"DELETE FROM {table} WHERE {column} = %s", (value,)))
         back = f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %s) ON CONFLICT DO NOTHING"
         undo.insert(0, (back, (rows,)))
-    return do, undo
+    # Whoever was killed has deleted nothing, and other ways may have put the same rows there under other numbers.
+    return do, [*do, *undo]
 
 
 def changed(world: World, table: str, column: str, value: Any, where: str, key: Any) -> tuple[Statements, Statements]:
