@@ -31,6 +31,7 @@ PARTS = (
     "tuning",
     "anomaly",
     "rewrites",
+    "matching",
     "automatic",
     "indexes",
     "index_trial",

@@ -18,7 +18,7 @@ from superset_ext.plans.rewrite.catalogue.postgresql import PostgreSQL
 AS_NEW = """
 DROP SCHEMA IF EXISTS superset_ext_aggregates CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public;
 GRANT USAGE ON SCHEMA public TO PUBLIC;
-DROP FOREIGN DATA WRAPPER IF EXISTS w CASCADE
+DROP FOREIGN DATA WRAPPER IF EXISTS w CASCADE; DROP SCHEMA IF EXISTS trap CASCADE
 """
 SALES = """
 CREATE TABLE sales (id serial, shop text, day date, ts timestamp, amount int, price numeric(10, 2));

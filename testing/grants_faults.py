@@ -9,7 +9,7 @@ from typing import Any
 from superset_ext.cache import chart as charts
 from superset_ext.cache.chart import ChartCache
 from superset_ext.grants.hooks import Hooks
-from superset_ext.grants.judge import Judge
+from superset_ext.grants.judge import Grant, Judge
 
 
 def commit(fault: str | None) -> None:
@@ -42,7 +42,7 @@ def _marks_of_documents() -> None:
         if of_entries:
             return granted(self, key, of_entries)
         holds = self.rights.holds
-        self.rights.holds = lambda _mark: True
+        self.rights.holds = lambda *_: True
         try:
             return granted(self, key, of_entries)
         finally:
@@ -81,9 +81,15 @@ def _late_marks() -> None:
     _put(Hooks, "_keep", late)
 
 
+def _no_dashboard() -> None:
+    """No grant has read a dashboard."""
+    packed = Grant.packed
+    _put(Grant, "packed", lambda self: packed(replace(self, dashboards=())))
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "stamps": _unjudged, "marks": _marks_for_ever, "marks of documents": _marks_of_documents, "ends": _without_end,
-    "late marks": _late_marks,
+    "late marks": _late_marks, "dashboards": _no_dashboard,
 }  # fmt: skip
 
 

@@ -28,14 +28,14 @@ forking = multiprocessing.get_context("fork")
 WORKERS = 3
 # Of a thousand steps; the others ask.
 VERBS = {
-    "write": 30, "change": 25, "rename": 4, "redefine": 1, "revoke": 4, "evict": 10, "keep": 4, "bring back": 4,
-    "forced": 6, "lose": 2, "cut off": 2, "warm": 4, "compare": 6, "kill": 1, "restart": 2, "pause": 1,
+    "write": 30, "change": 25, "rename": 4, "restyle": 4, "redefine": 1, "revoke": 4, "evict": 10, "keep": 4,
+    "bring back": 4, "forced": 6, "lose": 2, "cut off": 2, "warm": 4, "compare": 6, "kill": 1, "restart": 2, "pause": 1,
 }  # fmt: skip
 # What is done more often where a rule is left out that it would show.
 _SHOWN_BY: dict[str | None, dict[str, int]] = {
     "stamps": {"write": 100, "change": 100}, "marks": {"revoke": 60}, "marks of documents": {"rename": 60},
     "ends": {"write": 100, "change": 0, "rename": 0, "redefine": 0, "lose": 0, "pause": 60},
-    "late marks": {"rename": 50, "lose": 0, "evict": 0},
+    "dashboards": {"restyle": 60}, "late marks": {"rename": 50, "lose": 0, "evict": 0},
 }  # fmt: skip
 _COUNTED = 200  # steps after which the counts are written down
 _REFUSED = (401, 403, 404)
@@ -79,6 +79,7 @@ class Machine:
             for table in TABLES:
                 cursor.execute(f"UPDATE {table} SET v = 0")
         self._rename(0)
+        self._restyle(0)
         self._redefine(0)
         _, take, give = raw_changes(self.site.world, REVOKED)[1]
         self.rights = (give, take)
@@ -169,6 +170,15 @@ class Machine:
             cursor.execute("UPDATE dashboards SET dashboard_title = %s", (f"board {version}",))
             cursor.execute("UPDATE slices SET slice_name = %s", (f"chart {version}",))
         self.oracle.commit("name", version)
+
+    def do_restyle(self) -> None:
+        """Contents of the dashboard are written past Superset, as an owner's browser does at each opening."""
+        self._restyle(self.oracle.versions["style"] + 1)
+
+    def _restyle(self, version: int) -> None:
+        with self.metadata, self.metadata.cursor() as cursor:
+            cursor.execute("UPDATE dashboards SET css = %s", (f"/* */ {version}",))
+        self.oracle.commit("style", version)
 
     def do_redefine(self) -> None:
         """What metrics show is written past Superset, as its pages do: the datasets have changed then."""

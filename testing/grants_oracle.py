@@ -59,7 +59,7 @@ class Oracle:
     """What there is, and what was told of it.
 
     Attributes:
-        versions: what is committed, of tables, of names, of metrics and of rights; odd ones of these have none.
+        versions: what is committed, of tables, names, styles, metrics and rights; odd ones of these have none.
         floors: of these what was told.
         replaced: when a version of a table was no more.
         longest: seconds of a request.
@@ -114,13 +114,14 @@ class Oracle:
 
     def _look(self, verb: str, args: tuple[Any, ...], job: Asked, who: str, answer: dict[str, Any]) -> None:
         if verb == "document":
-            _, last = self.etags.get((who, job.name), (None, [-1]))
+            _, last = self.etags.get((who, job.name), (None, [-1, -1]))
             if answer["status"] == 304 and args[2] != self.etags[who, job.name][0]:
                 return  # what it stood for is not known any more
             shown = answer["shown"] if answer["status"] == 200 else last
             if answer["status"] == 200 and answer["etag"]:
                 self.etags[who, job.name] = answer["etag"], shown
-            self._at_least("name", shown[0], job, args, answer)
+            for thing, version in zip(("name", "style"), shown, strict=False):
+                self._at_least(thing, version, job, args, answer)
             return
         for table, value in zip(job.reads, answer["shown"], strict=False):
             metric, version = divmod(value, METRIC)

@@ -149,8 +149,12 @@ def _document(site: Site, who: str, name: str, etag: str | None) -> dict[str, An
     seen = {"status": answer.status_code, "etag": answer.headers.get("ETag"), "given": is_given}
     if answer.status_code == 200:
         result = answer.get_json()["result"]
-        words = result["dashboard_title"] if name == "board" else min(one["slice_name"] for one in result)
-        seen["shown"] = [int(words.rsplit(" ", 1)[1])]
+        texts = (
+            [result["dashboard_title"], result["css"]]
+            if name == "board"
+            else [min(one["slice_name"] for one in result)]
+        )
+        seen["shown"] = [int(text.rsplit(" ", 1)[1]) for text in texts]
     return seen
 
 

@@ -11,7 +11,7 @@
 DO $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_grants', 0)); END $$;
 
 CREATE SCHEMA IF NOT EXISTS superset_ext_grants;
-COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 3';
+COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 4';
 GRANT USAGE ON SCHEMA superset_ext_grants TO PUBLIC;
 
 CREATE TABLE IF NOT EXISTS superset_ext_grants.change (
@@ -47,12 +47,16 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ INSERT INTO superset_ext_grants.run DEFAULT VALUES ON CONFLICT DO NOTHING $$;
 COMMENT ON FUNCTION superset_ext_grants.begin_run() IS 'Draws an id where a crash has removed it.';
 
--- The function of most triggers. It runs as its owner, since whoever writes a table need not know of ours.
+-- The function of most triggers. It runs as its owner, since whoever writes a table need not know of ours. Where somebody
+-- has removed our table, the write succeeds all the same: nothing is granted without the table, and what was granted
+-- before ends with it, since the anchor names it.
 CREATE OR REPLACE FUNCTION superset_ext_grants.changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO superset_ext_grants.change (xid) VALUES (pg_current_xact_id());
+    IF to_regclass('superset_ext_grants.change') IS NOT NULL THEN
+        INSERT INTO superset_ext_grants.change (xid) VALUES (pg_current_xact_id());
+    END IF;
     RETURN NULL;
 END
 $$;
@@ -65,7 +69,9 @@ AS $$
 DECLARE
     idle text[] := ARRAY['last_login', 'login_count', 'fail_login_count', 'changed_on', 'changed_by_fk'];
 BEGIN
-    IF EXISTS (SELECT to_jsonb(b) - idle FROM before b EXCEPT ALL SELECT to_jsonb(a) - idle FROM after a) THEN
+    IF EXISTS (SELECT to_jsonb(b) - idle FROM before b EXCEPT ALL SELECT to_jsonb(a) - idle FROM after a)
+        AND to_regclass('superset_ext_grants.change') IS NOT NULL
+    THEN
         INSERT INTO superset_ext_grants.change (xid) VALUES (pg_current_xact_id());
     END IF;
     RETURN NULL;
@@ -82,10 +88,12 @@ AS $$
 DECLARE
     contents text[] := ARRAY['json_metadata', 'position_json', 'css', 'changed_on', 'changed_by_fk'];
 BEGIN
-    INSERT INTO superset_ext_grants.change (xid, dashboard)
-    SELECT DISTINCT pg_current_xact_id(), CASE WHEN to_jsonb(b) - contents = to_jsonb(a) - contents THEN a.id END
-    FROM before b FULL JOIN after a ON a.id = b.id
-    WHERE to_jsonb(b) IS DISTINCT FROM to_jsonb(a);
+    IF to_regclass('superset_ext_grants.change') IS NOT NULL THEN
+        INSERT INTO superset_ext_grants.change (xid, dashboard)
+        SELECT DISTINCT pg_current_xact_id(), CASE WHEN to_jsonb(b) - contents = to_jsonb(a) - contents THEN a.id END
+        FROM before b FULL JOIN after a ON a.id = b.id
+        WHERE to_jsonb(b) IS DISTINCT FROM to_jsonb(a);
+    END IF;
     RETURN NULL;
 END
 $$;
@@ -148,7 +156,8 @@ END
 $$;
 COMMENT ON FUNCTION superset_ext_grants.watch(regclass[]) IS 'Makes the triggers of tables that lack them.';
 
--- The run of this server, the triggers and their tables, as text: what was granted under another text does not hold. A
+-- The run of this server, the triggers, their tables and ours, as text: what was granted under another text does not
+-- hold. Our table lies in another file when it was made anew or emptied by TRUNCATE. A
 -- trigger that was switched off and on again has another xmin; a table whose rows were written anew past its triggers,
 -- as ALTER TABLE does, lies in another file; a server that was promoted has another start.
 CREATE OR REPLACE FUNCTION superset_ext_grants.anchor() RETURNS text
@@ -167,7 +176,8 @@ BEGIN
         'superset_ext_grants.dashboard_changed'::regproc)
       AND t.tgenabled = 'A';
     RETURN digest || ' ' || extract(epoch FROM pg_postmaster_start_time()) || ' '
-        || (SELECT id FROM superset_ext_grants.run) || ' ' || (SELECT oid FROM pg_database WHERE datname = current_database());
+        || (SELECT id FROM superset_ext_grants.run) || ' ' || (SELECT oid FROM pg_database WHERE datname = current_database())
+        || ' ' || (SELECT concat_ws('.', oid, relfilenode) FROM pg_class WHERE oid = 'superset_ext_grants.change'::regclass);
 END
 $$;
 COMMENT ON FUNCTION superset_ext_grants.anchor() IS 'What names the triggers and this run of the server; NULL where nothing can be known.';

@@ -1,7 +1,7 @@
 """Parts of a time that may be infinite.
 
 DuckDB gives NULL or any number for a part of an infinite time, as the plan has it: the same statement differs with its
-optimizer on and off. PostgreSQL settles them.
+optimizer on and off. Some plans of a grain of such a time end with an error. PostgreSQL settles both.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from sqlglot import exp
 
 from superset_ext.aggregates.shape import Shape
-from superset_ext.aggregates.view import View
+from superset_ext.aggregates.view import Key, View
 from superset_ext.errors import AggregateRefused
 from superset_ext.plans.rewrite.facts import Kind
 
+_CUTS = (exp.TimestampTrunc, exp.DateTrunc)
 PARTS = (exp.Extract, exp.Year, exp.Quarter, exp.Month, exp.Week, exp.Day)
 _TIMES = {Kind.DATE, Kind.TIMESTAMP, Kind.TIMESTAMPTZ}
 
@@ -30,10 +31,18 @@ def refuse_infinite(shape: Shape, view: View) -> None:
         return
     bounded = view.finite | (_above(shape.conditions) & _below(shape.conditions))
     for part in shape.parts():
-        for node in part.find_all(*PARTS):
-            for name in node.find_all(exp.Column):
-                if shape.columns[name.name].kind in _TIMES and name.name not in bounded:
-                    raise AggregateRefused(f"it asks for a part of {name.name!r}, which may be infinite")
+        for node in part.find_all(*PARTS, *_CUTS):
+            is_cut = isinstance(node, _CUTS)
+            for name in _times(node, shape) - (view.finite if is_cut else bounded):
+                if not is_cut:
+                    raise AggregateRefused(f"it asks for a part of {name!r}, which may be infinite")
+                if Key(name, node.text("unit").lower()) not in view.keys:
+                    raise AggregateRefused(f"it cuts {name!r}, which may be infinite")
+
+
+def _times(node: exp.Expression, shape: Shape) -> set[str]:
+    """The columns of time that it is of."""
+    return {name.name for name in node.find_all(exp.Column) if shape.columns[name.name].kind in _TIMES}
 
 
 def _above(conditions: Iterable[exp.Expression]) -> set[str]:

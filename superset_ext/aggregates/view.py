@@ -99,6 +99,19 @@ class View:
             columns[key.column] = (*columns.get(key.column, ()), key)
         return {name: tuple(sorted(keys, key=lambda key: key.unit is None)) for name, keys in columns.items()}
 
+    @cached_property
+    def kept_columns(self) -> frozenset[str]:
+        """The relation's columns that its keys and measures are made of."""
+        inside = {name.name for measure in self.measures for name in measure.argument.find_all(exp.Column)}
+        return frozenset(inside | self.by_column.keys())
+
+    @cached_property
+    def of_columns(self) -> Mapping[str, frozenset[str]]:
+        """The columns of which it has a measure, by the function."""
+        bare = [one for one in self.measures if isinstance(one.argument, exp.Column)]
+        functions = ("sum", "count", "min", "max")
+        return {name: frozenset(one.argument.name for one in bare if one.function == name) for name in functions}
+
     def key(self, name: str, unit: str | None) -> Key | None:
         """The key from which a grain of a column follows; with no unit, the one that is the column itself."""
         keys = self.by_column.get(name, ())

@@ -28,7 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from superset_ext.core.cut_off import cut_off
 from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.fork_reset import reset_on_fork
-from superset_ext.core.sql_folder import sql_folder
+from superset_ext.core.sql_folder import query_text, sql_folder
 from superset_ext.core.warn_once import warn
 from superset_ext.core.within import within
 from superset_ext.errors import Unanswerable
@@ -59,7 +59,7 @@ IDLE: Mapping[str, str] = {
 FILES = tuple(sorted((sql_folder() / "grants").glob("[0-9][0-9]_*.sql")))
 _UNINSTALL = sql_folder() / "grants" / "uninstall.sql"
 _INSTALLED = "SELECT obj_description(to_regnamespace('superset_ext_grants'), 'pg_namespace')"
-_VERSION = "version 3"
+_VERSION = "version 4"
 # By the search path of whoever asks: that of Superset's connection decides which tables it reads.
 _TABLES = "ARRAY(SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(%s AS text[])) AS t(name))"
 _WATCH = f"SELECT superset_ext_grants.watch({_TABLES})"
@@ -146,8 +146,8 @@ class MetadataStamps:
         self._must_be_possible()
         with self._connections().lent() as lent:
             cursor = lent.cursor
-            cursor.execute(_INSTALLED)
-            if not (cursor.fetchone()[0] or "").endswith(_VERSION):
+            cursor.execute(query_text("grants_version"))
+            if not _is_current(cursor.fetchone()):
                 for path in FILES:
                     cursor.execute(f"BEGIN; {_LOCKS}; {path.read_text(encoding='utf-8')}; COMMIT")
             # One by one: who waits for the lock of a table keeps those waiting that write it.
@@ -195,7 +195,7 @@ class MetadataStamps:
         with self._engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if not connection.exec_driver_sql(_THERE).scalar():
                 raise Unanswerable("Superset's tables are not there")
-            if not (connection.exec_driver_sql(_INSTALLED).scalar() or "").endswith(_VERSION):
+            if not _is_current(connection.exec_driver_sql(query_text("grants_version")).first()):
                 raise Unanswerable(f"the triggers are not there: {FIX}")
             connection.exec_driver_sql(_BEGIN)
             anchor, untold = connection.exec_driver_sql(_LOOK, (_array(self._tables()),)).one()
@@ -266,6 +266,11 @@ def watched_tables() -> list[str]:
 def is_possible(engine: Engine) -> bool:
     """Whether a metadata database has such triggers."""
     return bool(engine.dialect.name == "postgresql" and engine.dialect.driver == "psycopg2")
+
+
+def _is_current(row: Any) -> bool:
+    """Whether what `grants_version.sql` says is of this version."""
+    return bool(row is not None and row[0] and row[0].endswith(_VERSION))
 
 
 def _array(names: Sequence[str]) -> str:

@@ -136,6 +136,8 @@ WRITES = {
     "a right of SQL": "REVOKE SELECT ON ab_user_role FROM CURRENT_USER",
     "in a function": "DO $$ BEGIN DELETE FROM ab_user_role; EXCEPTION WHEN OTHERS THEN NULL; END $$",
     "schema dropped": "DROP SCHEMA superset_ext_grants CASCADE",
+    "our table dropped": "DROP TABLE superset_ext_grants.change; UPDATE ab_user SET active = false",
+    "our table emptied": "UPDATE ab_user SET active = false; TRUNCATE superset_ext_grants.change",
 }
 
 
@@ -225,6 +227,38 @@ def test_a_look_makes_nothing(run: Run, make: Make) -> None:
     assert "superset perf upgrade" in stamps.missing
     assert stamps.now() is None
     assert run("SELECT to_regnamespace('superset_ext_grants')") is None
+
+
+INCOMPLETE = {
+    "an older version": "COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, "
+    "version 3'",
+    "a later version": "COMMENT ON SCHEMA superset_ext_grants IS 'version 41'",
+    "no version": "COMMENT ON SCHEMA superset_ext_grants IS NULL",
+    "an older function": "DROP FUNCTION superset_ext_grants.holds; CREATE FUNCTION superset_ext_grants.holds(text) "
+    "RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+    "no function of triggers": "DROP FUNCTION superset_ext_grants.user_changed CASCADE",
+    "no table of changes": "DROP TABLE superset_ext_grants.change",
+    "no table of horizons": "DROP TABLE superset_ext_grants.horizon",
+    "no table of runs": "DROP TABLE superset_ext_grants.run",
+    "no trigger": "DROP TRIGGER superset_ext_grants ON ab_user_role",
+    "nothing": "DROP SCHEMA superset_ext_grants CASCADE",
+}
+
+
+@pytest.mark.parametrize("how", INCOMPLETE)
+def test_what_is_older_or_incomplete_is_not_relied_on_and_fails_no_write(how: str, run: Run, make: Make) -> None:
+    """Intent: a release that nobody has followed with `superset perf upgrade`, and what somebody has removed: people
+    write as ever, nothing is granted, the reason names the fix, which works; what was granted before stays ended."""
+    mark = marked(ready(make()))
+    run(INCOMPLETE[how])
+    run("UPDATE ab_user SET active = NOT active; UPDATE ab_user_role SET role_id = role_id + 1")
+    stamps = make()
+    assert not stamps.look()
+    assert "superset perf upgrade" in stamps.missing
+    assert stamps.now() is None
+    ready(stamps)
+    assert not stamps.holds(mark)
+    marked(stamps)
 
 
 def test_another_process_s_triggers_are_seen(run: Run, make: Make) -> None:

@@ -21,6 +21,7 @@ def test_what_calls_itself_exact_is_exact_in_every_snapshot(database_url: str) -
         machine.go(STEPS)
 
 
+@pytest.mark.thorough
 def test_a_trigger_that_forgets_what_was_there_is_found(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: the steps find a planted fault: rows as they were before are not noted."""
     faulty = notes._FUNCTION.replace("FROM old_rows AS t", "FROM old_rows AS t WHERE false")

@@ -53,6 +53,9 @@ CHANGES = {
 }  # fmt: skip
 
 
+TOTAL = "SELECT SUM(amount) AS a, COUNT(*) AS n FROM sales"
+
+
 @pytest.fixture(scope="module")
 def url(databases: Databases) -> Iterator[str]:
     """A database for the tests of this file, which each begin with what is new."""
@@ -74,7 +77,7 @@ def other(url: str) -> Iterator[Any]:
         yield connection
 
 
-@pytest.mark.parametrize("sql", [BY_SHOP, BY_DAY, "SELECT SUM(amount) AS a, COUNT(*) AS n FROM sales"])
+@pytest.mark.parametrize("sql", [BY_DAY, *(pytest.param(sql, marks=pytest.mark.thorough) for sql in (BY_SHOP, TOTAL))])
 def test_every_kind_of_change_is_noted_and_made_good(source: Any, sql: str) -> None:
     """Intent: after each kind of write an aggregate either says that it is not exact, or is; after a refresh it is."""
     definition = built(source, sql)
@@ -95,6 +98,41 @@ def test_few_groups_are_made_anew_and_a_large_share_is_all_of_it(source: Any) ->
     assert (done.how, done.groups) == ("groups", 2)
     run(source, "UPDATE sales SET amount = 0 WHERE ts > '2024-01-10'")
     assert refresh(source, "agg").how == "whole"
+
+
+def test_columns_may_be_called_what_the_trigger_calls_its_own(source: Any) -> None:
+    """Intent: a name of the base is never taken for one of ours, which would note each change as one of all."""
+    run(
+        source,
+        'CREATE TABLE odd AS SELECT i % 50 AS before, i % 2 AS is_all, i AS "keys" FROM generate_series(1, 500) i',
+    )
+    definition = built(source, 'SELECT before, is_all, "keys", COUNT(*) AS n FROM odd GROUP BY before, is_all, "keys"')
+    for change in ("UPDATE odd SET is_all = 5 WHERE keys = 4", "DELETE FROM odd WHERE before = 7"):
+        run(source, change)
+        assert refresh(source, "agg").how == "groups"
+        assert exact_and_differences(source, definition) == (True, 0)
+
+
+def test_whoever_writes_cannot_make_the_trigger_call_theirs(source: Any) -> None:
+    """Intent: the trigger runs with its owner's rights, whatever the writer has put on the path of names before."""
+    built(source, BY_DAY)
+    run(source, """
+        CREATE SCHEMA trap; CREATE TABLE public.sprung (name text);
+        CREATE FUNCTION trap.date_trunc(text, timestamp) RETURNS timestamp LANGUAGE sql AS
+            $$INSERT INTO public.sprung VALUES ('date_trunc'); SELECT $2$$;
+        CREATE FUNCTION trap.eq(text, text) RETURNS boolean LANGUAGE sql AS
+            $$INSERT INTO public.sprung VALUES ('='); SELECT true$$;
+        CREATE OPERATOR trap.= (FUNCTION = trap.eq, LEFTARG = text, RIGHTARG = text);
+        CREATE FUNCTION trap.cardinality(anyarray) RETURNS int LANGUAGE sql AS
+            $$INSERT INTO public.sprung VALUES ('cardinality'); SELECT 1$$;
+    """)  # fmt: skip
+    run(source, "SET search_path = trap, pg_catalog, public")
+    run(source, "INSERT INTO public.sales (shop, ts) VALUES ('a', '2024-01-01'), ('b', '2024-01-02')")
+    run(source, "UPDATE public.sales SET amount = 0 WHERE id OPERATOR(pg_catalog.=) 40")
+    run(source, "DELETE FROM public.sales WHERE id OPERATOR(pg_catalog.<) 40")
+    run(source, "RESET search_path")
+    assert run(source, "SELECT * FROM sprung") == []
+    assert refresh(source, "agg").how == "groups"
 
 
 def test_what_is_known_of_its_keys_is_never_too_little(source: Any) -> None:

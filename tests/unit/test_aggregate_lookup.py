@@ -1,0 +1,82 @@
+"""The smallest of many aggregates is found, and the same one as by looking at each."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from superset_ext.aggregates import lookup
+from superset_ext.aggregates.lookup import Lookup
+from superset_ext.aggregates.match import Match, Refusal, match
+from superset_ext.aggregates.over import Allowed
+from superset_ext.aggregates.view import View
+from testing.aggregate_many import statement, views
+from testing.aggregate_sales import read, view_for
+
+UTC = Allowed(zone="UTC")
+SHOPS = "SELECT shop, COUNT(*) AS n FROM sales GROUP BY shop"
+
+
+def test_what_is_found_is_the_smallest_that_answers() -> None:
+    """Intent: leaving aggregates out by their columns loses none that answers, whatever the statement."""
+    some = random.Random(3)
+    made = views(some, ["facts_0", "facts_1"], 15)
+    several, answered = Lookup(made, "postgres"), 0
+    for _ in range(40):
+        sql = statement(some, some.choice(("facts_0", "facts_1")), some.randint(0, 2))
+        shape = lookup.shape_of(lookup.parsed(sql, "postgres"), "postgres", made[0].columns)  # type: ignore[arg-type]
+        results = [match(shape, view, UTC) for view in sorted(made, key=lambda view: view.rows or 0)]
+        best = next((one for one in results if isinstance(one, Match)), None)
+        answer = several.answer(sql, UTC)
+        assert (answer == best) if best is not None else isinstance(answer, Refusal), sql
+        answered += best is not None
+    assert 0 < answered < 40
+
+
+def test_a_statement_without_a_candidate_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: what reads other tables costs next to nothing; what was seen before is not parsed again."""
+    texts = []
+    several = Lookup([view_for(SHOPS)], "postgres")
+    whole = lookup.parsed
+    monkeypatch.setattr(lookup, "parsed", lambda sql, engine: texts.append(sql) or whole(sql, engine))
+    assert several.answer("SELECT COUNT(*) AS n FROM elsewhere", UTC) == Refusal(
+        "no aggregate is made of what it reads"
+    )
+    assert not texts
+    first, second = several.answer(SHOPS, UTC), several.answer(SHOPS, UTC)
+    assert isinstance(first, Match) and second is first and texts == [SHOPS]
+    assert isinstance(several.answer(SHOPS, Allowed(zone="Europe/Berlin")), Match) and len(texts) == 2
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("SELECT paid, COUNT(*) AS n FROM sales GROUP BY 1", "no aggregate keeps what is asked of the column 'paid'"),
+        ("SELECT SUM(size) AS s FROM sales", "no aggregate keeps what is asked of the column 'size'"),
+        ("SELECT COUNT(*) AS n FROM other.sales", "no aggregate is made of what it reads"),
+        ("SELECT shop FROM sales", "it asks for rows, which are not grouped"),
+        ("SELECT shop, COUNT(*) AS n FROM sales", "it gives a column that it does not group by"),
+        ("DELETE FROM sales", "it is not exactly one SELECT"),
+    ],
+)
+def test_a_refusal_says_why(sql: str, reason: str) -> None:
+    """Intent: one sees what a chart would have to ask to be served."""
+    assert Lookup([view_for(SHOPS)], "postgres").answer(sql, UTC) == Refusal(reason)
+
+
+def test_a_virtual_dataset_has_aggregates_of_its_own() -> None:
+    """Intent: a query is another relation than its table; the same text finds what was made of it."""
+    dataset = "SELECT shop, COUNT(*) AS n FROM (SELECT * FROM sales WHERE size > 3) AS v GROUP BY shop"
+    table, query = view_for(SHOPS, rows=1), replace(view_for(dataset, rows=9), table="aggregates.sales_2")
+    several = Lookup([table, query], "postgres")
+    for sql, view in ((SHOPS, table), (dataset, query)):
+        answer = several.answer(sql, UTC)
+        assert isinstance(answer, Match) and view_of(answer) == view.table
+    assert not isinstance(match(read(dataset), table, UTC), Match)
+
+
+def view_of(answer: Match) -> str:
+    view: View = answer.view
+    return view.table
