@@ -32,6 +32,7 @@ PARTS = (
     "anomaly",
     "rewrites",
     "matching",
+    "public_bi",
     "automatic",
     "indexes",
     "index_trial",

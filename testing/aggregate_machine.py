@@ -132,7 +132,7 @@ class Machine:
             stack.enter_context(patch.object(refreshing, "SHARE", 0.9))  # so that groups are made anew one by one
             for _ in range(steps):
                 self.step()
-            self._end()
+        self._end()
         return self.counts
 
     def step(self) -> None:
@@ -291,7 +291,8 @@ class Machine:
         assert not is_fault, "\n".join([f"seed {self.seed}: {what}", *self.trail])
 
     def _end(self) -> None:
-        """Nobody writes any more; all is brought up to date, and is exact."""
+        """Nobody writes any more; all is brought up to date, and is exact. Only vacuuming may hold a lock now."""
+        run(self.aside, "SET lock_timeout = '60s'")
         self.old.rollback()
         for writer in self.writers:
             writer.commit()

@@ -1,9 +1,10 @@
 -- A row for each column of a relation of a DuckDB source: where it lies, the column's name, type and whether it may be
 -- NULL, and whether an index begins with it. Of a relation, in every row: about how many rows it has, its unique keys,
--- and whether texts may be compared by a collation, under which equal ones can look different.
+-- and whether texts may be compared by a collation, under which equal ones can look different. DuckDB's names have no
+-- case in the letters A to Z alone: «É» and «é» are two columns.
 SELECT
     c.database_name || '.' || c.schema_name AS place,
-    lower(c.column_name) AS column_name,
+    translate(c.column_name, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS column_name,
     c.data_type,
     c.is_nullable,
     t.estimated_size,
@@ -22,6 +23,8 @@ SELECT
 FROM duckdb_columns() AS c
 LEFT JOIN duckdb_tables() AS t ON c.table_oid = t.table_oid AND c.database_oid = t.database_oid
 WHERE
-    lower(c.table_name) = lower(?) AND (c.schema_name = CAST(? AS VARCHAR) OR CAST(? AS VARCHAR) IS NULL)
+    translate(c.table_name, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
+    = translate(CAST(? AS VARCHAR), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')
+    AND (c.schema_name = CAST(? AS VARCHAR) OR CAST(? AS VARCHAR) IS NULL)
     AND NOT c.internal
 ORDER BY c.column_index

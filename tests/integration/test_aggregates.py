@@ -9,7 +9,10 @@ from importlib.util import find_spec
 import pytest
 
 from superset_ext.aggregates import grain
-from testing.aggregates import Engine, compare, duckdb, postgresql
+from superset_ext.aggregates.match import Match, Refusal, match
+from superset_ext.aggregates.needs import needs
+from superset_ext.aggregates.over import EXACT
+from testing.aggregates import Engine, built, compare, differs, duckdb, postgresql, read
 
 TRIPLES = int(os.environ.get("AGGREGATE_TRIPLES", "0"))  # of each engine; 10,000 take about two minutes
 SEED = int(os.environ.get("AGGREGATE_SEED", "20261129"))
@@ -53,3 +56,19 @@ def test_a_wrong_rule_is_seen(engine: Engine, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(grain._MADE_OF, "week", "month")
     seeds = (difference for seed in range(20) for difference in compare(engine, 100, seed).differences)
     assert "WEEK" in next(seeds)
+
+
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
+def test_letters_beyond_z_have_a_case(engine: Engine) -> None:
+    """Intent: `É` and `é` are two columns on both engines, and neither answers for the other."""
+    engine.run('CREATE TABLE letters ("É" int, "é" int, "Ab" int)')
+    engine.run("INSERT INTO letters VALUES (1, 5, 2), (3, 6, 2)")
+    for sql in (
+        'SELECT "É" AS k, SUM("é") AS s FROM letters GROUP BY 1',
+        "SELECT É AS k, COUNT(*) AS n FROM letters GROUP BY É",
+    ):
+        view = built(engine, needs(read(sql, engine.facts())).view("agg_letters"))
+        result = match(read(sql, engine.facts()), view)
+        assert isinstance(result, Match) and not differs(engine.run(sql)[1], engine.run(result.sql)[1], EXACT), result
+        other = match(read('SELECT SUM("É") AS s FROM letters', engine.facts()), view)
+        assert isinstance(other, Refusal)

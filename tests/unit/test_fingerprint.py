@@ -188,3 +188,11 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(1_100):
         statements.of(f"SELECT c{number} FROM t", "postgresql", 1)
     assert len(statements._known) == 1_000
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "mysql", "duckdb", "mssql"])
+@pytest.mark.parametrize("sql", ["SELECT a FROM t ORDER BY total DESC, city", "SELECT a FROM t GROUP BY region, city"])
+def test_the_last_column_is_no_label(engine: str, sql: str) -> None:
+    """Intent: a name at the very end of a statement is that of a column, and stays one: plans and index advice name it,
+    and a condition on it elsewhere is not hidden."""
+    assert normalised(sql, engine).endswith("city")

@@ -174,7 +174,11 @@ class Labels:
     def _is_assigned(self, place: int) -> bool:
         """Whether the label stands before its expression: `x = 1` in T-SQL, `x: 1` in DuckDB."""
         sign = _ASSIGNED.get(type(self._dialect))
-        return self._kind(place + 1) is sign and self._kind(place - 1) in (TokenType.SELECT, TokenType.COMMA)
+        return (
+            sign is not None
+            and self._kind(place + 1) is sign
+            and self._kind(place - 1) in (TokenType.SELECT, TokenType.COMMA)
+        )
 
     def _has_columns(self, place: int) -> bool:
         """Whether a list of column names follows: `AS t(a, b)`, or `WITH t(a, b) AS (`."""

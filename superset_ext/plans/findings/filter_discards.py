@@ -13,7 +13,8 @@ KIND = "filter_discards"
 LEAST_ROWS = 10_000  # of a table; a smaller one is read as fast as its index
 LEAST_SHARE = 0.1  # of the plan
 MOST_KEPT = 0.1  # of the rows; where more are kept, an index reads as many pages as the scan
-_COLUMNS = 3
+MOST_PAGES = 0.5  # of the table; from there on, what PostgreSQL reckons for single pages is as much as for the scan
+_COLUMNS = 4
 
 
 def filter_discards(case: Case) -> Iterator[Verdict]:
@@ -30,10 +31,12 @@ def _verdict(case: Case, node: Node, table: Table) -> Verdict:
     where = f"The filter on {table.label} keeps {kept:.1%} of {read_rows(node, table):,.0f} rows"
     if share < LEAST_SHARE:
         return No(KIND, node.number, f"{where}, but the scan is only {share:.0%} of the plan.")
-    if kept > MOST_KEPT:
-        return No(KIND, node.number, f"{where}: an index would read as many pages as the scan.")
     if not columns:
         return No(KIND, node.number, f"{where}, but compares no plain column, so that a plain index cannot serve it.")
+    pages = _pages_share(table, columns[0], kept)
+    if pages > MOST_PAGES or kept > MOST_KEPT:
+        reason = f"{where}, on {pages:.0%} of its pages: an index would read as many pages as the scan"
+        return No(KIND, node.number, f"{reason}, unless it has all columns of the query.")
     known = [index.name for column in columns for index in table.indexes_on(column) if not index.partial]
     if known:
         return No(KIND, node.number, f"{where}; {known[0]} could serve it, and the planner finds the scan cheaper.")
@@ -42,7 +45,7 @@ def _verdict(case: Case, node: Node, table: Table) -> Verdict:
         KIND, node.number, f"{where}.", {"kept": kept, "rows": read_rows(node, table), "share": share},
         f"An index on {table.label} ({named}) would find these rows. Costs are estimates: build it on a copy, or "
         "CONCURRENTLY, and compare the times before you keep it.",
-        share * (1 - kept), "certain" if node.actual else "likely",
+        share * (1 - pages), "certain" if node.actual else "likely",
         f"CREATE INDEX CONCURRENTLY ON {table.label} ({named})",
     )  # fmt: skip
 
@@ -60,9 +63,16 @@ def kept_share(node: Node, table: Table) -> float:
     return min(1.0, rows / read_rows(node, table))
 
 
+def _pages_share(table: Table, column: str, kept: float) -> float:
+    """The share of a table's pages on which the rows lie that are kept: few where they lie in the column's order."""
+    rows_a_page = max(table.rows / max(table.pages, 1), 1.0)
+    order = table.columns[column].correlation ** 2 if column in table.columns else 0.0
+    return float(order * kept + (1 - order) * (1 - (1 - kept) ** rows_a_page))
+
+
 def _columns(conditions: list[Term]) -> list[str]:
-    """The columns for an index: those that are equal to something, then one that is in a range."""
+    """The columns for an index: those that are equal to something, then those in ranges, which it is filtered by."""
     plain = [term for term in conditions if term.is_plain]
     equal = [term.columns[0] for term in plain if term.operator == EQUALITY]
     ranges = [term.columns[0] for term in plain if term.operator in RANGES]
-    return list(dict.fromkeys([*equal[:_COLUMNS], *ranges[:1]]))
+    return list(dict.fromkeys([*equal, *ranges]))[:_COLUMNS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from string import ascii_lowercase, ascii_uppercase
 
 from sqlglot import exp
 
@@ -15,6 +16,7 @@ _TYPES = {
     Type.BOOLEAN: Kind.BOOLEAN, Type.DATE: Kind.DATE, Type.TIMESTAMP: Kind.TIMESTAMP, Type.UUID: Kind.UUID,
     Type.DOUBLE: Kind.FLOAT, Type.FLOAT: Kind.FLOAT, Type.TIMESTAMPTZ: Kind.TIMESTAMPTZ,
 }  # fmt: skip
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _PARTS = {"year", "quarter", "month", "week", "day", "dow", "doy", "hour", "minute", "isodow", "isoyear"}
 
 
@@ -22,7 +24,12 @@ def folded(identifier: exp.Expression | None, facts: Facts) -> str:
     """A name as the source's catalogue has it."""
     if not isinstance(identifier, exp.Identifier):
         return ""
-    return identifier.name if identifier.args.get("quoted") and facts.engine == "postgres" else identifier.name.lower()
+    return identifier.name if identifier.args.get("quoted") and facts.engine == "postgres" else lowered(identifier.name)
+
+
+def lowered(name: str) -> str:
+    """A name as PostgreSQL and DuckDB lower it: the letters A to Z alone, so that `É` and `é` are two columns."""
+    return name.translate(_LOWER)
 
 
 def column_of(node: exp.Expression, facts: Facts) -> Column | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from superset_ext.core.sql_folder import query_text
 from superset_ext.plans.rewrite.facts import Column, Kind, Relation
+from superset_ext.plans.rewrite.kinds import lowered
 
 Ask = Callable[[str, Sequence[Any]], Iterable[Sequence[Any]]]
 _KINDS = {
@@ -40,7 +41,7 @@ class DuckDB:
 
 def _relation(name: str, rows: Sequence[Sequence[Any]]) -> Relation:
     columns = {row[1]: _column(name, row) for row in rows}
-    keys = frozenset(frozenset(word.lower() for word in key) for key in rows[0][5] or [])
+    keys = frozenset(frozenset(map(lowered, key)) for key in rows[0][5] or [])
     return Relation(name, columns, None if rows[0][4] is None else float(rows[0][4]), keys)
 
 
