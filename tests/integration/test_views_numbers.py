@@ -235,8 +235,8 @@ def test_views_of_the_queries(database: LogDatabase, views_url: str) -> None:
         return {name: value for name, value in hourly(group).items() if name not in ("slow", "rows")} | {
             "chart_id": max(row["chart_id"] or 0 for row in group),
             "sql": ("SELECT ?" * 100)[:300] if group[0]["fingerprint"] == "f1" else None,
-            "total_seconds": total(group, "duration_ms") / 1000,
-        }
+            "total_seconds": total(group, "duration_ms") / 1000, "has_plan": False,
+        }  # fmt: skip
 
     equal(
         view(database, "perf_query_hour", ("hour", "source", "database", "dataset", "dashboard")),

@@ -246,6 +246,6 @@ def test_a_config_over_another_one_that_both_end_with_our_line_decides(tmp_path:
     )
     assert done.stdout.strip().splitlines()[-1:] == [
         "['base', 'ours', 'production', 'ours'] {'BASE': None, 'PRODUCTION': True, 'BOTH': True} redis://production/2 "
-        "('superset.sql_lab', 'production.tasks') 7 [333, 222] 7.0 "
+        "('superset.sql_lab', 'production.tasks') 8 [333, 222] 7.0 "
         "['DATA_CACHE_CONFIG', 'FILTER_STATE_CACHE_CONFIG'] production_"
     ], done.stdout + done.stderr
