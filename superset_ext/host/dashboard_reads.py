@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from superset_ext.cache import used
+from superset_ext.core.signals import count_failure
 
 CONTENTS = ("json_metadata", "position_json", "css", "changed_on", "changed_by_fk")  # as in `sql/grants`
 _NAMES = "|".join(CONTENTS)
@@ -37,7 +38,11 @@ def _made(dashboard: Any, *_: Any) -> None:
 
     noted = used.watched.get()
     if noted is not None and noted.dashboards is not None:
-        noted.dashboards.add(inspect(dashboard).identity[0])
+        try:
+            noted.dashboards.add(inspect(dashboard).identity[0])
+        except Exception as error:  # noqa: BLE001  (SQLAlchemy would fail what a person does)
+            noted.dashboards = None
+            count_failure("noting which dashboards are read", error)
 
 
 def _sent(_connection: Any, _cursor: Any, statement: str, _values: Any, context: Any, _many: bool) -> None:
