@@ -31,7 +31,7 @@ from superset_ext.warm.registry.requests import kind_of
 from testing.processes import below, those
 from testing.serving import Client
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900), pytest.mark.thorough]
 PATIENCE = 180.0  # seconds
 HEADER = "X-Test-Secret"
 FIX = r"playwright install --with-deps chromium.*SUPERSET_EXT_WARM_BROWSER"

@@ -17,6 +17,8 @@ from superset_ext.sqltables.table import Table
 from testing.edited import Sources, asked, run
 from testing.in_process import InProcess
 
+pytestmark = pytest.mark.thorough
+
 SHAPES = """
 CREATE TABLE old (owner text, v int); INSERT INTO old VALUES ('old', 1);
 CREATE TABLE new (owner text, v int); INSERT INTO new VALUES ('new', 1);

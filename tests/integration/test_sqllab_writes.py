@@ -22,6 +22,8 @@ from superset_ext.sqltables.table import Table
 from testing.edited import Sources, asked, editing, heard, run
 from testing.in_process import InProcess
 
+pytestmark = pytest.mark.thorough
+
 SHAPES = """
 CREATE TABLE base (owner text, v int PRIMARY KEY);
 CREATE TABLE child (owner text, v int REFERENCES base ON DELETE CASCADE ON UPDATE CASCADE);
