@@ -105,17 +105,27 @@ def _integer(some: Some) -> str:
     return some.choice(("0", "1", "2", "-3", "7", "12345", "4000000000", str(some.randint(-9, 9))))
 
 
+def _almost(some: Some, number: str, others: tuple[str, ...]) -> str:
+    """A constant, or now and then one that a rule must leave alone."""
+    return some.choice(others) if some.random() < 0.05 else number
+
+
+def _written(some: Some) -> str:
+    return _almost(some, _integer(some), ("007", "+7", " 7", "7.0", ""))
+
+
 def _text(some: Some) -> str:
     """An integer column compared as text."""
     cast = f"CAST(v.{some.choice('ka')} AS {some.choice(('TEXT', 'VARCHAR'))})"
     if some.random() < 0.3:
-        return f"{cast} IN ({', '.join(repr(_integer(some)) for _ in range(some.choice((1, 2, 4))))})"
-    return _flipped(some, cast, repr(_integer(some)))
+        return f"{cast} IN ({', '.join(repr(_written(some)) for _ in range(some.choice((1, 2, 4))))})"
+    return _flipped(some, cast, repr(_written(some)))
 
 
 def _decimal(some: Some) -> str:
     """An integer column compared with decimals."""
-    column, number = some.choice(("v.k", "v.a")), f"{_integer(some)}.{some.choice(('0', '00', '000'))}"
+    number = _almost(some, f"{_integer(some)}.{some.choice(('0', '00', '000'))}", ("1.5", "-3.25", "0.1"))
+    column = some.choice(("v.k", "v.a"))
     if some.random() < 0.3:
         return f"{column} IN ({number}, {', '.join(_integer(some) for _ in range(some.choice((1, 2))))})"
     return f"{column} {some.choice(('=', '=', '<', '<=', '>', '>='))} {number}"
