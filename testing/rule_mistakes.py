@@ -41,7 +41,7 @@ def _then(change: Change) -> Callable[[Rule], Rule]:
         def wrong(statement: Statement) -> Verdict:
             verdict = rule(statement)
             if verdict.changed:
-                statement.tree = statement.tree.transform(change)
+                statement.tree = statement.tree.transform(change)  # type: ignore[assignment]
             return verdict
 
         return _named(rule, wrong)
