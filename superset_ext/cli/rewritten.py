@@ -10,8 +10,9 @@ import click
 from superset_ext.cli.output import show
 from superset_ext.host.regions import chart_region
 from superset_ext.package import package, this_app
+from superset_ext.plans.compared.switches import Switches
 from superset_ext.plans.rewrite.automatic.report import Report, allow_again, report
-from superset_ext.plans.rewrite.automatic.switches import Switches
+from superset_ext.plans.rewrite.automatic.substitute import KIND
 from superset_ext.settings import PREFIX, Rewrite
 
 
@@ -23,7 +24,7 @@ def automatic(as_json: bool) -> None:
 
 def allow(as_json: bool, dataset_id: int) -> None:
     """Allow again what was switched off for a dataset."""
-    rules = allow_again(package().log(), Switches(lambda: chart_region(this_app())), dataset_id)
+    rules = allow_again(package().log(), Switches(KIND, lambda: chart_region(this_app())), dataset_id)
     line = f"{', '.join(rules)} may be used for dataset {dataset_id} again, once both texts have been compared anew."
     show(as_json, {"dataset_id": dataset_id, "rules": rules}, line if rules else "Nothing was switched off for it.")
 

@@ -60,20 +60,21 @@ class Substitution:
         sql: what is sent.
         rules: by which of its rules the substitute gives it.
         before: called with the DBAPI cursor right before it is sent there, in the same transaction. It raises if what
-            the text was made from does not hold any more. `None` where there is nothing to look at.
+            the text was made from does not hold any more. It returns up to when the rows surely have what was
+            committed, in microseconds since 1970, by the clock of Redis, and what is stored is taken for no newer;
+            `None` where they are as of now. `None` where there is nothing to look at.
         below: the rows are only sure if there are fewer than this; `None`: always.
-        as_of_us: up to when its rows surely have what was committed, in microseconds since 1970, by the clock of
-            Redis; what is stored is taken for no newer. `None` where the text reads the tables themselves.
-        tags: what its answer depends on beside the tables that the text names: of an aggregate, its base's.
+        tags: what its answer depends on beside the tables that the text names.
+        stands_for: whether its answer depends on all that Superset's own statement reads, too.
         note: the substitute's own; nobody else looks at it.
     """
 
     sql: str
     rules: tuple[str, ...]
-    before: Callable[[Any], None] | None = None
+    before: Callable[[Any], int | None] | None = None
     below: int | None = None
-    as_of_us: int | None = None
     tags: frozenset[str] = frozenset()
+    stands_for: bool = False
     note: Any = field(default=None, compare=False)
 
 
@@ -117,10 +118,12 @@ def _given(substitute: Substitute, posed: Posed) -> Substitution | None:
 
 
 def _by(substitute: Substitute, substitution: Substitution, ask: Ask, posed: Posed, query: Query, sent: Sent) -> Any:
-    sent.before = substitution.before
+    as_of: list[int | None] = []
+    before = substitution.before
+    sent.before = None if before is None else lambda cursor: as_of.append(before(cursor))
     try:
         rows = ask(substitution.sql)
-        reason = _unsure(substitution, rows, sent)
+        reason = _unsure(substitution, rows, looked=before is None or bool(as_of))
     except Exception as error:  # of drivers, of the source, of `before`
         if type(error).__name__ == _OUT_OF_TIME:
             raise
@@ -130,17 +133,22 @@ def _by(substitute: Substitute, substitution: Substitution, ask: Ask, posed: Pos
     if reason:
         attempt(substitute.failed, posed, substitution, reason)
         return ask(posed.sql)
-    query.opened |= substitution.tags
-    if substitution.as_of_us is not None:
-        replica = sent.seen_until_us
-        sent.seen_until_us = substitution.as_of_us if replica is None else min(replica, substitution.as_of_us)
+    _depend(substitution, posed, query, sent)
+    sent.seen_until_us = min((us for us in (sent.seen_until_us, *as_of) if us is not None), default=None)
     attempt(substitute.answered, posed, substitution)
     return rows
 
 
-def _unsure(substitution: Substitution, rows: Any, sent: Sent) -> str:
+def _depend(substitution: Substitution, posed: Posed, query: Query, sent: Sent) -> None:
+    """Note what an answer depends on beside what was sent."""
+    query.opened |= substitution.tags
+    if substitution.stands_for:
+        query.sent.append(Sent(sent.database, sent.schema, sent.catalog, [posed.sql]))
+
+
+def _unsure(substitution: Substitution, rows: Any, looked: bool) -> str:
     """Why rows are not the answer; empty, if they are."""
-    if substitution.before is not None and sent.before is not None:
+    if not looked:
         return "not looked at"  # an engine spec of somebody's own has sent it past `host.seams`
     if substitution.below is not None and len(rows) >= substitution.below:
         return "cut by its LIMIT"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from superset_ext.plans.compared.pairs import HELD_OFF_SECONDS, LOOKED_BACK, TRIALS, Key, Pairs
 from superset_ext.plans.rewrite import AUTOMATIC
 from superset_ext.plans.rewrite.automatic.looks import candidates
-from superset_ext.plans.rewrite.automatic.pairs import HELD_OFF_SECONDS, LOOKED_BACK, TRIALS, Key, Pairs
 from superset_ext.settings import REWRITE_RULES
 
 KEY = Key(1, "a statement", ("extract_range",))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from superset_ext.errors import PlanError
+from superset_ext.plans.answers import MAX_ROWS, SAME_MOMENT, same_rows
 from superset_ext.plans.explain import SECONDS, asked, reading, refuse_volatile
 from superset_ext.plans.one_select import one_select
 from superset_ext.plans.postgresql import ENGINE
@@ -16,8 +16,6 @@ from superset_ext.plans.rewrite import ALL, AUTOMATIC, Rewriting, Rule, rewritte
 from superset_ext.plans.rewrite.catalogue.postgresql import PostgreSQL
 
 ROUNDS = 3  # of each text, in turns; the quickest counts
-MAX_ROWS = 100_000  # that are compared
-SAME_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +130,3 @@ def _rows(cursor: Any, sql: str) -> list[Sequence[Any]]:
     if len(rows) > MAX_ROWS:
         raise PlanError(f"it gives more than {MAX_ROWS} rows, which are not compared; leave out --run")
     return rows
-
-
-def same_rows(first: Sequence[Sequence[Any]], second: Sequence[Sequence[Any]]) -> bool:
-    """Whether two answers have the same rows, in any order. 1.0 is not 1.00, and −0 is not 0."""
-    return Counter(map(_shown, first)) == Counter(map(_shown, second))
-
-
-def _shown(row: Sequence[Any]) -> str:
-    return repr([(type(value).__name__, str(value)) for value in row])

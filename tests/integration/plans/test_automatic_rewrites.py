@@ -21,10 +21,10 @@ from superset_ext.host import seams, substitutes
 from superset_ext.host.regions import chart_region
 from superset_ext.host.substitutes import Posed, Substitution
 from superset_ext.monitor.prometheus import exposition
+from superset_ext.plans.compared.pairs import Pairs
+from superset_ext.plans.compared.switches import Switches
 from superset_ext.plans.rewrite import AUTOMATIC
-from superset_ext.plans.rewrite.automatic.pairs import Pairs
-from superset_ext.plans.rewrite.automatic.substitute import AutomaticRewrites
-from superset_ext.plans.rewrite.automatic.switches import Switches
+from superset_ext.plans.rewrite.automatic.substitute import KIND, AutomaticRewrites
 from superset_ext.plans.rewrite.rewriting import Rule
 from superset_ext.plans.rewrite.statement import Statement
 from superset_ext.plans.rewrite.verdict import Verdict, Verdicts
@@ -73,7 +73,7 @@ def make(superset_app: InProcess, source: Source, monkeypatch: pytest.MonkeyPatc
     for table in ("rewrite_use", "rewrite_switched_off"):
         superset_app.rows(f"DELETE FROM superset_ext.{table}")
     for dataset in (source.orders, source.few, virtual(superset_app, source)):
-        Switches(charts).allow(dataset, REWRITE_RULES)
+        Switches(KIND, charts).allow(dataset, REWRITE_RULES)
 
     def made(rules: tuple[Rule, ...] = AUTOMATIC, **settings: Any) -> Used:
         chosen = {"rewrites": (Rewrite(database=source.name),), "rewrites_shadow": 1, "plans_active": 100, **settings}
@@ -494,7 +494,9 @@ class Other:
 
     def substitution(self, posed: Posed) -> Substitution:
         """See `Substitute`."""
-        return Substitution("SELECT 4711 AS n", ("kept",), as_of_us=self.as_of_us, tags=frozenset({"table:0:.base"}))
+        return Substitution(
+            "SELECT 4711 AS n", ("kept",), lambda _cursor: self.as_of_us, tags=frozenset({"table:0:.base"})
+        )
 
     def answered(self, posed: Posed, substitution: Substitution) -> None:
         """See `Substitute`."""

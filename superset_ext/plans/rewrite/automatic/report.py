@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.plans.rewrite.automatic.switches import Switches
+from superset_ext.plans.compared.switches import Switches
 from superset_ext.settings import Rewrite
 
 _OFF = """

@@ -10,20 +10,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from superset_ext.core.bounded_queue import BoundedQueue
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.errors import PlanError, SourceBusy
 from superset_ext.host.explaining import Asking, as_asker, as_sent, connected
+from superset_ext.plans.answers import MAX_ROWS, SAME_MOMENT, same_rows
 from superset_ext.plans.explain import asked, reading, refuse_busy, refuse_volatile
 from superset_ext.plans.one_select import one_select
 from superset_ext.plans.postgresql import ENGINE
-from superset_ext.plans.rewrite.automatic.proven import Noted, Relations
-from superset_ext.plans.rewrite.catalogue.postgresql import PostgreSQL
-from superset_ext.plans.rewrite.comparison import MAX_ROWS, SAME_MOMENT, same_rows
-from superset_ext.plans.rewrite.rewriting import Rewriting, Rule, rewritten
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +28,8 @@ SECONDS = 60.0  # that each text may take
 QUEUE = 100
 QUEUE_CHARACTERS = 1024**2
 _IDLE_SECONDS = 30.0  # after which the thread ends that has nothing to do
+
+Rows = list[Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Job:
     Attributes:
         dataset_id, database_id, user_id: Superset's; of a guest or nobody `user_id` is `None`.
         catalog, schema: where names without them are looked up.
-        rules: that may be used.
+        note: what the substitute makes the other text from.
         superset_first: whether Superset's own text is run first.
     """
 
@@ -51,8 +50,28 @@ class Job:
     catalog: str | None
     schema: str | None
     user_id: int | None
-    rules: Sequence[Rule]
+    note: Any
     superset_first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another text of a statement.
+
+    Attributes:
+        rules: by which it was made; none where there is no other text.
+        below: the rows are only the same where there are fewer than this; `None`: always.
+        own: what is compared with it in the place of Superset's own text; empty for that itself.
+        same: whether two answers are the same.
+        note: the substitute's own.
+    """
+
+    sql: str
+    rules: tuple[str, ...]
+    below: int | None = None
+    own: str = ""
+    same: Callable[[Rows, Rows], bool] = same_rows
+    note: Any = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +79,16 @@ class Shown:
     """What running both texts has shown.
 
     Attributes:
-        relations: what the source knows of the tables that rules asked for.
-        same: whether both gave the same rows and columns; `None` where they were not run, since no rule applied.
+        same: whether both gave the same rows and columns; `None` where they were not run, since there is no other text.
         sure: whether the rows are the only right ones; where a LIMIT cuts they are not.
-        stock_ms, rewritten_ms: what they took.
+        stock_ms, other_ms: what they took.
     """
 
-    rewriting: Rewriting
-    relations: Relations
+    other: Other
     same: bool | None = None
     sure: bool = True
     stock_ms: float = 0.0
-    rewritten_ms: float = 0.0
+    other_ms: float = 0.0
 
 
 class Shadow:
@@ -80,15 +97,22 @@ class Shadow:
     Args:
         app: Superset's.
         most: queries that may be under way on a source.
+        made: makes the other text within the transaction that compares, whose cursor it gets; it may raise `PlanError`.
         shown: called in the thread with what a job has shown.
         refused: called in the thread with why a job could not be done, free of values.
     """
 
     def __init__(
-        self, app: Any, most: int, shown: Callable[[Job, Shown], None], refused: Callable[[Job, str], None]
+        self,
+        app: Any,
+        most: int,
+        made: Callable[[Any, Job], Other],
+        shown: Callable[[Job, Shown], None],
+        refused: Callable[[Job, str], None],
     ) -> None:
         self._app = app
         self._most = most
+        self._made = made
         self._shown = shown
         self._refused = refused
         self._queue: BoundedQueue[Job] = BoundedQueue(QUEUE, QUEUE_CHARACTERS, lambda job: len(job.sql))
@@ -136,7 +160,7 @@ class Shadow:
             return  # a later one may find the source idle
         except Exception as error:  # noqa: BLE001  (of templates, tunnels and drivers; its message may repeat a value)
             cause = getattr(error, "cause", "") or type(error).__name__
-            logger.info("superset_ext: a rewrite of the statement %s was not compared (%s)", job.fingerprint, cause)
+            logger.info("superset_ext: the texts of the statement %s were not compared (%s)", job.fingerprint, cause)
             self._refused(job, f"it could not be compared ({cause})")
 
     def _run(self, job: Job) -> Shown:
@@ -146,30 +170,24 @@ class Shadow:
             with connected(asking) as connection, reading(connection, SECONDS) as cursor:
                 cursor.execute(SAME_MOMENT)
                 refuse_busy(cursor, self._most)
-                return _shown(cursor, job, lambda sql: as_sent(database, sql))
+                other = self._made(cursor, job)
+                if not other.rules:
+                    return Shown(other)
+                return _compared(cursor, job, other, lambda sql: as_sent(database, sql))
 
 
-def _shown(cursor: Any, job: Job, sent: Callable[[str], str]) -> Shown:
-    facts = Noted(PostgreSQL(lambda text, values: _all(cursor, text, values)).relation)
-    rewriting = rewritten(job.sql, facts, job.rules)
-    if not rewriting.applied:
-        return Shown(rewriting, facts.relations)
-    texts = [sent(job.sql), sent(rewriting.sql)]
+def _compared(cursor: Any, job: Job, other: Other, sent: Callable[[str], str]) -> Shown:
+    texts = [sent(other.own or job.sql), sent(other.sql)]
     for text in texts:
         refuse_volatile(cursor, asked(cursor, "", text), "")
     answers = {text: _answer(cursor, text) for text in (texts if job.superset_first else texts[::-1])}
-    (stock, stock_ms, columns), (other, other_ms, other_columns) = (answers[text] for text in texts)
-    sure = rewriting.below is None or len(stock) < rewriting.below
-    same = columns == other_columns and (not sure or same_rows(stock, other))
-    return Shown(rewriting, facts.relations, same, sure, stock_ms, other_ms)
+    (stock, stock_ms, columns), (rows, other_ms, other_columns) = (answers[text] for text in texts)
+    sure = other.below is None or len(stock) < other.below
+    same = columns == other_columns and (not sure or other.same(stock, rows))
+    return Shown(other, same, sure, stock_ms, other_ms)
 
 
-def _all(cursor: Any, text: str, values: Sequence[Any]) -> list[Sequence[Any]]:
-    cursor.execute(text, values)
-    return list(cursor.fetchall())
-
-
-def _answer(cursor: Any, text: str) -> tuple[list[Sequence[Any]], float, list[tuple[str, int]]]:
+def _answer(cursor: Any, text: str) -> tuple[Rows, float, list[tuple[str, int]]]:
     """Rows, milliseconds, and the names and types of columns.
 
     Raises:

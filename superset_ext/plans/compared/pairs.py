@@ -1,4 +1,4 @@
-"""What is known of each statement and the rules that rewrite it: whether charts are answered so, and what came of it.
+"""What is known of each statement and its other text: whether charts are answered so, and what came of it.
 
 Each process has it in memory, since it is asked while somebody waits. `kept.py` brings it to the other processes.
 """
@@ -22,7 +22,7 @@ COUNTS = ("uses", "runs", "differences", "failures", "stock_ms", "rewritten_ms")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A statement of a dataset, and the rules that apply to it."""
+    """A statement of a dataset, and the rules by which its other text is made."""
 
     dataset_id: int
     fingerprint: str
