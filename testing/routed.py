@@ -153,8 +153,8 @@ def _made(url: str) -> Shop:
             ("all_datasource_access", "all_datasource_access"), ("can_read", "Chart"), ("can_read", "Dataset"),
             ("can_write", "Chart"), ("can_read", "ChartDataRestApi"),
         ):  # fmt: skip
-            if found := security_manager.find_permission_view_menu(permission, view):
-                security_manager.add_permission_role(role, found)
+            if granted := security_manager.find_permission_view_menu(permission, view):
+                security_manager.add_permission_role(role, granted)
         security_manager.add_user(user, "R", "U", f"{user}@example.org", role, PASS)
         rule = RowLevelSecurityFilter(
             name=user, filter_type="Regular", tables=datasets[:2], roles=[role], clause=clause

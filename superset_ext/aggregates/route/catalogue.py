@@ -113,7 +113,7 @@ class Catalogue:
             with transaction(connection) as cursor:
                 all_kept = kept(cursor)
                 ready = [one for one in all_kept if one.state == "ready" and one.built_at is not None]
-                known = [found for one in ready if (found := _known(cursor, one)) is not None]
+                known = [fit for one in ready if (fit := _known(cursor, one)) is not None]
         return Looked(known, zone, database, path), all_kept
 
 
