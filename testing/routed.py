@@ -102,11 +102,11 @@ class Routed(RoutedCharts):
 def routed(app: InProcess, shop: Shop, looks: bool = True, **settings: Any) -> Routed:
     """The substitute of a process that has looked at the source; all may be answered, and every answer is compared."""
     rules = settings.pop("aggregates", (AggregateRule(database=shop.name),))
+    pairs = settings.pop("pairs", lambda: Pairs(0.0, float("-inf")))
     chosen = {"aggregates": rules, "aggregates_shadow": 1, "plans_active": 100, **settings}
     values = app.package.settings.model_copy(update=chosen)
     one = Routed(
-        app.app, app.package.log(), lambda: None, lambda: chart_region(app.app), values,
-        lambda: Pairs(0.0, float("-inf")),
+        app.app, app.package.log(), lambda: None, lambda: chart_region(app.app), values, pairs
     )  # fmt: skip
     one.flush()
     if looks:
@@ -162,7 +162,8 @@ def _made(url: str) -> Shop:
         db.session.add(rule)
         rulers[user] = clause
     db.session.commit()
-    return Shop(name, database.id, url, *(one.id for one in datasets), rulers)
+    sales, virtual, jinja = (one.id for one in datasets)
+    return Shop(name, database.id, url, sales, virtual, jinja, rulers)
 
 
 def _unmake(shop: Shop) -> None:
@@ -226,6 +227,11 @@ class Answer:
 
 def ask(app: InProcess, dataset: int, user: str = ADMIN, force: bool = True, **query: Any) -> Answer:
     """A chart's request, as somebody makes it."""
+    return ask_as(app, dataset, user, force, **query)
+
+
+def ask_as(app: InProcess, dataset: int, who: Any, force: bool = True, **query: Any) -> Answer:
+    """The same as a user of that name, or by a client of its own."""
     events: list[Queried] = []
 
     def hear(_sender: str, event: Queried) -> None:
@@ -233,7 +239,8 @@ def ask(app: InProcess, dataset: int, user: str = ADMIN, force: bool = True, **q
 
     queried.connect(hear)
     try:
-        answer = client(app, user).post("/api/v1/chart/data", json=body(dataset, force, **query))
+        asker = client(app, who) if isinstance(who, str) else who
+        answer = asker.post("/api/v1/chart/data", json=body(dataset, force, **query))
     finally:
         queried.disconnect(hear)
     sent = tuple(text for event in events for text in event.sent)
@@ -244,11 +251,29 @@ def ask(app: InProcess, dataset: int, user: str = ADMIN, force: bool = True, **q
     return Answer(200, rows, (result["colnames"], result["coltypes"]), sent, bool(result["is_cached"]))
 
 
+def guest(app: InProcess, patch: Any, rules: list[dict[str, Any]]) -> Any:
+    """The client of a guest of an embedded dashboard, with these rules for rows."""
+    from superset.extensions import feature_flag_manager, security_manager
+
+    patch.setitem(feature_flag_manager._feature_flags, "EMBEDDED_SUPERSET", True)
+    patch.setitem(app.app.config, "GUEST_ROLE_NAME", "Admin")
+    with app.app.app_context():
+        token = security_manager.create_guest_access_token({"username": "guest"}, [], rules)
+    one = app.app.test_client(use_cookies=False)
+    one.environ_base["HTTP_X_GUESTTOKEN"] = token.decode() if isinstance(token, bytes) else token
+    return one
+
+
 def stock(app: InProcess, dataset: int, user: str = ADMIN, **query: Any) -> Answer:
     """The same without a substitute."""
+    return stock_as(app, dataset, user, **query)
+
+
+def stock_as(app: InProcess, dataset: int, who: Any, **query: Any) -> Answer:
+    """The same as a user of that name, or by a client of its own."""
     before, substitutes.substitutes = substitutes.substitutes, ()
     try:
-        return ask(app, dataset, user, **query)
+        return ask_as(app, dataset, who, **query)
     finally:
         substitutes.substitutes = before
 

@@ -31,7 +31,7 @@ class AggregateRule(Record):
     floats: bool = False
     ties: bool = False
     loose: bool = False
-    stale_seconds: float = Field(0.0, ge=0)
+    stale_seconds: Annotated[float, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
     def _named(self) -> AggregateRule:
