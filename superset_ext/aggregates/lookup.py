@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from sqlglot import exp
@@ -63,13 +63,16 @@ class Lookup:
         tree = parsed(sql, self._engine)
         if isinstance(tree, str):
             return Refusal(tree)
+        relation = ""
         try:
-            views = self._by_relation.get(relation_of(tree, self._engine), [])
+            relation = relation_of(tree, self._engine)
+            views = self._by_relation.get(relation, [])
             if not views:
                 return Refusal("no aggregate is made of what it reads")
-            return _first(shape_of(tree, self._engine, views[0].columns), views, allowed)
+            result = _first(shape_of(tree, self._engine, views[0].columns), views, allowed)
         except AggregateRefused as refused:
-            return Refusal(str(refused))
+            result = Refusal(str(refused))
+        return result if isinstance(result, Match) else replace(result, relation=relation)
 
 
 def _first(shape: Shape, views: Sequence[View], allowed: Allowed) -> Match | Refusal:
