@@ -34,10 +34,12 @@ class Lookup:
     Args:
         views: built ones, with their rows.
         engine: as sqlglot calls it.
+        schema: where the statements' names without one are looked up first; empty where that is not known. A view's
+            relation has its schema then, as `Kept.view` has it.
     """
 
-    def __init__(self, views: Iterable[View], engine: str) -> None:
-        self._engine = engine
+    def __init__(self, views: Iterable[View], engine: str, schema: str = "") -> None:
+        self._engine, self._schema = engine, schema
         self._by_relation: dict[str, list[View]] = {}
         for view in sorted(views, key=lambda view: view.rows or 0):
             self._by_relation.setdefault(view.relation, []).append(view)
@@ -64,10 +66,10 @@ class Lookup:
         if isinstance(tree, str):
             return Refusal(tree)
         try:
-            views = self._by_relation.get(relation_of(tree, self._engine), [])
+            views = self._by_relation.get(relation_of(tree, self._engine, self._schema), [])
             if not views:
                 return Refusal("no aggregate is made of what it reads")
-            return _first(shape_of(tree, self._engine, views[0].columns), views, allowed)
+            return _first(shape_of(tree, self._engine, views[0].columns, self._schema), views, allowed)
         except AggregateRefused as refused:
             return Refusal(str(refused))
 

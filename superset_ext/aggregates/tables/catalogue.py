@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from superset_ext.aggregates.tables.definition import Definition, restored, stored
@@ -63,10 +64,10 @@ class Kept:
         """What it is called."""
         return self.definition.name
 
-    @property
+    @cached_property
     def view(self) -> View:
-        """What answers statements."""
-        return self.definition.view
+        """What answers statements, its relation named with its schema."""
+        return self.definition.settled_view
 
 
 def files() -> list[str]:
