@@ -119,3 +119,15 @@ class AggregateRefused(SupersetExtError):
 
 class AggregateError(SupersetExtError):
     """An aggregate cannot be built, refreshed, checked or dropped, or there is none of this name."""
+
+
+class NotHeld(AggregateError):
+    """An aggregate may not be read for a statement now; the message says why, and repeats no value.
+
+    Attributes:
+        passing: whether that passes by itself before long.
+    """
+
+    def __init__(self, message: str, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from superset_ext.aggregates.route.substitute import RoutedCharts
 from superset_ext.cache import dependencies as depends
 from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.region import RegionCache
@@ -105,6 +106,10 @@ def _log(app: Any, settings: Settings) -> _Log:
         rewrites = AutomaticRewrites(app, database, recorder.begin, lambda: chart_region(app), settings)
         recorder.beside.append(rewrites.flush)
         substitutes.substitutes = (rewrites,)
+    if settings.aggregates:
+        routed = RoutedCharts(app, database, recorder.begin, lambda: chart_region(app), settings)
+        recorder.beside.append(routed.flush)
+        substitutes.substitutes = (routed, *substitutes.substitutes)
     if settings.auto_apply:
         recorder.beside.append(Overrides(database).flush)
     recorder.start()

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg2
 
+from superset_ext.plans.asked import Asked
 from superset_ext.plans.explain import explain
 from superset_ext.plans.review import Review, judged
 
@@ -25,6 +26,10 @@ FROM generate_series(1, {ROWS}) AS n;
 CREATE INDEX orders_placed ON orders (placed);
 CREATE INDEX orders_customer ON orders (customer);
 CREATE TABLE few WITH (autovacuum_enabled = off) AS SELECT * FROM orders WHERE id <= 500;
+CREATE TABLE together WITH (autovacuum_enabled = off) AS SELECT region, city FROM orders;
+CREATE STATISTICS together_region_city ON region, city FROM together;
+CREATE STATISTICS together_city ON (left(city, 6)) FROM together;
+CREATE TABLE unread WITH (autovacuum_enabled = off) AS SELECT region, city FROM orders;
 CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL, referrer int) WITH (autovacuum_enabled = off);
 INSERT INTO customers SELECT n, 'name ' || n, NULLIF(n % 10, 0) FROM generate_series(0, 4999) AS n;
 CREATE TABLE loaded WITH (autovacuum_enabled = off) AS
@@ -53,7 +58,7 @@ CREATE FUNCTION louder(a int, b int) RETURNS int LANGUAGE plpgsql VOLATILE AS
 CREATE OPERATOR <-> (leftarg = int, rightarg = int, function = louder);
 CREATE AGGREGATE loudest (int) (sfunc = louder, stype = int, initcond = '0');
 """
-_ANALYZED = "orders, few, customers, grown, wide, parts"
+_ANALYZED = "orders, few, together, unread, customers, grown, wide, parts"
 
 
 def fill(url: str) -> None:
@@ -68,6 +73,7 @@ def fill(url: str) -> None:
         cursor.execute(f"VACUUM ANALYZE {_ANALYZED}")
         while not _is_visible(cursor):  # a snapshot of somebody else in this database may have held VACUUM back
             cursor.execute("VACUUM orders")
+        cursor.execute("CREATE STATISTICS unread_region_city ON region, city FROM unread")
         cursor.execute("INSERT INTO grown SELECT n, n % 10 FROM generate_series(2001, 20000) AS n")
         cursor.execute("VACUUM ANALYZE visited")
         cursor.execute("UPDATE visited SET kind = kind + 1")
@@ -96,10 +102,12 @@ def connected(url: str, **settings: object) -> Iterator[Any]:
         yield connection
 
 
-def reviewed(url: str, sql: str, analyze: bool = False, ms: float | None = None, **settings: object) -> Review:
+def reviewed(
+    url: str, sql: str, analyze: bool = False, ms: float | None = None, asked: Asked | None = None, **settings: object
+) -> Review:
     """What a query's plan shows on this source."""
     with connected(url, **settings) as connection:
-        return judged(explain(connection, sql, 60.0, analyze), sql, ms)
+        return judged(explain(connection, sql, 60.0, analyze), sql, ms, asked=asked)
 
 
 def kinds(review: Review) -> set[str]:

@@ -23,11 +23,11 @@ ROUND = 10  # queries over the same tables
 _NODES = (
     "seqscan", "indexscan", "bitmapscan", "hashagg", "hashjoin", "mergejoin", "nestloop", "sort", "material",
 )  # fmt: skip
-_TYPES = {
+TYPES = {
     "k": "int", "a": "bigint", "d": "date", "ts": "timestamp", "z": "timestamptz", "n": "text", "c": "char(3)",
     "f": "float8", "m": "numeric", "p": "numeric(8, 2)", "b": "boolean",
 }  # fmt: skip
-_VALUES = {
+VALUES = {
     "k": ["0", "1", "2", "-3", "12345", "7"], "a": ["1", "2", "12345", "-5", "4000000000"],
     "d": ["'2024-01-01'", "'2024-12-31'", "'2025-01-01'", "'2023-12-31'", "'2024-02-29'", "'infinity'"],
     "ts": [
@@ -39,7 +39,7 @@ _VALUES = {
     "c": ["'a'", "'b '", "'5'"], "f": ["0.1", "0.2", "-0.0", "0.0", "1e16", "3.3"],
     "m": ["1.0", "1.00", "2", "0.5"], "p": ["1.0", "1.25", "2"], "b": ["true", "false"],
 }  # fmt: skip
-_CONDITIONS = [
+CONDITIONS = [
     "EXTRACT(YEAR FROM v.d) = 2024", "EXTRACT(YEAR FROM v.ts) = 2024", "2024 = EXTRACT(YEAR FROM v.d)",
     "EXTRACT(YEAR FROM v.z) = 2024", "NOT (EXTRACT(YEAR FROM v.d) = 2024)", "EXTRACT(YEAR FROM v.d) = 2024 OR v.k = 1",
     "DATE_TRUNC('month', v.ts) = '2024-01-01'", "DATE_TRUNC('year', v.ts) = TIMESTAMP '2024-01-01 00:00:00'",
@@ -194,7 +194,7 @@ def _tables(some: random.Random) -> list[str]:
     statements = []
     whole = some.random() < 0.35  # without NULL
     for name in ("t", "u"):
-        columns = [f"{column} {type_}" for column, type_ in _TYPES.items()]
+        columns = [f"{column} {type_}" for column, type_ in TYPES.items()]
         columns = [f"{column} NOT NULL" for column in columns] if whole else columns
         statements.append(f"CREATE TABLE {name} ({', '.join(columns)})")
         rows = [_row(some, whole) for _ in range(some.choice((0, 1, 3, 12, 25)))]
@@ -208,7 +208,7 @@ def _tables(some: random.Random) -> list[str]:
 def _row(some: random.Random, whole: bool) -> str:
     values = (
         "NULL" if not whole and some.random() < 0.2 else some.choice(choices[: some.choice((2, 9))])
-        for choices in _VALUES.values()
+        for choices in VALUES.values()
     )
     return f"({', '.join(values)})"
 
@@ -231,7 +231,7 @@ class Query:
         keys = some.sample(_KEYS[: 6 if tame else 13], some.choice((0, 1, 1, 2)))
         measures = some.sample(_MEASURES[: 10 if tame else 18], some.choice((1, 1, 2)))
         if some.random() < 0.15:
-            outputs, group = some.sample([f"v.{name}" for name in _TYPES], 3), ""
+            outputs, group = some.sample([f"v.{name}" for name in TYPES], 3), ""
         elif not tame and some.random() < 0.05:
             outputs, group = [*keys, "ROW_NUMBER() OVER (ORDER BY v.k)"], ""
         else:
@@ -250,10 +250,10 @@ def _advised(some: random.Random) -> str:
     column, other = some.sample(["k", "a", "n", "d", "p", "b"], 2)
     inner = some.choice(("", " WHERE u.n = 'a'", " WHERE u.b OR u.k > 1"))
     join, more = some.choice(("JOIN", "LEFT JOIN")), some.choice(("", f" AND u.{other} = v.{other}", " AND u.b"))
-    one, two = some.choice(_CONDITIONS), some.choice(_CONDITIONS).replace("v.", "u.")
+    one, two = some.choice(CONDITIONS), some.choice(CONDITIONS).replace("v.", "u.")
     count = f"COUNT(DISTINCT v.{column})"
     aggregate = some.choice(("COUNT(*)", "COUNT(u.a)", "SUM(u.a)", "MAX(u.n)", "MIN(u.d)", "AVG(u.a)"))
-    where = some.choice(("", f" WHERE {some.choice(_CONDITIONS)}"))
+    where = some.choice(("", f" WHERE {some.choice(CONDITIONS)}"))
     forms = [
         f"SELECT v.k AS o0, v.ts AS o1 FROM t AS v WHERE v.{column} NOT IN (SELECT u.{column} FROM u{inner})",
         f"SELECT v.n AS o0, (SELECT {aggregate} FROM u WHERE u.{column} = v.{column}{more}) AS o1 FROM t AS v{where}",
@@ -275,7 +275,7 @@ def _advised(some: random.Random) -> str:
 
 
 def _conditions(some: random.Random, tame: bool) -> str:
-    conditions = some.sample(_CONDITIONS, some.choice((1, 1, 2)))
+    conditions = some.sample(CONDITIONS, some.choice((1, 1, 2)))
     return some.choice((" AND ", " AND ", " AND " if tame else " OR ")).join(
         f"({condition})" for condition in conditions
     )
@@ -304,8 +304,8 @@ def _inner(some: random.Random, tame: bool) -> str:
     """A virtual dataset's query."""
     distinct = "" if tame else some.choice(("", "", "", "DISTINCT ", "DISTINCT ON (v.k) "))
     where = f" WHERE {_conditions(some, tame)}" if some.random() < 0.3 else ""
-    columns = some.choice(("*", "v.*", ", ".join(f"v.{name}" for name in _TYPES)))
-    columns = ", ".join(f"v.{name}" for name in _TYPES) if distinct else columns
+    columns = some.choice(("*", "v.*", ", ".join(f"v.{name}" for name in TYPES)))
+    columns = ", ".join(f"v.{name}" for name in TYPES) if distinct else columns
     terms = ["v.k" if "ON" in distinct else some.choice(("v.ts", "v.n DESC", "v.a", "v.p"))]
     order = f" ORDER BY {', '.join([*terms, some.choice(('v.f', 'v.d'))])}" if some.random() < 0.8 else ""
     limit = "" if tame else some.choice(("", "", "", " LIMIT 5", " OFFSET 2"))

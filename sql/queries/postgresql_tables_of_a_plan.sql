@@ -56,6 +56,18 @@ SELECT jsonb_build_object(
         ))
         FROM pg_catalog.pg_statistic_ext AS e
         WHERE e.stxrelid = c.oid
+    ),
+    'expressions', (
+        SELECT jsonb_agg(defined.text)
+        FROM (
+            SELECT pg_catalog.pg_get_statisticsobjdef(e.oid)
+            FROM pg_catalog.pg_statistic_ext AS e
+            WHERE e.stxrelid = c.oid
+            UNION ALL
+            SELECT pg_catalog.pg_get_indexdef(x.indexrelid, k.place::int, false)
+            FROM pg_catalog.pg_index AS x, unnest(x.indkey::int2[]) WITH ORDINALITY AS k(number, place)
+            WHERE x.indrelid = c.oid AND k.number = 0 AND x.indpred IS NULL
+        ) AS defined(text)
     )
 )
 FROM jsonb_to_recordset(%(names)s) AS wanted("schema" text, "name" text)

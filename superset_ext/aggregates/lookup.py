@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from sqlglot import exp
@@ -35,7 +35,7 @@ class Lookup:
         views: built ones, with their rows.
         engine: as sqlglot calls it.
         schema: where the statements' names without one are looked up first; empty where that is not known. A view's
-            relation has its schema then, as `Kept.view` has it.
+            relation has its schema then, as `Definition.settled_view` has it.
     """
 
     def __init__(self, views: Iterable[View], engine: str, schema: str = "") -> None:
@@ -65,13 +65,16 @@ class Lookup:
         tree = parsed(sql, self._engine)
         if isinstance(tree, str):
             return Refusal(tree)
+        relation = ""
         try:
-            views = self._by_relation.get(relation_of(tree, self._engine, self._schema), [])
+            relation = relation_of(tree, self._engine, self._schema)
+            views = self._by_relation.get(relation, [])
             if not views:
                 return Refusal("no aggregate is made of what it reads")
-            return _first(shape_of(tree, self._engine, views[0].columns, self._schema), views, allowed)
+            result = _first(shape_of(tree, self._engine, views[0].columns, self._schema), views, allowed)
         except AggregateRefused as refused:
-            return Refusal(str(refused))
+            result = Refusal(str(refused))
+        return result if isinstance(result, Match) else replace(result, relation=relation)
 
 
 def _first(shape: Shape, views: Sequence[View], allowed: Allowed) -> Match | Refusal:

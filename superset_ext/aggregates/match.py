@@ -25,9 +25,14 @@ class Match:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why an aggregate does not answer a statement, in words."""
+    """Why an aggregate does not answer a statement, in words.
+
+    Attributes:
+        relation: what the statement reads, where there are aggregates of it.
+    """
 
     reason: str
+    relation: str = ""
 
 
 def match(shape: Shape, view: View, allowed: Allowed = EXACT) -> Match | Refusal:

@@ -53,7 +53,7 @@ def add(rule: str) -> None:
 
     metric_type is hit_ratio, invalidation_share, memory_share, slow_query_share, slow_query_spike, cache_error_share,
     query_error_share, view_age, warm_failures, warm_read_ratio, lock_wait, statistics_stale, index_bloat, plan_slower,
-    rewrite_difference or anomaly.
+    rewrite_difference, aggregate_difference or anomaly.
 
     For example '{"name": "Few hits", "metric_type": "hit_ratio", "comparison_operator": "<", "threshold_value": 0.5}'.
     """

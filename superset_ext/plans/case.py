@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sqlglot import exp
 
+from superset_ext.plans.asked import Asked
 from superset_ext.plans.tables import Table, Tables, table_of
 from superset_ext.plans.tree import Node, Plan
 from superset_ext.sqltables.statement import dialect_of, statements
@@ -84,6 +85,7 @@ class Case:
         query: the query, parsed; `None` where it cannot be. No rule repeats a value of it.
         ms: milliseconds that it took when people asked it; `None` where that is not known.
         before: the plan that was kept before this one.
+        asked: what else is asked like it; `None` where that is not known.
     """
 
     plan: Plan
@@ -91,6 +93,7 @@ class Case:
     query: exp.Expression | None
     ms: float | None = None
     before: Before | None = None
+    asked: Asked | None = None
 
     def table(self, node: Node) -> Table | None:
         """The table that a node reads."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from superset_ext.plans.asked import Asked
 from superset_ext.plans.case import Before, Case, Finding, No, Verdicts, parsed
 from superset_ext.plans.draw import drawing
 from superset_ext.plans.explain import SECONDS, Explained, explain
@@ -64,10 +65,12 @@ def review(
     return judged(explain(connection, sql, seconds, analyze, None, refuses_volatile), sql)
 
 
-def judged(explained: Explained, sql: str, ms: float | None = None, before: Before | None = None) -> Review:
-    """What all rules say of a plan; `ms` and `before` are those of a `Case`."""
+def judged(
+    explained: Explained, sql: str, ms: float | None = None, before: Before | None = None, asked: Asked | None = None
+) -> Review:
+    """What all rules say of a plan; `ms`, `before` and `asked` are those of a `Case`."""
     plan = explained.plan
-    return Review(plan, verdicts(Case(plan, explained.tables, parsed(sql, plan.engine), ms, before)))
+    return Review(plan, verdicts(Case(plan, explained.tables, parsed(sql, plan.engine), ms, before, asked)))
 
 
 def _paragraphs(results: Verdicts) -> Iterator[str]:

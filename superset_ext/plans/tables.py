@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from superset_ext.core.sql_folder import query_text
+from superset_ext.monitor.log.fingerprint import normalised
 from superset_ext.plans.tree import Node, Plan
 
 
@@ -56,6 +57,8 @@ class Table:
         partition_key: columns of that table's key, as it is defined.
         partitions: how many parts that table has.
         extended: sets of columns with statistics of their own together.
+        expressions: texts, without values, of what has statistics though it is no column: of indexes, and of
+            `CREATE STATISTICS`.
     """
 
     schema: str
@@ -72,6 +75,7 @@ class Table:
     columns: Mapping[str, Column] = field(default_factory=dict)
     indexes: tuple[Index, ...] = ()
     extended: tuple[frozenset[str], ...] = ()
+    expressions: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -107,10 +111,14 @@ def table_of(tables: Tables, node: Node) -> Table | None:
     return tables.get((node.schema or "", node.relation or ""))
 
 
+_PARTS = ("columns", "indexes", "extended", "expressions")
+
+
 def _table(row: Mapping[str, Any]) -> Table:
     return Table(
-        **{name: item for name, item in row.items() if name not in ("columns", "indexes", "extended")},
+        **{name: item for name, item in row.items() if name not in _PARTS},
         columns={name: Column(**column) for name, column in (row["columns"] or {}).items()},
         indexes=tuple(Index(**{**index, "columns": tuple(index["columns"])}) for index in row["indexes"] or ()),
-        extended=tuple(frozenset(columns) for columns in row["extended"] or ()),
+        extended=tuple(frozenset(columns or ()) for columns in row["extended"] or ()),
+        expressions=tuple(normalised(text, "postgresql") for text in row["expressions"] or ()),
     )

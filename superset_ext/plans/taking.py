@@ -23,6 +23,7 @@ from superset_ext.host.explaining import Asking, as_asker, connected
 from superset_ext.monitor.log.fingerprint import Statements
 from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.plans import kept
+from superset_ext.plans.asked import asked_beside
 from superset_ext.plans.explain import Explained, explain
 from superset_ext.plans.postgresql import ENGINE
 from superset_ext.plans.review import judged
@@ -93,14 +94,18 @@ class PlanTaker:
                 self._queue.done(queries)
 
     def _take(self, query: Queried) -> None:
-        fingerprint = self._statements.of(query.sql, query.engine, query.database_id).fingerprint
+        statement = self._statements.of(query.sql, query.engine, query.database_id)
+        fingerprint = statement.fingerprint
         if not self._is_due(fingerprint, query.ms) or self._is_silent(query):
             return
         try:
             with self._database.transaction() as cursor:
                 if kept.is_due(cursor, fingerprint, query.ms):
                     explained, comparison = within(PATIENCE_SECONDS, self._explained, query)
-                    review = judged(explained, query.sent[0], query.ms, kept.before(cursor, fingerprint))
+                    dataset = query.scope.dataset_id if query.scope is not None else None
+                    beside = asked_beside(cursor, int(query.database_id or 0), dataset, statement.text)
+                    before = kept.before(cursor, fingerprint)
+                    review = judged(explained, query.sent[0], query.ms, before, beside)
                     kept.keep(cursor, fingerprint, int(query.database_id or 0), query.ms, review, comparison)
         except SourceBusy as error:
             logger.info("superset_ext: no plan was taken of a slow query: %s", error)

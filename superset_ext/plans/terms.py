@@ -14,6 +14,7 @@ _OPERATOR = r"(?P<operator><=|>=|<>|!~~\*?|~~\*?|!~\*?|~\*?|=|<|>|IS NOT NULL|IS
 # A varchar is written as a text by a cast that costs nothing and hides no index; a number is not.
 _CAST = r"(?P<cast>::(?:text|bpchar|VARCHAR|character varying))?"
 _TEXTS = ("text", "character", "name", "citext")
+_SIGNS = (" = ", " <> ", " <= ", " >= ", " < ", " > ", " ~~ ", " ~~* ", " !~~ ")
 EQUALITY = "="
 RANGES = ("<", ">", "<=", ">=")
 
@@ -44,6 +45,22 @@ def terms(node: Node, table: Table | None, *names: str) -> list[Term]:
     """The terms of a node's conditions of these names; `table` is what the node reads."""
     alias = node.alias or node.relation or ""
     return [_term(text, alias, table) for name in names for text in _split(node.conditions.get(name, ""), " AND ")]
+
+
+def compared_expression(term: Term, alias: str) -> str | None:
+    """The expression of one table that a term compares with something else, without the table's name.
+
+    Returns:
+        `None` where both sides have columns, or where that cannot be told.
+    """
+    bare = _without_parentheses(term.text)
+    for sign in _SIGNS:
+        sides = list(_split(bare, sign))
+        if len(sides) == 2:
+            named = [side for side in sides if columns_in(side, alias)]
+            text = re.sub(rf'(?<![\w".])"?{re.escape(alias)}"?\.', "", _without_parentheses(named[0])) if named else ""
+            return text if len(named) == 1 and "(" in text else None
+    return None
 
 
 def columns_in(text: str, alias: str) -> tuple[str, ...]:

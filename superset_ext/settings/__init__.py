@@ -6,6 +6,7 @@ It imports the standard library and pydantic only: Superset loads `superset_conf
 
 from __future__ import annotations
 
+from superset_ext.settings.aggregates import AggregateRule
 from superset_ext.settings.catalogs import Catalog
 from superset_ext.settings.environment import current, load, override, read_again, stop, variables
 from superset_ext.settings.fields import PREFIX, ChangeSource
@@ -27,6 +28,7 @@ __all__ = [
     "PREFIX",
     "REWRITE_RULES",
     "TARGETS",
+    "AggregateRule",
     "Catalog",
     "ChangeSource",
     "Compression",

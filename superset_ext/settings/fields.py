@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import Field
 
+from superset_ext.settings.aggregates import AggregateRules
 from superset_ext.settings.catalogs import Catalogs
 from superset_ext.settings.probes import Probes
 from superset_ext.settings.redis_urls import BrokerUrl, RedisUrl
@@ -237,6 +238,17 @@ class Fields(Record):
         "JSON list; see «Rewrites».",
     )
     rewrites_shadow: int = Field(
+        50,
+        ge=1,
+        description="Of how many such answers one is compared with that of Superset's own statement, in the "
+        "background; 1 for each.",
+    )
+    aggregates: AggregateRules = Field(
+        cast(Any, "[]"),
+        description="Datasets whose charts may be answered from aggregates, and what such an answer may differ by, a "
+        "JSON list; see «Aggregates».",
+    )
+    aggregates_shadow: int = Field(
         50,
         ge=1,
         description="Of how many such answers one is compared with that of Superset's own statement, in the "

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 from superset_ext.aggregates.tables.definition import Definition, restored, stored
@@ -64,10 +63,10 @@ class Kept:
         """What it is called."""
         return self.definition.name
 
-    @cached_property
+    @property
     def view(self) -> View:
-        """What answers statements, its relation named with its schema."""
-        return self.definition.settled_view
+        """What answers statements."""
+        return self.definition.view
 
 
 def files() -> list[str]:

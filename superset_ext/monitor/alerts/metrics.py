@@ -88,6 +88,10 @@ METRICS: Mapping[MetricType, Metric] = {
         "number of rewrites that gave other rows for charts on {label}, and are switched off there", "count", "",
         "alert_rewrite_difference_by_dataset",
     ),
+    "aggregate_difference": Metric(
+        "number of aggregates of database {label} that gave other rows for charts, and are switched off", "count", "",
+        "alert_aggregate_difference_by_database",
+    ),
     "anomaly": Metric("{label}", "anomaly", "requests", None),
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ Severity = Literal["info", "warning", "critical"]
 MetricType = Literal[
     "hit_ratio", "invalidation_share", "memory_share", "slow_query_share", "slow_query_spike", "cache_error_share",
     "query_error_share", "view_age", "warm_failures", "warm_read_ratio", "lock_wait", "statistics_stale",
-    "index_bloat", "plan_slower", "rewrite_difference", "anomaly",
+    "index_bloat", "plan_slower", "rewrite_difference", "aggregate_difference", "anomaly",
 ]  # fmt: skip
 METRIC_TYPES: tuple[MetricType, ...] = get_args(MetricType)
 # PostgreSQL's text holds no NUL; longer names fit on no screen.

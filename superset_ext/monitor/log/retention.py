@@ -29,6 +29,9 @@ _BY_DAYS = {
     "query_fingerprint": "last_seen",
     "query_plan": "taken_at",
     "rewrite_use": "changed_at",
+    "aggregate_use": "changed_at",
+    "aggregate_refusal": "last_at",
+    "aggregate_state": "seen_at",
 }
 # An open alert has no end yet, and so stays.
 _BY_MONTHS = {

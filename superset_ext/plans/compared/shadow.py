@@ -62,6 +62,7 @@ class Other:
         rules: by which it was made; none where there is no other text.
         below: the rows are only the same where there are fewer than this; `None`: always.
         own: what is compared with it in the place of Superset's own text; empty for that itself.
+        timed: what answers charts, and is timed, where that is another text; empty for this one.
         same: whether two answers are the same.
         note: the substitute's own.
     """
@@ -70,6 +71,7 @@ class Other:
     rules: tuple[str, ...]
     below: int | None = None
     own: str = ""
+    timed: str = ""
     same: Callable[[Rows, Rows], bool] = same_rows
     note: Any = field(default=None, compare=False)
 
@@ -182,6 +184,8 @@ def _compared(cursor: Any, job: Job, other: Other, sent: Callable[[str], str]) -
         refuse_volatile(cursor, asked(cursor, "", text), "")
     answers = {text: _answer(cursor, text) for text in (texts if job.superset_first else texts[::-1])}
     (stock, stock_ms, columns), (rows, other_ms, other_columns) = (answers[text] for text in texts)
+    if other.timed:
+        _, other_ms, other_columns = _answer(cursor, sent(other.timed))
     sure = other.below is None or len(stock) < other.below
     same = columns == other_columns and (not sure or other.same(stock, rows))
     return Shown(other, same, sure, stock_ms, other_ms)

@@ -10,6 +10,7 @@ from superset_ext.plans.case import Case, Finding, No, Rule, Verdicts
 from superset_ext.plans.findings.barrier import barrier
 from superset_ext.plans.findings.correlated_subquery import correlated_subquery
 from superset_ext.plans.findings.count_distinct import count_distinct
+from superset_ext.plans.findings.extended_statistics import extended_statistics
 from superset_ext.plans.findings.filter_after_index import filter_after_index
 from superset_ext.plans.findings.filter_discards import filter_discards
 from superset_ext.plans.findings.function_on_column import function_on_column
@@ -21,20 +22,23 @@ from superset_ext.plans.findings.lossy_bitmap import lossy_bitmap
 from superset_ext.plans.findings.nested_loop import nested_loop
 from superset_ext.plans.findings.not_in_nullable import not_in_nullable
 from superset_ext.plans.findings.or_over_columns import or_over_columns
+from superset_ext.plans.findings.other_filters import other_filters
 from superset_ext.plans.findings.partitions_not_pruned import partitions_not_pruned
 from superset_ext.plans.findings.plan_changed import plan_changed
 from superset_ext.plans.findings.rows_misjudged import rows_misjudged
 from superset_ext.plans.findings.select_star import select_star
+from superset_ext.plans.findings.shared_subquery import shared_subquery
 from superset_ext.plans.findings.spilled import spilled
 from superset_ext.plans.findings.statistics_old import statistics_old
+from superset_ext.plans.findings.unneeded_distinct import unneeded_distinct
 from superset_ext.plans.findings.unneeded_order import unneeded_order
 from superset_ext.plans.findings.workers_not_launched import workers_not_launched
 
 RULES: tuple[Rule, ...] = (
     plan_changed, filter_discards, function_on_column, or_over_columns, leading_wildcard, filter_after_index,
-    nested_loop, correlated_subquery, not_in_nullable, unneeded_order, barrier, large_offset, count_distinct,
-    partitions_not_pruned, spilled, lossy_bitmap, heap_fetches, rows_misjudged, statistics_old, workers_not_launched,
-    jit_costs, select_star,
+    nested_loop, correlated_subquery, not_in_nullable, unneeded_order, unneeded_distinct, barrier, large_offset,
+    count_distinct, shared_subquery, other_filters, partitions_not_pruned, spilled, lossy_bitmap, heap_fetches,
+    extended_statistics, rows_misjudged, statistics_old, workers_not_launched, jit_costs, select_star,
 )  # fmt: skip
 
 

@@ -193,6 +193,14 @@ CASES: dict[str, tuple[list[tuple[str, str]], Act, Act]] = {
         ),
         lambda d: write(d, "DELETE FROM superset_ext.rewrite_switched_off") or rewritten(d),
     ),
+    "aggregate": (
+        [("An aggregate gave other rows", "database:7")],
+        lambda d: write(
+            d, "INSERT INTO superset_ext.aggregate_switched_off VALUES (7, 'by_day.1', %(at)s, 3, 'f', 'o', 'r')",
+            at=at(-1),
+        ),
+        lambda d: write(d, "UPDATE superset_ext.aggregate_switched_off SET at = at - interval '2 days'"),
+    ),
     "plan": (
         [("A plan changed and is slower", "database:3")],
         lambda d: planned(d, -1, "plan_changed"),

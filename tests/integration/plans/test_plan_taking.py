@@ -16,6 +16,7 @@ import psycopg2
 import pytest
 
 from superset_ext.events import Queried, Scope, queried
+from superset_ext.monitor.rollup.logs import roll_up
 from superset_ext.plans import taking
 from superset_ext.plans.taking import PlanTaker
 from testing.databases import Databases
@@ -54,10 +55,10 @@ def tell(source: Source, sql: str, ms: float = 100.0, user_id: int | None = None
     queried.send("chart", event=event)
 
 
-def ask(app: InProcess, source: Source, **query: Any) -> None:
+def ask(app: InProcess, source: Source, dataset: int | None = None, chart: int | None = None, **query: Any) -> None:
     """A chart's request, answered by the source."""
     body = {
-        "datasource": {"id": source.orders, "type": "table"}, "force": True, "result_format": "json", "result_type": "full",
+        "datasource": {"id": dataset or source.orders, "type": "table"}, "form_data": {"slice_id": chart}, "force": True, "result_format": "json", "result_type": "full",
         "queries": [{"columns": [], "metrics": [], "filters": [], "row_limit": 10, **query}],
     }  # fmt: skip
     answer = app.client().post("/api/v1/chart/data", json=body)
@@ -112,6 +113,39 @@ def test_a_slow_chart_leaves_its_plan(superset_app: InProcess, source: Source, t
     assert superset_app.rows(
         "SELECT sql FROM superset_ext.query_fingerprint WHERE fingerprint = %s", (plan["fingerprint"],)
     )
+
+
+def test_what_other_charts_ask_is_told(superset_app: InProcess, source: Source, taker: PlanTaker) -> None:
+    """Intent: of a statement that charts ask with other filters, the finding counts them by the log; another
+    dataset's charts and other columns are not among them."""
+    for chart, dataset, metric, filters in (
+        (11, source.orders, "count", {"status": "rare"}), (12, source.orders, "count", {"status": "rare", "city": "hush"}),
+        (13, source.orders, "count", {"region": "hush"}), (14, source.orders, "count", {"status": "common"}),
+        (15, source.few, "count", {"status": "rare"}), (16, source.orders, None, {"status": "rare"}),
+    ):  # fmt: skip
+        ask(
+            superset_app, source, dataset, chart, metrics=[metric] if metric else [], columns=[] if metric else ["city"],
+            filters=[{"col": column, "op": "==", "val": value} for column, value in filters.items()],
+        )  # fmt: skip
+        superset_app.package.recorder.flush()  # type: ignore[union-attr]
+        roll_up(superset_app.package.log(), superset_app.package.settings.slow_query_ms)
+    superset_app.rows("DELETE FROM superset_ext.query_plan")
+    later = another(superset_app)
+    later.start()
+    ask(
+        superset_app,
+        source,
+        source.orders,
+        11,
+        metrics=["count"],
+        filters=[{"col": "status", "op": "==", "val": "rare"}],
+    )
+    later.flush()
+    later.stop()
+    (plan,) = plans(superset_app, source)
+    (finding,) = [finding for finding in plan["findings"] if finding["kind"] == "other_filters"]
+    assert finding["evidence"].startswith("4 charts ask this in 3 forms"), finding
+    assert finding["numbers"]["seconds"] > 0 and "hush" not in str(plan)
 
 
 def test_once_a_day_and_when_the_time_doubles(superset_app: InProcess, source: Source, taker: PlanTaker) -> None:

@@ -10,16 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from superset_ext.errors import PlanError, Redefined
+from superset_ext.plans.compared.limits import limiting
 from superset_ext.plans.rewrite.catalogue.postgresql import PostgreSQL
 from superset_ext.plans.rewrite.facts import Relation
 
 Name = tuple[str | None, str]  # of a relation, as a statement writes it: its schema, if it names one, and its name
 Relations = Mapping[Name, Relation | None]
-# The user's own limit stays where it is the shorter one.
-_LIMIT = """
-SELECT set_config('statement_timeout', CASE WHEN CAST(setting AS bigint) BETWEEN 1 AND {ms} THEN setting ELSE '{ms}' END, true)
-FROM pg_catalog.pg_settings WHERE name = 'statement_timeout';
-"""  # noqa: E501
 
 
 class NotKnown(Exception):
@@ -71,7 +67,7 @@ def hold(cursor: Any, relations: Relations, ms: int) -> None:
     if getattr(connection, "autocommit", True) or not hasattr(connection, "server_version"):
         raise PlanError("there is no transaction that would hold its tables as they are", "NoTransaction")
     with connection.cursor() as own:
-        own.execute(_LIMIT.format(ms=ms) + "".join(_locking(name) for name, now in relations.items() if now))
+        own.execute(limiting(ms) + "".join(_locking(name) for name, now in relations.items() if now))
         facts = PostgreSQL(lambda text, values: _all(own, text, values))
         if any(_proof(facts.relation(*name)) != _proof(before) for name, before in relations.items()):
             raise Redefined("a table in it has been defined anew")

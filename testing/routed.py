@@ -1,0 +1,294 @@
+"""Charts on a table that has aggregates, in a real Superset: asked with the seam's substitute and without it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import psycopg2
+
+from superset_ext.aggregates.route.substitute import RoutedCharts
+from superset_ext.events import Queried, queried
+from superset_ext.host import substitutes
+from superset_ext.host.regions import chart_region
+from superset_ext.plans.compared.pairs import Pairs
+from superset_ext.settings import AggregateRule
+from testing.aggregate_tables import SALES, built, run
+from testing.in_process import ADMIN, PASSWORD, InProcess
+from testing.probes import until
+
+BY_DAY = """
+SELECT DATE_TRUNC('day', ts) AS day, shop, COUNT(*) AS n, COUNT(amount) AS c, COUNT(price) AS d,
+    SUM(amount) AS a, SUM(price) AS p,
+    MIN(amount) AS low, MAX(price) AS high
+FROM sales GROUP BY DATE_TRUNC('day', ts), shop
+"""
+VIRTUAL = "SELECT shop, amount FROM public.sales WHERE price > 10"
+JINJA = "SELECT shop, amount FROM sales WHERE shop = '{{ current_username() }}' OR 1 = 1"
+RULED, PASS = "shop3", "a password of some length"
+SOLD = {"expressionType": "SQL", "sqlExpression": "SUM(amount)", "label": "sold"}
+NUMBER = {"expressionType": "SQL", "sqlExpression": "COUNT(*)", "label": "n"}
+MEAN = {"expressionType": "SQL", "sqlExpression": "AVG(price)", "label": "mean"}
+READ = "superset_ext_aggregates"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A source with the table `sales`, and what Superset knows of it.
+
+    Attributes:
+        name, number: of the database in Superset, and its id.
+        url: of the source.
+        sales, virtual, jinja: ids of datasets.
+        rulers: names of users whose rows a rule limits, with the shop that each sees.
+    """
+
+    name: str
+    number: int
+    url: str
+    sales: int
+    virtual: int
+    jinja: int
+    rulers: dict[str, str]
+
+    @contextmanager
+    def connection(self) -> Iterator[Any]:
+        """To the source, without a transaction."""
+        with closing(psycopg2.connect(self.url)) as connection:
+            connection.autocommit = True
+            yield connection
+
+    def run(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run SQL on the source."""
+        with self.connection() as connection:
+            return run(connection, sql)
+
+    def build(self, sql: str = BY_DAY, name: str = "by_day", **options: Any) -> None:
+        """Build an aggregate there."""
+        with self.connection() as connection:
+            built(connection, sql, name, **options)
+
+
+class Routed(RoutedCharts):
+    """The substitute of a process, of which a test waits for what it does in the background."""
+
+    def reset(self) -> None:
+        """See `RoutedCharts`."""
+        super().reset()
+        self.compared = threading.Semaphore(0)
+
+    def shown(self, job: Any, shown: Any) -> None:
+        """See `RoutedCharts`."""
+        super().shown(job, shown)
+        self.compared.release()
+
+    def refused(self, job: Any, reason: str) -> None:
+        """See `RoutedCharts`."""
+        super().refused(job, reason)
+        self.compared.release()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be compared, or is under way."""
+        return not len(self._shadow._queue)
+
+
+def routed(app: InProcess, shop: Shop, looks: bool = True, **settings: Any) -> Routed:
+    """The substitute of a process that has looked at the source; all may be answered, and every answer is compared."""
+    rules = settings.pop("aggregates", (AggregateRule(database=shop.name),))
+    pairs = settings.pop("pairs", lambda: Pairs(0.0, float("-inf")))
+    chosen = {"aggregates": rules, "aggregates_shadow": 1, "plans_active": 100, **settings}
+    values = app.package.settings.model_copy(update=chosen)
+    one = Routed(
+        app.app, app.package.log(), lambda: None, lambda: chart_region(app.app), values, pairs
+    )  # fmt: skip
+    one.flush()
+    if looks:
+        one.catalogue._thread = threading.current_thread()  # it looks when the test says so
+        one.catalogue.look(shop.number)
+    return one
+
+
+@contextmanager
+def shop_in(app: InProcess, url: str) -> Iterator[Shop]:
+    """Fill an empty database, and let Superset know it."""
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        run(connection, SALES)
+    with app.awake(), app.app.app_context():
+        shop = _made(url)
+    yield shop
+    with app.awake(), app.app.app_context():
+        _unmake(shop)
+
+
+def _made(url: str) -> Shop:
+    from superset.connectors.sqla.models import RowLevelSecurityFilter, SqlaTable
+    from superset.extensions import db, security_manager
+    from superset.models.core import Database
+
+    name = f"shop {uuid.uuid4().hex[:8]}"
+    database = Database(database_name=name)
+    database.set_sqlalchemy_uri(url)
+    db.session.add(database)
+    db.session.flush()
+    datasets = []
+    for title, sql in (("sales", None), (f"virtual {name}", VIRTUAL), (f"jinja {name}", JINJA)):
+        dataset = SqlaTable(table_name=title, sql=sql, database=database, schema="public")
+        db.session.add(dataset)
+        db.session.flush()
+        dataset.fetch_metadata()
+        datasets.append(dataset)
+    rulers = {}
+    for clause in ("shop = 'shop3'", "amount > 4", "shop IN ('shop1', 'shop2') OR shop IS NULL"):
+        user = f"ruled_{uuid.uuid4().hex[:8]}"
+        role = security_manager.add_role(f"role of {user}")
+        for permission, view in (
+            ("all_datasource_access", "all_datasource_access"), ("can_read", "Chart"), ("can_read", "Dataset"),
+            ("can_write", "Chart"), ("can_read", "ChartDataRestApi"),
+        ):  # fmt: skip
+            if granted := security_manager.find_permission_view_menu(permission, view):
+                security_manager.add_permission_role(role, granted)
+        security_manager.add_user(user, "R", "U", f"{user}@example.org", role, PASS)
+        rule = RowLevelSecurityFilter(
+            name=user, filter_type="Regular", tables=datasets[:2], roles=[role], clause=clause
+        )
+        db.session.add(rule)
+        rulers[user] = clause
+    db.session.commit()
+    sales, virtual, jinja = (one.id for one in datasets)
+    return Shop(name, database.id, url, sales, virtual, jinja, rulers)
+
+
+def _unmake(shop: Shop) -> None:
+    from superset.connectors.sqla.models import RowLevelSecurityFilter
+    from superset.extensions import db, security_manager
+    from superset.models.core import Database
+
+    rules = db.session.query(RowLevelSecurityFilter).filter(RowLevelSecurityFilter.name.in_(shop.rulers)).all()
+    database = db.session.query(Database).filter_by(database_name=shop.name).one()
+    for thing in (*rules, database, *(security_manager.find_user(name) for name in shop.rulers)):
+        db.session.delete(thing)
+    db.session.commit()
+
+
+_clients: dict[str, Any] = {}
+
+
+def client(app: InProcess, user: str = ADMIN) -> Any:
+    """Somebody who logs in once: checking a password takes long."""
+    if user not in _clients:
+        _clients[user] = app.client(user, PASSWORD if user == ADMIN else PASS)
+    return _clients[user]
+
+
+def body(dataset: int, force: bool = True, **query: Any) -> dict[str, Any]:
+    """A chart's request."""
+    asked = {"columns": ["shop"], "metrics": [SOLD, NUMBER], "filters": [], "row_limit": 1000, "extras": {}, **query}
+    return {
+        "datasource": {"id": dataset, "type": "table"}, "force": force, "result_format": "json", "result_type": "full",
+        "queries": [asked],
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a chart's request.
+
+    Attributes:
+        status: of HTTP.
+        rows: in an order of their own; or the error.
+        columns: with their types.
+        sent: what reached the source.
+    """
+
+    status: int
+    rows: Any
+    columns: Any
+    sent: tuple[str, ...]
+    is_cached: bool
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether an aggregate has answered."""
+        return len(self.sent) == 1 and READ in self.sent[0]
+
+    @property
+    def shown(self) -> Any:
+        """What a person sees."""
+        return self.status, self.rows, self.columns
+
+
+def ask(app: InProcess, dataset: int, user: str = ADMIN, force: bool = True, **query: Any) -> Answer:
+    """A chart's request, as somebody makes it."""
+    return ask_as(app, dataset, user, force, **query)
+
+
+def ask_as(app: InProcess, dataset: int, who: Any, force: bool = True, **query: Any) -> Answer:
+    """The same as a user of that name, or by a client of its own."""
+    events: list[Queried] = []
+
+    def hear(_sender: str, event: Queried) -> None:
+        events.append(event)
+
+    queried.connect(hear)
+    try:
+        asker = client(app, who) if isinstance(who, str) else who
+        answer = asker.post("/api/v1/chart/data", json=body(dataset, force, **query))
+    finally:
+        queried.disconnect(hear)
+    sent = tuple(text for event in events for text in event.sent)
+    if answer.status_code != 200:
+        return Answer(answer.status_code, [], [], sent, False)
+    result = answer.json["result"][0]
+    rows = sorted(json.dumps(row, sort_keys=True) for row in result["data"])
+    return Answer(200, rows, (result["colnames"], result["coltypes"]), sent, bool(result["is_cached"]))
+
+
+def guest(app: InProcess, patch: Any, rules: list[dict[str, Any]]) -> Any:
+    """The client of a guest of an embedded dashboard, with these rules for rows."""
+    from superset.extensions import feature_flag_manager, security_manager
+
+    patch.setitem(feature_flag_manager._feature_flags, "EMBEDDED_SUPERSET", True)
+    patch.setitem(app.app.config, "GUEST_ROLE_NAME", "Admin")
+    with app.app.app_context():
+        token = security_manager.create_guest_access_token({"username": "guest"}, [], rules)
+    one = app.app.test_client(use_cookies=False)
+    one.environ_base["HTTP_X_GUESTTOKEN"] = token.decode() if isinstance(token, bytes) else token
+    return one
+
+
+def stock(app: InProcess, dataset: int, user: str = ADMIN, **query: Any) -> Answer:
+    """The same without a substitute."""
+    return stock_as(app, dataset, user, **query)
+
+
+def stock_as(app: InProcess, dataset: int, who: Any, **query: Any) -> Answer:
+    """The same as a user of that name, or by a client of its own."""
+    before, substitutes.substitutes = substitutes.substitutes, ()
+    try:
+        return ask_as(app, dataset, who, **query)
+    finally:
+        substitutes.substitutes = before
+
+
+def proven(app: InProcess, one: Routed, dataset: int, user: str = ADMIN, **query: Any) -> None:
+    """Ask a chart until its statement has been compared as often as it must."""
+    for _ in range(2):
+        ask(app, dataset, user, **query)
+        assert one.compared.acquire(timeout=30)
+
+
+def rested(one: Routed) -> None:
+    """Wait until nothing runs in the background."""
+    until(partial(_rests, one))
+
+
+def _rests(one: Routed) -> bool:
+    return one.is_idle

@@ -1,0 +1,151 @@
+# ruff: noqa: E501  (SQL and intents that are easier to read in one line)
+"""What is compared before an aggregate answers a chart and afterwards, and random steps of people, rights and changes."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from superset_ext.aggregates import grain
+from superset_ext.host import substitutes
+from superset_ext.monitor.alerts.metrics import METRICS
+from superset_ext.settings import AggregateRule
+from testing.aggregate_tables import AS_NEW, SALES
+from testing.databases import Databases
+from testing.in_process import InProcess
+from testing.routed import Routed, Shop, ask, proven, rested, routed, shop_in, stock
+from testing.routed_steps import Ready, Steps
+
+STEPS = int(os.environ.get("ROUTE_STEPS", 120))
+SEED = int(os.environ.get("ROUTE_SEED", 1))
+Make = Callable[..., Routed]
+BY_MONTH = "SELECT DATE_TRUNC('month', ts) AS m, SUM(amount) AS a, COUNT(*) AS n FROM sales GROUP BY 1"
+WEEK = {"columns": [{
+    "timeGrain": "P1W", "columnType": "BASE_AXIS", "sqlExpression": "ts", "label": "ts", "expressionType": "SQL",
+}]}  # fmt: skip
+OF_SHOP = {"filters": [{"col": "shop", "op": "==", "val": "shop4"}], "columns": []}
+
+
+@pytest.fixture(scope="module")
+def source(in_process: InProcess, databases: Databases) -> Iterator[Shop]:
+    with databases.empty() as url, shop_in(in_process, url) as shop:
+        yield shop
+
+
+@pytest.fixture
+def shop(superset_app: InProcess, source: Shop) -> Iterator[Shop]:
+    """The source as new."""
+    source.run(AS_NEW)
+    source.run(SALES)
+    for table in ("aggregate_use", "aggregate_switched_off", "aggregate_state", "aggregate_refusal"):
+        superset_app.rows(f"DELETE FROM superset_ext.{table}")
+    yield source
+
+
+@pytest.fixture
+def make(superset_app: InProcess, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Makes the substitute of a process."""
+
+    def made(**settings: Any) -> Routed:
+        one = routed(superset_app, shop, **settings)
+        monkeypatch.setattr(substitutes, "substitutes", (one,))
+        everyone.append(one)
+        return one
+
+    everyone: list[Routed] = []
+    yield made
+    for one in everyone:
+        rested(one)
+
+
+def test_weeks_made_of_months_never_answer(
+    superset_app: InProcess, shop: Shop, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: a planted wrong rule of the matcher is found by the first comparison, before any chart is answered by it."""
+    shop.build(BY_MONTH, "by_month")
+    monkeypatch.setitem(grain._MADE_OF, "week", "month")
+    one = make()
+    expected = stock(superset_app, shop.sales, **WEEK)
+    assert not ask(superset_app, shop.sales, **WEEK).is_routed
+    assert one.compared.acquire(timeout=30)
+    for _ in range(3):
+        answer = ask(superset_app, shop.sales, **WEEK)
+        assert not answer.is_routed and answer.shown == expected.shown
+    one.flush()
+    ((aggregate, original, other),) = superset_app.rows(
+        "SELECT split_part(aggregate, '.', 1), original, rewritten FROM superset_ext.aggregate_switched_off"
+    )
+    assert aggregate == "by_month" and "sales" in original and "superset_ext_aggregates" in other
+
+
+def test_an_aggregate_that_turns_wrong_ends_everywhere(superset_app: InProcess, shop: Shop, make: Make) -> None:
+    """Intent: a compared sample that differs switches the aggregate off in other processes too, before they have read a
+    row of it; the answers that it gave are dropped and an alert is due; no value is in any table of ours; built anew it
+    answers again."""
+    shop.build()
+    other = make()
+    proven(superset_app, other, shop.sales, **OF_SHOP)
+    other.flush()
+    one = make(aggregates_shadow=10**9)
+    assert ask(superset_app, shop.sales, **OF_SHOP).is_routed
+    ask(superset_app, shop.sales, force=False, **OF_SHOP)
+    assert ask(superset_app, shop.sales, force=False, **OF_SHOP).is_cached
+    shop.run("UPDATE superset_ext_aggregates.by_day SET sum_amount = sum_amount + 1")
+    assert ask(superset_app, shop.sales, **OF_SHOP).is_routed  # one in so many is found by its sample
+    substitutes.substitutes = (other,)
+    rested(other)
+    while other.compared.acquire(blocking=False):
+        pass
+    assert ask(superset_app, shop.sales, **OF_SHOP).is_routed
+    assert other.compared.acquire(timeout=30)
+    assert not ask(superset_app, shop.sales, force=False, **OF_SHOP).is_cached
+    expected = stock(superset_app, shop.sales, **OF_SHOP)
+    for process in (one, other):
+        substitutes.substitutes = (process,)
+        answer = ask(superset_app, shop.sales, **OF_SHOP)
+        assert not answer.is_routed and answer.shown == expected.shown
+    other.flush()
+    tables = "".join(
+        str(superset_app.rows(f"SELECT * FROM superset_ext.{table}"))
+        for table in ("aggregate_use", "aggregate_switched_off", "aggregate_refusal", "aggregate_state")
+    )
+    assert "shop4" not in tables and "by_day" in tables
+    assert "aggregate_difference" in METRICS
+    shop.run("DROP SCHEMA superset_ext_aggregates CASCADE")
+    shop.build()
+    one = make()
+    proven(superset_app, one, shop.sales, **OF_SHOP)
+    assert ask(superset_app, shop.sales, **OF_SHOP).is_routed
+
+
+def test_what_may_be_stale_is_compared_as_it_should_be(superset_app: InProcess, shop: Shop, make: Make) -> None:
+    """Intent: an aggregate that lags behind its base by a rule is no difference; a wrong text over it is."""
+    shop.build(upkeep="schedule")
+    shop.run("UPDATE sales SET amount = amount + 1")
+    one = make(aggregates=(AggregateRule(database=shop.name, stale_seconds=3600),))
+    proven(superset_app, one, shop.sales)
+    assert ask(superset_app, shop.sales).is_routed
+    rested(one)
+    assert not superset_app.rows("SELECT * FROM superset_ext.aggregate_switched_off")
+
+
+@pytest.mark.parametrize("steps", [12, pytest.param(STEPS, marks=pytest.mark.thorough)])
+def test_interleaved(
+    superset_app: InProcess, shop: Shop, make: Make, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Intent: whoever asks whatever, with rules for rows, as a guest, through templates, while the base changes and
+    aggregates are refreshed, dropped and built anew: the answer is stock's at that moment."""
+    one = make(aggregates_shadow=20, pairs=lambda: Ready(0.0, float("-inf")))
+    source = Steps(superset_app, shop, one, random.Random(SEED), monkeypatch)
+    counts: Counter[str] = Counter()
+    for number in range(steps):
+        counts[source.step(number)] += 1
+    one.flush()
+    assert not superset_app.rows("SELECT * FROM superset_ext.aggregate_switched_off")
+    assert counts["routed"] > steps / 20, counts
+    print(f"{steps} steps, seed {SEED}: {dict(counts)}")
