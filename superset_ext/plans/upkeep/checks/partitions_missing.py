@@ -25,7 +25,8 @@ def judge(rows: Sequence[Row]) -> Iterator[Verdict]:
             {"days_ahead": ahead, "days_each": length, "parts": row["parts"], "oldest_days": row["oldest_days"]},
             "Make parts ahead, by pg_partman or a job that does this before each of them begins. Of those that are "
             f"older than you keep data, the oldest first: ALTER TABLE {row['relation']} DETACH PARTITION "
-            f"{row['oldest']}{'' if row['has_default'] else ' CONCURRENTLY'}, then drop it; that takes no time, and DELETE does.",
+            f"{row['oldest']}{'' if row['has_default'] else ' CONCURRENTLY'}, then drop it; that takes no time, and "
+            "DELETE does.",
             f"CREATE TABLE {row['next_part']} PARTITION OF {row['relation']} FOR VALUES FROM ('{row['next_from']}') "
             f"TO ('{row['next_to']}')",
         )  # fmt: skip
