@@ -42,7 +42,7 @@ def match(shape: Shape, view: View, allowed: Allowed = EXACT) -> Match | Refusal
     try:
         if not allowed.ties and may_choose(shape, view):
             raise AggregateRefused("its LIMIT chooses among rows that may tie: ORDER BY does not name every key")
-        return Match(view, _rewritten(shape, view, allowed).sql(dialect=shape.engine))
+        return Match(view, _rewritten(shape, view, allowed).sql(dialect=shape.engine, copy=False))
     except AggregateRefused as refused:
         return Refusal(str(refused))
 

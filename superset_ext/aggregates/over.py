@@ -56,7 +56,8 @@ def over(node: exp.Expression, view: View, allowed: Allowed) -> exp.Expression:
         return kept(view, view.names[_raw(node.name, view)])
     copy = node.copy()
     for child in list(copy.iter_expressions()):
-        child.replace(over(child, view, allowed))
+        if not isinstance(child, exp.Literal):  # of which a list may have thousands
+            child.replace(over(child, view, allowed))
     return copy
 
 

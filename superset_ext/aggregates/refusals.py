@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Final
 
 from sqlglot import exp
@@ -33,6 +34,7 @@ _CLAUSES = (
 )  # fmt: skip
 
 Refusal = Callable[[exp.Expression], str]
+_walked: ContextVar[tuple[exp.Expression, list[exp.Expression]] | None] = ContextVar("walked", default=None)
 
 
 def not_one_select(tree: exp.Expression) -> str:
@@ -139,11 +141,18 @@ REFUSALS: tuple[Refusal, ...] = (
 
 def refusal(tree: exp.Expression) -> str:
     """Why no aggregate answers a statement of this form; empty, if one could."""
-    return next((reason for rule in REFUSALS if (reason := rule(tree))), "")
+    token = _walked.set((tree, _own(tree)))
+    try:
+        return next((reason for rule in REFUSALS if (reason := rule(tree))), "")
+    finally:
+        _walked.reset(token)
 
 
 def _own(tree: exp.Expression) -> list[exp.Expression]:
-    """All nodes but those of what it reads."""
+    """All nodes but those of what it reads; while all rules look at one tree, it is walked once."""
+    walked = _walked.get()
+    if walked is not None and walked[0] is tree:
+        return walked[1]
     start = clause(tree, "from")
     return [node for node in tree.walk(prune=lambda node: node is start) if node is not start]
 

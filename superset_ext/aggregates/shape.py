@@ -77,7 +77,8 @@ def relation_of(tree: exp.Expression, engine: str, schema: str = "") -> str:
         raise AggregateRefused("it reads a function's rows")
     source = in_schema(source, schema, engine)
     parts = [source.args.get("catalog"), source.args.get("db"), source.this]
-    return ".".join(exp.Identifier(this=folded(part, engine), quoted=True).sql(engine) for part in parts if part)
+    names = [folded(part, engine).replace('"', '""') for part in parts if part]
+    return ".".join(f'"{name}"' for name in names)
 
 
 def shape_of(tree: exp.Expression, engine: str, columns: Columns, schema: str = "") -> Shape:
