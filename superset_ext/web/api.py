@@ -15,6 +15,6 @@ from superset_ext.web.status import StatusApi
 from superset_ext.web.warm_up import WarmUpApi
 
 RESOURCES = (
-    StatusApi, StatisticsApi, SlowQueriesApi, RecommendationsApi, PlansApi, AnalysisApi, AggregatesApi, AlertsApi, MetricsApi,
-    WarmUpApi, InvalidationApi,
+    StatusApi, StatisticsApi, SlowQueriesApi, RecommendationsApi, PlansApi, AnalysisApi, AggregatesApi, AlertsApi,
+    MetricsApi, WarmUpApi, InvalidationApi,
 )  # fmt: skip

@@ -26,7 +26,17 @@ from testing.regions import make_region
 # What Superset's own resources are described with.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:apispec")
 BASE = "/api/v1/performance"
-READS = ("status", "health", "cache/statistics", "dashboard", "slow-queries", "alerts", "recommendations", "metrics")
+READS = (
+    "status",
+    "health",
+    "cache/statistics",
+    "dashboard",
+    "slow-queries",
+    "alerts",
+    "aggregates",
+    "recommendations",
+    "metrics",
+)
 RUN = str(uuid.UUID(int=7))
 RULE = {"name": "a rule of the test", "metric_type": "hit_ratio", "comparison_operator": "<", "threshold_value": 0.1}
 GAMMA = ("gamma", "the password of gamma")
@@ -244,6 +254,7 @@ def answers(world: InProcess) -> Iterator[tuple[str, str, Any]]:
         "slow-queries",
         "alerts",
         "recommendations",
+        "aggregates",
         "metrics",
     )
     bodies: dict[tuple[str, str], Any] = {("GET", f"/{name}"): None for name in reads}
