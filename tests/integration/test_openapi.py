@@ -27,6 +27,9 @@ from testing.regions import make_region
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:apispec")
 BASE = "/api/v1/performance"
 READS = (
+    "status", "health", "cache/statistics", "dashboard", "slow-queries", "alerts", "aggregates", "recommendations",
+    "metrics",
+)  # fmt: skip
     "status",
     "health",
     "cache/statistics",
@@ -147,7 +150,7 @@ def served(app: Any) -> dict[Route, set[str]]:
 def test_each_route_is_described(world: InProcess, document: dict[str, Any]) -> None:
     """Intent: all routes are in the document and no other, with their parameters, a summary and the right to call."""
     routes, operations = served(world.app), described(document)
-    assert set(operations) == set(routes) and len(routes) == 17
+    assert set(operations) == set(routes) and len(routes) == 18
     for route, operation in operations.items():
         assert operation["summary"] and operation["tags"] == ["Performance"] and operation["security"], route
         path = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] == "path"]
