@@ -30,16 +30,6 @@ READS = (
     "status", "health", "cache/statistics", "dashboard", "slow-queries", "alerts", "aggregates", "recommendations",
     "metrics",
 )  # fmt: skip
-    "status",
-    "health",
-    "cache/statistics",
-    "dashboard",
-    "slow-queries",
-    "alerts",
-    "aggregates",
-    "recommendations",
-    "metrics",
-)
 RUN = str(uuid.UUID(int=7))
 RULE = {"name": "a rule of the test", "metric_type": "hit_ratio", "comparison_operator": "<", "threshold_value": 0.1}
 GAMMA = ("gamma", "the password of gamma")
