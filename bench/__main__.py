@@ -37,6 +37,7 @@ PARTS = (
     "indexes",
     "index_trial",
     "aggregates",
+    "star",
 )
 
 names = sys.argv[1:] or PARTS

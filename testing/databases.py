@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import psutil
 import psycopg2
 
 from superset_ext.core.log_database import LogDatabase
+from superset_ext.embedded import postgres as embedded
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.monitor.rollup.views import apply_views
 
@@ -59,6 +61,22 @@ def _free_memory() -> int:
         return min(free, int(limit) - int(used))
     except (OSError, ValueError):
         return free
+
+
+def another_version() -> str | None:
+    """Have all servers of this process be of the programs in `TEST_POSTGRES`, where that is set.
+
+    Returns:
+        Their major version; `None` where the wheel's are used.
+    """
+    programs = os.environ.get("TEST_POSTGRES")
+    if not programs:
+        return None
+    version = subprocess.run([Path(programs) / "postgres", "--version"], capture_output=True, text=True, check=True)
+    major = version.stdout.split()[2].partition(".")[0]
+    embedded.binary = lambda name: Path(programs) / name
+    embedded.MAJOR = major
+    return major
 
 
 @contextmanager

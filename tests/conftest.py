@@ -20,7 +20,7 @@ from superset_ext.core import warn_once
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
-from testing.databases import Databases, postgres_in, quick_folder
+from testing.databases import Databases, another_version, postgres_in, quick_folder
 from testing.in_process import InProcess, start, stop
 from testing.log import PATIENCE
 from testing.programs import forked
@@ -77,6 +77,7 @@ def forked_programs() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A PostgreSQL server; tests take a database of their own with the next four."""
+    another_version()
     with quick_folder(tmp_path_factory.mktemp("postgres")) as folder, postgres_in(folder) as server:
         yield server
 

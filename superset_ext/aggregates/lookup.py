@@ -34,10 +34,12 @@ class Lookup:
     Args:
         views: built ones, with their rows.
         engine: as sqlglot calls it.
+        schema: where the statements' names without one are looked up first; empty where that is not known. A view's
+            relation has its schema then, as `Definition.settled_view` has it.
     """
 
-    def __init__(self, views: Iterable[View], engine: str) -> None:
-        self._engine = engine
+    def __init__(self, views: Iterable[View], engine: str, schema: str = "") -> None:
+        self._engine, self._schema = engine, schema
         self._by_relation: dict[str, list[View]] = {}
         for view in sorted(views, key=lambda view: view.rows or 0):
             self._by_relation.setdefault(view.relation, []).append(view)
@@ -65,11 +67,11 @@ class Lookup:
             return Refusal(tree)
         relation = ""
         try:
-            relation = relation_of(tree, self._engine)
+            relation = relation_of(tree, self._engine, self._schema)
             views = self._by_relation.get(relation, [])
             if not views:
                 return Refusal("no aggregate is made of what it reads")
-            result = _first(shape_of(tree, self._engine, views[0].columns), views, allowed)
+            result = _first(shape_of(tree, self._engine, views[0].columns, self._schema), views, allowed)
         except AggregateRefused as refused:
             result = Refusal(str(refused))
         return result if isinstance(result, Match) else replace(result, relation=relation)

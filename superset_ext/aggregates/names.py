@@ -22,3 +22,20 @@ def column(name: str) -> exp.Column:
 def is_bare(node: object) -> bool:
     """Whether a node is a column."""
     return isinstance(node, exp.Column)
+
+
+def in_schema(tree: exp.Expression, schema: str, engine: str) -> exp.Expression:
+    """A copy whose tables without a schema have this one, all names quoted; the tree itself without a schema to give.
+
+    Names of PostgreSQL's own catalogue are found there first, whatever the schema, and names of WITH are no tables.
+    """
+    if not schema:
+        return tree
+    copy = tree.copy()
+    own = {folded(part.args["alias"].this, engine) for part in copy.find_all(exp.CTE)}
+    for table in copy.find_all(exp.Table):
+        name, given = folded(table.this, engine), folded(table.args.get("db"), engine)
+        if name and (given or not (name in own or name.startswith("pg_"))):
+            table.set("this", exp.Identifier(this=name, quoted=True))
+            table.set("db", exp.Identifier(this=given or schema, quoted=True))
+    return copy

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from superset_ext.aggregates.names import column, folded
+from superset_ext.aggregates.names import column, folded, in_schema
 from superset_ext.aggregates.refusals import refusal
 from superset_ext.errors import AggregateRefused
 from superset_ext.plans.rewrite.clauses import clause, conjuncts, is_aggregated
@@ -57,8 +57,12 @@ class Shape:
         return (*(output.value for output in self.outputs), *self.conditions, *self.keys, *having, *self.meant)
 
 
-def relation_of(tree: exp.Expression, engine: str) -> str:
+def relation_of(tree: exp.Expression, engine: str, schema: str = "") -> str:
     """What the one source of a select is called here: a table's name, or a subquery's text.
+
+    Args:
+        schema: where names without one are looked up, so that `sales` and `public.sales` are one; empty where that is
+            not known, and they are two.
 
     Raises:
         AggregateRefused: it does not read exactly one.
@@ -68,19 +72,21 @@ def relation_of(tree: exp.Expression, engine: str) -> str:
     if not isinstance(source, exp.Table | exp.Subquery):
         raise AggregateRefused("it reads no table")
     if isinstance(source, exp.Subquery):
-        return str(source.this.sql(dialect=engine, comments=False))
+        return str(in_schema(source.this, schema, engine).sql(dialect=engine, comments=False))
     if not isinstance(source.this, exp.Identifier):
         raise AggregateRefused("it reads a function's rows")
+    source = in_schema(source, schema, engine)
     parts = [source.args.get("catalog"), source.args.get("db"), source.this]
     return ".".join(exp.Identifier(this=folded(part, engine), quoted=True).sql(engine) for part in parts if part)
 
 
-def shape_of(tree: exp.Expression, engine: str, columns: Columns) -> Shape:
+def shape_of(tree: exp.Expression, engine: str, columns: Columns, schema: str = "") -> Shape:
     """A statement as a shape.
 
     Args:
         tree: of sqlglot; it is not changed.
         columns: of the relation that it reads.
+        schema: as in `relation_of`.
 
     Raises:
         AggregateRefused: no aggregate could answer a statement of this form.
@@ -88,15 +94,15 @@ def shape_of(tree: exp.Expression, engine: str, columns: Columns) -> Shape:
     reason = refusal(tree)
     if reason or not isinstance(tree, exp.Select):
         raise AggregateRefused(reason)
-    return _Reading(tree, engine, columns).shape()
+    return _Reading(tree, engine, columns, schema).shape()
 
 
 class _Reading:
     """One select under way."""
 
-    def __init__(self, select: exp.Select, engine: str, columns: Columns) -> None:
+    def __init__(self, select: exp.Select, engine: str, columns: Columns, schema: str) -> None:
         self.select, self.engine, self.columns = select, engine, columns
-        self.relation = relation_of(select, engine)
+        self.relation = relation_of(select, engine, schema)
         source = select.args.get("from_") or select.args["from"]
         alias = source.this.args.get("alias")
         if alias is not None and alias.args.get("columns"):

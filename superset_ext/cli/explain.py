@@ -11,7 +11,7 @@ from superset_ext.cli.asking import asked, query_options
 from superset_ext.cli.options import json_option
 from superset_ext.cli.output import show
 from superset_ext.errors import PlanError
-from superset_ext.host.explaining import Asking, as_user, connected
+from superset_ext.host.explaining import WITH_PLANS, Asking, as_user, connected
 from superset_ext.package import package
 from superset_ext.plans import kept
 from superset_ext.plans.estimate import Estimate, estimate
@@ -47,14 +47,14 @@ def explain(
 def _show_kept(fingerprint: str, as_json: bool) -> None:
     rows = kept.plans_of(package().log(), fingerprint)
     if not rows:
-        raise PlanError(f"no plan of {fingerprint} is kept; plans are taken of slow queries of PostgreSQL sources")
+        raise PlanError(f"no plan of {fingerprint} is kept; plans are taken of slow queries of PostgreSQL and DuckDB")
     texts = [f"{row['taken_at']:%Y-%m-%d %H:%M}, {row['duration_ms']:,.0f} ms\n{review_of(row).text()}" for row in rows]
     show(as_json, rows, "\n\n".join(texts))
 
 
 def _review(asking: Asking, timeout: float, analyze: bool) -> tuple[Review, Estimate]:
     number = int(asking.database.id)  # which is another session's once it is connected to
-    with connected(asking) as connection:
+    with connected(asking, WITH_PLANS) as connection:
         one = review(connection, asking.sql, timeout, analyze)
     return one, estimate(package().database, number, one.plan.root.cost)
 

@@ -6,7 +6,7 @@ a database impersonates, as that user.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,9 @@ from superset_ext.core.driver_errors import first_line
 from superset_ext.errors import PlanError
 from superset_ext.host.databases import detached
 from superset_ext.host.sql import parsed
+
+_POSTGRESQL: Mapping[str, str] = {"postgresql": "PostgreSQL"}
+WITH_PLANS: Mapping[str, str] = {**_POSTGRESQL, "duckdb": "DuckDB"}  # engines of which plans are taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +150,19 @@ def as_sent(database: Any, sql: str) -> str:
 
 
 @contextmanager
-def connected(asking: Asking) -> Iterator[Any]:
-    """A connection of psycopg2 to where a query goes, one that was kept where there is one.
+def connected(asking: Asking, engines: Mapping[str, str] = _POSTGRESQL) -> Iterator[Any]:
+    """The driver's connection to where a query goes, one that was kept where there is one.
+
+    Args:
+        engines: that will do, and what people call them.
 
     Raises:
-        PlanError: the database is no PostgreSQL that is reached by psycopg2, or does not answer.
+        PlanError: the database is of another engine or reached by another driver, or does not answer.
     """
     database = asking.database
     name, engine = database.database_name, database.db_engine_spec.engine
-    if engine != "postgresql":
-        raise PlanError(f"the database {name!r} is {engine}; plans are taken of PostgreSQL")
+    if engine not in engines:
+        raise PlanError(f"the database {name!r} is {engine}; this is done for {' and '.join(engines.values())}")
     if object_session(database) is not None:
         detached(database)
     with sending(Sent(database, asking.schema, asking.catalog)):
@@ -167,7 +173,7 @@ def connected(asking: Asking) -> Iterator[Any]:
             raise PlanError(f"the database {name!r} cannot be connected to: {first_line(error)}") from None
         try:
             connection = pooled.dbapi_connection
-            if not hasattr(connection, "server_version"):
+            if engine == "postgresql" and not hasattr(connection, "server_version"):
                 raise PlanError(f"the URI of the database {name!r} names another driver than psycopg2")
             yield connection
         finally:

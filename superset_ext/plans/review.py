@@ -11,6 +11,7 @@ from superset_ext.plans.asked import Asked
 from superset_ext.plans.case import Before, Case, Finding, No, Verdicts, parsed
 from superset_ext.plans.draw import drawing
 from superset_ext.plans.explain import SECONDS, Explained, explain
+from superset_ext.plans.explain_duckdb import explain_duckdb
 from superset_ext.plans.findings import verdicts
 from superset_ext.plans.tree import Plan, plan_of
 
@@ -62,7 +63,21 @@ def review(
     Raises:
         PlanError: it is not one SELECT that only reads, or the source did not explain it.
     """
-    return judged(explain(connection, sql, seconds, analyze, None, refuses_volatile), sql)
+    return judged(explained_by(connection, sql, seconds, analyze, refuses_volatile=refuses_volatile), sql)
+
+
+def explained_by(
+    connection: Any, sql: str, seconds: float, analyze: bool = False, most: int | None = None,
+    refuses_volatile: bool = False,
+) -> Explained:  # fmt: skip
+    """What a source says of a query, whichever engine it is; the arguments are those of `explain.explain`.
+
+    Raises:
+        SourceBusy, PlanError: as there.
+    """
+    if hasattr(connection, "server_version"):
+        return explain(connection, sql, seconds, analyze, most, refuses_volatile)
+    return explain_duckdb(connection, sql, seconds, analyze)
 
 
 def judged(

@@ -19,14 +19,14 @@ from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.within import within
 from superset_ext.errors import LogUnavailable, PlanError, SourceBusy
 from superset_ext.events import Queried, queried
-from superset_ext.host.explaining import Asking, as_asker, connected
+from superset_ext.host.explaining import WITH_PLANS, Asking, as_asker, connected
 from superset_ext.monitor.log.fingerprint import Statements
 from superset_ext.monitor.log.recorder import Recorder
 from superset_ext.plans import kept
 from superset_ext.plans.asked import asked_beside
-from superset_ext.plans.explain import Explained, explain
+from superset_ext.plans.explain import Explained
 from superset_ext.plans.postgresql import ENGINE
-from superset_ext.plans.review import judged
+from superset_ext.plans.review import explained_by, judged
 from superset_ext.plans.rewrite import ADVICE, AUTOMATIC
 from superset_ext.plans.rewrite.comparison import Comparison, compare
 from superset_ext.settings import Settings
@@ -75,7 +75,7 @@ class PlanTaker:
         queried.disconnect(self._hear)
 
     def _hear(self, _sender: str, event: Queried) -> None:
-        if event.ms < self._settings.slow_query_ms or event.engine != ENGINE or len(event.sent) != 1:
+        if event.ms < self._settings.slow_query_ms or event.engine not in WITH_PLANS or len(event.sent) != 1:
             return
         if event.error is None and event.database_id is not None and self._queue.put(event):
             self._begin()
@@ -138,9 +138,9 @@ class PlanTaker:
     def _explained(self, query: Queried) -> tuple[Explained, Comparison | None]:
         with self._app.app_context(), as_asker(query.scope.user_id, int(query.database_id or 0)) as database:
             asking = Asking(database, query.sent[0], query.catalog, query.schema)
-            with connected(asking) as connection:
-                explained = explain(connection, asking.sql, SECONDS, most=self._settings.plans_active)
-                return explained, _rewritten(connection, asking.sql)
+            with connected(asking, WITH_PLANS) as connection:
+                explained = explained_by(connection, asking.sql, SECONDS, most=self._settings.plans_active)
+                return explained, _rewritten(connection, asking.sql) if query.engine == ENGINE else None
 
 
 def _rewritten(connection: Any, sql: str) -> Comparison | None:

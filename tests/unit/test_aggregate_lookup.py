@@ -10,8 +10,11 @@ import pytest
 from superset_ext.aggregates import lookup
 from superset_ext.aggregates.lookup import Lookup
 from superset_ext.aggregates.match import Match, Refusal, match
+from superset_ext.aggregates.names import in_schema
 from superset_ext.aggregates.over import Allowed
+from superset_ext.aggregates.tables.definition import Definition
 from superset_ext.aggregates.view import View
+from superset_ext.plans.rewrite.rewriting import parsed
 from testing.aggregate_many import statement, views
 from testing.aggregate_sales import read, view_for
 
@@ -63,7 +66,8 @@ def test_a_statement_without_a_candidate_is_not_parsed(monkeypatch: pytest.Monke
 )
 def test_a_refusal_says_why(sql: str, reason: str) -> None:
     """Intent: one sees what a chart would have to ask to be served."""
-    assert Lookup([view_for(SHOPS)], "postgres").answer(sql, UTC) == Refusal(reason)
+    answer = Lookup([view_for(SHOPS)], "postgres").answer(sql, UTC)
+    assert isinstance(answer, Refusal) and answer.reason == reason
 
 
 def test_a_virtual_dataset_has_aggregates_of_its_own() -> None:
@@ -77,6 +81,49 @@ def test_a_virtual_dataset_has_aggregates_of_its_own() -> None:
     assert not isinstance(match(read(dataset), table, UTC), Match)
 
 
-def view_of(answer: Match) -> str:
+@pytest.mark.parametrize(
+    ("source", "is_same"),
+    [
+        ("sales", True), ("public.sales", True), ('"sales" AS s', True), ("other.sales", False),
+        ("here.public.sales", False), ("pg_sales", False),
+    ],
+)  # fmt: skip
+def test_a_table_is_the_same_with_and_without_its_schema(source: str, is_same: bool) -> None:
+    """Intent: a name means the table of the schema where it is looked up, and no other one of that name."""
+    view = replace(view_for(SHOPS), relation='"public"."sales"')
+    several, sql = Lookup([view], "postgres", "public"), SHOPS.replace("sales", source)
+    assert isinstance(several.answer(sql, UTC), Match) is is_same
+    if source == "sales":
+        assert not isinstance(Lookup([view], "postgres", "other").answer(sql, UTC), Match)
+        assert not isinstance(Lookup([view], "postgres").answer(sql, UTC), Match)
+
+
+def test_an_aggregate_is_of_the_table_that_it_was_built_of() -> None:
+    """Intent: what the catalogue knows of a name without a schema is the table that it meant then; inside a query too,
+    but for names of WITH; where several schemas were looked through, nothing is said of a query."""
+    dataset = "SELECT shop, COUNT(*) AS n FROM (SELECT * FROM {} WHERE size > 3) AS v GROUP BY shop"
+    table, query = view_for(SHOPS), view_for(dataset.format("sales"))
+    by_table = Definition("a", table, ("other",), ("public", "sales")).settled_view
+    by_query = Definition("b", query, ("public",), None).settled_view
+    several = Lookup([by_table, replace(by_query, table="aggregates.sales_2")], "postgres", "public")
+    for name in ("sales", "public.sales"):
+        assert view_of(several.answer(SHOPS.replace("sales", name), UTC)) == table.table
+        assert view_of(several.answer(dataset.format(name), UTC)) == "aggregates.sales_2"
+    assert not isinstance(several.answer(dataset.format("other.sales"), UTC), Match)
+    assert Definition("b", query, ("one", "two"), None).settled_view == query
+    within = parsed("WITH sales AS (SELECT * FROM shops) SELECT * FROM sales", "postgres")
+    text = in_schema(within, "s", "postgres").sql("postgres")  # type: ignore[arg-type]
+    assert text == 'WITH sales AS (SELECT * FROM "s"."shops") SELECT * FROM sales'
+
+
+def test_one_table_under_two_names_is_one_aggregate() -> None:
+    """Intent: an aggregate that is there is not built a second time because a statement names the schema."""
+    one, other = view_for(SHOPS), view_for(SHOPS.replace("sales", "public.sales"))
+    base = ("public", "sales")
+    assert Definition("a", one, ("public",), base).digest == Definition("b", other, ("x",), base).digest
+
+
+def view_of(answer: Match | Refusal) -> str:
+    assert isinstance(answer, Match), answer
     view: View = answer.view
     return view.table

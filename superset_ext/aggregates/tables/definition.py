@@ -62,8 +62,20 @@ class Definition:
     @property
     def digest(self) -> str:
         """What stands for what it holds; two of the same digest have the same rows."""
-        parts = [stored(self.view), self.base or self.path]
+        parts = [stored(self.settled_view), self.base or self.path]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def settled_view(self) -> View:
+        """What answers statements: its relation is named with the schema where its names were looked up, if that is
+        one."""
+        if self.base is not None:
+            return replace(self.view, relation=".".join(map(quoted, self.base)))
+        source = self.view.relation if self.view.relation.startswith('"') else f"({self.view.relation})"
+        tree = parsed(f"SELECT 1 FROM {source} AS t", self.view.engine)  # noqa: S608
+        if len(self.path) != 1 or isinstance(tree, str):
+            return self.view
+        return replace(self.view, relation=relation_of(tree, self.view.engine, self.path[0]))
 
     @property
     def base_columns(self) -> list[str]:

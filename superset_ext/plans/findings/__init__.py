@@ -14,6 +14,7 @@ from superset_ext.plans.findings.extended_statistics import extended_statistics
 from superset_ext.plans.findings.filter_after_index import filter_after_index
 from superset_ext.plans.findings.filter_discards import filter_discards
 from superset_ext.plans.findings.function_on_column import function_on_column
+from superset_ext.plans.findings.groups_not_skipped import groups_not_skipped
 from superset_ext.plans.findings.heap_fetches import heap_fetches
 from superset_ext.plans.findings.jit_costs import jit_costs
 from superset_ext.plans.findings.large_offset import large_offset
@@ -41,10 +42,17 @@ RULES: tuple[Rule, ...] = (
     extended_statistics, rows_misjudged, statistics_old, workers_not_launched, jit_costs, select_star,
 )  # fmt: skip
 
+# What holds for DuckDB, which has no index that a chart would use, decorrelates by itself, and hashes what it can.
+DUCKDB: tuple[Rule, ...] = (
+    plan_changed, groups_not_skipped, not_in_nullable, unneeded_order, unneeded_distinct, shared_subquery,
+    other_filters,
+)  # fmt: skip
+
 
 def verdicts(case: Case) -> Verdicts:
     """What all rules say of a case: what can save most first, and among equals in the order of the rules."""
-    results = [verdict for rule in RULES for verdict in rule(case)]
+    rules = DUCKDB if case.plan.engine == "duckdb" else RULES
+    results = [verdict for rule in rules for verdict in rule(case)]
     findings = [verdict for verdict in results if isinstance(verdict, Finding)]
     findings.sort(key=lambda finding: -finding.gain)
     return Verdicts(tuple(findings), tuple(verdict for verdict in results if isinstance(verdict, No)))

@@ -12,7 +12,10 @@ from superset_ext.plans.tree import Node
 KIND = "shared_subquery"
 LEAST_CHARTS = 3
 LEAST_SHARE = 0.5
-_ABOVE = ("Limit", "Sort", "Incremental Sort", "Gather", "Gather Merge", "Result", "ProjectSet")
+_ABOVE = (
+    "Limit", "Sort", "Incremental Sort", "Gather", "Gather Merge", "Result", "ProjectSet", "Projection", "Top N",
+    "Streaming Limit",
+)  # fmt: skip
 
 
 def shared_subquery(case: Case) -> Iterator[Verdict]:

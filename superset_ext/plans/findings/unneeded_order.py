@@ -63,7 +63,7 @@ def _needs(outer: exp.Select) -> str:
     return ""
 
 
-_THROUGH = ("Subquery Scan", "Sort", "Incremental Sort", "Gather Merge")
+_THROUGH = ("Subquery Scan", "Sort", "Incremental Sort", "Gather Merge", "Projection")
 _SORTS = ("Sort", "Incremental Sort")
 
 

@@ -10,6 +10,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from superset_ext.plans.rewrite.facts import Facts
+from superset_ext.plans.rewrite.printing import is_printed_as_read
 from superset_ext.plans.rewrite.statement import Statement
 from superset_ext.plans.rewrite.verdict import Verdict
 from superset_ext.sqltables.statement import silent_parser
@@ -75,8 +76,7 @@ def parsed(sql: str, engine: str) -> exp.Query | str:
             return "it is not exactly one SELECT"
         if any(True for _ in tree.find_all(exp.DML, exp.Into, exp.Lock, exp.Command)):
             return "it writes or locks"
-        # What is printed must mean what was read; where sqlglot reads its own text otherwise, it does not know enough.
-        if sqlglot.parse_one(tree.sql(dialect=engine), dialect=engine) != tree:
+        if not is_printed_as_read(tree, sql, engine):  # what is printed must mean what was read
             return "sqlglot does not print this statement as it read it"
     except (SqlglotError, RecursionError, ValueError):
         return "sqlglot cannot parse it"

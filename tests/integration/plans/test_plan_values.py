@@ -10,7 +10,7 @@ import pytest
 
 from superset_ext.plans.draw import drawing
 from testing.databases import Databases
-from testing.plans import fill, reviewed
+from testing.plans import connected, fill, reviewed
 
 TIMES = re.compile(r"'ms': [\d.]+|[\d.,]+ ms")  # which may be any numbers
 SECRETS = ("hush", "4711", "2031", "deadbeef", "815")
@@ -49,6 +49,9 @@ def source(databases: Databases) -> Iterator[str]:
 @pytest.mark.parametrize("sql", HOSTILE)
 def test_no_value_is_in_a_plan(source: str, sql: str) -> None:
     """Intent: neither the tree, nor its drawing, nor what is advised repeats a value, a label or a comment."""
+    with connected(source) as connection:
+        if connection.server_version < 160_000:
+            sql = sql.replace("0x1267", "4711")  # which has no such numbers yet
     review = reviewed(source, sql, analyze="now()" not in sql)
     texts = TIMES.sub("", f"{review.as_dict()} {review.text()} {drawing(review.plan)}")
     for secret in SECRETS:

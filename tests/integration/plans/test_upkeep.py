@@ -13,7 +13,7 @@ import pytest
 
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.monitor.samples.activity import _ACTIVITY
-from superset_ext.plans.upkeep.check import Action, Severity
+from superset_ext.plans.upkeep.check import Action, Finding, Severity
 from superset_ext.plans.upkeep.checks import (
     CHECKS,
     cache_hits,
@@ -180,7 +180,8 @@ def test_connections_near_their_limit(source: str) -> None:
 def test_checkpoints_that_come_too_soon(source: str) -> None:
     """Intent: many checkpoints that were asked for are named; after a reset there are too few to say anything."""
     with session(source) as cursor:
-        cursor.execute("SELECT pg_stat_reset_shared('checkpointer')")
+        counters = "checkpointer" if cursor.connection.server_version >= 170_000 else "bgwriter"
+        cursor.execute("SELECT pg_stat_reset_shared(%s)", (counters,))
         assert not subjects(source, "checkpoints")
         for _ in range(25):
             cursor.execute("CHECKPOINT")
@@ -193,6 +194,44 @@ def test_a_large_table_that_grows_with_time(source: str) -> None:
     with limit(partitions_wanted, "LEAST_BYTES", 100_000):
         (finding,) = examined(source, "partitions_wanted").findings
     assert finding.subject == "public.events" and "USING brin (at)" in finding.command
+
+
+PART = """
+DO $$ BEGIN EXECUTE format('CREATE TABLE by_month_%s PARTITION OF by_month FOR VALUES FROM (%L) TO (%L)', {number},
+    date_trunc('month', now()) - interval '{start} month', date_trunc('month', now()) - interval '{end} month'); END $$
+"""
+INTO_THE_NEXT = """
+INSERT INTO by_month SELECT date_trunc('month', now()) + interval '1 month' - interval '1 microsecond'
+RETURNING tableoid::regclass::text = 'by_month' || to_char(date_trunc('month', now()), '_YYYYMMDD')
+"""
+
+
+def test_the_part_that_comes_next(source: str) -> None:
+    """Intent: the statement that is printed makes the next part, as long as the others and in a line with them, until
+    there are enough; the one for the oldest detaches it."""
+    with session(source) as cursor:
+        cursor.execute("CREATE TABLE by_month (at timestamptz) PARTITION BY RANGE (at)")
+        for number in range(3):
+            cursor.execute(PART.format(number=number, start=3 - number, end=2 - number))
+        try:
+            finding = of_months(source)
+            assert finding is not None
+            cursor.execute(finding.command)
+            cursor.execute(INTO_THE_NEXT)
+            assert cursor.fetchone() == (True,)
+            while (more := of_months(source)) is not None:
+                cursor.execute(more.command)
+            detach = finding.advice.partition("first: ")[2].partition(",")[0]
+            assert detach == "ALTER TABLE public.by_month DETACH PARTITION by_month_0 CONCURRENTLY"
+            cursor.execute(detach)
+        finally:
+            cursor.execute("DROP TABLE IF EXISTS by_month, by_month_0")
+
+
+def of_months(source: str) -> Finding | None:
+    """What is missing of the table that is divided by months."""
+    findings = examined(source, "partitions_missing").findings
+    return next((one for one in findings if one.subject == "public.by_month"), None)
 
 
 def test_a_slot_that_nobody_reads(source: str) -> None:

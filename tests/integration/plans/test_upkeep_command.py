@@ -122,9 +122,8 @@ def test_a_role_that_may_not_is_told_so(superset_app: InProcess, source: str) ->
             result = superset_app.perf("upkeep", "run", NAME, "--kind", "autovacuum_behind", "--yes")
         finally:
             cursor.execute(f"ALTER ROLE postgres IN DATABASE {database} RESET role; DROP ROLE {role}")
-    assert (
-        result.exit_code == 1 and "permission denied" in result.output and "1 of 1 statements failed" in result.output
-    )
+    refusal = "permission denied" in result.output or "only table or database owner" in result.output  # before 17
+    assert result.exit_code == 1 and refusal and "1 of 1 statements failed" in result.output
     assert subjects(source, "autovacuum_behind") == ["public.dead"]
 
 

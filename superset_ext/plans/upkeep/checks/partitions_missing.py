@@ -23,8 +23,12 @@ def judge(rows: Sequence[Row]) -> Iterator[Verdict]:
             f"The last of the {row['parts']} parts of {row['relation']} {when} (a part is {length:,.1f} days); then "
             f"{goes}. The oldest begins {row['oldest_days']:,.0f} days ago.",
             {"days_ahead": ahead, "days_each": length, "parts": row["parts"], "oldest_days": row["oldest_days"]},
-            "Make parts ahead, by pg_partman or a job of your own; detach those that are older than you keep data.",
-            f"CREATE TABLE … PARTITION OF {row['relation']} FOR VALUES FROM (…) TO (…)",
+            "Make parts ahead, by pg_partman or a job that does this before each of them begins. Of those that are "
+            f"older than you keep data, the oldest first: ALTER TABLE {row['relation']} DETACH PARTITION "
+            f"{row['oldest']}{'' if row['has_default'] else ' CONCURRENTLY'}, then drop it; that takes no time, and "
+            "DELETE does.",
+            f"CREATE TABLE {row['next_part']} PARTITION OF {row['relation']} FOR VALUES FROM ('{row['next_from']}') "
+            f"TO ('{row['next_to']}')",
         )  # fmt: skip
 
 
