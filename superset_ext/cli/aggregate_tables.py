@@ -16,6 +16,7 @@ from superset_ext.aggregates.tables.checking import Checked
 from superset_ext.aggregates.tables.definition import Upkeep
 from superset_ext.aggregates.tables.refreshing import Refreshed
 from superset_ext.aggregates.tables.transaction import LOCK_SECONDS
+from superset_ext.cli.aggregate_answers import Answers
 from superset_ext.cli.options import json_option
 from superset_ext.cli.output import show
 from superset_ext.package import package, this_app
@@ -123,9 +124,11 @@ def drop(database: str, names: tuple[str, ...], wait: float, yes: bool, as_json:
 @json_option
 @with_appcontext
 def list_(database: str, as_json: bool) -> None:
-    """Show aggregates, and whether each is exact now."""
+    """Show aggregates, whether each is exact now, and what charts it has answered."""
     known = service.listed(this_app(), database)
-    show(as_json, [_row(one) for one in known], "\n\n".join("\n".join(_lines(one)) for one in known) or _NONE)
+    answers = Answers.of(database)
+    rows = [{**_row(one), **answers.as_dict(one.name)} for one in known]
+    show(as_json, rows, "\n\n".join("\n".join((*_lines(one), *answers.lines(one.name))) for one in known) or _NONE)
 
 
 _NONE = "There are no aggregates here."

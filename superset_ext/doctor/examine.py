@@ -36,6 +36,7 @@ CHECKS: Sequence[Check] = (
     superset.check_refreshing,
     superset.check_optimizer,
     superset.check_rewrites,
+    superset.check_aggregates,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from superset_ext.aggregates.route.report import answering, switched_off
 from superset_ext.doctor.finding import Finding
 from superset_ext.host.dashboards import auto_refreshes, auto_refreshes_force
 from superset_ext.host.granting import is_enabled
@@ -47,6 +48,23 @@ def check_rewrites(_app: Any, package: Package) -> Iterator[Finding]:
         yield Finding("rewrites", "warning", message, "see: superset perf rewrite --automatic")
     if not off:
         yield Finding("rewrites", "fine", "no rewrite of a chart gave other rows")
+
+
+def check_aggregates(_app: Any, package: Package) -> Iterator[Finding]:
+    """Charts that are answered from aggregates can be compared and counted, and no aggregate gave other rows."""
+    if not package.settings.aggregates:
+        return
+    if package.recorder is None or package.database is None:
+        message = f"{PREFIX}AGGREGATES has no effect: what was compared cannot be written"
+        yield Finding("aggregates", "error", message, f"set {PREFIX}LOG_DATABASE_URL, and {PREFIX}RECORDER=true")
+        return
+    off = switched_off(package.database)
+    for row in off:
+        message = f"the aggregate {row['aggregate']} of database {row['database_id']} gave other rows and is off"
+        yield Finding("aggregates", "warning", message, "see: superset perf aggregates list; drop it and build it anew")
+    if not off:
+        answered = sum(row["answered"] for row in answering(package.database))
+        yield Finding("aggregates", "fine", f"{answered:,} statements answered from aggregates, none with other rows")
 
 
 def check_refreshing(app: Any, _package: Package) -> Iterator[Finding]:

@@ -41,6 +41,12 @@ SELECT dataset_id::text AS dataset, unnest(ARRAY['answered', 'compared', 'differ
     unnest(ARRAY[sum(uses), sum(runs), sum(differences), sum(failures)]) AS total
 FROM superset_ext.rewrite_use GROUP BY dataset_id
 """
+_AGGREGATES = """
+SELECT database_id::text AS database, split_part(rules[1], '.', 1) AS aggregate,
+    unnest(ARRAY['answered', 'compared', 'different', 'failed']) AS outcome,
+    unnest(ARRAY[sum(uses), sum(runs), sum(differences), sum(failures)]) AS total
+FROM superset_ext.aggregate_use GROUP BY 1, 2
+"""
 _COUNTERS = {
     "hits": ("hits", "Reads answered from the cache."),
     "stale_hits": ("stale_hits", "Of the hits: given within the grace, while somebody refreshed them."),
@@ -89,6 +95,7 @@ class LogCollector:
         yield _misses(totals)
         yield from _totals(self._database.rows(_QUERY), "database", _QUERIES)
         yield _rewrites(self._database.rows(_REWRITES))
+        yield _aggregates(self._database.rows(_AGGREGATES))
         yield from _samples(self._database.rows(_SAMPLE))
         yield from _views(self._database.rows(_VIEWS))
         yield _alerts(self._database.rows(_ALERTS))
@@ -148,6 +155,17 @@ def _rewrites(rows: list[Row]) -> Metric:
     family = GaugeMetricFamily(f"{PREFIX}_rewrites", text, labels=["dataset", "outcome"])
     for row in rows:
         family.add_metric([row["dataset"], row["outcome"]], float(row["total"]))
+    return family
+
+
+def _aggregates(rows: list[Row]) -> Metric:
+    """A gauge, likewise."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    text = "Charts that aggregates have answered, and what came of comparing them with Superset's own statement."
+    family = GaugeMetricFamily(f"{PREFIX}_aggregates", text, labels=["database", "aggregate", "outcome"])
+    for row in rows:
+        family.add_metric([row["database"], row["aggregate"], row["outcome"]], float(row["total"]))
     return family
 
 

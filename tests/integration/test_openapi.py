@@ -26,7 +26,10 @@ from testing.regions import make_region
 # What Superset's own resources are described with.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:apispec")
 BASE = "/api/v1/performance"
-READS = ("status", "health", "cache/statistics", "dashboard", "slow-queries", "alerts", "recommendations", "metrics")
+READS = (
+    "status", "health", "cache/statistics", "dashboard", "slow-queries", "alerts", "aggregates", "recommendations",
+    "metrics",
+)  # fmt: skip
 RUN = str(uuid.UUID(int=7))
 RULE = {"name": "a rule of the test", "metric_type": "hit_ratio", "comparison_operator": "<", "threshold_value": 0.1}
 GAMMA = ("gamma", "the password of gamma")
@@ -137,7 +140,7 @@ def served(app: Any) -> dict[Route, set[str]]:
 def test_each_route_is_described(world: InProcess, document: dict[str, Any]) -> None:
     """Intent: all routes are in the document and no other, with their parameters, a summary and the right to call."""
     routes, operations = served(world.app), described(document)
-    assert set(operations) == set(routes) and len(routes) == 17
+    assert set(operations) == set(routes) and len(routes) == 18
     for route, operation in operations.items():
         assert operation["summary"] and operation["tags"] == ["Performance"] and operation["security"], route
         path = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] == "path"]
@@ -244,6 +247,7 @@ def answers(world: InProcess) -> Iterator[tuple[str, str, Any]]:
         "slow-queries",
         "alerts",
         "recommendations",
+        "aggregates",
         "metrics",
     )
     bodies: dict[tuple[str, str], Any] = {("GET", f"/{name}"): None for name in reads}

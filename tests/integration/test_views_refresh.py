@@ -28,6 +28,7 @@ PLAIN = (
     "perf_index_advice",
     "perf_rewrite",
     "perf_proposal",
+    "perf_aggregate",
 )
 MATERIALIZED = [name for name in NAMES if name not in PLAIN]
 

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from superset_ext.aggregates.tables.refreshing import refresh
+from superset_ext.doctor.superset import check_aggregates
 from superset_ext.host import substitutes
 from superset_ext.host.regions import chart_region
+from superset_ext.monitor.prometheus import exposition
 from superset_ext.settings import AggregateRule
 from testing.aggregate_tables import AS_NEW, SALES
 from testing.databases import Databases
@@ -321,3 +325,37 @@ def test_names_without_a_schema_are_the_table(superset_app: InProcess, shop: Sho
     assert isinstance(looked.place("public").answer(sql, EXACT), Match)
     assert isinstance(looked.place(None).answer(sql, EXACT), Match)
     assert not isinstance(looked.place("elsewhere").answer(sql, EXACT), Match)
+
+
+def test_what_was_answered_is_seen(superset_app: InProcess, shop: Shop, make: Make) -> None:
+    """Intent: the command, the view of the dashboard, the route, the metrics and the doctor say what was answered and
+    saved, and why another chart was left to Superset; the route says nothing to whom Superset lets not ask the database."""
+    shop.build()
+    one = make(aggregates_shadow=10**9)
+    proven(superset_app, one, shop.sales)
+    for _ in range(3):
+        assert ask(superset_app, shop.sales).is_routed
+    ask(superset_app, shop.sales, columns=["id"])
+    one.flush()
+    with superset_app.app.app_context():
+        shown = superset_app.perf("aggregates", "list", "--database", shop.name)
+        assert "3 statements answered" in shown.output and "compared 2 times, 0 with other" in shown.output, (
+            shown.output
+        )
+        assert "left to Superset: 1 × no aggregate keeps what is asked of the column 'id'" in shown.output
+        (row,) = json.loads(superset_app.perf("aggregates", "list", "--database", shop.name, "--json").stdout)
+        assert (row["answered"], row["differences"], row["switched_off"]) == (3, 0, None)
+    (seen,) = superset_app.rows(
+        "SELECT aggregate, made_of, state, answered, differences FROM superset_ext.perf_aggregate"
+    )
+    assert seen == ("by_day", "public.sales", "exact", 3, 0)
+    path = "/api/v1/performance/aggregates"
+    (item,) = client(superset_app).get(path).json["result"]
+    assert (item["aggregate"], item["answered"]) == ("by_day", 3)
+    assert client(superset_app, next(iter(shop.rulers))).get(path).status_code == 403
+    text = exposition(superset_app.package.log())[0].decode()
+    assert f'aggregate="by_day",database="{shop.number}",outcome="answered"}} 3.0' in text
+    with superset_app.app.app_context():
+        values = superset_app.package.settings.model_copy(update={"aggregates": (AggregateRule(database=shop.name),)})
+        (finding,) = check_aggregates(superset_app.app, replace(superset_app.package, settings=values))
+        assert finding.level == "fine" and finding.message.startswith("3 statements")
