@@ -124,7 +124,7 @@ def drop(database: str, names: tuple[str, ...], wait: float, yes: bool, as_json:
 @json_option
 @with_appcontext
 def list_(database: str, as_json: bool) -> None:
-    """Show aggregates: which are exact now, and what they have answered."""
+    """Show aggregates: whether they are exact, and what they saved."""
     known = service.listed(this_app(), database)
     answers = Answers.of(database)
     rows = [{**_row(one), **answers.as_dict(one.name)} for one in known]
