@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
+from psycopg2.extensions import encodings
 
 from superset_ext.aggregates.route.looked import Known
 from superset_ext.aggregates.view import View
@@ -74,8 +75,8 @@ def hold(cursor: Any, known: Known, view: View, looked: tuple[str, str], sql: st
     values = {"written": written, "schemas": schemas, "names": names, "name": known.name}
     try:
         with connection.cursor() as own:
-            own.execute(first)
-            own.execute(query_text("aggregate_held"), values)
+            held = own.mogrify(query_text("aggregate_held"), values).decode(encodings[connection.encoding])
+            own.execute(f"{first};\n{held}")  # one round trip; only what is ours has values to put in
             row = next_row(own)
     except psycopg2.Error as error:
         raise _refused(error.pgcode) from None
