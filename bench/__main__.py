@@ -38,6 +38,7 @@ PARTS = (
     "index_trial",
     "aggregates",
     "star",
+    "nine",
 )
 
 names = sys.argv[1:] or PARTS
