@@ -385,7 +385,7 @@ SOURCE = SimpleNamespace(
 def lives(cache: RegionCache, url: str, seconds: float, dataset_id: int = 1, key: str = "", **set_: Any) -> bool:
     """Whether Redis keeps what is stored now for so long, grace included, by its own clock.
 
-    Unless it is given, each time under a key of its own: a process that stalls may not store over what was read a moment before.
+    Unless it is given, the key is a new one: a process that stalls may not store over what was read a moment before.
     """
     client, key = client_of(url), key or uuid4().hex
     with running(Scope(dataset_id=dataset_id, database_id=1), SOURCE):
