@@ -38,6 +38,7 @@ PARTS = (
     "index_trial",
     "aggregates",
     "star",
+    "star_charts",
     "nine",
 )
 
