@@ -25,7 +25,7 @@ CREATE OR REPLACE FUNCTION superset_ext_aggregates.anchor(of_ superset_ext_aggre
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN (of_).upkeep <> 'notes' OR bool_and(triggers.firing = 4) THEN
+    SELECT CASE WHEN (of_).upkeep <> 'notes' OR bool_and(triggers.firing = 4 AND triggers.number = 4) THEN
         md5(string_agg(concat_ws(' ', m.id, m.holds, c.relfilenode, c.relkind, c.relpersistence, c.relrowsecurity,
             attached.names, triggers.names, columns.names), ',' ORDER BY m.id)) END
     FROM superset_ext_aggregates.members((of_).base_schema, (of_).base_name) AS m
@@ -36,9 +36,10 @@ AS $$
     ) AS attached
     CROSS JOIN LATERAL (
         SELECT string_agg(concat_ws(' ', t.oid, t.xmin), ',' ORDER BY t.oid) AS names,
-            count(*) FILTER (WHERE t.tgenabled IN ('O', 'A')) AS firing
+            count(*) AS number, count(*) FILTER (WHERE t.tgenabled IN ('O', 'A')) AS firing
         FROM pg_trigger t
-        WHERE t.tgrelid = m.id AND starts_with(t.tgname::text, format('superset_ext_aggregates_%s_', (of_).name))
+        WHERE t.tgrelid = m.id
+            AND t.tgfoid = to_regproc(format('superset_ext_aggregates.%I', 'noted_' || (of_).name))::oid
     ) AS triggers
     CROSS JOIN LATERAL (
         SELECT string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation), ','
@@ -48,7 +49,7 @@ AS $$
     ) AS columns
 $$;
 
-COMMENT ON FUNCTION superset_ext_aggregates.anchor(superset_ext_aggregates.catalogue) IS 'A text that is another one once rows may have come or gone without a note: the base or a part was made anew, attached, detached, renamed, or its columns or our triggers were changed. NULL where the base is gone, or writes to a part of it would not be noted.';
+COMMENT ON FUNCTION superset_ext_aggregates.anchor(superset_ext_aggregates.catalogue) IS 'A text that is another one once rows may have come or gone without a note: the base or a part was made anew, attached, detached, renamed, or its columns or our triggers were changed. NULL where the base is gone, or writes to a part of it would not be noted, or twice.';
 
 CREATE OR REPLACE FUNCTION superset_ext_aggregates.has_notes(name_ text) RETURNS boolean
 LANGUAGE plpgsql STABLE

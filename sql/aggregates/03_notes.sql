@@ -10,9 +10,20 @@ DECLARE
     event record;
     trigger_name text;
     enabled "char";
+    refusal text;
     made integer := 0;
 BEGIN
     SELECT * INTO STRICT known FROM superset_ext_aggregates.catalogue c WHERE c.name = name_;
+    -- Under another name one would note each change a second time.
+    SELECT format('the trigger %I of %s notes changes a second time; let its owner run: DROP TRIGGER %I ON %s',
+        t.tgname, t.tgrelid::regclass, t.tgname, t.tgrelid::regclass) INTO refusal
+    FROM superset_ext_aggregates.members(known.base_schema, known.base_name) AS m JOIN pg_trigger t ON t.tgrelid = m.id
+    WHERE t.tgfoid = to_regproc(format('superset_ext_aggregates.%I', 'noted_' || name_))::oid
+        AND t.tgname NOT IN (SELECT format('superset_ext_aggregates_%s_%s', name_, letter)
+            FROM unnest(ARRAY['i', 'u', 'd', 't']) AS letter);
+    IF refusal IS NOT NULL THEN
+        RAISE EXCEPTION '%', refusal USING ERRCODE = 'SXA02';
+    END IF;
     FOR member IN SELECT m.id FROM superset_ext_aggregates.members(known.base_schema, known.base_name) AS m LOOP
         FOR event IN SELECT * FROM (VALUES
             ('i', 'INSERT', 'REFERENCING NEW TABLE AS new_rows'),

@@ -96,8 +96,30 @@ def test_few_groups_are_made_anew_and_a_large_share_is_all_of_it(source: Any) ->
     run(source, "UPDATE sales SET amount = 0 WHERE id IN (70, 71)")
     done = refresh(source, "agg")
     assert (done.how, done.groups) == ("groups", 2)
-    run(source, "UPDATE sales SET amount = 0 WHERE ts > '2024-01-10'")
+    run(source, "DELETE FROM sales WHERE ts > '2024-01-10' AND amount > 5")
     assert refresh(source, "agg").how == "whole"
+
+
+NOT_READ = {
+    "rows added": "INSERT INTO sales (shop, ts, amount) SELECT shop, ts, amount FROM sales WHERE id < 300",
+    "a measure of all rows of a group": "UPDATE sales SET amount = amount - 1 WHERE ts < '2024-01-03'",
+    "another column": "UPDATE sales SET day = day + 1 WHERE id % 3 = 0",
+    "one row by one": "UPDATE sales SET price = price + 1 WHERE id = 5",
+    "all rows of a group gone": "DELETE FROM sales WHERE ts < '2024-01-05'",
+    "more values than a condition names": "INSERT INTO sales (shop, ts) SELECT 's' || i, '2024-01-01'"
+                                          " FROM generate_series(1, 2000) i",
+}  # fmt: skip
+
+
+def test_what_adds_up_is_not_read_from_the_base(source: Any) -> None:
+    """Intent: counts, sums, and extremes that somebody still has, follow from the notes alone."""
+    definition = built(source, BY_DAY)
+    for name, change in NOT_READ.items():
+        run(source, change)
+        done = refresh(source, "agg")
+        assert (done.how, done.read) == ("groups", 0), (name, done)
+        assert exact_and_differences(source, definition) == (True, 0), name
+        assert one(source).view.rows == making.counted(source.cursor(), definition)[0], name
 
 
 def test_columns_may_be_called_what_the_trigger_calls_its_own(source: Any) -> None:
