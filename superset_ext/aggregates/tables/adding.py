@@ -2,10 +2,11 @@
 
 The notes that a snapshot sees are summed up by group into a table that stands beside the aggregate's row as it was:
 what the row becomes, or that this cannot be said without the base. A count and a sum of what came and went is simply
-added. Of extremes, let m be the better one of the row's own and of all that came: no statement took a better one away.
-Where each statement brought as many rows of m as it took, or took none, some row still has it. Otherwise the group is
-*read*: made anew from the base. So is one whose sum is 0 after values went, unless their number is known, since the sum
-of no values is NULL.
+added. Of extremes, let m be the best of the row's own and of all that came: no better one can have been taken away. If
+each statement that took an m brought one too, some row has it, since nobody took what the last of these brought.
+Otherwise the group is *read*: made anew from the base. A statement that took all rows that a group had, and is the only
+one, leaves just what it brought. A group is read too if its sum is 0 after values went and their number is not known,
+since the sum of no values is NULL.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from superset_ext.aggregates.view import ROWS, Measure, quoted
 READ, PLACE = f"{PREFIX}read", f"{PREFIX}place"
 _HOLDERS = "SELECT coalesce(array_agg(id::text), '{}') FROM superset_ext_aggregates.members(%s, %s) WHERE holds"
 _SPECIAL = "IN ('NaN', 'Infinity', '-Infinity')"
+_REPLACED = f"d.notes = 1 AND d.went = coalesce(a.{ROWS}, 0)"
 _ADDED_UP = ("bigint", "numeric")
 
 
@@ -140,10 +142,8 @@ def _of_notes(part: Part) -> list[str]:
     """What the notes of a group come to, for a measure."""
     net, *_ = part.columns
     if part.is_extreme:
-        came, came_at, went, went_at = part.columns
-        better = "<" if part.measure.function == "min" else ">"
-        made_good = f"coalesce({came} {better} {went} OR {came} = {went} AND {came_at} >= {went_at}, false)"
-        best = part.measure.function
+        (came, went), best = part.columns, part.measure.function
+        made_good = f"coalesce({came} {'<=' if best == 'min' else '>='} {went}, false)"
         return [f"{best}({came}) AS {came}", f"{best}({went}) FILTER (WHERE NOT {made_good}) AS {went}"]
     if part.is_sum:
         return [f"coalesce(sum({net}), 0) AS {net}", *(f"sum({name})::bigint AS {name}" for name in part.columns[1:])]
@@ -155,7 +155,7 @@ def _new(part: Part, parts: Sequence[Part]) -> str:
     own, net = f"a.{quoted(part.column)}", f"d.{part.columns[0]}"
     if part.is_extreme:
         best = "least" if part.measure.function == "min" else "greatest"
-        return f"CASE WHEN d.notes = 1 AND d.went = a.{ROWS} THEN {net} ELSE {best}({own}, {net}) END"
+        return f"CASE WHEN {_REPLACED} THEN {net} ELSE {best}({own}, {net}) END"
     if not part.is_sum:
         return f"coalesce({own}, 0) + {net}"
     known = _count_of(part, parts)
@@ -167,10 +167,10 @@ def _unsure(part: Part, parts: Sequence[Part]) -> list[str]:
     """When what a measure becomes cannot be said without the base."""
     own = f"a.{quoted(part.column)}"
     if part.is_extreme:
-        came, _, went, _ = (f"d.{name}" for name in part.columns)
+        came, went = (f"d.{name}" for name in part.columns)
         best, better = ("least", "<=") if part.measure.function == "min" else ("greatest", ">=")
         is_gone = f"{went} IS NOT NULL AND coalesce({went} {better} {best}({own}, {came}), true)"
-        return [f"{is_gone} AND NOT (d.notes = 1 AND d.went = coalesce(a.{ROWS}, 0))"]
+        return [f"{is_gone} AND NOT ({_REPLACED})"]
     if not part.is_sum:
         return []
     net, came, went = (f"d.{name}" for name in part.columns)

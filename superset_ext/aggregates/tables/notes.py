@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from superset_ext.aggregates.tables.definition import SCHEMA, Definition, full
-from superset_ext.aggregates.tables.parts import PREFIX, Part, inner, of_both, of_many, of_one, parts_of, typed
+from superset_ext.aggregates.tables.parts import PREFIX, Part, of_both, of_many, of_one, parts_of, rows, typed
 from superset_ext.aggregates.view import Key, quoted
 from superset_ext.plans.rewrite.facts import Kind
 
@@ -155,10 +155,10 @@ def _grouped(keys: list[str], parts: tuple[Part, ...], came: bool, went: bool) -
     """The notes of a statement that changed many rows: one for each group."""
     by = [f"k{number}" for number, _ in enumerate(keys, 1)]
     values = ["false", "TG_RELID", *by, "count(*) FILTER (WHERE came)", "count(*) FILTER (WHERE NOT came)"]
-    values += [of_many(part, came, went) for part in parts]
+    values += [of_many(part) for part in parts]
     group = f"GROUP BY {', '.join(by)}" if by else "HAVING count(*) > 0"
-    rows = inner(keys, parts, came, went)
-    return f"SELECT {', '.join(values)} FROM ({rows}) AS r {group} LIMIT {MOST_GROUPS + 1}"  # noqa: S608
+    changed = rows(keys, parts, came, went)
+    return f"SELECT {', '.join(values)} FROM ({changed}) AS r {group} LIMIT {MOST_GROUPS + 1}"  # noqa: S608
 
 
 def _keys(definition: Definition) -> dict[str, str]:

@@ -52,13 +52,12 @@ class Part:
     @property
     def columns(self) -> tuple[str, ...]:
         """Its columns in notes: of a count, the net one; of a sum, the net one and how many values came and went; of
-        an extreme, that of what came, how many rows have it at least, that of what went, and how many have it at
-        most."""
+        an extreme, that of what came and that of what went."""
         ends: tuple[str, ...] = ("",)
         if self.is_sum:
             ends = ("", "_came", "_went")
         elif self.is_extreme:
-            ends = ("_came", "_came_at", "_went", "_went_at")
+            ends = ("_came", "_went")
         return tuple(f"{PREFIX}m{self.number}{end}" for end in ends)
 
 
@@ -89,7 +88,7 @@ def of_one(part: Part, came: bool) -> str:
     """A measure in the note of one row that came or went."""
     value, there = part.value, f"num_nonnulls({part.value})"
     if part.is_extreme:
-        return f"{value}, {there}, NULL, 0" if came else f"NULL, 0, {value}, {there}"
+        return f"{value}, NULL" if came else f"NULL, {value}"
     if part.is_sum:
         return f"{value}, {there}, 0" if came else f"-({value})::numeric, 0, {there}"
     return there if came else f"-{there}"
@@ -99,22 +98,18 @@ def of_both(part: Part) -> str:
     """A measure in the note of one row that was changed, from the notes of what it was before and is after."""
     before, after = ([f"superset_ext_{side}.{name}" for name in part.columns] for side in ("before", "after"))
     if part.is_extreme:
-        return ", ".join([*after[:2], *before[2:]])
+        return f"{after[0]}, {before[1]}"
     net = f"{before[0]} + {after[0]}"
     if part.is_sum:
         return f"coalesce({net}, {before[0]}, {after[0]}), {after[1]}, {before[2]}"
     return net
 
 
-def of_many(part: Part, came: bool, went: bool) -> str:
-    """A measure in the note of a group, over rows that have its value as `a…` and the extreme of their side as `e…`."""
+def of_many(part: Part) -> str:
+    """A measure in the note of a group, over rows that have its value as `a…` and whether they `came`."""
     value, come, go = f"a{part.number}", "FILTER (WHERE came)", "FILTER (WHERE NOT came)"
     if part.is_extreme:
-        extreme = f"{part.measure.function}({value})"
-        # How many rows have it counts only where rows came and went. Otherwise a bound will do, and takes no sorting.
-        at = f"count(*) FILTER (WHERE came AND {value} = e{part.number})" if went else f"least(count({value}), 1)"
-        gone = f"count(*) FILTER (WHERE NOT came AND {value} = e{part.number})" if came else f"count({value})"
-        return f"{extreme} {come}, {at if came else '0'}, {extreme} {go}, {gone if went else '0'}"
+        return f"{part.measure.function}({value}) {come}, {part.measure.function}({value}) {go}"
     if part.is_sum:
         net = f"coalesce(sum({value}) {come}, 0) - coalesce(sum({value}) {go}, 0)"
         return f"{net}, count({value}) {come}, count({value}) {go}"
@@ -124,24 +119,17 @@ def of_many(part: Part, came: bool, went: bool) -> str:
 def typed(part: Part) -> str:
     """Its columns with the types that they have, over the base; for a table without rows."""
     own = f"{part.measure.function}({part.value})"
-    types = [own, "0::bigint", own, "0::bigint"] if part.is_extreme else [own, "0::bigint", "0::bigint"]
+    types = [own, own] if part.is_extreme else [own, "0::bigint", "0::bigint"]
     types = types if part.is_extreme or part.is_sum else ["0::bigint"]
     return ", ".join(f"{value} AS {name}" for value, name in zip(types, part.columns, strict=True))
 
 
-def inner(keys: Sequence[str], parts: Sequence[Part], came: bool, went: bool) -> str:
-    """The changed rows of a statement: keys as `k…`, values as `a…`, the extreme of their side as `e…` where both sides
-    have rows, and whether they came."""
+def rows(keys: Sequence[str], parts: Sequence[Part], came: bool, went: bool) -> str:
+    """The changed rows of a statement: keys as `k…`, values as `a…`, and whether they `came`."""
     values = [f"{value} AS k{number}" for number, value in enumerate(keys, 1)]
     values += [f"{part.value} AS a{part.number}" for part in parts]
     sides = [("true", "new_rows")] * came + [("false", "old_rows")] * went
-    text = " UNION ALL ".join(
-        f"SELECT {', '.join([*values, f'{side} AS came'])} FROM {rows} AS t"  # noqa: S608  (made of identifiers)
-        for side, rows in sides
+    return " UNION ALL ".join(
+        f"SELECT {', '.join([*values, f'{side} AS came'])} FROM {table} AS t"  # noqa: S608  (made of identifiers)
+        for side, table in sides
     )
-    extremes = [part for part in parts if part.is_extreme]
-    if not (came and went and extremes):
-        return text
-    by = ", ".join([*(f"k{number}" for number in range(1, len(keys) + 1)), "came"])
-    over = ", ".join(f"{part.measure.function}(a{part.number}) OVER w AS e{part.number}" for part in extremes)
-    return f"SELECT r.*, {over} FROM ({text}) AS r WINDOW w AS (PARTITION BY {by})"  # noqa: S608

@@ -6,6 +6,7 @@ import inspect
 import os
 from contextlib import closing
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -31,9 +32,9 @@ FAULTS = {
                                "VALUES (superset_ext_after.*), (superset_ext_after.*);"),
     "what went is added": (parts, "of_many", "- count(", "+ count("),
     "a sum has no sign": (parts, "of_one", "-(", "+("),
-    "an extreme that is gone is kept": (adding, "_unsure", "<=", "<"),
-    "one that others still have is never looked for": (adding, "_of_notes", ">= {went_at}", ">= 0"),
-    "a group that was replaced is taken for a new one": (adding, "_new", "d.notes = 1", "true"),
+    "an extreme that is gone is kept": (adding, "_unsure", '"<="', '"<"'),
+    "what took and brought an extreme is never asked": (adding, "_of_notes", "NOT {made_good}", "false"),
+    "a group is taken for replaced that is not": (adding, "_REPLACED", "d.notes = 1 AND ", ""),
     "rows of another part are added": (adding, "_joined", "d.is_around", "false"),
     "what all was made anew of is added again": (adding, "taken", "if notes:", "if notes and not whole:"),
     "a sum of nothing is 0": (adding, "_unsure", "= 0", "= -1"),
@@ -58,10 +59,9 @@ def plant(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, right:
     source = old if isinstance(old, str) else inspect.getsource(old)
     assert right in source
     faulty = source.replace(right, wrong)
-    if not isinstance(old, str):
-        exec(compile(f"from __future__ import annotations\n{faulty}", "planted", "exec"), vars(module))
-        made = getattr(module, name)
-        setattr(module, name, old)
-        monkeypatch.setattr(module, name, made)
+    if isinstance(old, str):
+        monkeypatch.setattr(module, name, faulty)
         return
-    monkeypatch.setattr(module, name, faulty)
+    made: dict[str, Any] = {}
+    exec(compile(f"from __future__ import annotations\n{faulty}", "planted", "exec"), made)
+    monkeypatch.setattr(old, "__code__", made[name].__code__)  # whoever has imported it has it too
