@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import psycopg2
 
-from superset_ext.aggregates.tables import checking, refreshing, renewing
+from superset_ext.aggregates.tables import checking, notes, refreshing, renewing
 from superset_ext.aggregates.tables.checking import check, text
 from superset_ext.aggregates.tables.definition import Definition
 from superset_ext.aggregates.tables.refreshing import refresh
@@ -24,6 +24,7 @@ from testing.aggregate_tables import AS_NEW, built, one, run
 
 WRITERS = 3
 _SOON = 0.01  # seconds that a step waits for a lock of another one; then it was not possible
+_MOST_BYTES = 3 * 8192  # of notes, so that they are often too many
 _TABLE = "(k int, ts timestamp, shop text, amount int, price numeric)"
 _START = f"""
 CREATE TABLE parts {_TABLE} PARTITION BY RANGE (k);
@@ -104,6 +105,9 @@ class Machine:
         self.aside = self._connected()
         run(self.aside, AS_NEW)
         run(self.aside, _START)
+        self.bounds = ExitStack()
+        self.bounds.enter_context(patch.object(notes, "MOST_BYTES", _MOST_BYTES))
+        self.bounds.enter_context(patch.object(notes, "SAMPLE", 4))
         self.definitions = {name: built(self.aside, sql, name) for name, sql in _AGGREGATES.items()}
         self.writers = [self._connected(autocommit=False) for _ in range(WRITERS)]
         self.old, self.remembered = self._connected(), dict[str, list[Any]]()
@@ -118,6 +122,7 @@ class Machine:
 
     def close(self) -> None:
         """Close all connections; nothing that was prepared is left."""
+        self.bounds.close()
         for writer in self.writers:
             writer.rollback()
         self._end_prepared("ROLLBACK")
@@ -283,7 +288,9 @@ class Machine:
         name, definition = self.some.choice(list(self.definitions.items()))
         sql = text(definition, _columns(definition))
         ask = f"(SELECT is_exact FROM superset_ext_aggregates.state() WHERE name = '{name}')"
-        ((is_exact, differences),) = run(self.aside, f"SELECT {ask}, ({sql})")
+        muted = f"(SELECT prosrc = superset_ext_aggregates.muted() FROM pg_proc WHERE proname = 'noted_{name}')"
+        ((is_exact, differences, is_muted),) = run(self.aside, f"SELECT {ask}, ({sql}), {muted}")
+        self.counts["read: nothing is noted"] += bool(is_muted)
         self._note("read: exact" if is_exact else "read: not exact")
         self.fault_if(is_exact and differences, f"{name} called itself exact, and {differences} rows differed")
 

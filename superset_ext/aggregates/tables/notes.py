@@ -17,6 +17,9 @@ ALL = f"{PREFIX}all"  # the column that says: any group may have changed
 TABLE = f"{PREFIX}table"  # the number of the table that the statement named
 CAME, WENT = f"{PREFIX}came", f"{PREFIX}went"  # how many rows
 MOST_GROUPS = 100_000  # that a statement leaves one by one
+MOST_BYTES = 256 << 20  # of notes; beyond, nobody takes them, and none are written until somebody does
+SAMPLE = 256  # one transaction of so many looks at how much there is
+_MUTED = "SELECT prosrc = superset_ext_aggregates.muted() FROM pg_proc WHERE oid = to_regproc(%s)::oid"
 _COLUMNS = """
 SELECT attname, atttypid, atttypmod, attcollation FROM pg_attribute
 WHERE attrelid = to_regclass(%s) AND attnum > 0 ORDER BY attnum
@@ -27,8 +30,8 @@ WHERE attrelid = to_regclass(%s) AND attnum > 0 ORDER BY attnum
 # column was renamed or retyped, is noted as a change of all. The note of one row, which most statements change, is read
 # within a block that catches errors and written after it, so that no subtransaction has a number.
 _FUNCTION = """
-CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $body$
+CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $body$
 #variable_conflict use_column
 DECLARE
     superset_ext_before {note};
@@ -36,6 +39,11 @@ DECLARE
     superset_ext_many bigint;
     superset_ext_same boolean;
 BEGIN
+    IF txid_current() % {sample} = 0 AND pg_relation_size('{note}') > {bytes} THEN
+        IF superset_ext_aggregates.mute('{name}') THEN
+            RETURN NULL;
+        END IF;
+    END IF;
     IF TG_OP = 'TRUNCATE' THEN
         INSERT INTO {note} ({all}) VALUES (true);
         RETURN NULL;
@@ -100,6 +108,21 @@ def statements(definition: Definition) -> list[str]:
     return [_table(definition, note_table(definition.name)), _function(definition).strip()]
 
 
+def is_muted(cursor: Any, definition: Definition) -> bool:
+    """Whether nothing is noted any more, since nobody took what was noted."""
+    cursor.execute(_MUTED, (f"{SCHEMA}.{quoted(f'noted_{definition.name}')}",))
+    row = cursor.fetchone()
+    return row is not None and bool(row[0])
+
+
+def unmute(cursor: Any, definition: Definition) -> None:
+    """Have changes noted again, once all those have ended who write; nothing is left in the notes. All of the aggregate
+    has to be made anew afterwards."""
+    cursor.execute("SELECT superset_ext_aggregates.attach(%s, again => true)", (definition.name,))
+    cursor.execute(_function(definition))
+    cursor.execute(f"TRUNCATE {note_table(definition.name)}")
+
+
 def renew(cursor: Any, definition: Definition) -> None:
     """Make notes anew, without what is in them, where a column of the base has another type by now: what a trigger puts
     into them would be rounded or cut. All of the aggregate has to be made anew afterwards, and triggers too."""
@@ -131,6 +154,7 @@ def _table(definition: Definition, note: str) -> str:
 def _function(definition: Definition) -> str:
     keys, parts = [*_keys(definition).values()], parts_of(definition.view) or ()
     return _FUNCTION.format(
+        sample=SAMPLE, bytes=MOST_BYTES, name=definition.name,
         function=f"{SCHEMA}.{quoted(f'noted_{definition.name}')}", note=note_table(definition.name), all=ALL,
         came=", ".join([*keys, "1", "0", *(of_one(part, True) for part in parts)]),
         went=", ".join([*keys, "0", "1", *(of_one(part, False) for part in parts)]),

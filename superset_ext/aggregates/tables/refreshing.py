@@ -17,6 +17,10 @@ of their own: it waits for those who write. Notes whose columns have other types
 all of the aggregate is made anew. A part may be attached in between; there is no anchor while a part has no triggers,
 and nothing is exact without one.
 
+Where nobody takes notes, a trigger ends their being written (`mute`), by putting a function that does nothing in the
+place of the one that notes. Its version is in the anchor, and whoever runs the new one commits after it was put there:
+who sees a change without a note sees another anchor. It is put back once all have ended who might have run it.
+
 A table is made beside and then swapped in, by name. A snapshot from before that would see the new table as empty; but
 it sees the catalogue as it was, with the number of the old table, and so knows.
 """
@@ -97,9 +101,7 @@ def refreshed(connection: Any, definition: Definition, whole: bool) -> Refreshed
 def refresh_within(cursor: Any, definition: Definition, whole: bool) -> Refreshed:
     """The same within a transaction that sees one snapshot, in which the aggregate is exact afterwards."""
     began = time.monotonic()
-    cursor.execute(_TURN, (definition.name,))
-    if not cursor.fetchone()[0]:
-        raise Busy(f"another run is at the aggregate {definition.name}")
+    _turn(cursor, definition.name)
     one = named(cursor, definition.name)
     definition = one.definition
     cursor.execute(_ANCHOR, (one.name,))
@@ -115,6 +117,13 @@ def refresh_within(cursor: Any, definition: Definition, whole: bool) -> Refreshe
     if definition.upkeep == "tail":
         return done.tail()
     return done.groups(noted) if noted.notes else done.nothing()
+
+
+def _turn(cursor: Any, name: str) -> None:
+    """Until the transaction ends, no other run is at this aggregate."""
+    cursor.execute(_TURN, (name,))
+    if not cursor.fetchone()[0]:
+        raise Busy(f"another run is at the aggregate {name}")
 
 
 def _mend(connection: Any, one: Kept) -> None:
@@ -134,7 +143,10 @@ def _mend(connection: Any, one: Kept) -> None:
         if one.definition.upkeep == "notes":
             if base.untold:
                 raise AggregateError(f"changes cannot be noted any more: {base.untold}")
+            _turn(cursor, one.name)
             notes.renew(cursor, one.definition)
+            if notes.is_muted(cursor, one.definition):
+                notes.unmute(cursor, one.definition)
             cursor.execute("SELECT superset_ext_aggregates.attach(%s)", (one.name,))
 
 

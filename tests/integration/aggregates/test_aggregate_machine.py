@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from superset_ext.aggregates.tables import adding, notes, parts, refreshing
+from superset_ext.aggregates.tables import adding, catalogue, notes, parts, refreshing
 from testing.aggregate_machine import Machine
 
 STEPS = int(os.environ.get("AGGREGATE_STEPS", "60"))
@@ -24,6 +24,7 @@ def test_what_calls_itself_exact_is_exact_in_every_snapshot(database_url: str) -
         machine.go(STEPS)
 
 
+_READ = 'path.read_text(encoding="utf-8")'
 # A fault that is planted: a text of a module, and what it is replaced by.
 FAULTS = {
     "rows as they were before are forgotten": (notes, "_FUNCTION", "INTO STRICT superset_ext_before FROM old_rows AS t",
@@ -39,6 +40,11 @@ FAULTS = {
     "what all was made anew of is added again": (adding, "taken", "if notes:", "if notes and not whole:"),
     "a sum of nothing is 0": (adding, "_unsure", "= 0", "= -1"),
     "a sum that was no number stays none": (adding, "_unsure", "_SPECIAL", "'= -1'"),
+    "those who write without notes are not waited for": (notes, "unmute", "again => true", "again => false"),
+    "that nothing is noted is not seen": (catalogue, "files", _READ, _READ + '.replace(" AND noting.is_on", "")'
+                                          '.replace(" || max(noting.version)", "")'),
+    "notes that were emptied are taken for none": (catalogue, "files", _READ, _READ + '.replace("IS DISTINCT FROM '
+                                                   'pg_relation", "< 0 AND 0 < pg_relation")'),
     "what is noted is rounded": (refreshing, "_mend", "notes.renew(cursor, one.definition)", "pass"),
 }  # fmt: skip
 
