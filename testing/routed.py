@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -146,7 +146,10 @@ def _made(url: str) -> Shop:
         dataset.fetch_metadata()
         datasets.append(dataset)
     rulers = {}
-    for clause in ("shop = 'shop3'", "amount > 4", "shop IN ('shop1', 'shop2') OR shop IS NULL"):
+    for clause in (
+        "shop = 'shop3'", "amount > 4", "shop <> 'shop0'", "shop LIKE 'shop%' AND shop < 'shop3'",
+        "shop IN ('shop1', 'shop2') OR shop IS NULL",
+    ):  # fmt: skip
         user = f"ruled_{uuid.uuid4().hex[:8]}"
         role = security_manager.add_role(f"role of {user}")
         for permission, view in (
@@ -190,10 +193,15 @@ def client(app: InProcess, user: str = ADMIN) -> Any:
 
 def body(dataset: int, force: bool = True, **query: Any) -> dict[str, Any]:
     """A chart's request."""
-    asked = {"columns": ["shop"], "metrics": [SOLD, NUMBER], "filters": [], "row_limit": 1000, "extras": {}, **query}
+    return body_of(dataset, [query], force)
+
+
+def body_of(dataset: int, queries: Sequence[Mapping[str, Any]], force: bool = True) -> dict[str, Any]:
+    """A request of a chart that asks several queries at once."""
+    common = {"columns": ["shop"], "metrics": [SOLD, NUMBER], "filters": [], "row_limit": 1000, "extras": {}}
     return {
         "datasource": {"id": dataset, "type": "table"}, "force": force, "result_format": "json", "result_type": "full",
-        "queries": [asked],
+        "queries": [{**common, **query} for query in queries],
     }  # fmt: skip
 
 
@@ -204,6 +212,7 @@ class Answer:
     Attributes:
         status: of HTTP.
         rows: in an order of their own; or the error.
+        listed: the same as they were given.
         columns: with their types.
         sent: what reached the source.
     """
@@ -213,6 +222,7 @@ class Answer:
     columns: Any
     sent: tuple[str, ...]
     is_cached: bool
+    listed: tuple[dict[str, Any], ...] = ()
 
     @property
     def is_routed(self) -> bool:
@@ -232,6 +242,13 @@ def ask(app: InProcess, dataset: int, user: str = ADMIN, force: bool = True, **q
 
 def ask_as(app: InProcess, dataset: int, who: Any, force: bool = True, **query: Any) -> Answer:
     """The same as a user of that name, or by a client of its own."""
+    return ask_all(app, dataset, who, [query], force)[0]
+
+
+def ask_all(
+    app: InProcess, dataset: int, who: Any, queries: Sequence[Mapping[str, Any]], force: bool = True
+) -> list[Answer]:
+    """A request with several queries; an answer each, or one for all where the request fails."""
     events: list[Queried] = []
 
     def hear(_sender: str, event: Queried) -> None:
@@ -240,15 +257,29 @@ def ask_as(app: InProcess, dataset: int, who: Any, force: bool = True, **query: 
     queried.connect(hear)
     try:
         asker = client(app, who) if isinstance(who, str) else who
-        answer = asker.post("/api/v1/chart/data", json=body(dataset, force, **query))
+        answer = asker.post("/api/v1/chart/data", json=body_of(dataset, queries, force))
     finally:
         queried.disconnect(hear)
-    sent = tuple(text for event in events for text in event.sent)
     if answer.status_code != 200:
-        return Answer(answer.status_code, [], [], sent, False)
-    result = answer.json["result"][0]
+        return [Answer(answer.status_code, [], [], tuple(text for event in events for text in event.sent), False)]
+    results = answer.json["result"]
+    sent = _sent(events, len(results))
+    return [_answered(result, texts) for result, texts in zip(results, sent, strict=True)]
+
+
+def _sent(events: Sequence[Queried], queries: int) -> list[tuple[str, ...]]:
+    """What was sent for each query of a request."""
+    if queries == 1:
+        return [tuple(text for event in events for text in event.sent)]
+    if len(events) != queries:  # those that a cache answered send nothing
+        return [()] * queries
+    return [event.sent for event in events]
+
+
+def _answered(result: Mapping[str, Any], sent: tuple[str, ...]) -> Answer:
     rows = sorted(json.dumps(row, sort_keys=True) for row in result["data"])
-    return Answer(200, rows, (result["colnames"], result["coltypes"]), sent, bool(result["is_cached"]))
+    columns = result["colnames"], result["coltypes"]
+    return Answer(200, rows, columns, sent, bool(result["is_cached"]), tuple(result["data"]))
 
 
 def guest(app: InProcess, patch: Any, rules: list[dict[str, Any]]) -> Any:
@@ -271,9 +302,14 @@ def stock(app: InProcess, dataset: int, user: str = ADMIN, **query: Any) -> Answ
 
 def stock_as(app: InProcess, dataset: int, who: Any, **query: Any) -> Answer:
     """The same as a user of that name, or by a client of its own."""
+    return stock_all(app, dataset, who, [query])[0]
+
+
+def stock_all(app: InProcess, dataset: int, who: Any, queries: Sequence[Mapping[str, Any]]) -> list[Answer]:
+    """A request with several queries, without a substitute."""
     before, substitutes.substitutes = substitutes.substitutes, ()
     try:
-        return ask_as(app, dataset, who, **query)
+        return ask_all(app, dataset, who, queries)
     finally:
         substitutes.substitutes = before
 

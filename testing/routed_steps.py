@@ -1,19 +1,25 @@
-"""Random steps of people who ask for charts and of what changes beneath them; Superset is the oracle."""
+"""Random steps of people who ask for charts and of what changes beneath them; Superset is the oracle.
+
+A step is a statement that somebody asks, or something that happens beneath. A request has several statements, as a
+dashboard's filters and charts of two queries have, since most of a request's time is spent before its first one.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from superset_ext.aggregates.tables.building import drop
 from superset_ext.aggregates.tables.refreshing import refresh
 from superset_ext.errors import AggregateError
 from superset_ext.plans.compared.pairs import Key, Pairs, State
 from testing.in_process import ADMIN, InProcess
-from testing.routed import MEAN, NUMBER, SOLD, Answer, Routed, Shop, ask_as, guest, stock_as
+from testing.routed import MEAN, NUMBER, SOLD, Answer, Routed, Shop, ask_all, guest, stock_all
 
 _LEAST = {"expressionType": "SQL", "sqlExpression": "MIN(amount)", "label": "least"}
 _MOST = {"expressionType": "SQL", "sqlExpression": "MAX(price)", "label": "most"}
@@ -53,29 +59,57 @@ class Steps:
         self._app, self._shop, self._one, self._chance = app, shop, one, chance
         self._guests = [guest(app, patch, [])]
         self._guests += [guest(app, patch, [{"dataset": shop.sales, "clause": rule}]) for rule in _RULES]
+        self._roles = [ADMIN, "guest", *shop.rulers]
+        self._is_impersonated = False
         for name in _VIEWS:
             self._build(name)
+        for role in self._roles:  # as which a database is asked that is asked as each user
+            shop.run(f"CREATE ROLE {role} LOGIN PASSWORD '{make_url(shop.url).password or 'x'}'; "
+                     f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")  # fmt: skip
 
-    def step(self, number: int) -> str:
-        """One of them; what it was.
+    def close(self) -> None:
+        """Leave the source's server and Superset's database as they were."""
+        self._impersonate(False)
+        for role in self._roles:
+            self._shop.run(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+    def step(self, number: int) -> Counter[str]:
+        """Some of them; what they were.
 
         Raises:
             AssertionError: somebody got another answer than stock's.
         """
-        doings: dict[Callable[[], str], int] = {self._asked: 30, self._changed: 3, self._refreshed: 4, self._built: 1}
+        doings: dict[Callable[[], Counter[str]], int] = {
+            self._asked: 30, self._changed: 6, self._refreshed: 10, self._built: 1,
+            self._turned: 15 if self._is_impersonated else 1,
+        }  # fmt: skip
         (doing,) = self._chance.choices(list(doings), list(doings.values()))
         try:
             return doing()
         except AssertionError as error:
             raise AssertionError(f"step {number}: {error}") from None
 
-    def _asked(self) -> str:
+    def _asked(self) -> Counter[str]:
         who = self._chance.choice([ADMIN, *self._shop.rulers, *self._guests])
         dataset = self._chance.choice([self._shop.sales] * 4 + [self._shop.virtual, self._shop.jinja])
-        query = self._query(dataset)
-        ours, own = ask_as(self._app, dataset, who, **query), stock_as(self._app, dataset, who, **query)
-        assert ours.shown == own.shown, (who, dataset, query, ours, own)
-        return _kind(ours)
+        queries = [self._query(dataset) for _ in range(self._chance.randint(1, 12))]
+        ours, own = (ask(self._app, dataset, who, queries) for ask in (ask_all, stock_all))
+        assert len(ours) == len(own), (who, dataset, queries, ours, own)
+        counts: Counter[str] = Counter()
+        for query, one, other in zip(queries, ours, own, strict=False):
+            assert one.shown == other.shown, (who, dataset, query, one, other)
+            assert _in_order(query, one) == _in_order(query, other), (who, dataset, query, one, other)
+            assert not (one.is_routed and self._is_impersonated), (who, dataset, query, one)
+            counts.update([_kind(one, self._is_impersonated), f"ordered: {_order(query)}"])
+        return counts
+
+    def _turned(self) -> Counter[str]:
+        self._impersonate(not self._is_impersonated)
+        return Counter(["turned"])
+
+    def _impersonate(self, does: bool) -> None:
+        self._is_impersonated = does
+        self._app.rows("UPDATE dbs SET impersonate_user = %s WHERE id = %s", (does, self._shop.number))
 
     def _query(self, dataset: int) -> dict[str, Any]:
         chance, is_table = self._chance, dataset == self._shop.sales
@@ -89,16 +123,26 @@ class Steps:
         if is_table and chance.random() < 0.3:
             day = chance.randint(1, 28)
             query |= {"granularity": "ts", "time_range": f"2024-01-{day:02} : 2024-02-{day:02}"}
-        if len(columns) == 1 and chance.random() < 0.3:
-            query |= {"row_limit": 3, "orderby": [[columns[0], chance.random() < 0.5]]} if columns == ["shop"] else {}
-        return query
+        return query | self._ordered(columns, metrics)
 
-    def _changed(self) -> str:
+    def _ordered(self, columns: Sequence[Any], metrics: Sequence[Any]) -> dict[str, Any]:
+        """An order by all columns, which leaves nothing to tie, perhaps with a limit; by a number; or none."""
+        chance = self._chance
+        kind = chance.choice(("all", "all", "metric", "none"))
+        if kind == "none":
+            return {}
+        terms: list[Any] = [[metrics[0], chance.random() < 0.5]] if kind == "metric" or chance.random() < 0.5 else []
+        if kind == "all":
+            terms += [[_label(one), chance.random() < 0.5] for one in chance.sample(list(columns), len(columns))]
+        limit = {"row_limit": chance.choice((1, 3, 10))} if kind == "all" and chance.random() < 0.5 else {}
+        return {"orderby": terms, **limit} if terms else {}
+
+    def _changed(self) -> Counter[str]:
         change = self._chance.choice(_CHANGES).format(a=self._chance.randint(0, 9), b=self._chance.randint(0, 16))
         self._shop.run(change)
-        return "change"
+        return Counter(["change"])
 
-    def _refreshed(self) -> str:
+    def _refreshed(self) -> Counter[str]:
         with self._shop.connection() as connection:
             for name in _VIEWS:
                 if self._chance.random() < 0.8:
@@ -108,14 +152,14 @@ class Steps:
                         continue
         if self._chance.random() < 0.9:
             self._look()
-        return "refresh"
+        return Counter(["refresh"])
 
-    def _built(self) -> str:
+    def _built(self) -> Counter[str]:
         name = self._chance.choice(list(_VIEWS))
         with self._shop.connection() as connection:
             drop(connection, name)
         self._build(name)
-        return "build"
+        return Counter(["build"])
 
     def _build(self, name: str) -> None:
         self._shop.build(_VIEWS[name], name)
@@ -130,5 +174,26 @@ def _time(unit: str) -> dict[str, str]:
     return {"timeGrain": unit, "columnType": "BASE_AXIS", "sqlExpression": "ts", "label": "ts", "expressionType": "SQL"}
 
 
-def _kind(answer: Answer) -> str:
-    return "routed" if answer.is_routed else "own"
+def _kind(answer: Answer, is_impersonated: bool) -> str:
+    if answer.status != 200:
+        return "refused by Superset"
+    return "routed" if answer.is_routed else "impersonated" if is_impersonated else "own"
+
+
+def _label(column: Any) -> str:
+    return str(column if isinstance(column, str) else column["label"])
+
+
+def _order(query: dict[str, Any]) -> str:
+    """How far its order is decided: `wholly` where no two rows tie, `partly` or `not`."""
+    terms = [_label(term) for term, _ in query.get("orderby", ())]
+    if {_label(column) for column in query["columns"]} <= set(terms):
+        return "wholly"
+    return "partly" if terms else "not"
+
+
+def _in_order(query: dict[str, Any], answer: Answer) -> list[Any]:
+    """The rows in their order, as far as the statement decides it: what ties may come out in any."""
+    if _order(query) == "wholly":
+        return [*answer.listed]
+    return [[row[_label(term)] for term, _ in query.get("orderby", ())] for row in answer.listed]

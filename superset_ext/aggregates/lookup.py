@@ -21,6 +21,7 @@ from superset_ext.aggregates.shape import Shape, relation_of, shape_of
 from superset_ext.aggregates.view import View
 from superset_ext.errors import AggregateRefused
 from superset_ext.plans.rewrite.clauses import bare
+from superset_ext.plans.rewrite.copying import columns, nodes
 from superset_ext.plans.rewrite.rewriting import parsed
 
 _REMEMBERED = 2_000  # texts
@@ -111,10 +112,12 @@ class _Wanted:
         grouping = (*shape.conditions, *shape.keys)
         sights = [seen(part, shape.columns, shape.engine, allowed.zone) for part in grouping]
         plain = [part for part, sight in zip(grouping, sights, strict=True) if sight is None]
-        aggregates = [(node.key, bare(node.this)) for part in shape.parts() for node in part.find_all(exp.AggFunc)]
+        everything = [node for part in shape.parts() for node in nodes(part)]
+        aggregates = [(node.key, bare(node.this)) for node in everything if isinstance(node, exp.AggFunc)]
         of_columns = [(function, node.name) for function, node in aggregates if isinstance(node, exp.Column)]
         return cls(
-            frozenset(_columns(shape.parts())), frozenset(_columns(plain)),
+            frozenset(node.name for node in everything if isinstance(node, exp.Column)),
+            frozenset(name.name for part in plain for name in columns(part)),
             frozenset((sight.name, sight.unit) for sight in sights if sight is not None),
             frozenset(name for function, name in of_columns if function in ("sum", "avg")),
             frozenset((function, name) for function, name in of_columns if function in ("min", "max")),
@@ -138,10 +141,6 @@ class _Wanted:
         lacking |= {name for function, name in self.extremes if name not in view.of_columns[function] | keys}
         lacking |= {name for name, unit in self.grains if view.key(name, unit) is None}
         return f"what is asked of the column {min(lacking)!r}"
-
-
-def _columns(parts: Iterable[exp.Expression]) -> set[str]:
-    return {name.name for part in parts for name in part.find_all(exp.Column)}
 
 
 def _rarest(relation: str, engine: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlglot import exp
 
@@ -13,6 +14,7 @@ from superset_ext.aggregates.shape import Shape
 from superset_ext.aggregates.ties import may_choose
 from superset_ext.aggregates.view import View
 from superset_ext.errors import AggregateRefused
+from superset_ext.plans.rewrite.copying import copied, has_aggregate
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,9 @@ def _rewritten(shape: Shape, view: View, allowed: Allowed) -> exp.Select:
     _refuse_looks(shape, view, allowed)
     refuse_infinite(shape, view)
     select = exp.Select(expressions=[_output(shape, place, view, allowed) for place in range(len(shape.outputs))])
-    select = select.from_(exp.alias_(exp.to_table(view.table, dialect=view.engine), SOURCE, table=True), copy=False)
-    for condition in shape.conditions:
-        select = select.where(over(condition, view, allowed), copy=False)
+    select.set("from_" if "from_" in exp.Select.arg_types else "from", exp.From(this=_source(view)))
+    if shape.conditions:
+        select = select.where(*(over(condition, view, allowed) for condition in shape.conditions), copy=False)
     if shape.keys:
         select = select.group_by(*(over(key, view, allowed) for key in shape.keys), copy=False)
     if shape.having is not None:
@@ -61,23 +63,35 @@ def _rewritten(shape: Shape, view: View, allowed: Allowed) -> exp.Select:
     return _cut(select, shape, view, allowed)
 
 
+def _source(view: View) -> exp.Expression:
+    """The aggregate's table, as its columns are called by."""
+    table = copied(_table(view.table, view.engine))
+    table.set("alias", exp.TableAlias(this=exp.to_identifier(SOURCE)))
+    return table
+
+
+@lru_cache(2_000)
+def _table(name: str, engine: str) -> exp.Table:
+    return exp.to_table(name, dialect=engine)
+
+
 def _output(shape: Shape, place: int, view: View, allowed: Allowed) -> exp.Expression:
     output = shape.outputs[place]
-    return exp.Alias(this=regrouped(output.value, view, allowed), alias=output.name.copy())
+    return exp.Alias(this=regrouped(output.value, view, allowed), alias=copied(output.name))
 
 
 def _cut(select: exp.Select, shape: Shape, view: View, allowed: Allowed) -> exp.Select:
     """With its order and its limit."""
     if shape.order:
-        terms = [term.copy() for term in shape.order]
+        terms = [copied(term) for term in shape.order]
         for term, meant in zip(terms, shape.meant, strict=True):
             if term.args.get("this") is None:
                 term.set("this", regrouped(meant, view, allowed))
         select.set("order", exp.Order(expressions=terms))
     if shape.limit is not None:
-        select = select.limit(shape.limit, copy=False)
+        select.set("limit", exp.Limit(expression=exp.Literal.number(shape.limit)))
     if shape.offset is not None:
-        select = select.offset(shape.offset, copy=False)
+        select.set("offset", exp.Offset(expression=exp.Literal.number(shape.offset)))
     return select.distinct(copy=False) if shape.distinct else select
 
 
@@ -93,6 +107,6 @@ def outside_aggregates(node: exp.Expression) -> list[exp.Expression]:
     """The largest parts of an expression that have no aggregate in them."""
     if isinstance(node, exp.AggFunc):
         return []
-    if not node.find(exp.AggFunc):
+    if not has_aggregate(node):
         return [node]
     return [part for child in node.iter_expressions() for part in outside_aggregates(child)]

@@ -10,6 +10,7 @@ from sqlglot import exp
 from superset_ext.aggregates.seen import seen
 from superset_ext.aggregates.view import Key, View
 from superset_ext.errors import AggregateRefused
+from superset_ext.plans.rewrite.copying import columns, copied
 from superset_ext.plans.rewrite.facts import Column
 
 SOURCE = "t"  # what the aggregate is called in a statement
@@ -49,16 +50,20 @@ def over(node: exp.Expression, view: View, allowed: Allowed) -> exp.Expression:
     Raises:
         AggregateRefused: the keys do not tell its value.
     """
+    return _over(copied(node), view, allowed)
+
+
+def _over(node: exp.Expression, view: View, allowed: Allowed) -> exp.Expression:
+    """The same of a node that may be changed."""
     sight = seen(node, view.columns, view.engine, allowed.zone)
     if sight is not None and (key := view.key(sight.name, sight.unit)) is not None:
         return _of_grain(node, key, sight.unit, view)
     if isinstance(node, exp.Column):
         return kept(view, view.names[_raw(node.name, view)])
-    copy = node.copy()
-    for child in list(copy.iter_expressions()):
+    for child in list(node.iter_expressions()):
         if not isinstance(child, exp.Literal):  # of which a list may have thousands
-            child.replace(over(child, view, allowed))
-    return copy
+            child.replace(_over(child, view, allowed))
+    return node
 
 
 def _raw(name: str, view: View) -> Key:
@@ -74,22 +79,22 @@ def _of_grain(node: exp.Expression, key: Key, unit: str, view: View) -> exp.Expr
     value = kept(view, view.names[key])
     if isinstance(node, exp.TimestampTrunc | exp.DateTrunc) and key.unit == unit:
         return value
-    copy = node.copy()
-    next(copy.find_all(exp.Column)).replace(value)
-    return copy
+    next(columns(node)).replace(value)
+    return node
 
 
-def refuse_inside(node: exp.Expression, columns: Mapping[str, Column], shown: bool) -> None:
+def refuse_inside(node: exp.Expression, known: Mapping[str, Column], shown: bool) -> None:
     """Refuse what tells apart values that a group holds to be equal.
 
     Args:
+        known: the relation's columns.
         shown: whether the value itself must not be shown either.
 
     Raises:
         AggregateRefused: it does.
     """
-    for name in node.find_all(exp.Column):
-        if columns[name.name].identical:
+    for name in columns(node):
+        if known[name.name].identical:
             continue
         if name is not node and not isinstance(name.parent, _COMPARE):
             raise AggregateRefused(f"it looks into {name.name!r}, whose equal values may look different")

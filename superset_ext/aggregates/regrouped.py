@@ -11,6 +11,7 @@ from superset_ext.aggregates.over import Allowed, kept, over, refuse_inside
 from superset_ext.aggregates.view import ROWS, View
 from superset_ext.errors import AggregateRefused
 from superset_ext.plans.rewrite.clauses import bare
+from superset_ext.plans.rewrite.copying import copied, has_aggregate, typed
 from superset_ext.plans.rewrite.facts import Kind
 
 _EXACT = {"bigint": "BIGINT", "numeric": "", "hugeint": "", "decimal": ""}  # with what a sum of sums is cast to
@@ -142,9 +143,9 @@ def regrouped(node: exp.Expression, view: View, allowed: Allowed) -> exp.Express
     """
     if (maker := AGGREGATES.get(type(node))) is not None:
         return maker(node, view, allowed)
-    if not node.find(exp.AggFunc):
+    if not has_aggregate(node):
         return over(node, view, allowed)
-    copy = node.copy()
+    copy = copied(node)
     for child in list(copy.iter_expressions()):
         child.replace(regrouped(child, view, allowed))
     return copy
@@ -200,4 +201,4 @@ def base_type(name: str) -> str:
 
 
 def _cast(node: exp.Expression, type_: str) -> exp.Expression:
-    return exp.cast(node, type_, copy=False) if type_ else node
+    return typed(node, type_) if type_ else node

@@ -11,6 +11,7 @@ from superset_ext.aggregates.names import column, folded, in_schema
 from superset_ext.aggregates.refusals import refusal
 from superset_ext.errors import AggregateRefused
 from superset_ext.plans.rewrite.clauses import clause, conjuncts, is_aggregated
+from superset_ext.plans.rewrite.copying import columns, copied, has_aggregate
 from superset_ext.plans.rewrite.facts import Column
 
 Columns = Mapping[str, Column]
@@ -131,18 +132,21 @@ class _Reading:
 
     def _output(self, node: exp.Expression) -> Output:
         if isinstance(node, exp.Alias):
-            return Output(node.args["alias"].copy(), self._plain(node.this))
+            return Output(copied(node.args["alias"]), self._plain(node.this))
         if isinstance(node, exp.Column):
-            return Output(node.this.copy(), self._plain(node))
+            return Output(copied(node.this), self._plain(node))
         raise AggregateRefused("a column of its answer has no name of its own")
 
     def _plain(self, node: exp.Expression) -> exp.Expression:
         """An expression whose columns stand without their table."""
-        return node.copy().transform(self._bare, copy=False)
+        own = copied(node)
+        if isinstance(own, exp.Column):
+            return self._bare(own)
+        for name in list(columns(own)):
+            name.replace(self._bare(name))
+        return own
 
-    def _bare(self, node: exp.Expression) -> exp.Expression:
-        if not isinstance(node, exp.Column):
-            return node
+    def _bare(self, node: exp.Column) -> exp.Expression:
         name, table = folded(node.this, self.engine), folded(node.args.get("table"), self.engine)
         if node.args.get("db") or (table and table != self.source) or name not in self.columns:
             raise AggregateRefused("it has a name that is no column of what it reads")
@@ -162,7 +166,7 @@ class _Reading:
             return self._placed(node)
         if self._names_output(node):
             return self.aliases[folded(node.this, self.engine)]
-        names = {folded(name.this, self.engine) for name in node.find_all(exp.Column)}
+        names = {folded(name.this, self.engine) for name in columns(node)}
         for name in names & set(self.aliases):
             if self.aliases[name] != column(name) and self.engine == "duckdb":
                 raise AggregateRefused("ORDER BY calculates with a name that is both a column and an alias")
@@ -171,7 +175,7 @@ class _Reading:
     def _ordered(self, term: exp.Ordered) -> exp.Ordered:
         """A term of ORDER BY in which the name of an output stands for itself, and a place is its number."""
         kept = isinstance(term.this, exp.Literal) or self._names_output(term.this)
-        term = term.copy()
+        term = copied(term)
         if not kept:
             term.set("this", None)
         return term
@@ -201,7 +205,7 @@ def _refuse_ungrouped(shape: Shape) -> None:
     """What stands outside of aggregates has to be a key, or made of keys; raw rows are in no aggregate."""
     values = [output.value for output in shape.outputs] + list(shape.meant)
     values += [] if shape.having is None else [shape.having]
-    aggregated = shape.has_groups or shape.distinct or any(value.find(exp.AggFunc) for value in values)
+    aggregated = shape.has_groups or shape.distinct or any(map(has_aggregate, values))
     if not aggregated:
         raise AggregateRefused("it asks for rows, which are not grouped")
     if shape.distinct:
@@ -210,7 +214,7 @@ def _refuse_ungrouped(shape: Shape) -> None:
         if any(term not in [output.value for output in shape.outputs] for term in shape.meant):
             raise AggregateRefused("DISTINCT is ordered by what it does not give")
         return
-    if any(key.find(exp.AggFunc) for key in shape.keys) or any(c.find(exp.AggFunc) for c in shape.conditions):
+    if any(map(has_aggregate, (*shape.keys, *shape.conditions))):
         raise AggregateRefused("it groups or filters by an aggregate")
     if any(not key.find(exp.Column) for key in shape.keys):
         raise AggregateRefused("it groups by a constant")

@@ -13,6 +13,8 @@ import re
 import sqlglot
 from sqlglot import exp
 
+from superset_ext.plans.rewrite.copying import copied
+
 # Quoted text with what stands right before it, which may say how to read it (`E'…'`); words and numbers; signs that
 # make one operator, if they stand together; any other sign.
 _PIECE = re.compile(r"""[\w.]*'(?:[^']|'')*'|"(?:[^"]|"")*"|[\w.]+|[<>=!|+*/%-]+|\S""")
@@ -30,7 +32,7 @@ def is_printed_as_read(tree: exp.Expression, sql: str, engine: str) -> bool:
     Args:
         sql: the text that the tree was read from.
     """
-    printed = tree.sql(dialect=engine)
+    printed = copied(tree).sql(dialect=engine, copy=False)
     return has_same_tokens(sql, printed) or sqlglot.parse_one(printed, dialect=engine) == tree
 
 

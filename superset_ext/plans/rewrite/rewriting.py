@@ -9,6 +9,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from superset_ext.plans.rewrite.copying import nodes
 from superset_ext.plans.rewrite.facts import Facts
 from superset_ext.plans.rewrite.printing import is_printed_as_read
 from superset_ext.plans.rewrite.statement import Statement
@@ -17,6 +18,7 @@ from superset_ext.sqltables.statement import silent_parser
 
 Rule = Callable[[Statement], Verdict]
 ENGINES = ("postgres", "duckdb")
+_WRITES = (exp.DML, exp.Into, exp.Lock, exp.Command)
 _LIMIT = 64 * 1024  # characters; what is longer takes long to parse
 
 
@@ -74,7 +76,7 @@ def parsed(sql: str, engine: str) -> exp.Query | str:
         (tree,) = trees if len(trees) == 1 else (None,)
         if not isinstance(tree, exp.Select | exp.SetOperation):
             return "it is not exactly one SELECT"
-        if any(True for _ in tree.find_all(exp.DML, exp.Into, exp.Lock, exp.Command)):
+        if any(isinstance(node, _WRITES) for node in nodes(tree)):
             return "it writes or locks"
         if not is_printed_as_read(tree, sql, engine):  # what is printed must mean what was read
             return "sqlglot does not print this statement as it read it"

@@ -7,6 +7,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from testing.routed_steps import Ready, Steps
 
 STEPS = int(os.environ.get("ROUTE_STEPS", 120))
 SEED = int(os.environ.get("ROUTE_SEED", 1))
+COUNTS = os.environ.get("ROUTE_COUNTS", "")
 Make = Callable[..., Routed]
 BY_MONTH = "SELECT DATE_TRUNC('month', ts) AS m, SUM(amount) AS a, COUNT(*) AS n FROM sales GROUP BY 1"
 WEEK = {"columns": [{
@@ -134,18 +136,33 @@ def test_what_may_be_stale_is_compared_as_it_should_be(superset_app: InProcess, 
     assert not superset_app.rows("SELECT * FROM superset_ext.aggregate_switched_off")
 
 
-@pytest.mark.parametrize("steps", [12, pytest.param(STEPS, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("steps", [40, pytest.param(STEPS, marks=pytest.mark.thorough)])
 def test_interleaved(
     superset_app: InProcess, shop: Shop, make: Make, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    """Intent: whoever asks whatever, with rules for rows, as a guest, through templates, while the base changes and
-    aggregates are refreshed, dropped and built anew: the answer is stock's at that moment."""
+    """Intent: whoever asks whatever, with rules for rows, as a guest, through templates, impersonated, while the base
+    changes and aggregates are refreshed, dropped and built anew: the answer is stock's at that moment, in its order as
+    far as the statement decides that."""
     one = make(aggregates_shadow=20, pairs=lambda: Ready(0.0, float("-inf")))
     source = Steps(superset_app, shop, one, random.Random(SEED), monkeypatch)
     counts: Counter[str] = Counter()
-    for number in range(steps):
-        counts[source.step(number)] += 1
-    one.flush()
+    try:
+        while _steps(counts) < steps:
+            counts += source.step(_steps(counts))
+            _note(counts)
+        rested(one)
+        one.flush()
+    finally:
+        source.close()
     assert not superset_app.rows("SELECT * FROM superset_ext.aggregate_switched_off")
-    assert counts["routed"] > steps / 20, counts
-    print(f"{steps} steps, seed {SEED}: {dict(counts)}")
+    assert counts["routed"] > steps / 20 and counts["ordered: wholly"] > steps / 20, counts
+
+
+def _steps(counts: Counter[str]) -> int:
+    return sum(number for name, number in counts.items() if not name.startswith("ordered"))
+
+
+def _note(counts: Counter[str]) -> None:
+    """Say how far a long run has come, in the file that ROUTE_COUNTS names."""
+    if COUNTS:
+        Path(COUNTS).write_text(f"{_steps(counts)} steps, seed {SEED}: {dict(counts)}\n")
