@@ -59,7 +59,7 @@ IDLE: Mapping[str, str] = {
 FILES = tuple(sorted((sql_folder() / "grants").glob("[0-9][0-9]_*.sql")))
 _UNINSTALL = sql_folder() / "grants" / "uninstall.sql"
 _INSTALLED = "SELECT obj_description(to_regnamespace('superset_ext_grants'), 'pg_namespace')"
-_VERSION = "version 4"
+_VERSION = "version 5"
 # By the search path of whoever asks: that of Superset's connection decides which tables it reads.
 _TABLES = "ARRAY(SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(%s AS text[])) AS t(name))"
 _WATCH = f"SELECT superset_ext_grants.watch({_TABLES})"
@@ -68,7 +68,7 @@ _BEGIN = "SELECT superset_ext_grants.begin_run()"
 _UNTOLD = f"ARRAY(SELECT name::text FROM superset_ext_grants.untold({_TABLES}) AS u(name))"  # noqa: S608
 _LOOK = f"SELECT superset_ext_grants.anchor(), {_UNTOLD}"
 _NOW = "SELECT pg_current_snapshot()::text, superset_ext_grants.anchor()"
-_HOLDS = "SELECT superset_ext_grants.holds(%s::pg_snapshot, %s, %s::integer[])"
+_HELD = "SELECT superset_ext_grants.held(%s::pg_snapshot, %s, %s::integer[], %s)"
 _TIDY = "SELECT superset_ext_grants.tidy()"
 _LOCKS = "SET LOCAL lock_timeout = '2s'"
 _POOL = 16
@@ -105,6 +105,7 @@ class MetadataStamps:
         self._pool: Connections | None = None
         self._anchor: str | None = None
         self._look_at = self._tidy_at = self._silent_until = float("-inf")
+        self._held: tuple[str | None, set[tuple[Any, ...]]] = None, set()  # a moment, and what held then
         self.missing = "it was not looked yet"
 
     def ready(self) -> bool:
@@ -133,8 +134,15 @@ class MetadataStamps:
             dashboards: the ids of those whose contents matter; `None` for any.
         """
         numbers = None if dashboards is None else "{" + ",".join(map(str, dashboards)) + "}"
-        row = self._row(_HOLDS, (*mark, numbers))
-        return bool(row is not None and row[0] is True)
+        asked, (last, held) = (*mark, numbers), self._held
+        row = self._row(_HELD, (*asked, last if asked in held else None))
+        if row is None or row[0] is None:
+            return False
+        if row[0] == last:
+            held.add(asked)
+        else:
+            self._held = row[0], {asked}
+        return True
 
     def install(self) -> None:
         """Make schema and triggers as far as they are not there.

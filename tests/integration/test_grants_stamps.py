@@ -149,6 +149,43 @@ def test_a_mark_ends_with_every_write(how: str, run: Run, stamps: MetadataStamps
     assert not stamps.holds(mark)
 
 
+def held(run: Run, mark: tuple[str, str], last: str | None) -> Any:
+    """What the function says of a mark, to somebody for whom it held at the moment `last`."""
+    moment = "NULL" if last is None else f"'{last}'"
+    return run(f"SELECT superset_ext_grants.held('{mark[0]}', '{mark[1]}', NULL, {moment})")
+
+
+def test_what_held_at_the_same_moment_is_not_looked_at_again(run: Run, stamps: MetadataStamps) -> None:
+    """Intent: between two hits nothing was committed, so that the second one need not read the catalog."""
+    mark = marked(stamps)
+    moment = held(run, mark, None)
+    assert moment and held(run, mark, moment) == moment
+    assert held(run, (mark[0], "of other triggers"), None) is None
+    assert held(run, (mark[0], "of other triggers"), moment) == moment  # so it was not looked at
+    assert stamps._held == (moment, {(*mark, None)})
+    run("INSERT INTO ab_user_role VALUES (2, 1, 7)")
+    assert held(run, mark, moment) is None
+
+
+def test_a_moment_is_another_one_once_anything_was_committed(run: Run, stamps: MetadataStamps) -> None:
+    """Intent: whatever has ended since, a commit or a rollback, the next check looks."""
+    mark = marked(stamps)
+    moment = held(run, mark, None)
+    run("CREATE TABLE elsewhere (id int)")
+    later = held(run, mark, moment)
+    assert later and later != moment
+    run("BEGIN; DELETE FROM ab_user_role; ROLLBACK")
+    assert held(run, mark, later) not in (None, later)
+
+
+def test_what_did_not_hold_is_not_remembered(run: Run, stamps: MetadataStamps) -> None:
+    """Intent: two grants are asked about at the same moment, of which one has ended."""
+    before = marked(stamps)
+    run("INSERT INTO ab_user_role VALUES (2, 1, 7)")
+    after = marked(stamps)
+    assert [stamps.holds(mark) for mark in (before, after, before, after)] == [False, True, False, True]
+
+
 IDLE_WRITES = {
     "a login": "UPDATE ab_user SET last_login = now(), login_count = 8, fail_login_count = 0, changed_on = now()",
     "nothing": "UPDATE ab_user SET active = active",
