@@ -40,6 +40,7 @@ PARTS = (
     "workloads",
     "aggregates",
     "star",
+    "star_charts",
     "nine",
 )
 
