@@ -176,7 +176,8 @@ class Result:
         near = sum(0.9 <= estimated / size <= 1.1 for _, estimated, size in self.sizes)
         return {
             "cost_by_scratch": _relative(self.on_scratch), "cost_by_hypopg": _relative(self.by_hypopg),
-            "indexes": len(self.sizes), "sizes_within_a_tenth": near, "kept": len(self._names(True) - self._names(False)),
+            "indexes": len(self.sizes), "sizes_within_a_tenth": near,
+            "kept": len(self._names(True) - self._names(False)),
             "seconds_before": before, "seconds_after": after, "unit": self.unit,
             "slower": [one.live.fingerprint for one in self.queries if one.slower],
         }  # fmt: skip
