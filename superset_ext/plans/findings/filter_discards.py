@@ -19,6 +19,7 @@ _APART = 4.0  # what a single page costs, where each page of a scan costs 1: Pos
 _OTHERS = (
     1 / 3
 )  # of the rows, which fulfil a condition that an index of plain columns cannot have, as PostgreSQL guesses
+_SHARED = 1.1  # times a table's rows that all loops read together, up to which they are workers who share the table
 _NEGATIVE = ("<>", "IS NOT NULL")
 
 
@@ -58,16 +59,23 @@ def _verdict(case: Case, node: Node, table: Table) -> Verdict:
 
 
 def read_rows(node: Node, table: Table) -> float:
-    """The rows that one loop of a scan reads."""
+    """The rows that a scan reads; where it is run again and again, those of one time."""
     if node.actual is None:
         return max(table.rows, 1.0)
-    return max(node.actual.rows + node.number_of("Rows Removed by Filter"), 1.0)
+    by_all = _rows_a_loop(node) * node.actual.loops
+    return by_all if by_all <= table.rows * _SHARED else _rows_a_loop(node)
 
 
 def kept_share(node: Node, table: Table) -> float:
     """The share of the rows that a scan keeps, from 0 to 1."""
-    rows = node.rows if node.actual is None else node.actual.rows
-    return min(1.0, rows / read_rows(node, table))
+    if node.actual is None:
+        return min(1.0, node.rows / read_rows(node, table))
+    return min(1.0, node.actual.rows / _rows_a_loop(node))
+
+
+def _rows_a_loop(node: Node) -> float:
+    rows = node.actual.rows if node.actual else 0.0
+    return max(rows + node.number_of("Rows Removed by Filter"), 1.0)
 
 
 def _pages_share(table: Table, column: str, kept: float) -> float:
