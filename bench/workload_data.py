@@ -1,4 +1,4 @@
-"""Two workloads for index advice: the statements that fill their tables, with the same rows each time, and the queries."""
+"""Two workloads for index advice: statements that fill their tables, with the same rows each time, and the queries."""
 
 from __future__ import annotations
 
