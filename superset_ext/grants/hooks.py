@@ -148,7 +148,7 @@ class Hooks:
         return True
 
     def _answer(self, started: float) -> Response | None:
-        if not self._judge.rights.ready() or refusals.is_hopeless():
+        if not self._judge.rights.ready():
             return None
         who = caller()
         if who is None:
@@ -156,7 +156,8 @@ class Hooks:
         if self._keys is None:
             self._keys = self._make_keys()
         key = self._keys.key(who)
-        if key is None or self._is_refused(key):
+        # What was given before is none of what is surely refused: all that says so is in the key.
+        if key is None or self._is_refused(key) or (not self._judge.gave(key) and refusals.is_hopeless()):
             return None
         try:
             granted = self._judge.granted(key, not self._is_document())
