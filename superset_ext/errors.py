@@ -85,6 +85,10 @@ class AdviceError(SupersetExtError):
     """Nothing can be advised for a source: it is of another kind, or does not answer."""
 
 
+class NoScratch(AdviceError):
+    """No server can be run here on which indexes are costed, or it has failed."""
+
+
 class StackError(SupersetExtError):
     """The embedded stack cannot start or go on."""
 

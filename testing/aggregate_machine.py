@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import psycopg2
 
-from superset_ext.aggregates.tables import checking, refreshing
+from superset_ext.aggregates.tables import checking, notes, refreshing, renewing
 from superset_ext.aggregates.tables.checking import check, text
 from superset_ext.aggregates.tables.definition import Definition
 from superset_ext.aggregates.tables.refreshing import refresh
@@ -24,6 +24,7 @@ from testing.aggregate_tables import AS_NEW, built, one, run
 
 WRITERS = 3
 _SOON = 0.01  # seconds that a step waits for a lock of another one; then it was not possible
+_MOST_BYTES = 3 * 8192  # of notes, so that they are often too many
 _TABLE = "(k int, ts timestamp, shop text, amount int, price numeric)"
 _START = f"""
 CREATE TABLE parts {_TABLE} PARTITION BY RANGE (k);
@@ -40,6 +41,8 @@ _AGGREGATES = {
     "plain_by_day": "SELECT DATE_TRUNC('day', ts) AS d, shop, SUM(amount) AS a, MAX(price) AS h, COUNT(shop) AS c"
                     " FROM plain GROUP BY DATE_TRUNC('day', ts), shop",
     "plain_by_shop": "SELECT shop, MIN(amount) AS l, MAX(ts) AS h, COUNT(*) AS n FROM plain GROUP BY shop",
+    "part_by_shop": "SELECT shop, SUM(amount) AS a, MAX(amount) AS h FROM part_0 GROUP BY shop",
+    "plain_of_all": "SELECT SUM(amount) AS a, SUM(price) AS p, MIN(ts) AS l, COUNT(*) AS n FROM plain",
 }  # fmt: skip
 
 
@@ -102,11 +105,15 @@ class Machine:
         self.aside = self._connected()
         run(self.aside, AS_NEW)
         run(self.aside, _START)
+        self.bounds = ExitStack()
+        self.bounds.enter_context(patch.object(notes, "MOST_BYTES", _MOST_BYTES))
+        self.bounds.enter_context(patch.object(notes, "SAMPLE", 4))
         self.definitions = {name: built(self.aside, sql, name) for name, sql in _AGGREGATES.items()}
         self.writers = [self._connected(autocommit=False) for _ in range(WRITERS)]
         self.old, self.remembered = self._connected(), dict[str, list[Any]]()
         self.upkeep = self._connected()
         self.depth = 0
+        self.prepared = 0
 
     def _connected(self, autocommit: bool = True) -> Any:
         connection = psycopg2.connect(self.url, options=f"-c lock_timeout={int(_SOON * 1000)}")
@@ -114,7 +121,11 @@ class Machine:
         return connection
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; nothing that was prepared is left."""
+        self.bounds.close()
+        for writer in self.writers:
+            writer.rollback()
+        self._end_prepared("ROLLBACK")
         for connection in (self.aside, self.old, self.upkeep, *self.writers):
             connection.close()
 
@@ -128,8 +139,8 @@ class Machine:
             soon = partial(transaction, lock_seconds=_SOON)
             stack.enter_context(patch.object(refreshing, "transaction", soon))
             stack.enter_context(patch.object(checking, "transaction", soon))
-            stack.enter_context(patch.object(refreshing, "SWAP_SECONDS", _SOON))
-            stack.enter_context(patch.object(refreshing, "SHARE", 0.9))  # so that groups are made anew one by one
+            stack.enter_context(patch.object(renewing, "SWAP_SECONDS", _SOON))
+            stack.enter_context(patch.object(renewing, "SHARE", 0.9))  # so that groups are made anew one by one
             for _ in range(steps):
                 self.step()
         self._end()
@@ -185,6 +196,22 @@ class Machine:
         """A transaction is taken back."""
         self.some.choice(self.writers).rollback()
 
+    def prepare(self) -> None:
+        """A transaction that somebody else ends, whenever that may be."""
+        self.prepared += 1
+        writer = self.some.choice(self.writers)
+        self._run(writer, f"PREPARE TRANSACTION 'p{self.prepared}'")
+        writer.rollback()  # so that the driver knows that there is none any more
+
+    def end_prepared(self) -> None:
+        """Some of these end."""
+        self._end_prepared(self.some.choice(("COMMIT", "COMMIT", "ROLLBACK")))
+
+    def _end_prepared(self, how: str) -> None:
+        names = run(self.aside, "SELECT gid FROM pg_prepared_xacts WHERE database = current_database() ORDER BY 1")
+        for (name,) in names:
+            run(self.aside, f"{how} PREPARED '{name}'")
+
     def repeatable(self) -> None:
         """A writer whose snapshot stays."""
         writer = self.some.choice(self.writers)
@@ -213,6 +240,12 @@ class Machine:
         writer = self.some.choice(self.writers)
         writer.rollback()
         self._run(writer, "ALTER TABLE plain ALTER price TYPE numeric USING price + 1")
+
+    def retyped(self) -> None:
+        """A column gets another type: what was noted of it is of no use any more."""
+        writer = self.some.choice(self.writers)
+        writer.rollback()
+        self._run(writer, f"ALTER TABLE plain ALTER amount TYPE {self.some.choice(('int', 'numeric(12, 2)'))}")
 
     # Upkeep.
 
@@ -255,7 +288,9 @@ class Machine:
         name, definition = self.some.choice(list(self.definitions.items()))
         sql = text(definition, _columns(definition))
         ask = f"(SELECT is_exact FROM superset_ext_aggregates.state() WHERE name = '{name}')"
-        ((is_exact, differences),) = run(self.aside, f"SELECT {ask}, ({sql})")
+        muted = f"(SELECT prosrc = superset_ext_aggregates.muted() FROM pg_proc WHERE proname = 'noted_{name}')"
+        ((is_exact, differences, is_muted),) = run(self.aside, f"SELECT {ask}, ({sql}), {muted}")
+        self.counts["read: nothing is noted"] += bool(is_muted)
         self._note("read: exact" if is_exact else "read: not exact")
         self.fault_if(is_exact and differences, f"{name} called itself exact, and {differences} rows differed")
 
@@ -296,6 +331,7 @@ class Machine:
         self.old.rollback()
         for writer in self.writers:
             writer.commit()
+        self._end_prepared("COMMIT")
         for name, definition in self.definitions.items():
             refresh(self.upkeep, name)
             self.fault_if(not one(self.aside, name).is_exact, f"{name} is not exact at the end")
@@ -324,10 +360,19 @@ _WRITES = (
     "DELETE FROM {t} WHERE {some}",
     "DELETE FROM {t} WHERE k = {k}",
     "UPDATE plain SET shop = {shop} WHERE {some}",
+    "INSERT INTO {t} (k, shop, amount) VALUES ({k}, {shop}, {day} / 4.0)",
+    "UPDATE plain SET amount = amount - 1, price = {k} WHERE ctid = (SELECT ctid FROM plain WHERE {some} LIMIT 1)",
+    "UPDATE plain SET shop = {shop} WHERE ctid = (SELECT ctid FROM plain WHERE {some} LIMIT 1)",
+    "DELETE FROM plain WHERE ctid = (SELECT ctid FROM plain WHERE {some} LIMIT 1)",
+    "DELETE FROM plain WHERE shop = {shop}",
+    "INSERT INTO plain (k, price) VALUES ({k}, 'NaN')",
+    "MERGE INTO plain USING (VALUES (80), ({k})) v (i) ON k = i WHEN MATCHED AND amount > {day} THEN DELETE"
+    " WHEN MATCHED THEN UPDATE SET amount = {day} WHEN NOT MATCHED THEN INSERT (k, shop) VALUES (i, {shop})",
     "DELETE FROM parts WHERE amount > {day}",
 )  # fmt: skip
 _STEPS: dict[Callable[[Machine], None], int] = {
-    Machine.write: 30, Machine.savepoint: 2, Machine.commit: 20, Machine.rollback: 4, Machine.repeatable: 2,
+    Machine.write: 40, Machine.savepoint: 2, Machine.commit: 20, Machine.rollback: 4, Machine.repeatable: 2,
     Machine.truncate: 1, Machine.attach: 1, Machine.swap: 1, Machine.written_anew: 1, Machine.refresh: 20,
+    Machine.prepare: 1, Machine.end_prepared: 3, Machine.retyped: 1,
     Machine.check: 2, Machine.read: 20, Machine.open_old: 2, Machine.read_old: 4,
 }  # fmt: skip

@@ -21,7 +21,10 @@ from superset_ext.embedded.postgres import Postgres
 from superset_ext.monitor.rollup.views import apply_views
 
 # What is lost when the machine fails is nothing that a test would look for.
-_FORGETFUL = "\nfsync = off\nfull_page_writes = off\nsynchronous_commit = off\nmax_wal_size = 512MB\n"
+_FORGETFUL = (
+    "\nfsync = off\nfull_page_writes = off\nsynchronous_commit = off\nmax_wal_size = 512MB\n"
+    "max_prepared_transactions = 8\n"
+)
 _MEMORY = Path("/dev/shm")
 _PREFIX = "superset_ext_tests_of_"  # and the number of their process
 _LEAST_FREE = 6 << 30  # bytes; a session of three processes takes about 2 GiB

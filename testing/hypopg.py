@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg2
 
-from superset_ext.embedded import unprivileged
+from superset_ext.core import unprivileged
 from superset_ext.embedded.ports import LOOPBACK, free_port
 
 MISSING = "no hypopg on this machine; on Debian: apt-get install postgresql-15-hypopg"

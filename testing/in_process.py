@@ -138,6 +138,8 @@ def _receivers() -> dict[Signal, dict[Any, Any]]:
 def start(url: str, redis_url: str, folder: Path) -> InProcess:
     """Make the app, its tables, its permissions and an administrator; the log and the dashboards are installed.
 
+    Nothing is given again, so that a test meets what a cached answer meets; `testing.grants_app` has one with grants.
+
     Args:
         url: an empty database.
     """
@@ -145,7 +147,8 @@ def start(url: str, redis_url: str, folder: Path) -> InProcess:
     config.write_text(CONFIG)
     env = {
         "SUPERSET_CONFIG_PATH": str(config), "SUPERSET_HOME": str(folder), "SUPERSET_EXT_REDIS_URL": redis_url,
-        "SUPERSET_EXT_DATABASE_URL": url, **{f"SUPERSET_EXT_{name}": str(value) for name, value in PATIENT.items()},
+        "SUPERSET_EXT_DATABASE_URL": url, "SUPERSET_EXT_GRANTS": "off",
+        **{f"SUPERSET_EXT_{name}": str(value) for name, value in PATIENT.items()},
     }  # fmt: skip
     before, (follow, look_through, celery) = _receivers(), _ones()
     with _environment(env):

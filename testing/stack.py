@@ -15,7 +15,7 @@ from threading import Condition, Thread
 
 import psutil
 
-from superset_ext.embedded import unprivileged
+from superset_ext.core import unprivileged
 from superset_ext.embedded.ports import free_port
 from superset_ext.embedded.postgres import binary
 from superset_ext.embedded.stack import ADMIN, ROOT, Stack

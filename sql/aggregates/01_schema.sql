@@ -3,15 +3,15 @@
 -- `superset perf aggregates build` runs these files. uninstall.sql removes everything again.
 --
 -- Each aggregate is a table of this schema with a row in the catalogue. Where its base has our triggers, every statement
--- that writes the base leaves the keys of the groups that it changed in the aggregate's table of notes, in the same
--- transaction: whoever sees the change sees the notes. A refresh takes the notes that its snapshot sees, and makes the
--- groups anew from what that snapshot sees. So an aggregate is exact in every snapshot that sees none of its notes,
--- however long transactions last and in whatever order they commit.
+-- that writes the base leaves notes of the groups that it changed, and of what it added and took away there, in the
+-- aggregate's table of notes, in the same transaction: whoever sees the change sees the notes. A refresh takes the notes
+-- that its snapshot sees and adds them up, or makes groups anew from what that snapshot sees. So an aggregate is exact in
+-- every snapshot that sees none of its notes, however long transactions last and in whatever order they commit.
 
 DO $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_aggregates', 0)); END $$;
 
 CREATE SCHEMA IF NOT EXISTS superset_ext_aggregates;
-COMMENT ON SCHEMA superset_ext_aggregates IS 'superset_ext: aggregates, version 1';
+COMMENT ON SCHEMA superset_ext_aggregates IS 'superset_ext: aggregates, version 2';
 
 CREATE TABLE IF NOT EXISTS superset_ext_aggregates.catalogue (
     name text PRIMARY KEY,

@@ -21,13 +21,19 @@ $$;
 
 COMMENT ON FUNCTION superset_ext_aggregates.members(text, text) IS 'The tables that a statement may name to change what a query of this table returns: the table and its parts, which hold its rows, and whatever any of them is a part of.';
 
+CREATE OR REPLACE FUNCTION superset_ext_aggregates.muted() RETURNS text
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT 'BEGIN RETURN NULL; END' $$;
+
+COMMENT ON FUNCTION superset_ext_aggregates.muted() IS 'What the function that notes changes does where nobody takes the notes.';
+
 CREATE OR REPLACE FUNCTION superset_ext_aggregates.anchor(of_ superset_ext_aggregates.catalogue) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN (of_).upkeep <> 'notes' OR bool_and(triggers.firing = 4) THEN
+    SELECT CASE WHEN (of_).upkeep <> 'notes' OR bool_and(triggers.firing = 4 AND triggers.number = 4 AND noting.is_on) THEN
         md5(string_agg(concat_ws(' ', m.id, m.holds, c.relfilenode, c.relkind, c.relpersistence, c.relrowsecurity,
-            attached.names, triggers.names, columns.names), ',' ORDER BY m.id)) END
+            attached.names, triggers.names, columns.names), ',' ORDER BY m.id) || max(noting.version)) END
     FROM superset_ext_aggregates.members((of_).base_schema, (of_).base_name) AS m
     JOIN pg_class c ON c.oid = m.id
     CROSS JOIN LATERAL (
@@ -36,9 +42,10 @@ AS $$
     ) AS attached
     CROSS JOIN LATERAL (
         SELECT string_agg(concat_ws(' ', t.oid, t.xmin), ',' ORDER BY t.oid) AS names,
-            count(*) FILTER (WHERE t.tgenabled IN ('O', 'A')) AS firing
+            count(*) AS number, count(*) FILTER (WHERE t.tgenabled IN ('O', 'A')) AS firing
         FROM pg_trigger t
-        WHERE t.tgrelid = m.id AND starts_with(t.tgname::text, format('superset_ext_aggregates_%s_', (of_).name))
+        WHERE t.tgrelid = m.id
+            AND t.tgfoid = to_regproc(format('superset_ext_aggregates.%I', 'noted_' || (of_).name))::oid
     ) AS triggers
     CROSS JOIN LATERAL (
         SELECT string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation), ','
@@ -46,23 +53,33 @@ AS $$
         FROM pg_attribute a
         WHERE a.attrelid = m.id AND NOT a.attisdropped AND a.attname = ANY ((of_).base_columns)
     ) AS columns
+    CROSS JOIN LATERAL (
+        SELECT coalesce(max(p.xmin::text), '') AS version, bool_and(p.prosrc <> superset_ext_aggregates.muted()) AS is_on
+        FROM pg_proc p WHERE p.oid = to_regproc(format('superset_ext_aggregates.%I', 'noted_' || (of_).name))::oid
+    ) AS noting
 $$;
 
-COMMENT ON FUNCTION superset_ext_aggregates.anchor(superset_ext_aggregates.catalogue) IS 'A text that is another one once rows may have come or gone without a note: the base or a part was made anew, attached, detached, renamed, or its columns or our triggers were changed. NULL where the base is gone, or writes to a part of it would not be noted.';
+COMMENT ON FUNCTION superset_ext_aggregates.anchor(superset_ext_aggregates.catalogue) IS 'A text that is another one once rows may have come or gone without a note: the base or a part was made anew, attached, detached, renamed, or its columns or our triggers were changed, or the function of these that notes. NULL where the base is gone, or writes to a part of it would not be noted, or twice.';
 
 CREATE OR REPLACE FUNCTION superset_ext_aggregates.has_notes(name_ text) RETURNS boolean
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    found boolean;
+    note text := format('superset_ext_aggregates.%I', 'note_' || name_);
+    number oid;
+    has_some boolean;
 BEGIN
-    EXECUTE format('SELECT EXISTS (SELECT FROM superset_ext_aggregates.%I)', 'note_' || name_) INTO found;
-    RETURN found;
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', note) INTO has_some;
+    number := to_regclass(note)::oid;
+    -- An older snapshot would see notes that were emptied or made anew after it as none, so the file has to be the one
+    -- that it knows. The statement before has locked it.
+    RETURN has_some OR (SELECT c.relfilenode FROM pg_class c WHERE c.oid = number)
+        IS DISTINCT FROM pg_relation_filenode(number);
 END
 $$;
 
-COMMENT ON FUNCTION superset_ext_aggregates.has_notes(text) IS 'Whether groups of an aggregate were changed since its last refresh.';
+COMMENT ON FUNCTION superset_ext_aggregates.has_notes(text) IS 'Whether groups of an aggregate were changed since its last refresh; true as well where the snapshot of the calling statement is older than the notes'' file.';
 
 CREATE OR REPLACE FUNCTION superset_ext_aggregates.is_exact(of_ superset_ext_aggregates.catalogue) RETURNS boolean
 LANGUAGE plpgsql STABLE

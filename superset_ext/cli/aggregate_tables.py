@@ -14,7 +14,7 @@ from superset_ext.aggregates.tables import service
 from superset_ext.aggregates.tables.catalogue import Kept
 from superset_ext.aggregates.tables.checking import Checked
 from superset_ext.aggregates.tables.definition import Upkeep
-from superset_ext.aggregates.tables.refreshing import Refreshed
+from superset_ext.aggregates.tables.renewing import Refreshed
 from superset_ext.aggregates.tables.transaction import LOCK_SECONDS
 from superset_ext.cli.aggregate_answers import Answers
 from superset_ext.cli.options import json_option

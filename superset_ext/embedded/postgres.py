@@ -14,7 +14,7 @@ from urllib.parse import quote
 import psycopg2
 from psycopg2 import sql
 
-from superset_ext.embedded import unprivileged
+from superset_ext.core import unprivileged
 from superset_ext.embedded.files import read_secret, write_whole
 from superset_ext.embedded.ports import LOOPBACK, free_port
 from superset_ext.errors import StackError

@@ -143,13 +143,13 @@ class Fields(Record):
 
     # Grants.
     grants: Literal["off", "triggers", "stamps"] = Field(
-        "off",
+        "triggers",
         description="Whether an answer is given again to the same identity before Superset's view runs: `off`; "
         "`triggers`, which tell of every change on the metadata database (PostgreSQL) and are made by `superset perf "
         "upgrade`; or `stamps` in Redis, which tell of what Superset itself writes, and for ten seconds only.",
     )
     grants_documents: bool = Field(
-        False,
+        True,
         description="Whether the documents that the opening of a dashboard asks for (the dashboard, its charts and "
         "datasets, favourites, databases) are given again too, where `GRANTS` is not `off`.",
     )

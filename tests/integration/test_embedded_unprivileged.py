@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from superset_ext.embedded import unprivileged
+from superset_ext.core import unprivileged
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.errors import StackError
 

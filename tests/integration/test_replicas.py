@@ -12,7 +12,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from superset_ext.embedded import unprivileged
+from superset_ext.core import unprivileged
 from superset_ext.embedded.postgres import Postgres, binary
 from testing.asking import Asking
 from testing.in_process import InProcess

@@ -16,7 +16,8 @@ import psycopg2
 from superset_ext.aggregates.tables import making, notes
 from superset_ext.aggregates.tables.catalogue import begin_text, files, is_installed, kept, named
 from superset_ext.aggregates.tables.definition import SCHEMA, Definition, full, refuse_unstorable
-from superset_ext.aggregates.tables.refreshing import Refreshed, refreshed
+from superset_ext.aggregates.tables.refreshing import refreshed
+from superset_ext.aggregates.tables.renewing import Refreshed
 from superset_ext.aggregates.tables.rights import refuse_role, settled
 from superset_ext.aggregates.tables.transaction import LOCK_SECONDS, explained, transaction
 from superset_ext.errors import AggregateError

@@ -15,7 +15,7 @@ from superset_ext.core.sql_folder import sql_folder
 from superset_ext.errors import AggregateError, SchemaError
 
 _INSTALLED = "SELECT obj_description(to_regnamespace('superset_ext_aggregates'), 'pg_namespace')"
-VERSION = "superset_ext: aggregates, version 1"
+VERSION = "superset_ext: aggregates, version 2"
 _ROWS = """
 SELECT c.*, s.is_exact, clock_timestamp() AS now
 FROM superset_ext_aggregates.catalogue c JOIN superset_ext_aggregates.state() s USING (name) ORDER BY c.name

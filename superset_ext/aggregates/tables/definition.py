@@ -23,7 +23,7 @@ SCHEMA = "superset_ext_aggregates"
 ENGINE = "postgres"
 EVERY_SECONDS = 60
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,35}")  # with what triggers are called besides, it is the longest that fits
-_RESERVED = re.compile(r"catalogue|(note|noted|new)_.*")
+_RESERVED = re.compile(r"catalogue|(note|noted|new|delta)_.*")
 
 Upkeep = Literal["notes", "tail", "schedule"]
 
@@ -112,7 +112,7 @@ def checked_name(name: str) -> str:
     if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name):
         raise AggregateError(
             f"{name!r} cannot be the name of an aggregate: give at most 36 of a-z, 0-9 and _, which begin with a "
-            "letter, and not with catalogue, note_, noted_ or new_"
+            "letter, and not with catalogue, note_, noted_, new_ or delta_"
         )
     return name
 

@@ -1,79 +1,97 @@
-"""The table of notes of an aggregate, and the function that writes them from what a statement has changed."""
+"""The table of notes of an aggregate, and the function that writes them from what a statement has changed.
+
+A note is of one group: how many of its rows came and went, and what that is to each measure (`parts`). One of a
+statement that changed one row is of one side of it; a statement that changed more leaves one for each group.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from superset_ext.aggregates.tables.definition import SCHEMA, Definition, full
+from superset_ext.aggregates.tables.parts import PREFIX, Part, of_both, of_many, of_one, parts_of, rows, typed
 from superset_ext.aggregates.view import Key, quoted
+from superset_ext.plans.rewrite.facts import Kind
 
-ALL = "superset_ext_all"  # the column that says: any group may have changed
-MOST_KEYS = 10_000  # that a statement leaves one by one
+ALL = f"{PREFIX}all"  # the column that says: any group may have changed
+TABLE = f"{PREFIX}table"  # the number of the table that the statement named
+CAME, WENT = f"{PREFIX}came", f"{PREFIX}went"  # how many rows
+MOST_GROUPS = 100_000  # that a statement leaves one by one
+MOST_BYTES = 256 << 20  # of notes; beyond, nobody takes them, and none are written until somebody does
+SAMPLE = 256  # one transaction of so many looks at how much there is
+_MUTED = "SELECT prosrc = superset_ext_aggregates.muted() FROM pg_proc WHERE oid = to_regproc(%s)::oid"
+_COLUMNS = """
+SELECT attname, atttypid, atttypmod, attcollation FROM pg_attribute
+WHERE attrelid = to_regclass(%s) AND attnum > 0 ORDER BY attnum
+"""
 
-# It runs as its owner, since whoever writes the base need not know of us; so all that it calls is named with its
-# schema. A writer never fails because of it: what cannot be read of the rows, since a column was renamed or retyped, is
-# noted as a change of all. Only the reading is within blocks that catch errors, so that no subtransaction has a number.
-# Most statements change one row, which is read without an array: that takes half the time.
+# It runs as its owner, since whoever writes the base need not know of us; and on a path of its own, so that no name
+# means what a writer has made of it. A writer never fails because of it: what cannot be read of the rows, since a
+# column was renamed or retyped, is noted as a change of all. The note of one row, which most statements change, is read
+# within a block that catches errors and written after it, so that no subtransaction has a number.
 _FUNCTION = """
-CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $body$
+CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $body$
 #variable_conflict use_column
 DECLARE
-    before {note};
-    after {note};
-    keys {note}[];
-    is_many boolean := false;
-    is_all boolean := TG_OP OPERATOR(pg_catalog.=) 'TRUNCATE';
+    superset_ext_before {note};
+    superset_ext_after {note};
+    superset_ext_many bigint;
+    superset_ext_same boolean;
 BEGIN
+    IF txid_current() % {sample} = 0 AND pg_relation_size('{note}') > {bytes} THEN
+        IF superset_ext_aggregates.mute('{name}') THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    IF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO {note} ({all}) VALUES (true);
+        RETURN NULL;
+    END IF;
     BEGIN
-        IF TG_OP OPERATOR(pg_catalog.=) 'DELETE' OR TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
-            SELECT false, {keys} INTO STRICT before FROM old_rows AS t;
+        IF TG_OP <> 'INSERT' THEN
+            SELECT false, TG_RELID, {went} INTO STRICT superset_ext_before FROM old_rows AS t;
         END IF;
-        IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' OR TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
-            SELECT false, {keys} INTO STRICT after FROM new_rows AS t;
+        IF TG_OP <> 'DELETE' THEN
+            SELECT false, TG_RELID, {came} INTO STRICT superset_ext_after FROM new_rows AS t;
         END IF;
+        superset_ext_same := TG_OP = 'UPDATE' AND ({same});
     EXCEPTION
         WHEN no_data_found THEN
             RETURN NULL;
         WHEN too_many_rows THEN
-            is_many := true;
+            superset_ext_many := 2;
         WHEN OTHERS THEN
-            is_all := true;
+            INSERT INTO {note} ({all}) VALUES (true);
+            RETURN NULL;
     END;
-    IF is_many THEN
-        BEGIN
-            IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
-                keys := ARRAY(SELECT ROW(false, k.*)::{note} FROM (
-                    SELECT DISTINCT {keys} FROM new_rows AS t LIMIT {most}) AS k);
-            ELSIF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
-                keys := ARRAY(SELECT ROW(false, k.*)::{note} FROM (
-                    SELECT DISTINCT {keys} FROM old_rows AS t LIMIT {most}) AS k);
-            ELSE
-                keys := ARRAY(SELECT ROW(false, k.*)::{note} FROM (
-                    SELECT {keys} FROM old_rows AS t UNION SELECT {keys} FROM new_rows AS t LIMIT {most}) AS k);
-            END IF;
-        EXCEPTION WHEN OTHERS THEN
-            is_all := true;
-        END;
-        is_all := is_all OR pg_catalog.cardinality(keys) OPERATOR(pg_catalog.=) {most};
+    IF superset_ext_many IS NULL THEN
+        IF TG_OP = 'INSERT' THEN
+            INSERT INTO {note} VALUES (superset_ext_after.*);
+        ELSIF TG_OP = 'DELETE' THEN
+            INSERT INTO {note} VALUES (superset_ext_before.*);
+        ELSIF superset_ext_same THEN
+            INSERT INTO {note} VALUES (false, TG_RELID, {both});
+        ELSE
+            INSERT INTO {note} VALUES (superset_ext_before.*), (superset_ext_after.*);
+        END IF;
+        RETURN NULL;
     END IF;
-    IF is_all THEN
+    BEGIN
+        IF TG_OP = 'INSERT' THEN
+            INSERT INTO {note} {added};
+        ELSIF TG_OP = 'DELETE' THEN
+            INSERT INTO {note} {deleted};
+        ELSE
+            INSERT INTO {note} {updated};
+        END IF;
+        GET DIAGNOSTICS superset_ext_many = ROW_COUNT;
+        IF superset_ext_many > {most} THEN
+            RAISE EXCEPTION 'too many groups';
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
         INSERT INTO {note} ({all}) VALUES (true);
-    ELSIF is_many THEN
-        INSERT INTO {note} SELECT k.* FROM pg_catalog.unnest(keys) AS k;
-    ELSE
-        IF TG_OP OPERATOR(pg_catalog.<>) 'INSERT' THEN
-            INSERT INTO {note} VALUES (before.*);
-        END IF;
-        IF TG_OP OPERATOR(pg_catalog.<>) 'DELETE' THEN
-            INSERT INTO {note} VALUES (after.*);
-        END IF;
-    END IF;
-    RETURN NULL;
-END
-$body$
-"""
-_WHOLE = """
-CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $body$
-BEGIN
-    INSERT INTO {note} ({all}) VALUES (true);
+    END;
     RETURN NULL;
 END
 $body$
@@ -87,15 +105,89 @@ def note_table(name: str) -> str:
 
 def statements(definition: Definition) -> list[str]:
     """What makes the notes of an aggregate, but for the triggers."""
-    schema, table = definition.base or ("", "")
-    keys = [f"{_value(key)} AS {quoted(definition.view.names[key])}" for key in definition.view.keys]
-    columns = ", ".join([f"false AS {ALL}", *keys])
-    note, source = note_table(definition.name), f"{quoted(schema)}.{quoted(table)}"
-    text = (_FUNCTION if keys else _WHOLE).format(
-        function=f"{SCHEMA}.{quoted(f'noted_{definition.name}')}", note=note, all=ALL, keys=", ".join(keys),
-        most=MOST_KEYS + 1,
+    return [_table(definition, note_table(definition.name)), _function(definition).strip()]
+
+
+def is_muted(cursor: Any, definition: Definition) -> bool:
+    """Whether nothing is noted any more, since nobody took what was noted."""
+    cursor.execute(_MUTED, (f"{SCHEMA}.{quoted(f'noted_{definition.name}')}",))
+    row = cursor.fetchone()
+    return row is not None and bool(row[0])
+
+
+def unmute(cursor: Any, definition: Definition) -> None:
+    """Have changes noted again, once all those have ended who write; nothing is left in the notes. All of the aggregate
+    has to be made anew afterwards."""
+    cursor.execute("SELECT superset_ext_aggregates.attach(%s, again => true)", (definition.name,))
+    cursor.execute(_function(definition))
+    cursor.execute(f"TRUNCATE {note_table(definition.name)}")
+
+
+def renew(cursor: Any, definition: Definition) -> None:
+    """Make notes anew, without what is in them, where a column of the base has another type by now: what a trigger puts
+    into them would be rounded or cut. All of the aggregate has to be made anew afterwards, and triggers too."""
+    note, new = note_table(definition.name), full(f"new_{definition.name}")
+    cursor.execute(_table(definition, new))
+    is_same = _columns(cursor, note) == _columns(cursor, new)
+    cursor.execute(f"DROP TABLE {new}")
+    if not is_same:
+        for statement in [*drop_statements(definition.name), *statements(definition)]:
+            cursor.execute(statement)
+
+
+def _columns(cursor: Any, table: str) -> list[tuple[Any, ...]]:
+    cursor.execute(_COLUMNS, (table,))
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
+
+
+def _table(definition: Definition, note: str) -> str:
+    keys, parts = _keys(definition), parts_of(definition.view) or ()
+    columns = [f"false AS {ALL}", f"0::oid AS {TABLE}"]
+    columns += [f"{value} AS {name}" for name, value in keys.items()]
+    columns += [f"0::bigint AS {CAME}", f"0::bigint AS {WENT}", *map(typed, parts)]
+    source = ".".join(map(quoted, definition.base or ()))
+    grouped = f" GROUP BY {', '.join(keys.values())}" if keys else ""
+    return f"CREATE TABLE {note} AS SELECT {', '.join(columns)} FROM {source} AS t{grouped} WITH NO DATA"  # noqa: S608
+
+
+def _function(definition: Definition) -> str:
+    keys, parts = [*_keys(definition).values()], parts_of(definition.view) or ()
+    return _FUNCTION.format(
+        sample=SAMPLE, bytes=MOST_BYTES, name=definition.name,
+        function=f"{SCHEMA}.{quoted(f'noted_{definition.name}')}", note=note_table(definition.name), all=ALL,
+        came=", ".join([*keys, "1", "0", *(of_one(part, True) for part in parts)]),
+        went=", ".join([*keys, "0", "1", *(of_one(part, False) for part in parts)]),
+        added=_grouped(keys, parts, came=True, went=False), deleted=_grouped(keys, parts, came=False, went=True),
+        updated=_grouped(keys, parts, came=True, went=True), most=MOST_GROUPS, same=_same(definition),
+        both=", ".join([*(f"superset_ext_after.{name}" for name in _keys(definition)), "1", "1", *map(of_both, parts)]),
     )  # fmt: skip
-    return [f"CREATE TABLE {note} AS SELECT {columns} FROM {source} AS t WITH NO DATA", text.strip()]  # noqa: S608
+
+
+def _same(definition: Definition) -> str:
+    """Whether one row is in the same group as before, so that one note has both sides of it."""
+    if any(definition.view.columns[key.column].kind == Kind.OTHER for key in definition.view.keys):
+        return "false"  # its type may have an equality of its own
+    names = _keys(definition)
+    return (
+        " AND ".join(f"superset_ext_before.{name} IS NOT DISTINCT FROM superset_ext_after.{name}" for name in names)
+        or "true"
+    )
+
+
+def _grouped(keys: list[str], parts: tuple[Part, ...], came: bool, went: bool) -> str:
+    """The notes of a statement that changed many rows: one for each group."""
+    by = [f"k{number}" for number, _ in enumerate(keys, 1)]
+    values = ["false", "TG_RELID", *by, "count(*) FILTER (WHERE came)", "count(*) FILTER (WHERE NOT came)"]
+    values += [of_many(part) for part in parts]
+    group = f"GROUP BY {', '.join(by)}" if by else "HAVING count(*) > 0"
+    changed = rows(keys, parts, came, went)
+    return f"SELECT {', '.join(values)} FROM ({changed}) AS r {group} LIMIT {MOST_GROUPS + 1}"  # noqa: S608
+
+
+def _keys(definition: Definition) -> dict[str, str]:
+    """The keys over a row of the base, by the names of their columns."""
+    return {quoted(definition.view.names[key]): _value(key) for key in definition.view.keys}
 
 
 def _value(key: Key) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from superset_ext.aggregates.tables.adding import READ, delta
 from superset_ext.aggregates.tables.definition import Definition
 from superset_ext.aggregates.tables.making import types_of
-from superset_ext.aggregates.tables.notes import ALL, note_table
 from superset_ext.aggregates.view import Key, quoted
 from superset_ext.core.sql_folder import query_text
 from superset_ext.plans.rewrite.facts import Kind
@@ -42,18 +42,14 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Noted:
-    """What the notes of an aggregate say.
+class Region:
+    """Groups that are read from the base.
 
     Attributes:
-        notes: how many there were.
-        everything: whether any group may have changed.
-        conditions: which groups have, otherwise.
+        conditions: which these are.
     """
 
-    notes: int
-    everything: bool
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[Condition, ...]
 
     @property
     def base(self) -> str:
@@ -66,25 +62,24 @@ class Noted:
         return " AND ".join(f"({one.table})" for one in self.conditions)
 
 
-def taken(cursor: Any, definition: Definition) -> Noted:
-    """Take the notes that this transaction's snapshot sees off the table of notes."""
-    parts = ["count(*)", f"coalesce(bool_or({ALL}), false)"]
-    names = [quoted(definition.view.names[key]) for key in definition.view.keys]
-    for name in names:
+def region(cursor: Any, definition: Definition) -> Region:
+    """The groups that notes name and that have to be read."""
+    view, table = definition.view, delta(definition.name)
+    if not view.keys:
+        return Region(())
+    parts = []
+    for name in (quoted(view.names[key]) for key in view.keys):
         values = f"array_agg(DISTINCT {name}) FILTER (WHERE {name} IS NOT NULL)"
-        parts += [f"count(DISTINCT {name})", f"{values}::text", f"bool_or({name} IS NULL AND NOT {ALL})"]
-    note = note_table(definition.name)
-    cursor.execute(f"WITH gone AS (DELETE FROM {note} RETURNING *) SELECT {', '.join(parts)} FROM gone")  # noqa: S608
-    notes, everything, *known = cursor.fetchone()
-    if not notes or everything:
-        return Noted(notes, everything)
-    types = types_of(cursor, note)
+        parts += [f"count(DISTINCT {name})", f"{values}::text", f"bool_or({name} IS NULL)"]
+    cursor.execute(f"SELECT {', '.join(parts)} FROM {table} WHERE {READ}")  # noqa: S608
+    known = cursor.fetchone()
+    types = types_of(cursor, table)
     triples = [known[place : place + 3] for place in range(0, len(known), 3)]
     conditions = (
-        _condition(cursor, definition, key, types[definition.view.names[key]], *triple)
-        for key, triple in zip(definition.view.keys, triples, strict=True)
+        _condition(cursor, definition, key, types[view.names[key]], *triple)
+        for key, triple in zip(view.keys, triples, strict=True)
     )
-    return Noted(notes, False, tuple(one for one in conditions if one is not None))
+    return Region(tuple(one for one in conditions if one is not None))
 
 
 def _condition(

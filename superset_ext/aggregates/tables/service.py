@@ -28,7 +28,8 @@ from superset_ext.aggregates.tables.definition import (
     named_base,
     view_of,
 )
-from superset_ext.aggregates.tables.refreshing import Busy, Refreshed, refresh
+from superset_ext.aggregates.tables.refreshing import Busy, refresh
+from superset_ext.aggregates.tables.renewing import Refreshed
 from superset_ext.aggregates.tables.rights import Unnoted
 from superset_ext.aggregates.tables.transaction import LOCK_SECONDS, transaction
 from superset_ext.aggregates.view import View, quoted

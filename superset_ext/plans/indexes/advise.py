@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from superset_ext.errors import NoScratch
 from superset_ext.plans.indexes.candidates import Wanted, candidates, could_use
 from superset_ext.plans.indexes.catalog import Catalog, read_catalog
 from superset_ext.plans.indexes.extend import Search
@@ -13,9 +14,10 @@ from superset_ext.plans.indexes.hygiene import Needless, needless, too_young
 from superset_ext.plans.indexes.index import Index
 from superset_ext.plans.indexes.rules import named_by_rules
 from superset_ext.plans.indexes.sandwich import Costs
-from superset_ext.plans.indexes.sizes import PAGE, entry_bytes, size_of
+from superset_ext.plans.indexes.scratch.costs import ScratchCosts, scratch
+from superset_ext.plans.indexes.sizes import PAGE, entry_bytes, height_of, size_of
 from superset_ext.plans.indexes.uses import Use, table_names, uses_of
-from superset_ext.plans.indexes.whatif import Question, WhatIf, hypopg_schema
+from superset_ext.plans.indexes.whatif import Question, Size, WhatIf, hypopg_schema
 from superset_ext.plans.indexes.workload import Asked
 
 _BUDGET_SHARE = 0.2  # of the tables' own bytes, where nobody names a budget
@@ -86,11 +88,24 @@ def advise(cursor: Any, asked: Sequence[Asked], budget: int | None = None, wante
     uses = [uses_of(item.statement.tree, catalog) for item in statements if item.statement]
     notes = [*_unread(asked, statements), *too_young(catalog.existing)]
     budget = _budget(catalog) if budget is None else budget
+    run = _Run(statements, uses, catalog, wanted)
     schema, reason = hypopg_schema(cursor)
-    if schema is None:
-        notes.insert(0, f"not costed: {reason}; the indexes are those that rules name, and nobody knows what they save")
+    if schema is not None:
+        whatif = WhatIf(cursor, schema, [index.definition for index in run.indexes], run.texts)
+        return _Costed(run, whatif).advice(budget, notes)
+    try:
+        with scratch(cursor, sorted(names)) as server:
+            lines = [_costed_on_scratch(reason, server.lacks), *notes]
+            return _Costed(run, server.costs(run.indexes, run.texts)).advice(budget, lines)
+    except NoScratch as error:
+        notes.insert(0, f"not costed: {reason}, and {error}; the indexes are those that rules name, and nobody knows "
+                        "what they save")  # fmt: skip
         return _by_rules(statements, uses, catalog, budget, notes)
-    return _Costed(cursor, schema, statements, uses, catalog, wanted).advice(budget, notes)
+
+
+def _costed_on_scratch(reason: str, lacks: Sequence[str]) -> str:
+    line = f"{reason}: costed by a PostgreSQL 18 without rows, with the schema and the statistics of the source"
+    return f"{line}; not there: {'; '.join(lacks)}" if lacks else line
 
 
 def _unread(asked: Sequence[Asked], statements: Sequence[Asked]) -> list[str]:
@@ -133,31 +148,43 @@ def _proposal(
     return Proposal(index, size, seconds, took, tuple(gains), writes, wal, could_use)
 
 
-class _Costed:
-    """A run with costs."""
+class _Run:
+    """What is asked of whatever costs.
+
+    Attributes:
+        indexes: that could be made.
+        texts: the statements, and after them one for each condition of partial indexes.
+        conditions: of partial indexes, with their tables.
+    """
 
     def __init__(
-        self, cursor: Any, schema: str, statements: Sequence[Asked], uses: Sequence[Sequence[Use]], catalog: Catalog,
-        wanted: Wanted | None,
-    ) -> None:  # fmt: skip
+        self, statements: Sequence[Asked], uses: Sequence[Sequence[Use]], catalog: Catalog, wanted: Wanted | None
+    ) -> None:
+        self.statements, self.uses, self.catalog = statements, uses, catalog
         present = _present(catalog)
-        self._catalog, self._uses = catalog, uses
-        self._indexes = [
+        self.indexes = [
             index
             for index in candidates(uses, wanted)
             if not any(other == index or other.extends(index) for other in present)
         ]
-        texts = [(item.statement.sql, item.statement.parameters) for item in statements if item.statement]
-        conditions = sorted({(index.table, index.where) for index in self._indexes if index.where})
-        texts += [(f"SELECT FROM {table} WHERE {where}", 0) for table, where in conditions]
-        self._whatif = WhatIf(cursor, schema, [index.definition for index in self._indexes], texts)
-        self._shares = self._ask_shares(conditions, len(statements))
+        self.conditions = sorted({(index.table, index.where) for index in self.indexes if index.where})
+        self.texts = [(item.statement.sql, item.statement.parameters) for item in statements if item.statement]
+        self.texts += [(f"SELECT FROM {table} WHERE {where}", 0) for table, where in self.conditions]
+
+
+class _Costed:
+    """A run with costs."""
+
+    def __init__(self, run: _Run, whatif: WhatIf | ScratchCosts) -> None:
+        self._catalog, self._uses, self._indexes, self._statements = run.catalog, run.uses, run.indexes, run.statements
+        self._whatif = whatif
+        self._shares = self._ask_shares(run.conditions, len(run.statements))
+        whatif.size(range(len(self._indexes)), [self._whole_size(index) for index in self._indexes])
         relevant = [
-            sum(1 << number for number, index in enumerate(self._indexes) if could_use(index, own)) for own in uses
+            sum(1 << number for number, index in enumerate(self._indexes) if could_use(index, own)) for own in run.uses
         ]
-        self._costs = Costs(self._whatif, relevant)
-        self._costs.learn((number, 0) for number in range(len(statements)))
-        self._statements = statements
+        self._costs = Costs(whatif, relevant)
+        self._costs.learn((number, 0) for number in range(len(run.statements)))
 
     def _ask_shares(self, conditions: Sequence[tuple[Any, str | None]], first: int) -> dict[tuple[Any, Any], float]:
         """The share of a table's rows that fulfil a condition, as the planner estimates it."""
@@ -173,6 +200,12 @@ class _Costed:
 
     def _size(self, index: Index) -> int:
         return size_of(index, self._catalog.of(index.table), self._shares.get((index.table, index.where), 1.0))
+
+    def _whole_size(self, index: Index) -> Size:
+        table, size = self._catalog.of(index.table), self._size(index)
+        share = self._shares.get((index.table, index.where), 1.0)
+        height = height_of(size // PAGE, index, table) if index.method == "btree" else None
+        return Size(size, table.rows * share, height)
 
     def advice(self, budget: int, notes: Sequence[str]) -> Advice:
         """The proposals within a budget, in the order of what they bring for their bytes."""

@@ -101,6 +101,7 @@ class Search:
         """The indexes of a set in the order of what they bring for their bytes, each with the set before it."""
         order, before = [], 0
         while rest := [number for number in bits(indexes) if not before >> number & 1]:
+            self._costs.learn((number, before | 1 << place) for place in rest for number in self._users[place])
             total = self.total(before)
             values = {number: (total - self.total(before | 1 << number)) / self._sizes[number] for number in rest}
             best = max(rest, key=values.__getitem__)

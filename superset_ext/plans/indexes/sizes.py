@@ -18,6 +18,7 @@ _FILLED = 7333  # bytes of a leaf beyond which no entry is begun: a page without
 _LISTED = 808  # bytes of the longest entry with a list of rows
 _ENTRY, _POINTER, _ROW = 8, 4, 6  # bytes of an entry's header, of the pointer to it, of a row's number in a list
 _BRIN_RANGE = 128  # pages that one entry of BRIN stands for
+_NUMBER = 16.0  # bytes of an entry with a number
 _MOST_ROWS = 60.0  # a value, on average, up to which their spread is reckoned with
 
 
@@ -35,6 +36,13 @@ def size_of(index: Index, table: Table, share: float = 1.0) -> int:
     if index.include or not all(column.dedups for column in columns):
         return _pages(rows / _a_leaf(_entry(stored), _entry(columns)), _entry(columns)) * PAGE
     return _deduplicated(rows, distinct_of(columns, rows), _entry(columns)) * PAGE
+
+
+def height_of(pages: int, index: Index | None = None, table: Table | None = None) -> int:
+    """Levels above the leaves of a B-tree of so many pages; its keys are taken for numbers where it is not known."""
+    known = index is not None and table is not None
+    high_key = _entry([_column(key, table) for key in index.keys]) if known else _NUMBER  # type: ignore[arg-type,union-attr]
+    return len(list(_levels(max(pages - 1, 1), high_key))) - 1
 
 
 def entry_bytes(index: Index, table: Table) -> float:

@@ -36,6 +36,20 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How large an index would be.
+
+    Attributes:
+        rows: that it has.
+        height: levels above its leaves; `None` where it is no B-tree.
+    """
+
+    bytes: int
+    rows: float
+    height: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What a plan costs.
 
@@ -112,11 +126,14 @@ class WhatIf:
             "statements": {number: self._statements[number] for number in asked},
             "questions": [[list(question.indexes), list(question.statements)] for question in questions],
         }
-        self._cursor.execute(self._block.replace("'request'", _literal(json.dumps(request))))
+        self._cursor.execute(self._block.replace("'request'", literal(json.dumps(request))))
         answers = json.loads(self._cursor.fetchone()[0])
         self.round_trips += 1
         self.plans += sum(len(question.statements) for question in questions)
-        return [self._costs(question, answer) for question, answer in zip(questions, answers, strict=True)]
+        return [costs_of(question, answer, self.errors) for question, answer in zip(questions, answers, strict=True)]
+
+    def size(self, numbers: Sequence[int], sizes: Sequence[Size]) -> None:
+        """Nothing is done: hypopg sizes its indexes by itself."""
 
     def forget(self) -> None:
         """Take the hypothetical indexes out of the session, which may be a pooler's and go to somebody else.
@@ -126,17 +143,19 @@ class WhatIf:
         """
         self._cursor.execute(f"SELECT {self._schema}.hypopg_reset()")
 
-    def _costs(self, question: Question, answer: Sequence[Any]) -> list[Cost | None]:
-        costs: list[Cost | None] = []
-        for number, result in zip(question.statements, answer, strict=True):
-            if isinstance(result, str):
-                self.errors[number] = result
-                costs.append(None)
-            else:
-                costs.append(Cost(float(result[0]), tuple(result[2]), float(result[1])))
-        return costs
+
+def costs_of(question: Question, answer: Sequence[Any], errors: dict[int, str]) -> list[Cost | None]:
+    """The costs of a question from an answer as JSON; what could not be planned goes to `errors`."""
+    costs: list[Cost | None] = []
+    for number, result in zip(question.statements, answer, strict=True):
+        if isinstance(result, str):
+            errors[number] = result
+            costs.append(None)
+        else:
+            costs.append(Cost(float(result[0]), tuple(result[2]), float(result[1])))
+    return costs
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Text as a string of SQL that means the same under every setting."""
     return " E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import psycopg2
 import pytest
 
-from superset_ext.aggregates.tables import making, refreshing
+from superset_ext.aggregates.tables import making, notes, refreshing
 from superset_ext.aggregates.tables.building import build, drop, drop_all, planned
 from superset_ext.aggregates.tables.checking import check
 from superset_ext.aggregates.tables.definition import checked_name
 from superset_ext.aggregates.tables.refreshing import Busy, refresh, refreshed
+from superset_ext.aggregates.tables.transaction import transaction
 from superset_ext.errors import AggregateError
 from testing.aggregate_tables import (
     AS_NEW,
@@ -96,8 +98,30 @@ def test_few_groups_are_made_anew_and_a_large_share_is_all_of_it(source: Any) ->
     run(source, "UPDATE sales SET amount = 0 WHERE id IN (70, 71)")
     done = refresh(source, "agg")
     assert (done.how, done.groups) == ("groups", 2)
-    run(source, "UPDATE sales SET amount = 0 WHERE ts > '2024-01-10'")
+    run(source, "DELETE FROM sales WHERE ts > '2024-01-10' AND amount > 5")
     assert refresh(source, "agg").how == "whole"
+
+
+NOT_READ = {
+    "rows added": "INSERT INTO sales (shop, ts, amount) SELECT shop, ts, amount FROM sales WHERE id < 300",
+    "a measure of all rows of a group": "UPDATE sales SET amount = amount - 1 WHERE ts < '2024-01-03'",
+    "another column": "UPDATE sales SET day = day + 1 WHERE id % 3 = 0",
+    "one row by one": "UPDATE sales SET price = price + 1 WHERE id = 5",
+    "all rows of a group gone": "DELETE FROM sales WHERE ts < '2024-01-05'",
+    "more values than a condition names": "INSERT INTO sales (shop, ts) SELECT 's' || i, '2024-01-01'"
+                                          " FROM generate_series(1, 2000) i",
+}  # fmt: skip
+
+
+def test_what_adds_up_is_not_read_from_the_base(source: Any) -> None:
+    """Intent: counts, sums, and extremes that somebody still has, follow from the notes alone."""
+    definition = built(source, BY_DAY)
+    for name, change in NOT_READ.items():
+        run(source, change)
+        done = refresh(source, "agg")
+        assert (done.how, done.read) == ("groups", 0), (name, done)
+        assert exact_and_differences(source, definition) == (True, 0), name
+        assert one(source).view.rows == making.counted(source.cursor(), definition)[0], name
 
 
 def test_columns_may_be_called_what_the_trigger_calls_its_own(source: Any) -> None:
@@ -207,6 +231,63 @@ def test_what_readers_filter_by_has_an_index(source: Any) -> None:
     indexes = {row[0] for row in run(source, "SELECT indexdef FROM pg_indexes WHERE tablename = 'agg'")}
     assert any("UNIQUE" in text and "(shop, ts_day) NULLS NOT DISTINCT" in text for text in indexes)
     assert any(text.endswith("(ts_day)") for text in indexes)
+
+
+def test_notes_are_bounded_where_nobody_takes_them(source: Any, other: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: past a bound nothing is noted any more, and the aggregate is not exact; a refresh waits for those who
+    wrote without notes, makes all of it anew, and has changes noted again."""
+    monkeypatch.setattr(notes, "MOST_BYTES", 8192)
+    monkeypatch.setattr(notes, "SAMPLE", 1)
+    definition = built(source, BY_DAY)
+    for number in range(400):
+        run(source, f"INSERT INTO sales (shop, ts, amount) VALUES ('s', '2024-01-01', {number})")
+    ((kept,),) = run(source, "SELECT count(*) FROM superset_ext_aggregates.note_agg")
+    assert 0 < kept < 300
+    other.autocommit = False
+    run(other, "DELETE FROM sales WHERE id = 7")
+    monkeypatch.setattr(refreshing, "transaction", partial(transaction, lock_seconds=0.05))
+    with pytest.raises(AggregateError, match="locked all the time"):
+        refresh(source, "agg")
+    assert not one(source).is_exact
+    other.commit()
+    assert refresh(source, "agg").how == "whole"
+    assert exact_and_differences(source, definition) == (True, 0)
+    run(source, "DELETE FROM sales WHERE id = 8")
+    assert not one(source).is_exact
+    assert refresh(source, "agg").how == "groups"
+    assert exact_and_differences(source, definition) == (True, 0)
+
+
+def test_a_column_of_another_type_is_not_noted_as_the_old_one(source: Any) -> None:
+    """Intent: keys and sums that were whole numbers once are not rounded in notes."""
+    definition = built(source, "SELECT amount, SUM(id) AS s FROM sales GROUP BY amount")
+    run(source, "ALTER TABLE sales ALTER amount TYPE numeric, ALTER id TYPE numeric")
+    refresh(source, "agg")
+    run(source, "INSERT INTO sales (id, amount) VALUES (1.5, 2.5)")
+    refresh(source, "agg")
+    assert exact_and_differences(source, definition) == (True, 0)
+
+
+def test_a_snapshot_from_before_notes_were_emptied_does_not_take_them_for_none(source: Any, other: Any) -> None:
+    """Intent: who still sees the aggregate as it was before is not misled by notes that were emptied after that."""
+    definition = built(source, BY_SHOP)
+    run(source, "DELETE FROM sales WHERE id = 7")
+    other.autocommit = False
+    run(other, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    run(other, "SELECT 1 FROM sales LIMIT 1")
+    run(source, "SELECT superset_ext_aggregates.mute('agg')")
+    refresh(source, "agg")
+    assert exact_and_differences(source, definition) == (True, 0)
+    assert exact_and_differences(other, definition)[0] is False
+
+
+def test_a_trigger_that_would_note_twice_is_noticed(source: Any) -> None:
+    """Intent: nothing is exact while changes are counted twice, and what to do is said."""
+    built(source, BY_SHOP)
+    run(source, "ALTER TRIGGER superset_ext_aggregates_agg_i ON sales RENAME TO mine")
+    assert not one(source).is_exact
+    with pytest.raises(AggregateError, match=r"DROP TRIGGER mine ON public\.sales"):
+        refresh(source, "agg")
 
 
 PARTS = """

@@ -11,6 +11,7 @@ import pytest
 from superset_ext.plans.indexes.advise import advise
 from superset_ext.plans.indexes.catalog import read_catalog
 from superset_ext.plans.indexes.index import Index, Key, TableName
+from superset_ext.plans.indexes.scratch import server
 from superset_ext.plans.indexes.sizes import size_of
 from superset_ext.plans.indexes.source import only_reading
 from superset_ext.plans.indexes.whatif import Question, WhatIf
@@ -45,8 +46,9 @@ def keys(index: Index) -> list[str]:
     return [key.text for key in index.keys]
 
 
-def test_without_hypopg_rules_name_indexes_and_say_that_nothing_is_costed(plain: str) -> None:
+def test_where_nothing_costs_rules_name_indexes_and_say_so(plain: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: the index that a person would make is named, none on a small table, and no cost is guessed."""
+    monkeypatch.setattr(server, "find_spec", lambda name: None)
     before = objects(plain)
     with reading(plain) as cursor:
         advice = advise(cursor, asked(BY_CUSTOMER, SMALL))

@@ -399,8 +399,10 @@ def test_advice_stands_by_what_it_saves(superset_app: InProcess, shop: Shop, all
     )
     shown = "SELECT state, seconds FROM superset_ext.perf_proposal WHERE database_id = %s ORDER BY place"
     rows = superset_app.rows(shown, (shop.number,))
+    advised_seconds = rows[2][1]  # of the index that the source's planner, or a scratch server's, finds worth it
+    assert 5.0 < advised_seconds < 6.0
     assert rows == [
-        ("brought", 700.0), ("applied", 600.0), ("proposed", 0.0), ("proposed", None), ("tried", 900.0),
+        ("brought", 700.0), ("applied", 600.0), ("proposed", advised_seconds), ("proposed", 0.0), ("tried", 900.0),
         ("dropped", 800.0),
     ]  # fmt: skip
 
