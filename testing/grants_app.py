@@ -23,6 +23,10 @@ world.ready()
 _END = """
 from superset_ext.core.signals import failures
 results["failures"] = dict(failures)
+hooks = (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs)
+called = [hook for by_name in hooks for some in by_name.values() for hook in some]
+ours = [hook for hook in called if hook.__module__.startswith("superset_ext.grants")]
+results["hooks"] = {hook.__qualname__: hasattr(hook, "__wrapped__") for hook in ours}
 say(results)
 """
 

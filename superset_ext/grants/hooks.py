@@ -17,7 +17,7 @@ from flask import Flask, Response, g, request, session
 
 from superset_ext.cache import used
 from superset_ext.cache.used import Used
-from superset_ext.core.signals import harmless
+from superset_ext.core.signals import harmless, unfailing
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import StoreUnavailable, Unanswerable
 from superset_ext.events import Asked, Outcome, Queried, asked, outcome, queried
@@ -103,19 +103,17 @@ class Hooks:
         self._app.after_request(self._plain)
         # Flask calls them in the reverse order: this one last, so that it sees what the client will get.
         self._app.after_request_funcs.setdefault(None, []).insert(0, self._after)
-        self._app.teardown_request(lambda _: used.forget())
+        self._app.teardown_request(_forget)
         outcome.connect(self._note_hit)
         asked.connect(self._note_asked)
         queried.connect(_note_queried)
 
+    @unfailing("giving an answer again")
     def _before(self) -> Response | None:
         if ENDPOINTS.get(request.endpoint or "") != request.method and not self._is_document():
             return None
         started = time.perf_counter()
-        with harmless("giving an answer again"):
-            if self._is_open():
-                return self._answer(started)
-        return None
+        return self._answer(started) if self._is_open() else None
 
     def _is_document(self) -> bool:
         return self._with_documents and request.method == "GET" and request.endpoint in documents.ENDPOINTS
@@ -211,20 +209,21 @@ class Hooks:
     def _tell_hits(self, hits: str, took: float, referrer: str | None) -> None:
         self._logs.tell(tell_hits(hits, took), took, referrer)
 
+    @unfailing("reading an answer", otherwise=lambda _, response: response)
     def _plain(self, response: Response) -> Response:
         capture: Capture | None = g.get(_NAME)
         if capture is not None and capture.used.spoiled is None and refusals.of_response(response) is None:
             capture.plain = response.get_data()
         return response
 
+    @unfailing("keeping an answer", otherwise=lambda _, response: response)
     def _after(self, response: Response) -> Response:
         if (owed := g.pop(_OWED, None)) is not None:
             behind(response, owed)
         capture: Capture | None = g.pop(_NAME, None)
         if capture is not None:
             used.forget()
-            with harmless("keeping an answer"):
-                self._keep(capture, response)
+            self._keep(capture, response)
         return response
 
     def _keep(self, capture: Capture, response: Response) -> None:
@@ -300,6 +299,11 @@ class Hooks:
             capture.lasting, capture.key_moves = refusals.of_used(self._app, capture.used)
             if capture.lasting:
                 capture.used.keep = lambda _: ()
+
+
+@unfailing("forgetting what an answer was made of")
+def _forget(_: BaseException | None) -> None:
+    used.forget()
 
 
 def _capture() -> Capture | None:

@@ -181,6 +181,12 @@ def test_nothing_failed_in_secret(results: dict[str, Any]) -> None:
     assert results["failures"] == {}
 
 
+def test_every_hook_is_guarded(results: dict[str, Any]) -> None:
+    """Intent: no fault of a hook fails a request."""
+    assert len(results["hooks"]) == 4
+    assert all(results["hooks"].values()), results["hooks"]
+
+
 @pytest.mark.thorough
 def test_more_writers_and_encodings(postgres: Postgres, shared_valkey: Valkey, tmp_path: Path) -> None:
     """Intent: killed writers, eight writers, and each encoding."""
