@@ -237,7 +237,6 @@ def test_notes_are_bounded_where_nobody_takes_them(source: Any, other: Any, monk
     """Intent: past a bound nothing is noted any more, and the aggregate is not exact; a refresh waits for those who
     wrote without notes, makes all of it anew, and has changes noted again."""
     monkeypatch.setattr(notes, "MOST_BYTES", 8192)
-    monkeypatch.setattr(notes, "SAMPLE", 1)
     definition = built(source, BY_DAY)
     for number in range(400):
         run(source, f"INSERT INTO sales (shop, ts, amount) VALUES ('s', '2024-01-01', {number})")
