@@ -39,12 +39,8 @@ FAULTS = {
     "rows of another part are added": (adding, "_joined", "d.is_around", "false"),
     "what all was made anew of is added again": (adding, "taken", "if notes:", "if notes and not whole:"),
     "a sum of nothing is 0": (adding, "_unsure", "= 0", "= -1"),
-    "a sum that was no number stays none": (adding, "_unsure", "_SPECIAL", "'= -1'"),
-    "those who write without notes are not waited for": (notes, "unmute", "again => true", "again => false"),
     "that nothing is noted is not seen": (catalogue, "files", _READ, _READ + '.replace(" AND noting.is_on", "")'
                                           '.replace(" || max(noting.version)", "")'),
-    "notes that were emptied are taken for none": (catalogue, "files", _READ, _READ + '.replace("IS DISTINCT FROM '
-                                                   'pg_relation", "< 0 AND 0 < pg_relation")'),
     "what is noted is rounded": (refreshing, "_mend", "notes.renew(cursor, one.definition)", "pass"),
 }  # fmt: skip
 

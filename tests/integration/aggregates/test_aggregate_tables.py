@@ -233,6 +233,20 @@ def test_what_readers_filter_by_has_an_index(source: Any) -> None:
     assert any(text.endswith("(ts_day)") for text in indexes)
 
 
+def test_what_does_not_add_up_is_read(source: Any) -> None:
+    """Intent: a sum without values is NULL and not 0, one without the value that was no number is a number again, and
+    one without the value that had most digits has fewer."""
+    run(source, "CREATE TABLE odd (k int, whole int, loose numeric)")
+    run(source, "INSERT INTO odd VALUES (1, 0, 1), (1, NULL, 2), (1, 5, 1.500), (1, -5, 'NaN')")
+    definition = built(source, "SELECT k, SUM(whole) AS w, SUM(loose) AS l FROM odd GROUP BY k")
+    for value in ("'NaN'", "1.5", "1"):
+        run(source, f"DELETE FROM odd WHERE loose = {value}")
+        refresh(source, "agg")
+        own = run(source, f"SELECT a::text FROM {definition.table} AS a")
+        assert own == run(source, f"SELECT a::text FROM ({definition.select()}) AS a"), value
+    assert own == [("(1,1,,2)",)]
+
+
 def test_notes_are_bounded_where_nobody_takes_them(source: Any, other: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: past a bound nothing is noted any more, and the aggregate is not exact; a refresh waits for those who
     wrote without notes, makes all of it anew, and has changes noted again."""
