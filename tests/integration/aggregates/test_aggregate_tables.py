@@ -458,6 +458,16 @@ def test_what_cannot_be_noted_is_refused_in_one_line(source: Any, prepare: str, 
     assert run(source, CATALOG) == before
 
 
+def test_a_column_that_triggers_see_as_null_is_refused(source: Any) -> None:
+    """Intent: a virtual generated column, which has no value in a trigger's rows, is no key and no measure of notes."""
+    if source.server_version < 180_000:
+        pytest.skip("virtual generated columns came with PostgreSQL 18")
+    run(source, "ALTER TABLE sales ADD twice int GENERATED ALWAYS AS (amount * 2) VIRTUAL")
+    with pytest.raises(AggregateError, match="twice is a virtual generated column"):
+        build(source, defined(source, "SELECT twice, COUNT(*) AS n FROM sales GROUP BY twice"))
+    built(source, BY_SHOP)
+
+
 def test_a_role_without_rights_is_told_what_it_lacks(source: Any, url: str) -> None:
     """Intent: each right that is missing is named as the statement that gives it; with all of them it can be built."""
     run(source, "DROP ROLE IF EXISTS agg_reader")
