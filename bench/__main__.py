@@ -36,8 +36,11 @@ PARTS = (
     "automatic",
     "indexes",
     "index_trial",
+    "estimates",
+    "workloads",
     "aggregates",
     "star",
+    "star_charts",
     "nine",
 )
 

@@ -36,7 +36,7 @@ from testing.aggregate_tables import connected, run
 
 ROWS = int(os.environ.get("STAR_ROWS", "20000000"))
 ROUNDS = int(os.environ.get("STAR_ROUNDS", "3"))
-_TABLE = """
+TABLE = """
 CREATE TABLE sales AS SELECT i AS id, timestamp '2023-01-01' + i * (interval '1096 days' / {rows}) AS sold,
     'store ' || i % 200 AS store, 'region ' || i % 10 AS region, 'category ' || i * 7 % 23 AS category,
     CASE i % 4 WHEN 0 THEN 'web' WHEN 1 THEN 'shop' WHEN 2 THEN 'phone' END AS channel,
@@ -151,7 +151,7 @@ def _row(name: str, chart: str, stock: list[float], ours: list[float], reason: s
 def measured(url: str) -> dict[str, Any]:
     """All figures of a table of `ROWS` rows."""
     with connected(url) as connection:
-        run(connection, _TABLE.format(rows=ROWS))
+        run(connection, TABLE.format(rows=ROWS))
         run(connection, "VACUUM sales")
         proposals = proposed(url)
         known = made(connection, proposals)

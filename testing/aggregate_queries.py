@@ -96,7 +96,22 @@ def query(some: random.Random, relation: str) -> str:
         if total or some.random() < 0.4
         else ""
     )
-    return f"{start} {columns} FROM {relation}{where}{group}{order}{limit}"
+    series = _series(some, keys, relation, where) if keys and group and some.random() < 0.15 else ""
+    return f"{start} {columns} FROM {relation}{series}{where}{group}{order}{limit}"
+
+
+def _series(some: random.Random, keys: Sequence[str], relation: str, where: str) -> str:
+    """A join with the groups that come first, as Superset's series limit has it."""
+    chosen = some.sample(keys, some.randint(1, len(keys)))
+    outputs = ", ".join(f"{key} AS key_{place}__" for place, key in enumerate(chosen))
+    places = ", ".join(str(place + 1) for place in range(len(chosen)))
+    metric = some.choice(_MEASURES)
+    order = some.choice((" ORDER BY metric__ DESC", f" ORDER BY {metric}", f" ORDER BY metric__ DESC, {places}", ""))
+    on = " AND ".join(f"{key} = key_{place}__" for place, key in enumerate(chosen))
+    return (
+        f" JOIN (SELECT {outputs}, {metric} AS metric__ FROM {relation}{where} GROUP BY {places}{order}"
+        f" LIMIT {some.choice((1, 2, 3, 100))}) AS series_limit ON {on}"
+    )
 
 
 def _order(some: random.Random, outputs: Sequence[str], keys: int) -> tuple[str, bool]:

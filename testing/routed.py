@@ -282,6 +282,26 @@ def _answered(result: Mapping[str, Any], sent: tuple[str, ...]) -> Answer:
     return Answer(200, rows, columns, sent, bool(result["is_cached"]), tuple(result["data"]))
 
 
+def label_of(column: Any) -> str:
+    """What a column, or a metric, is called in an answer."""
+    return str(column if isinstance(column, str) else column["label"])
+
+
+def order_of(query: Mapping[str, Any]) -> str:
+    """How far its order is decided: `wholly` where no two rows tie, `partly` or `not`."""
+    terms = [label_of(term) for term, _ in query.get("orderby", ())]
+    if {label_of(column) for column in query["columns"]} <= set(terms):
+        return "wholly"
+    return "partly" if terms else "not"
+
+
+def in_order(query: Mapping[str, Any], answer: Answer) -> list[Any]:
+    """The rows in their order, as far as the statement decides it: what ties may come out in any."""
+    if order_of(query) == "wholly":
+        return [*answer.listed]
+    return [[row[label_of(term)] for term, _ in query.get("orderby", ())] for row in answer.listed]
+
+
 def guest(app: InProcess, patch: Any, rules: list[dict[str, Any]]) -> Any:
     """The client of a guest of an embedded dashboard, with these rules for rows."""
     from superset.extensions import feature_flag_manager, security_manager

@@ -19,7 +19,20 @@ from superset_ext.aggregates.tables.refreshing import refresh
 from superset_ext.errors import AggregateError
 from superset_ext.plans.compared.pairs import Key, Pairs, State
 from testing.in_process import ADMIN, InProcess
-from testing.routed import MEAN, NUMBER, SOLD, Answer, Routed, Shop, ask_all, guest, stock_all
+from testing.routed import (
+    MEAN,
+    NUMBER,
+    SOLD,
+    Answer,
+    Routed,
+    Shop,
+    ask_all,
+    guest,
+    in_order,
+    label_of,
+    order_of,
+    stock_all,
+)
 
 _LEAST = {"expressionType": "SQL", "sqlExpression": "MIN(amount)", "label": "least"}
 _MOST = {"expressionType": "SQL", "sqlExpression": "MAX(price)", "label": "most"}
@@ -98,9 +111,9 @@ class Steps:
         counts: Counter[str] = Counter()
         for query, one, other in zip(queries, ours, own, strict=False):
             assert one.shown == other.shown, (who, dataset, query, one, other)
-            assert _in_order(query, one) == _in_order(query, other), (who, dataset, query, one, other)
+            assert in_order(query, one) == in_order(query, other), (who, dataset, query, one, other)
             assert not (one.is_routed and self._is_impersonated), (who, dataset, query, one)
-            counts.update([_kind(one, self._is_impersonated), f"ordered: {_order(query)}"])
+            counts.update([_kind(one, self._is_impersonated), f"ordered: {order_of(query)}"])
         return counts
 
     def _turned(self) -> Counter[str]:
@@ -133,7 +146,7 @@ class Steps:
             return {}
         terms: list[Any] = [[metrics[0], chance.random() < 0.5]] if kind == "metric" or chance.random() < 0.5 else []
         if kind == "all":
-            terms += [[_label(one), chance.random() < 0.5] for one in chance.sample(list(columns), len(columns))]
+            terms += [[label_of(one), chance.random() < 0.5] for one in chance.sample(list(columns), len(columns))]
         limit = {"row_limit": chance.choice((1, 3, 10))} if kind == "all" and chance.random() < 0.5 else {}
         return {"orderby": terms, **limit} if terms else {}
 
@@ -178,22 +191,3 @@ def _kind(answer: Answer, is_impersonated: bool) -> str:
     if answer.status != 200:
         return "refused by Superset"
     return "routed" if answer.is_routed else "impersonated" if is_impersonated else "own"
-
-
-def _label(column: Any) -> str:
-    return str(column if isinstance(column, str) else column["label"])
-
-
-def _order(query: dict[str, Any]) -> str:
-    """How far its order is decided: `wholly` where no two rows tie, `partly` or `not`."""
-    terms = [_label(term) for term, _ in query.get("orderby", ())]
-    if {_label(column) for column in query["columns"]} <= set(terms):
-        return "wholly"
-    return "partly" if terms else "not"
-
-
-def _in_order(query: dict[str, Any], answer: Answer) -> list[Any]:
-    """The rows in their order, as far as the statement decides it: what ties may come out in any."""
-    if _order(query) == "wholly":
-        return [*answer.listed]
-    return [[row[_label(term)] for term, _ in query.get("orderby", ())] for row in answer.listed]

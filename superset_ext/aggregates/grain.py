@@ -36,6 +36,31 @@ def common(one: str | None, other: str | None) -> str | None:
     return next(unit for unit in reversed(UNITS) if derives(unit, one) and derives(unit, other))
 
 
+def count(unit: str, first: datetime, last: datetime) -> int | None:
+    """How many grains lie between two moments, both of their own included; `None` for no grain."""
+    ends = [_number(unit, moment) for moment in (first, last)]
+    return None if ends[0] is None or ends[1] is None else max(0, ends[1] - ends[0] + 1)
+
+
+def _number(unit: str, moment: datetime) -> int | None:
+    """The number of the grain in which a moment lies; those of one unit follow one another."""
+    day = moment.toordinal()
+    match unit:
+        case "year":
+            return moment.year
+        case "quarter":
+            return moment.year * 4 + (moment.month - 1) // 3
+        case "month":
+            return moment.year * 12 + moment.month
+        case "week":
+            return (day - 1) // 7
+        case "day":
+            return day
+    seconds = ((day * 24 + moment.hour) * 60 + moment.minute) * 60 + moment.second
+    size = {"hour": 3600, "minute": 60, "second": 1}.get(unit)
+    return None if size is None else seconds // size
+
+
 def begun(moment: datetime) -> str | None:
     """The coarsest grain that begins at a moment; `None` within a second."""
     return next((unit for unit in reversed(UNITS) if _begins(moment, unit)), None)

@@ -109,7 +109,7 @@ class _Wanted:
     @classmethod
     def of(cls, shape: Shape, allowed: Allowed) -> _Wanted:
         """What a statement wants."""
-        grouping = (*shape.conditions, *shape.keys)
+        grouping = shape.grouping()
         sights = [seen(part, shape.columns, shape.engine, allowed.zone) for part in grouping]
         plain = [part for part, sight in zip(grouping, sights, strict=True) if sight is None]
         everything = [node for part in shape.parts() for node in nodes(part)]

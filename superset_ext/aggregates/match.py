@@ -10,8 +10,17 @@ from sqlglot import exp
 from superset_ext.aggregates.finite import refuse_infinite
 from superset_ext.aggregates.over import EXACT, SOURCE, Allowed, over, refuse_inside
 from superset_ext.aggregates.regrouped import regrouped
-from superset_ext.aggregates.shape import Shape
-from superset_ext.aggregates.ties import may_choose
+from superset_ext.aggregates.series import NAME
+from superset_ext.aggregates.shape import Series, Shape
+from superset_ext.aggregates.ties import (
+    SURE,
+    checked,
+    cuts_nothing,
+    is_exactly_ordered,
+    may_choose,
+    seen_at_cut,
+    with_ties,
+)
 from superset_ext.aggregates.view import View
 from superset_ext.errors import AggregateRefused
 from superset_ext.plans.rewrite.copying import copied, has_aggregate
@@ -19,10 +28,16 @@ from superset_ext.plans.rewrite.copying import copied, has_aggregate
 
 @dataclass(frozen=True)
 class Match:
-    """A statement as an aggregate answers it."""
+    """A statement as an aggregate answers it.
+
+    Attributes:
+        below: the rows are only sure where fewer than this come back, since rows tied where a LIMIT cuts; `None`:
+            always.
+    """
 
     view: View
     sql: str
+    below: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,25 +57,54 @@ def match(shape: Shape, view: View, allowed: Allowed = EXACT) -> Match | Refusal
     if (shape.engine, shape.relation) != (view.engine, view.relation):
         return Refusal("it reads another relation")
     try:
-        if not allowed.ties and may_choose(shape, view):
-            raise AggregateRefused("its LIMIT chooses among rows that may tie: ORDER BY does not name every key")
-        return Match(view, _rewritten(shape, view, allowed).sql(dialect=shape.engine, copy=False))
+        below = None if allowed.ties or not may_choose(shape, view) else seen_at_cut(shape, view)
+        return Match(view, _rewritten(shape, view, allowed, below).sql(dialect=shape.engine, copy=False), below)
     except AggregateRefused as refused:
         return Refusal(str(refused))
 
 
-def _rewritten(shape: Shape, view: View, allowed: Allowed) -> exp.Select:
+def _rewritten(shape: Shape, view: View, allowed: Allowed, below: int | None) -> exp.Select:
     _refuse_looks(shape, view, allowed)
     refuse_infinite(shape, view)
     select = exp.Select(expressions=[_output(shape, place, view, allowed) for place in range(len(shape.outputs))])
     select.set("from_" if "from_" in exp.Select.arg_types else "from", exp.From(this=_source(view)))
+    if shape.series is not None:
+        select.set("joins", [_join(shape.series, view, allowed)])
     if shape.conditions:
         select = select.where(*(over(condition, view, allowed) for condition in shape.conditions), copy=False)
     if shape.keys:
         select = select.group_by(*(over(key, view, allowed) for key in shape.keys), copy=False)
     if shape.having is not None:
         select = select.having(regrouped(shape.having, view, allowed), copy=False)
-    return _cut(select, shape, view, allowed)
+    return _cut(select, shape, view, allowed, below)
+
+
+def _join(series: Series, view: View, allowed: Allowed) -> exp.Join:
+    """The join with the groups that a series limit leaves. Where rows tie at its cut, the source ends with an error."""
+    below = _series_cut(series.inner, view, allowed)
+    query = _rewritten(series.inner, view, allowed, below)
+    conditions = [exp.EQ(this=over(value, view, allowed), expression=_left(output.name)) for value, output in series.on]
+    if below is not None:
+        query = checked(query, [output.name for _, output in series.on], below)
+        conditions.append(exp.EQ(this=_left(exp.to_identifier(SURE)), expression=exp.Literal.number(1)))
+    source = exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier(NAME)))
+    return exp.Join(this=source, on=exp.and_(*conditions, copy=False))
+
+
+def _left(name: exp.Identifier) -> exp.Column:
+    """A column of the groups that are left."""
+    return exp.Column(this=copied(name), table=exp.to_identifier(NAME))
+
+
+def _series_cut(inner: Shape, view: View, allowed: Allowed) -> int | None:
+    """Of how many groups on it is not sure which come first; `None` where it is."""
+    if cuts_nothing(inner, view):
+        return None
+    if is_exactly_ordered(inner, view):
+        return seen_at_cut(inner, view) if may_choose(inner, view) else None
+    if allowed.floats and allowed.ties:
+        return None
+    raise AggregateRefused("its series limit chooses by sums of floating point numbers, whose last digits may differ")
 
 
 def _source(view: View) -> exp.Expression:
@@ -80,15 +124,17 @@ def _output(shape: Shape, place: int, view: View, allowed: Allowed) -> exp.Expre
     return exp.Alias(this=regrouped(output.value, view, allowed), alias=copied(output.name))
 
 
-def _cut(select: exp.Select, shape: Shape, view: View, allowed: Allowed) -> exp.Select:
-    """With its order and its limit."""
+def _cut(select: exp.Select, shape: Shape, view: View, allowed: Allowed, below: int | None) -> exp.Select:
+    """With its order and its limit; with the rows that tie where it cuts, if it is to be seen whether there are any."""
     if shape.order:
         terms = [copied(term) for term in shape.order]
         for term, meant in zip(terms, shape.meant, strict=True):
             if term.args.get("this") is None:
                 term.set("this", regrouped(meant, view, allowed))
         select.set("order", exp.Order(expressions=terms))
-    if shape.limit is not None:
+    if below is not None:
+        select.set("limit", with_ties(shape, below))
+    elif shape.limit is not None:
         select.set("limit", exp.Limit(expression=exp.Literal.number(shape.limit)))
     if shape.offset is not None:
         select.set("offset", exp.Offset(expression=exp.Literal.number(shape.offset)))

@@ -79,12 +79,28 @@ def _limit(node: exp.Expression, zone: str) -> str | None:
     return None
 
 
+def moment(node: exp.Expression) -> datetime | None:
+    """A constant moment as it is written, in whichever zone; `None` for anything else, and near the calendar's ends."""
+    match node:
+        case exp.Cast() if node.to.this in _TYPES and not node.to.expressions:
+            node = node.this
+        case exp.StrToDate() | exp.StrToTime() if node.text("format") in _FORMATS:
+            node = node.this
+    at = _read(node.name) if isinstance(node, exp.Literal) and node.is_string else None
+    return at if at is not None and 1000 < at.year < 9000 else None
+
+
 def _begun(text: str) -> str | None:
+    at = _read(text)
+    return None if at is None else begun(at)
+
+
+def _read(text: str) -> datetime | None:
     parts = _ISO.fullmatch(text)
     if parts is None:
         return None
     year, month, day, hour, minute, second = (int(part or 0) for part in parts.groups()[:6])
     try:
-        return begun(datetime(year, month, day, hour, minute, second, int((parts[7] or "0").ljust(6, "0"))))
+        return datetime(year, month, day, hour, minute, second, int((parts[7] or "0").ljust(6, "0")))
     except ValueError:
         return None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
 from superset_ext.aggregates.names import column, folded, in_schema
 from superset_ext.aggregates.refusals import refusal
+from superset_ext.aggregates.series import Parts, taken_apart
 from superset_ext.errors import AggregateRefused
 from superset_ext.plans.rewrite.clauses import clause, conjuncts, is_aggregated
 from superset_ext.plans.rewrite.copying import columns, copied, has_aggregate
@@ -26,12 +27,26 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Series:
+    """The groups that a series limit leaves.
+
+    Attributes:
+        inner: the query that chooses them, with its LIMIT.
+        on: what the statement compares with which output of it; all its keys are among these.
+    """
+
+    inner: Shape
+    on: tuple[tuple[exp.Expression, Output], ...]
+
+
+@dataclass(frozen=True)
 class Shape:
     """One SELECT of one relation. Columns stand without their table, aliases are replaced by what they name.
 
     Attributes:
         order: terms; the name of an output stands for itself there.
         meant: what the terms of the order are, output names replaced.
+        series: which groups are left.
     """
 
     engine: str
@@ -46,6 +61,7 @@ class Shape:
     offset: int | None = None
     distinct: bool = False
     columns: Columns = field(default_factory=dict, compare=False)
+    series: Series | None = None
 
     @property
     def has_groups(self) -> bool:
@@ -55,7 +71,13 @@ class Shape:
     def parts(self) -> tuple[exp.Expression, ...]:
         """All expressions of it."""
         having = () if self.having is None else (self.having,)
-        return (*(output.value for output in self.outputs), *self.conditions, *self.keys, *having, *self.meant)
+        inner = () if self.series is None else (*self.series.inner.parts(), *(value for value, _ in self.series.on))
+        return (*(output.value for output in self.outputs), *self.conditions, *self.keys, *having, *self.meant, *inner)
+
+    def grouping(self) -> tuple[exp.Expression, ...]:
+        """What rows are filtered and grouped by."""
+        inner = () if self.series is None else self.series.inner.grouping()
+        return (*self.conditions, *self.keys, *inner)
 
 
 def relation_of(tree: exp.Expression, engine: str, schema: str = "") -> str:
@@ -93,10 +115,16 @@ def shape_of(tree: exp.Expression, engine: str, columns: Columns, schema: str = 
     Raises:
         AggregateRefused: no aggregate could answer a statement of this form.
     """
-    reason = refusal(tree)
-    if reason or not isinstance(tree, exp.Select):
+    parts = taken_apart(tree)
+    outer = tree if parts is None else parts.outer
+    reason = refusal(outer)
+    if reason or not isinstance(outer, exp.Select):
         raise AggregateRefused(reason)
-    return _Reading(tree, engine, columns, schema).shape()
+    reading = _Reading(outer, engine, columns, schema)
+    if parts is None:
+        return reading.shape()
+    inner = shape_of(parts.inner, engine, columns, schema)
+    return replace(reading.shape(), series=reading.series(inner, parts))
 
 
 class _Reading:
@@ -129,6 +157,23 @@ class _Reading:
         )  # fmt: skip
         _refuse_ungrouped(shape)
         return shape
+
+    def series(self, inner: Shape, parts: Parts) -> Series:
+        """What a series limit leaves, if it is one: all keys of its query are compared, and nothing else is."""
+        known = {folded(output.name, self.engine): output for output in inner.outputs}
+        taken = {name for name in known if name in self.columns}
+        pairs = [
+            (self._plain(ours), known[name])
+            for ours, theirs in parts.pairs
+            if isinstance(theirs, exp.Column) and (name := folded(theirs.this, self.engine)) in known.keys() - taken
+        ]
+        same = all(value == output.value for value, output in pairs)
+        keys = {output.value for _, output in pairs}
+        if inner.relation != self.relation or inner.series or inner.distinct or inner.having or not inner.keys:
+            raise AggregateRefused("it joins what is no series limit")
+        if not same or len(pairs) * 2 != len(parts.pairs) or keys != set(inner.keys):
+            raise AggregateRefused("it joins what is no series limit")
+        return Series(inner, tuple(pairs))
 
     def _output(self, node: exp.Expression) -> Output:
         if isinstance(node, exp.Alias):

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import pytest
 
 from superset_ext.aggregates import grain
+from superset_ext.aggregates import match as module
 from superset_ext.aggregates.match import Match, Refusal, match
 from superset_ext.aggregates.needs import needs
 from superset_ext.aggregates.over import EXACT
@@ -56,6 +57,14 @@ def test_a_wrong_rule_is_seen(engine: Engine, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(grain._MADE_OF, "week", "month")
     seeds = (difference for seed in range(20) for difference in compare(engine, 100, seed).differences)
     assert "WEEK" in next(seeds)
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_ties_that_are_not_looked_for_are_seen(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: the random triples see a LIMIT that cuts rows apart that tie, of a statement or of its series."""
+    monkeypatch.setattr(module, "may_choose", lambda _shape, _view: False)
+    seeds = (difference for seed in range(20) for difference in compare(engine, 100, seed).differences)
+    assert "LIMIT" in next(seeds)
 
 
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)

@@ -41,6 +41,7 @@ def test_each_form_that_is_refused(rule: object) -> None:
     assert not isinstance(tree, str) and words in refusal(tree) and rule(tree) == refusal(tree)  # type: ignore[operator]
 
 
+_SERIES = "SELECT COUNT(*) AS n FROM sales JOIN (SELECT shop AS s, day AS d, COUNT(*) AS m FROM sales GROUP BY shop"
 REFUSED = [
     ("SELECT STDDEV(price) AS s FROM sales", "STDDEV cannot be added up"),
     ("SELECT STRING_AGG(shop, ',' ORDER BY shop) AS s FROM sales", "cannot be added up"),
@@ -67,8 +68,16 @@ REFUSED = [
     ("SELECT COUNT(*) AS n FROM sales WHERE weight * 2 > 1", "looks into 'weight'"),
     ("SELECT COUNT(DISTINCT amount) AS n FROM sales", "shows 'amount'"),
     ("SELECT MIN(town) AS m FROM sales", "shows 'town'"),
-    ("SELECT shop, COUNT(*) AS n FROM sales GROUP BY 1 LIMIT 10", "rows that may tie"),
+    ("SELECT shop, SUM(weight) AS n FROM sales GROUP BY 1 ORDER BY 2 LIMIT 10", "rows that may tie"),
     ("SELECT shop, COUNT(*) AS n FROM sales GROUP BY 1 ORDER BY 2 OFFSET 1", "rows that may tie"),
+    (f"{_SERIES}, day ORDER BY m DESC LIMIT 2) AS f ON shop = s", "no series limit"),
+    (f"{_SERIES}, day ORDER BY m DESC LIMIT 2) AS f ON shop = s AND shop = d", "no series limit"),
+    (f"{_SERIES}, day ORDER BY m DESC LIMIT 2) AS f ON shop = s OR day = d", "joins"),
+    (f"{_SERIES}, day ORDER BY m DESC) AS f ON shop = s AND day = d", "joins"),
+    (f"{_SERIES}, day ORDER BY m DESC LIMIT 2 OFFSET 1) AS f ON shop = s AND day = d", "joins"),
+    (f"{_SERIES}, day HAVING COUNT(*) > 1 ORDER BY m DESC LIMIT 2) AS f ON shop = s AND day = d", "no series limit"),
+    (f"{_SERIES.replace('JOIN', 'LEFT JOIN')}, day ORDER BY m LIMIT 2) AS f ON shop = s AND day = d", "joins"),
+    (f"{_SERIES}, day ORDER BY SUM(weight) LIMIT 2) AS f ON shop = s AND day = d", "floating point"),
     ("SELECT COUNT(*) AS n FROM elsewhere", "catalogue does not name"),
     ("SELECT COUNT(*) AS n FROM public.sales", "another relation"),
     ("SELECT COUNT(*) AS n FROM GENERATE_SERIES(1, 2)", "a function's rows"),

@@ -13,11 +13,12 @@ from superset_ext.aggregates.over import Allowed
 from superset_ext.aggregates.view import Key
 from testing.aggregate_sales import answer, view_for
 
-VIEW = view_for(
+ALL = (
     "SELECT shop, size, DATE_TRUNC('day', at) AS d, paid, COUNT(*) AS a, SUM(price) AS b, COUNT(price) AS c,"
     " SUM(size) AS e, COUNT(size) AS f, MIN(at) AS g, MAX(price) AS h, SUM(weight) AS i, COUNT(weight) AS j"
-    " FROM sales GROUP BY 1, 2, 3, 4"
+    " FROM sales GROUP BY 1, 2, 3, 4",
 )
+VIEW = view_for(*ALL)
 ROWS = 'COALESCE(CAST(SUM(t."n") AS BIGINT), 0)'
 FROM = "FROM aggregates.sales_1 AS t"
 DAY = 't."at_day"'
@@ -100,11 +101,11 @@ def test_names_are_unlike_whatever_their_case_and_length() -> None:
 def test_a_limit_that_cuts_nothing_needs_no_order() -> None:
     """Intent: where there are never more groups than the LIMIT lets through, ties decide nothing."""
     sql = "SELECT shop, COUNT(*) AS n FROM sales GROUP BY shop ORDER BY n DESC LIMIT 20"
-    assert answer(sql, VIEW).startswith("! its LIMIT chooses")
-    assert not answer(sql, VIEW, Allowed(ties=True)).startswith("!")
-    assert not answer(sql, replace(VIEW, rows=20)).startswith("!")
-    assert not answer(sql, replace(VIEW, distinct={"shop": 20})).startswith("!")
-    assert answer(sql, replace(VIEW, distinct={"shop": 21})).startswith("!")
+    assert answer(sql, VIEW).endswith("ORDER BY n DESC FETCH FIRST 20 ROWS WITH TIES")
+    assert answer(sql, VIEW, Allowed(ties=True)).endswith("ORDER BY n DESC LIMIT 20")
+    assert answer(sql, replace(VIEW, rows=20)).endswith("ORDER BY n DESC LIMIT 20")
+    assert answer(sql, replace(VIEW, distinct={"shop": 20})).endswith("ORDER BY n DESC LIMIT 20")
+    assert answer(sql, replace(VIEW, distinct={"shop": 21})).endswith("WITH TIES")
 
 
 def test_which_grain_follows_from_which() -> None:
@@ -151,3 +152,51 @@ def first_of(moment: datetime, unit: str) -> datetime:
 def test_which_grain_begins_at_a_moment(moment: datetime, unit: str | None) -> None:
     """Intent: a limit of time is exact over a grain only where it begins one."""
     assert begun(moment) == unit
+
+
+LIMITED = {
+    "shop = 'a' GROUP BY shop LIMIT 1": "LIMIT 1",
+    "shop IN ('a', 'b') GROUP BY shop LIMIT 2": "LIMIT 2",
+    "shop IN ('a', 'b', 'c') GROUP BY shop LIMIT 2": "LIMIT 3",
+    "shop = 'a' AND size = 3 GROUP BY shop, size LIMIT 1": "LIMIT 1",
+    "shop = 'a' GROUP BY shop, size ORDER BY size LIMIT 1": "LIMIT 1",
+    "shop <> 'a' GROUP BY shop, size ORDER BY size LIMIT 1": "WITH TIES",
+    "at >= '2024-01-01' AND at < '2024-04-01' GROUP BY DATE_TRUNC('month', at) LIMIT 3": "LIMIT 3",
+    "at >= '2024-01-01' AND at < '2024-04-01' GROUP BY DATE_TRUNC('month', at) LIMIT 2": "LIMIT 3",
+    "at >= '2024-01-01' AND at < '2024-04-02' GROUP BY DATE_TRUNC('month', at) LIMIT 3": "LIMIT 4",
+    "at >= TO_TIMESTAMP('2024-01-01', 'YYYY-MM-DD') AND at < TO_TIMESTAMP('2024-04-01', 'YYYY-MM-DD')"
+    " GROUP BY DATE_TRUNC('month', at) LIMIT 5": "LIMIT 5",
+    "at >= TO_TIMESTAMP('2024-01-01', 'YYYY-MM-DD') AND at < TO_TIMESTAMP('2024-04-01', 'YYYY-MM-DD')"
+    " GROUP BY DATE_TRUNC('month', at) LIMIT 4": "LIMIT 5",
+    "at >= '2024-01-01' GROUP BY DATE_TRUNC('month', at) LIMIT 3": "LIMIT 4",
+    "shop = 'a' OR shop = 'b' GROUP BY shop LIMIT 1": "LIMIT 2",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("end", LIMITED)
+def test_conditions_bound_the_groups(end: str) -> None:
+    """Intent: a LIMIT stands as it is only where conditions leave no more groups than it lets through, or leave one
+    value to each key that ORDER BY does not name. Else the text asks for one more, which shows whether it cuts."""
+    text = answer(f"SELECT COUNT(*) AS n FROM sales WHERE {end}", view_for(*ALL, rows=10**6), Allowed(zone="UTC"))
+    assert text.endswith(LIMITED[end])
+
+
+SERIES = (
+    "SELECT DATE_TRUNC('day', at) AS at, shop AS shop, COUNT(*) AS n FROM sales JOIN (SELECT shop AS shop__, COUNT(*)"
+    " AS mme_inner__ FROM sales GROUP BY shop ORDER BY mme_inner__ DESC LIMIT 5) AS series_limit ON shop = shop__"
+    " GROUP BY DATE_TRUNC('day', at), shop ORDER BY n DESC LIMIT 10000"
+)
+
+
+def test_a_series_limit_is_one_of_groups() -> None:
+    """Intent: the first groups come from the same aggregate; the source sees whether any tie where they are cut."""
+    few = replace(VIEW, distinct={"shop": 5})
+    first = f'SELECT t."shop" AS shop__, {ROWS} AS mme_inner__ {FROM} GROUP BY t."shop" ORDER BY mme_inner__ DESC'
+    start = f'SELECT {DAY} AS at, t."shop" AS shop, {ROWS} AS n {FROM} JOIN'
+    end = f'GROUP BY {DAY}, t."shop" ORDER BY n DESC LIMIT 10000'
+    assert answer(SERIES, few) == f'{start} ({first} LIMIT 5) AS series_limit ON t."shop" = series_limit.shop__ {end}'
+    sure = "1 / (CASE WHEN COUNT(*) OVER () > 5 THEN 0 ELSE 1 END) AS superset_ext_sure"
+    assert answer(SERIES, VIEW) == (
+        f"{start} (SELECT shop__, {sure} FROM ({first} FETCH FIRST 5 ROWS WITH TIES) AS first_ones) AS series_limit"
+        f' ON t."shop" = series_limit.shop__ AND series_limit.superset_ext_sure = 1 {end}'
+    )

@@ -38,7 +38,7 @@ def other_text(sql: str, match: Match, known: Known, held: Held, allowed: Allowe
         text, own = _uncut(text), _uncut(sql)
     if not held.is_exact:
         text, timed = _made_anew(text, known), match.sql
-    return Other(text, (known.edition,), own=own, timed=timed, same=_same(allowed))
+    return Other(text, (known.edition,), match.below, own=own, timed=timed, same=_same(allowed))
 
 
 def _tree(sql: str) -> exp.Query:
@@ -58,10 +58,8 @@ def _uncut(sql: str) -> str:
 def _made_anew(sql: str, known: Known) -> str:
     """A text that reads what makes an aggregate's table."""
     tree = _tree(sql)
-    tables = list(tree.find_all(exp.Table))
-    if len(tables) != 1:
-        raise PlanError("the text reads several tables", "NotParsed")
-    tables[0].replace(exp.alias_(exp.Subquery(this=_tree(known.kept.definition.select())), SOURCE, table=True))
+    for table in list(tree.find_all(exp.Table)):  # one, or two where there is a series limit
+        table.replace(exp.alias_(exp.Subquery(this=_tree(known.kept.definition.select())), SOURCE, table=True))
     return tree.sql(dialect=ENGINE)
 
 

@@ -134,8 +134,8 @@ class RoutedCharts(ComparedTexts):
         if reason := reason or self.unproven(job, key):
             return self._counted(posed, asked.known.kept.view.relation, asked.known.name, reason)
         before = partial(_held, asked=asked, sql=posed.sql, ms=self.limit_ms(key), stale_seconds=rule.stale_seconds)
-        tags = self.tags(job, key)
-        return Substitution(asked.match.sql, key.rules, before, None, tags, stands_for=True, note=(key, job))
+        match, tags = asked.match, self.tags(job, key)
+        return Substitution(match.sql, key.rules, before, match.below, tags, stands_for=True, note=(key, job))
 
     def failed(self, posed: Posed, substitution: Substitution, reason: str) -> None:
         """See `Substitute`. What the source refused is tried again later; a text that failed, after a day."""

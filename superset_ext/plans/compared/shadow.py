@@ -186,7 +186,7 @@ def _compared(cursor: Any, job: Job, other: Other, sent: Callable[[str], str]) -
     (stock, stock_ms, columns), (rows, other_ms, other_columns) = (answers[text] for text in texts)
     if other.timed:
         _, other_ms, other_columns = _answer(cursor, sent(other.timed))
-    sure = other.below is None or len(stock) < other.below
+    sure = other.below is None or max(len(stock), len(rows)) < other.below
     same = columns == other_columns and (not sure or other.same(stock, rows))
     return Shown(other, same, sure, stock_ms, other_ms)
 

@@ -21,6 +21,7 @@ from testing.databases import Databases
 from testing.in_process import InProcess
 from testing.routed import (
     MEAN,
+    NUMBER,
     SOLD,
     Routed,
     Shop,
@@ -81,6 +82,8 @@ def make(superset_app: InProcess, shop: Shop, monkeypatch: pytest.MonkeyPatch) -
         {"metrics": [SOLD, MEAN], "orderby": [[SOLD, False]]},
         {**MONTH, "granularity": "ts", "time_range": "2024-01-03 : 2024-02-05"},
         {"columns": [], "filters": [{"col": "shop", "op": "IN", "val": ["shop1", "shop4"]}]},
+        {"columns": ["shop", *MONTH["columns"]], "series_columns": ["shop"], "series_limit": 2},
+        {"orderby": [[SOLD, False]], "row_limit": 2},
         {"columns": [], "filters": [{"col": "shop", "op": "==", "val": "nobody's"}]},
     ],
 )
@@ -99,6 +102,44 @@ def test_a_chart_is_answered_from_an_aggregate(
     assert "superset_ext_aggregates" not in shown["query"] and "sales" in shown["query"]
 
 
+TIED = {
+    "a row limit": {"metrics": [NUMBER], "orderby": [[NUMBER, False]], "row_limit": 2},
+    "a series limit": {"columns": ["shop", *MONTH["columns"]], "metrics": [NUMBER], "series_columns": ["shop"],
+                       "series_limit": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("limit", TIED)
+def test_what_ties_where_a_limit_cuts_is_superset_s(
+    superset_app: InProcess, shop: Shop, make: Make, limit: str
+) -> None:
+    """Intent: where rows tie at the cut of a LIMIT, which of them come is Superset's own statement's to say: before
+    anything is answered, and where they tie from some moment on."""
+    shop.build()
+    one = make()
+    shop.run("INSERT INTO sales (shop, ts) SELECT 'shop1', '2024-01-01' FROM generate_series(1, 500)")
+    shop.run("INSERT INTO sales (shop, ts) SELECT 'shop2', '2024-01-01' FROM generate_series(1, 90)")
+    _refreshed(shop, one)
+    proven(superset_app, one, shop.sales, **TIED[limit])
+    assert ask(superset_app, shop.sales, **TIED[limit]).is_routed
+    shop.run("DELETE FROM sales WHERE shop = 'shop3'")
+    shop.run("INSERT INTO sales (shop, ts) SELECT 'shop3', ts FROM sales WHERE shop = 'shop2'")
+    _refreshed(shop, one)
+    answer = ask(superset_app, shop.sales, **TIED[limit])
+    assert not answer.is_routed and len(answer.sent) == 2 and answer.status == 200
+    answer = ask(superset_app, shop.sales, **TIED[limit])
+    assert not answer.is_routed and len(answer.sent) == 1 and answer.shown == stock(
+        superset_app, shop.sales, **TIED[limit]
+    ).shown  # fmt: skip
+
+
+def _refreshed(shop: Shop, one: Routed) -> None:
+    with shop.connection() as connection:
+        refresh(connection, "by_day")
+    one.catalogue.look(shop.number)
+    one._waiting.clear()
+
+
 def test_a_change_is_seen_at_once(superset_app: InProcess, shop: Shop, make: Make) -> None:
     """Intent: a change of the base that was committed is in the next answer, whether the aggregate has it already or
     not; and once it was refreshed, it answers again."""
@@ -109,10 +150,7 @@ def test_a_change_is_seen_at_once(superset_app: InProcess, shop: Shop, make: Mak
     shop.run("UPDATE sales SET amount = amount + 1 WHERE shop = 'shop1'")
     answer = ask(superset_app, shop.sales)
     assert not answer.is_routed and answer.shown == stock(superset_app, shop.sales).shown != before.shown
-    with shop.connection() as connection:
-        refresh(connection, "by_day")
-    one.catalogue.look(shop.number)
-    one._waiting.clear()
+    _refreshed(shop, one)
     answer = ask(superset_app, shop.sales)
     assert answer.is_routed and answer.shown == stock(superset_app, shop.sales).shown
     one.flush()
