@@ -36,6 +36,8 @@ PARTS = (
     "automatic",
     "indexes",
     "index_trial",
+    "estimates",
+    "workloads",
     "aggregates",
     "star",
     "star_charts",

@@ -50,7 +50,7 @@ from testing.aggregate_tables import connected, run
 from testing.browser import Answer
 from testing.routed import Routed
 from testing.routed_steps import Ready
-from testing.same_json import EXACTLY, how_same
+from testing.same_json import EXACTLY, OWN, how_same
 from testing.stack import RunningStack
 
 CONFIG = """
@@ -73,7 +73,7 @@ class Compared:
     """A request that was answered both ways.
 
     Attributes:
-        same: by which rule: `exactly`, `ties`, `floats`, or `different`.
+        same: by which rule: `exactly`, `ties`, `floats`, or `different`; `own` where no aggregate has answered.
         routed: of its statements, how many an aggregate has answered.
         refused: why others were Superset's, where they are grouped.
         raw: how many others have no groups.
@@ -260,7 +260,8 @@ class _Boards:
                 result.refused.append(self.reasons.get(event.sql) or "it was not asked for")
             else:
                 result.raw += 1
-        result.same, result.detail = how_same(stock, ours, shapes)
+        # Where no aggregate has answered, both are Superset's own; which rows a LIMIT cuts off may differ between them.
+        result.same, result.detail = how_same(stock, ours, shapes) if result.routed else (OWN, "")
         return result
 
 

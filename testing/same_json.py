@@ -11,7 +11,7 @@ from superset_ext.aggregates.ties import is_total
 
 # What is new in each answer.
 NEW = {"cached_dttm", "queried_dttm", "cache_key", "cache_timeout", "from_dttm", "to_dttm", "query", "is_cached"}
-EXACTLY, TIES, FLOATS, DIFFERENT = "exactly", "ties", "floats", "different"
+EXACTLY, TIES, FLOATS, DIFFERENT, OWN = "exactly", "ties", "floats", "different", "own"
 
 
 def how_same(stock: Any, ours: Any, shapes: Sequence[Shape]) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from superset_ext.cache import query as queries
 from superset_ext.cache.dependencies import Depends, depends
 from superset_ext.cache.entries import Lifetime, Lookup
 from superset_ext.cache.envelope import Envelope
+from superset_ext.cache.known import Known
 from superset_ext.cache.lease import Busy, Lease
 from superset_ext.cache.query import Query, Read, Views
 from superset_ext.cache.region import RegionCache
@@ -61,6 +62,7 @@ class ChartCache(RegionCache):
         super().bind(app)
         self._flights = SingleFlight(self._store, self._settings.lease_seconds)
         self._store.unheard = self._distrusts
+        self._known = Known()
 
     def set(self, key: str, value: Any, timeout: float | None = None) -> bool:
         """Store a value for `timeout` seconds (see `Policy.ttl_ms`); whether it was stored."""
@@ -138,11 +140,14 @@ class ChartCache(RegionCache):
         """
         return bulk.delete_like(self._store, pattern)
 
-    def grant(self, key: str, meanwhile: Callable[[], object] | None = None) -> tuple[Envelope, Any] | None:
+    def grant(
+        self, key: str, meanwhile: Callable[[], object] | None = None, read: Callable[[Any], Any] = lambda value: value
+    ) -> tuple[Envelope, Any] | None:
         """What `keep_grant` stored, while the entries that it was made of are there and fresh; nothing is counted.
 
         Args:
             meanwhile: called while Redis works, or not at all.
+            read: makes of what was stored what is returned, the same each time.
 
         Raises:
             StoreUnavailable: Redis did not answer.
@@ -151,7 +156,7 @@ class ChartCache(RegionCache):
             return None  # nothing is kept there
         name = self._store.name(key)
         reading, same = self._store.read_with_parts(name, meanwhile)
-        verdict = _without_grace(Lookup(reading, self._judge(name, reading))).verdict
+        verdict = _without_grace(Lookup(reading, self._judge_known(name, reading, read))).verdict
         return None if isinstance(verdict, Miss) or not same else verdict
 
     def keep_grant(self, key: str, value: Any, parts: Mapping[str, Envelope], seconds: float) -> bool:
@@ -237,6 +242,17 @@ class ChartCache(RegionCache):
     def _judge(self, name: str, reading: Reading) -> Miss | tuple[Envelope, Any]:
         verdict = self._entries.judge(name, reading)
         return verdict if isinstance(verdict, Miss) else _outdated(verdict[0], reading) or verdict
+
+    def _judge_known(self, name: str, reading: Reading, read: Callable[[Any], Any]) -> Miss | tuple[Envelope, Any]:
+        """As `_judge`, of what is read again and again."""
+        known = self._known.get(name, reading.data)
+        if known is None:
+            verdict = self._entries.judge(name, reading)
+            if isinstance(verdict, Miss):
+                return verdict
+            known = verdict[0], read(verdict[1])
+            self._known.put(name, reading.data or b"", known)
+        return _outdated(known[0], reading) or known
 
     def _is_usable(self, name: str, reading: Reading) -> bool:
         lookup = Lookup(reading, self._judge(name, reading))

@@ -148,7 +148,7 @@ class Hooks:
         return True
 
     def _answer(self, started: float) -> Response | None:
-        if not self._judge.rights.ready() or refusals.is_hopeless():
+        if not self._judge.rights.ready():
             return None
         who = caller()
         if who is None:
@@ -156,7 +156,8 @@ class Hooks:
         if self._keys is None:
             self._keys = self._make_keys()
         key = self._keys.key(who)
-        if key is None or self._is_refused(key):
+        # What was given before is none of what is surely refused: all that says so is in the key.
+        if key is None or self._is_refused(key) or (not self._judge.gave(key) and refusals.is_hopeless()):
             return None
         try:
             granted = self._judge.granted(key, not self._is_document())
@@ -197,7 +198,7 @@ class Hooks:
     def _count(self, grant: Grant, started: float) -> None:
         """Count the answer as one of Superset's: what needs no request, behind it."""
         queries, hits = grant.replayed
-        referrer = request.referrer[:1000] if request.referrer else None
+        referrer = request.environ.get("HTTP_REFERER", "")[:1000] or None
         with harmless("counting an answer that was given again"):
             tell_queries(queries)
             took = (time.perf_counter() - started) * 1000

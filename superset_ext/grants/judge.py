@@ -89,8 +89,13 @@ class Rights(Protocol):
 class Region(Protocol):
     """What keeps grants beside the entries that they were made of."""
 
-    def grant(self, key: str, meanwhile: Callable[[], object] | None = None) -> tuple[Envelope, Any] | None:
-        """What was kept under a key, while its parts are there and fresh; `meanwhile` is called while Redis works."""
+    def grant(
+        self, key: str, meanwhile: Callable[[], object] | None, read: Callable[[Any], Any]
+    ) -> tuple[Envelope, Any] | None:
+        """What `read` makes of what was kept under a key, while its parts are there and fresh.
+
+        `meanwhile` is called while Redis works.
+        """
         ...
 
     def keep_grant(self, key: str, value: Any, parts: Mapping[str, Envelope], seconds: float) -> bool:
@@ -231,16 +236,26 @@ class Judge:
         """
         last = self._last.pop(key, None) if self.rights.is_apart and of_entries else None
         early = _Early(self.rights, last, self._room) if last is not None else None
-        kept = (self._region.grant(key, early) or (None, None))[1] if of_entries else self._region.document(key)
-        if kept is None:
+        grant = self._kept(key, early, of_entries)
+        if grant is None:
             return None
-        grant = Grant.unpacked(kept)
         if not self._holds((grant.mark, grant.dashboards), early):
             self._marked = None, 0.0  # something was written, so what is kept under this one would not hold either
             return None
         self._remember(key, (grant.mark, grant.dashboards))
         body = grant.body()
         return None if body is None else (grant, body)
+
+    def gave(self, key: str) -> bool:
+        """Whether this process has given what is granted under a key lately."""
+        return key in self._last
+
+    def _kept(self, key: str, early: _Early | None, of_entries: bool) -> Grant | None:
+        if of_entries:
+            kept = self._region.grant(key, early, Grant.unpacked)
+            return None if kept is None else kept[1]
+        document = self._region.document(key)
+        return None if document is None else Grant.unpacked(document)
 
     def _holds(self, asked: _Asked, early: _Early | None) -> bool:
         if early is not None and early.asked == asked and early.holds is not None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from flask import Flask, request, session
+from flask import Flask, Request, request, session
 
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.grants.identity import Caller
@@ -38,12 +38,16 @@ class Keys:
 
     def key(self, caller: Caller) -> str | None:
         """The key of the current request; `None` for one too large to read again, or with uploads."""
-        content, environ = _content(), request.environ
+        asked = request._get_current_object()  # type: ignore[attr-defined]  # each look through the proxy takes time
+        environ, is_form = asked.environ, asked.mimetype in _FORMS
+        content = _form(asked) if is_form else _body(asked)
         if content is None:
             return None
+        # A form's fields are read by now, and its boundary is another one each time.
+        kind = asked.mimetype if is_form else asked.content_type
         parts = (
-            self._setup, caller.kind, caller.identity.name, caller.claims, session.get("locale"), request.method,
-            request.script_root, request.path, environ.get("QUERY_STRING"), _kind(), _is_report(),
+            self._setup, caller.kind, caller.identity.name, caller.claims, session.get("locale"), asked.method,
+            asked.script_root, asked.path, environ.get("QUERY_STRING"), kind, _is_report(environ),
             *map(environ.get, _NAMES),
         )  # fmt: skip
         # JSON has no zero byte, so the parts end where the first one is.
@@ -53,24 +57,22 @@ class Keys:
         return hmac.digest(self._key, content, "sha256").hex()
 
 
-def _content() -> bytes | None:
-    if (request.content_length or 0) > MAX_BODY:
+def _form(asked: Request) -> bytes | None:
+    if (asked.content_length or 0) > MAX_BODY or asked.files:
         return None
-    if request.mimetype in _FORMS:
-        # CSRF protection may have read it as a form by now, and then there are no raw bytes left.
-        return None if request.files else json.dumps(list(request.form.items(multi=True))).encode()
-    body = request.get_data()
+    # CSRF protection may have read it as a form by now, and then there are no raw bytes left.
+    return json.dumps(list(asked.form.items(multi=True))).encode()
+
+
+def _body(asked: Request) -> bytes | None:
+    if (asked.content_length or 0) > MAX_BODY:
+        return None
+    body = asked.get_data()
     return None if len(body) > MAX_BODY else body
 
 
-def _kind() -> str | None:
-    """The type of the content; a form's fields are read by now, and its boundary is another one each time."""
-    return request.mimetype if request.mimetype in _FORMS else request.content_type
-
-
-def _is_report() -> bool:
-    page = request.referrer or ""
-    return "standalone=" in page
+def _is_report(environ: Mapping[str, Any]) -> bool:
+    return "standalone=" in environ.get("HTTP_REFERER", "")
 
 
 def _plain(value: Any) -> Any:

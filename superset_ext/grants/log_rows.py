@@ -8,6 +8,7 @@ somebody has configured, is called as Superset calls it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
@@ -46,7 +47,7 @@ class LogRows:
         now = {"duration_ms": int(took_ms), "referrer": referrer}
         if not self._is_own:
             for record in records:
-                self._logger.log(**{**record, **now})
+                self._logger.log(**{**deepcopy(dict(record)), **now})  # it may change what it is given
             return
         rows = [{**record, **now, "dttm": datetime.utcnow()} for record in records]
         log_rows(self._logger, self._engine or engine_of_logs(), rows)

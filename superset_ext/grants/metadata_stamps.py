@@ -224,7 +224,9 @@ class MetadataStamps:
     def _look_now(self) -> None:
         if self.look():
             self._look_at = time.monotonic() + _AGAIN
-        elif is_possible(self._engine()):
+        else:
+            if not is_possible(self._engine()):
+                self._look_at = float("inf")  # nor will it be later
             warn("grants", "answers are not given again: %s", self.missing)
 
     def tidy(self) -> None:

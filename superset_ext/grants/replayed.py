@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -16,6 +17,7 @@ from superset_ext.core.signals import tell
 from superset_ext.events import Answer, Asked, Outcome, Scope, asked, outcome
 from superset_ext.settings import Region
 
+_TEXTS = 512  # that a process has read and keeps, of each kind
 _values = attrgetter(*(field.name for field in fields(Scope)))  # `astuple` takes ten times as long
 
 
@@ -49,23 +51,32 @@ class Replayed:
 
 def tell_queries(text: str) -> None:
     """Tell of the requests for warming in the first text."""
-    for scope, answers in json.loads(text):
-        query = Asked(Scope(*scope), tuple(_answer(*answer) for answer in answers))
+    for query in _queries(text):
         tell(asked, query.scope.channel, query)
 
 
 def tell_hits(text: str, ms: float) -> Sequence[Mapping[str, Any]]:
-    """Tell of the hits in the second text, and return what is to be logged; `ms` is what the answer took in all."""
-    hits, records = json.loads(text)
-    for hit in hits:
-        event = _hit(*hit, ms=ms / len(hits))
+    """Tell of the hits in the second text, and return what is to be logged; `ms` is what the answer took in all.
+
+    Nobody may change what is returned: the next answer returns it too.
+    """
+    hits, records = _hits(text)
+    for size, saved_ms, scope, tags in hits:
+        event = Outcome(Region.CHART_DATA, None, ms / len(hits), size, saved_ms, scope, tags=tags)
         tell(outcome, event.region, event)
-    return records  # type: ignore[no-any-return]
+    return records
 
 
-def _hit(size: int, saved_ms: float, scope: Any, tags: Any, *, ms: float) -> Outcome:
-    whose = Scope(*scope) if scope is not None else None
-    return Outcome(Region.CHART_DATA, None, ms, size, saved_ms, whose, tags=tuple(tags))
+@lru_cache(maxsize=_TEXTS)
+def _queries(text: str) -> Sequence[Asked]:
+    return [Asked(Scope(*scope), tuple(_answer(*answer) for answer in answers)) for scope, answers in json.loads(text)]
+
+
+@lru_cache(maxsize=_TEXTS)
+def _hits(text: str) -> tuple[Sequence[tuple[int, float, Scope | None, tuple[str, ...]]], Sequence[Mapping[str, Any]]]:
+    hits, records = json.loads(text)
+    whole = [(size, saved_ms, Scope(*scope) if scope else None, tuple(tags)) for size, saved_ms, scope, tags in hits]
+    return whole, records
 
 
 def _answer(key: str, cost_ms: float, tags: Any) -> Answer:

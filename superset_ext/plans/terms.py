@@ -10,11 +10,11 @@ from superset_ext.plans.tables import Table
 from superset_ext.plans.tree import Node
 
 _COLUMN = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
-_OPERATOR = r"(?P<operator><=|>=|<>|!~~\*?|~~\*?|!~\*?|~\*?|=|<|>|IS NOT NULL|IS NULL|LIKE|ILIKE)"
+_OPERATOR = r"(?P<operator><=|>=|<>|! ?~~\*?|~~\*?|! ?~\*?|~\*?|=|<|>|IS NOT NULL|IS NULL|LIKE|ILIKE)"
 # A varchar is written as a text by a cast that costs nothing and hides no index; a number is not.
 _CAST = r"(?P<cast>::(?:text|bpchar|VARCHAR|character varying))?"
 _TEXTS = ("text", "character", "name", "citext")
-_SIGNS = (" = ", " <> ", " <= ", " >= ", " < ", " > ", " ~~ ", " ~~* ", " !~~ ")
+_SIGNS = (" = ", " <> ", " <= ", " >= ", " < ", " > ", " ~~ ", " ~~* ", " !~~ ", " ! ~~ ")
 EQUALITY = "="
 RANGES = ("<", ">", "<=", ">=")
 

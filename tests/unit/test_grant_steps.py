@@ -52,7 +52,7 @@ class Region:
         self.dashboards: tuple[int, ...] | None = None
         self.is_away = False
 
-    def grant(self, _key: str, meanwhile: Callable[[], object] | None = None) -> Any:
+    def grant(self, _key: str, meanwhile: Callable[[], object] | None, read: Callable[[Any], Any]) -> Any:
         if self.is_away:
             raise StoreUnavailable("away")
         if meanwhile is not None:
@@ -63,7 +63,7 @@ class Region:
         grant = Grant(
             self.mark, "application/json", None, (b"{}",), (), False, None, replayed, dashboards=self.dashboards
         )
-        return None, grant.packed()
+        return None, read(grant.packed())
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_what_asks_redis_itself_is_not_asked_meanwhile(region: Region) -> None:
     judge = Judge(region, rights, 300)  # type: ignore[arg-type]
     seen: list[Any] = []
     grant = region.grant
-    region.grant = lambda key, meanwhile=None: (seen.append(meanwhile), grant(key))[1]  # type: ignore[method-assign]
+    region.grant = lambda key, meanwhile, read: (seen.append(meanwhile), grant(key, None, read))[1]  # type: ignore[method-assign]
     assert given(judge)
     assert given(judge)
     assert seen == [None, None]
@@ -141,10 +141,10 @@ def test_a_metadata_database_that_stalls_leaves_redis_its_connections(region: Re
         going_on.wait()
         return True
 
-    def held(key: str, meanwhile: Callable[[], object] | None = None) -> Any:
+    def held(key: str, meanwhile: Callable[[], object] | None, read: Callable[[Any], Any]) -> Any:
         holding.append(key)
         try:
-            return grant(key, meanwhile)
+            return grant(key, meanwhile, read)
         finally:
             holding.remove(key)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlglot import exp
 
 from superset_ext.plans.case import Case, Finding, No, Verdict
-from superset_ext.plans.findings.filter_discards import LEAST_ROWS, LEAST_SHARE
+from superset_ext.plans.findings.filter_discards import LEAST_ROWS, LEAST_SHARE, is_negative
 from superset_ext.plans.terms import terms
 from superset_ext.plans.tree import Node
 
@@ -24,6 +24,8 @@ def leading_wildcard(case: Case) -> Iterator[Verdict]:
         if table is None or not node.reads_all or table.rows < LEAST_ROWS:
             continue
         for term in terms(node, case.table(node), "Filter"):
+            if is_negative(term):  # no index serves what must not be like something
+                continue
             if any(f" {sign} " in term.text for sign in _LIKES) and len(term.columns) == 1:
                 yield _verdict(case, node, table.label, term.columns[0], term.columns[0].casefold() in columns)
 
