@@ -1,8 +1,10 @@
 """What keeping an aggregate up costs: a refresh beside making all of it anew, and what those pay who write.
 
 Run with `python -m bench.aggregates`; it starts a PostgreSQL of its own. `AGGREGATE_ROWS` says how many rows the base
-has. About 1 % of them are changed, in each way: at the end of time, of one shop, or spread over all groups. Then
-pgbench writes rows, a transaction each, in turn to a table with an aggregate and to one without.
+has. About 1 % of them are changed, in each way: at the end of time, of one shop, or spread over all groups. Two
+aggregates are kept up: one of counts and sums, which follow from notes alone, and one that has extremes too: a group
+whose least value went is read again. Then pgbench writes rows, a transaction each, in turn to a table with an aggregate
+and to one without.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any
 import psycopg2
 
 from bench.watch import CLIENTS, commits_a_second
+from superset_ext.aggregates.tables.building import drop
 from superset_ext.aggregates.tables.refreshing import refresh
 from superset_ext.embedded.postgres import Postgres
 from testing.aggregate_tables import built, connected, exact_and_differences, run
@@ -34,10 +37,13 @@ CREATE INDEX ON sales (ts);
 ANALYZE sales
 """
 _SQL = """
-SELECT DATE_TRUNC('day', ts) AS day, shop, COUNT(*) AS n, SUM(amount) AS a, SUM(price) AS p,
-    MIN(amount) AS l, MAX(price) AS h
+SELECT DATE_TRUNC('day', ts) AS day, shop, COUNT(*) AS n, SUM(amount) AS a, SUM(price) AS p{extremes}
 FROM sales GROUP BY DATE_TRUNC('day', ts), shop
 """
+SQL = {
+    "counts and sums": _SQL.format(extremes=""),
+    "with a least and a largest value": _SQL.format(extremes=", MIN(amount) AS l, MAX(price) AS h"),
+}
 CHANGES = {
     "the last days updated": "UPDATE sales SET amount = amount + 1 WHERE id >= {rows} * 0.99",
     "rows of the last days deleted and added":
@@ -53,24 +59,30 @@ def refreshes(url: str) -> list[dict[str, Any]]:
     """Seconds of a refresh after each change, and of making all anew, in turn, with the median of their ratios."""
     with connected(url) as connection:
         run(connection, _BASE.format(rows=ROWS, days=DAYS, shops=SHOPS))
-        definition = built(connection, _SQL)
-        return [_refreshed(connection, definition, name, sql) for name, sql in CHANGES.items()]
+        rows = []
+        for kind, sql in SQL.items():
+            definition = built(connection, sql)
+            rows += [{"aggregate": kind, **_refreshed(connection, definition, *change)} for change in CHANGES.items()]
+            drop(connection, "agg")
+        return rows
 
 
 def _refreshed(connection: Any, definition: Any, name: str, sql: str) -> dict[str, Any]:
-    quick, whole, how = [], [], set()
+    quick, whole, how, read = [], [], set(), 0
     for _ in range(ROUNDS):
         run(connection, sql.format(rows=ROWS))
         run(connection, "VACUUM ANALYZE sales")
         done = refresh(connection, "agg")
         how.add(done.how)
+        read = max(read, done.read)
         quick.append(done.seconds)
         if exact_and_differences(connection, definition) != (True, 0):
             raise AssertionError(f"the aggregate is wrong after: {name}")
         whole.append(refresh(connection, "agg", whole=True).seconds)
     ratios = [all_ / one for one, all_ in zip(quick, whole, strict=True)]
     return {
-        "change": name, "how": "/".join(sorted(how)), "seconds": round(statistics.median(quick), 4),
+        "change": name, "how": "/".join(sorted(how)), "groups_read": read,
+        "seconds": round(statistics.median(quick), 4),
         "whole_seconds": round(statistics.median(whole), 3), "times": round(statistics.median(ratios), 1),
     }  # fmt: skip
 
@@ -83,7 +95,7 @@ def writers(url: str, folder: Path) -> list[dict[str, Any]]:
             run(connection, f"CREATE TABLE {name} (id bigserial PRIMARY KEY, ts timestamp, shop int, amount int,"
                             " price numeric(10, 2), note text)")  # fmt: skip
         run(connection, "DROP SCHEMA IF EXISTS superset_ext_aggregates CASCADE")
-        built(connection, _SQL)
+        built(connection, SQL["with a least and a largest value"])
     return [_written(url, folder, way) for way in WAYS]
 
 
@@ -117,8 +129,10 @@ def main() -> None:
         finally:
             server.stop()
     for row in figures["refresh"]:
-        print(f"{row['change']:<42}{row['how']:<8}{row['seconds']:>9.3f} s  all anew {row['whole_seconds']:>8.3f} s  "
-              f"{row['times']:>6.1f}×")  # fmt: skip
+        print(
+            f"{row['aggregate']:<34}{row['change']:<42}{row['how']:<8}{row['groups_read']:>6} read"
+            f"{row['seconds']:>9.3f} s  all anew {row['whole_seconds']:>8.3f} s  {row['times']:>6.1f}×"
+        )
     for row in figures["writers"]:
         print(
             f"{row['way']:<26}{row['tps']:>7} commits/s by {CLIENTS}, without {row['plain_tps']:>7}, {row['ratio']:.3f}"

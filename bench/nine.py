@@ -5,6 +5,9 @@ already), and what Superset says that it has sent for their charts is read. Each
 proposer would consider for it alone, as a temporary table of the examples' PostgreSQL. It is matched exactly, and then
 with as few allowances as it takes. Both texts are run there in turn: types and rows must be the same, and so must the
 order be, as far as ORDER BY says it. Where `ties` is allowed, what LIMIT chooses from is compared instead.
+
+Then each request of the dashboards is answered by a Superset without aggregates and with them, and the answers are
+compared as JSON, order included (`testing/routed_boards.py`); the run ends with an error if any differs.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-from sqlglot import exp
+import psycopg2
 
 from bench.faults import stack
 from superset_ext.aggregates.match import Match, Refusal, match
@@ -30,7 +33,10 @@ from superset_ext.aggregates.view import View
 from superset_ext.plans.rewrite.facts import Facts
 from superset_ext.plans.rewrite.rewriting import parsed
 from testing.aggregates import Engine, built, differs, postgresql
-from testing.browser import Visit, browser
+from testing.browser import Answer, Visit, browser
+from testing.routed_boards import compared, is_grouped, requests_of
+from testing.routed_boards import summed as requests_summed
+from testing.same_json import DIFFERENT
 from testing.stack import RunningStack
 
 ROUNDS = 3
@@ -69,30 +75,26 @@ class Outcome:
     ours_ms: float = 0.0
 
 
-def sent(running: RunningStack) -> list[Sent]:
-    """What the nine dashboards ask of the source, each text once a dashboard."""
+def captured(running: RunningStack) -> list[tuple[str, Answer]]:
+    """What the nine dashboards ask, and are answered, each with its dashboard's title."""
     with browser() as chromium:
         visit = Visit(chromium.new_page(viewport={"width": 1400, "height": 1000}), running.url)
         visit.login(running.user, running.password)
-        texts = [
-            Sent(board["dashboard_title"], sql.strip().rstrip(";"))
-            for board in visit.dashboards()
-            for answer in visit.open(board["id"])
-            for result in answer.ran_sql
-            for sql in result["query"].split(";\n\n")
-            if sql.strip()
+        return [
+            (board["dashboard_title"], answer) for board in visit.dashboards() for answer in visit.open(board["id"])
         ]
+
+
+def sent(answers: Sequence[tuple[str, Answer]]) -> list[Sent]:
+    """What they ask of the source, each text once a dashboard."""
+    texts = [
+        Sent(title, sql.strip().rstrip(";"))
+        for title, answer in answers
+        for result in answer.ran_sql
+        for sql in result["query"].split(";\n\n")
+        if sql.strip()
+    ]
     return list(dict.fromkeys(texts))
-
-
-def is_grouped(sql: str) -> bool:
-    """Whether a statement makes groups of rows, or one row of all."""
-    tree = parsed(sql, "postgres")
-    if isinstance(tree, str):
-        return "GROUP BY" in sql
-    return bool(tree.args.get("group") or tree.args.get("distinct")) or any(
-        one.find(exp.AggFunc) for one in tree.expressions
-    )
 
 
 def asked(engine: Engine, facts: Facts, one: Sent, zone: str) -> Outcome:
@@ -111,13 +113,24 @@ def _answered(engine: Engine, one: Sent, ask: Ask, view: View, zone: str) -> Out
     last = answers[-1][1]
     cut = "" if _without(answers, "ties") or isinstance(last, Refusal) else _at_cut(engine, one.sql, ask.shape)
     for names, answer in answers:
-        if isinstance(answer, Match):
+        if isinstance(answer, Match) and _ties(engine, answer):
+            reason = reason or "rows tie where its LIMIT cuts"
+        elif isinstance(answer, Match):
             texts = one.sql, answer.sql
             different = difference(engine, texts, ask.shape, _allowed(names, zone))
             return Outcome(
                 one.dashboard, " and ".join(names) or EXACTLY, reason, different, cut, *_timed(engine, texts)
             )
     return Outcome(one.dashboard, refused=last.reason if isinstance(last, Refusal) else reason)
+
+
+def _ties(engine: Engine, answer: Match) -> bool:
+    """Whether a text says that rows tie in these data where a LIMIT cuts."""
+    try:
+        number = len(engine.run(answer.sql)[1])
+        return answer.below is not None and number >= answer.below
+    except psycopg2.errors.DivisionByZero:
+        return True
 
 
 def _allowed(names: Sequence[str], zone: str) -> Allowed:
@@ -164,7 +177,8 @@ def _uncut(sql: str) -> str:
 
 def _at_cut(engine: Engine, sql: str, shape: Shape) -> str:
     """Whether rows that tie are cut apart in these data: the last one that LIMIT lets through, and the next."""
-    assert shape.limit is not None
+    if shape.limit is None:
+        return "a series limit"
     tree = parsed(sql, "postgres")
     assert not isinstance(tree, str), tree
     rows = engine.run(tree.limit(shape.limit + 1).sql(dialect="postgres"))[1]
@@ -207,16 +221,21 @@ def summed(some: Sequence[Outcome]) -> dict[str, Any]:
 def run() -> dict[str, Any]:
     """All figures."""
     with stack() as running:
-        texts = sent(running)
+        answers = captured(running)
+        texts = sent(answers)
         grouped = [one for one in texts if is_grouped(one.sql)]
         results = list(outcomes(running.examples_url, grouped))
+        titles = {answer.dashboard_id: title for title, answer in answers}
+        requests = compared(running, requests_of([answer for _, answer in answers], titles))
+    if different := [one for one in requests if one.same == DIFFERENT]:
+        raise AssertionError(f"another answer: {different[0]}")
     boards = dict.fromkeys(one.dashboard for one in texts)
     return {
         "statements": len(texts), "whole": summed(results),
         "why_not_exactly": dict(Counter(one.refused for one in results if one.refused)),
         "cut": dict(Counter(one.cut for one in results if one.cut)),
         "dashboards": {board: summed([one for one in results if one.dashboard == board]) for board in boards},
-        "outcomes": [asdict(one) for one in results],
+        "requests": requests_summed(requests), "outcomes": [asdict(one) for one in results],
     }  # fmt: skip
 
 
@@ -233,6 +252,13 @@ def main() -> None:
         for reason, number in figures[name].items():
             print(f"{name.replace('_', ' ')}: {number:>3} {reason}")
     print(f"served ones: {figures['whole']['stock_ms']} ms from tables, {figures['whole']['ours_ms']} from aggregates")
+    requests = figures["requests"]
+    print(f"{requests['requests']} requests as JSON, {requests['requests_routed']} of them from aggregates:")
+    for rule, number in requests["same_routed"].items():
+        print(f"{number:>5} the same: {rule}")
+    print(f"{requests['routed']} grouped statements from aggregates; others by Superset's own:")
+    for reason, number in requests["refused"].items():
+        print(f"{number:>5} {reason}")
     print(json.dumps({"nine": figures}))
 
 

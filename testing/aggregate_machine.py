@@ -107,7 +107,6 @@ class Machine:
         run(self.aside, _START)
         self.bounds = ExitStack()
         self.bounds.enter_context(patch.object(notes, "MOST_BYTES", _MOST_BYTES))
-        self.bounds.enter_context(patch.object(notes, "SAMPLE", 4))
         self.definitions = {name: built(self.aside, sql, name) for name, sql in _AGGREGATES.items()}
         self.writers = [self._connected(autocommit=False) for _ in range(WRITERS)]
         self.old, self.remembered = self._connected(), dict[str, list[Any]]()

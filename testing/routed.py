@@ -8,10 +8,12 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import psycopg2
+import pytest
 
 from superset_ext.aggregates.route.substitute import RoutedCharts
 from superset_ext.events import Queried, queried
@@ -181,13 +183,16 @@ def _unmake(shop: Shop) -> None:
     db.session.commit()
 
 
+_A_DAY = timedelta(days=1)
 _clients: dict[str, Any] = {}
 
 
 def client(app: InProcess, user: str = ADMIN) -> Any:
     """Somebody who logs in once: checking a password takes long."""
     if user not in _clients:
-        _clients[user] = app.client(user, PASSWORD if user == ADMIN else PASS)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(app.app.config, "JWT_ACCESS_TOKEN_EXPIRES", _A_DAY)  # a long run is longer than its default
+            _clients[user] = app.client(user, PASSWORD if user == ADMIN else PASS)
     return _clients[user]
 
 
@@ -308,6 +313,7 @@ def guest(app: InProcess, patch: Any, rules: list[dict[str, Any]]) -> Any:
 
     patch.setitem(feature_flag_manager._feature_flags, "EMBEDDED_SUPERSET", True)
     patch.setitem(app.app.config, "GUEST_ROLE_NAME", "Admin")
+    patch.setitem(app.app.config, "GUEST_TOKEN_JWT_EXP_SECONDS", int(_A_DAY.total_seconds()))
     with app.app.app_context():
         token = security_manager.create_guest_access_token({"username": "guest"}, [], rules)
     one = app.app.test_client(use_cookies=False)

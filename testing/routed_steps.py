@@ -60,7 +60,8 @@ class Ready(Pairs):
     """Pairs of which each is in use from the first, since Superset is asked beside each answer."""
 
     def _state(self, key: Key) -> tuple[State, str]:
-        return super()._state(key) if key in self._pairs else ("used", "")
+        state, reason = super()._state(key)
+        return ("used", "") if state == "trying" else (state, reason)
 
 
 class Steps:

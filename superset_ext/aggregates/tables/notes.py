@@ -9,7 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 from superset_ext.aggregates.tables.definition import SCHEMA, Definition, full
-from superset_ext.aggregates.tables.parts import PREFIX, Part, of_both, of_many, of_one, parts_of, rows, typed
+from superset_ext.aggregates.tables.parts import (
+    PREFIX,
+    Part,
+    is_column,
+    of_both,
+    of_many,
+    of_one,
+    parts_of,
+    rows,
+    typed,
+)
 from superset_ext.aggregates.view import Key, quoted
 from superset_ext.plans.rewrite.facts import Kind
 
@@ -18,80 +28,85 @@ TABLE = f"{PREFIX}table"  # the number of the table that the statement named
 CAME, WENT = f"{PREFIX}came", f"{PREFIX}went"  # how many rows
 MOST_GROUPS = 100_000  # that a statement leaves one by one
 MOST_BYTES = 256 << 20  # of notes; beyond, nobody takes them, and none are written until somebody does
-SAMPLE = 256  # one transaction of so many looks at how much there is
+_PAGE_BYTES = 8192
 _MUTED = "SELECT prosrc = superset_ext_aggregates.muted() FROM pg_proc WHERE oid = to_regproc(%s)::oid"
 _COLUMNS = """
 SELECT attname, atttypid, atttypmod, attcollation FROM pg_attribute
 WHERE attrelid = to_regclass(%s) AND attnum > 0 ORDER BY attnum
 """
 
-# It runs as its owner, since whoever writes the base need not know of us; and on a path of its own, so that no name
-# means what a writer has made of it. A writer never fails because of it: what cannot be read of the rows, since a
-# column was renamed or retyped, is noted as a change of all. The note of one row, which most statements change, is read
-# within a block that catches errors and written after it, so that no subtransaction has a number.
+# It runs as its owner, since whoever writes the base need not know of us; so all that it calls is named with its
+# schema. Only where a measure is more than a column it has a path of its own, which takes a few µs each time. A writer
+# never fails because of it: what cannot be read of the rows, since a column was renamed or retyped, is noted as a
+# change of all. The note of one row, which most statements change, is read within a block that catches errors and
+# written after it, so that no subtransaction has a number. Whether there are too many is seen from where it was put.
 _FUNCTION = """
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp AS $body$
+{path}AS $body$
 #variable_conflict use_column
 DECLARE
     superset_ext_before {note};
     superset_ext_after {note};
+    superset_ext_same boolean := false;
+    superset_ext_all boolean := TG_OP OPERATOR(pg_catalog.=) 'TRUNCATE';
     superset_ext_many bigint;
-    superset_ext_same boolean;
+    superset_ext_place pg_catalog.tid;
 BEGIN
-    IF txid_current() % {sample} = 0 AND pg_relation_size('{note}') > {bytes} THEN
-        IF superset_ext_aggregates.mute('{name}') THEN
-            RETURN NULL;
-        END IF;
-    END IF;
-    IF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO {note} ({all}) VALUES (true);
-        RETURN NULL;
-    END IF;
     BEGIN
-        IF TG_OP <> 'INSERT' THEN
+        IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+            SELECT false, TG_RELID, {came} INTO STRICT superset_ext_after FROM new_rows AS t;
+        ELSIF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+            SELECT false, TG_RELID, {went} INTO STRICT superset_ext_before FROM old_rows AS t;
+            SELECT false, TG_RELID, {came} INTO STRICT superset_ext_after FROM new_rows AS t;
+            superset_ext_same := {same};
+        ELSIF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
             SELECT false, TG_RELID, {went} INTO STRICT superset_ext_before FROM old_rows AS t;
         END IF;
-        IF TG_OP <> 'DELETE' THEN
-            SELECT false, TG_RELID, {came} INTO STRICT superset_ext_after FROM new_rows AS t;
-        END IF;
-        superset_ext_same := TG_OP = 'UPDATE' AND ({same});
     EXCEPTION
         WHEN no_data_found THEN
             RETURN NULL;
         WHEN too_many_rows THEN
             superset_ext_many := 2;
         WHEN OTHERS THEN
-            INSERT INTO {note} ({all}) VALUES (true);
-            RETURN NULL;
+            superset_ext_all := true;
     END;
-    IF superset_ext_many IS NULL THEN
-        IF TG_OP = 'INSERT' THEN
-            INSERT INTO {note} VALUES (superset_ext_after.*);
-        ELSIF TG_OP = 'DELETE' THEN
-            INSERT INTO {note} VALUES (superset_ext_before.*);
-        ELSIF superset_ext_same THEN
-            INSERT INTO {note} VALUES (false, TG_RELID, {both});
-        ELSE
-            INSERT INTO {note} VALUES (superset_ext_before.*), (superset_ext_after.*);
-        END IF;
-        RETURN NULL;
+    IF superset_ext_many IS NOT NULL THEN
+        BEGIN
+            IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+                INSERT INTO {note} {added};
+            ELSIF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
+                INSERT INTO {note} {deleted};
+            ELSE
+                INSERT INTO {note} {updated};
+            END IF;
+            GET DIAGNOSTICS superset_ext_many = ROW_COUNT;
+            IF superset_ext_many OPERATOR(pg_catalog.>) {most} THEN
+                RAISE EXCEPTION 'too many groups';
+            END IF;
+            IF pg_catalog.pg_relation_size('{note}') OPERATOR(pg_catalog.>) {bytes} THEN
+                superset_ext_place := '({pages},1)';
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            superset_ext_all := true;
+        END;
+    ELSIF superset_ext_all THEN
+        NULL;
+    ELSIF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+        INSERT INTO {note} VALUES (superset_ext_after.*) RETURNING ctid INTO superset_ext_place;
+    ELSIF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
+        INSERT INTO {note} VALUES (superset_ext_before.*) RETURNING ctid INTO superset_ext_place;
+    ELSIF superset_ext_same THEN
+        INSERT INTO {note} VALUES (false, TG_RELID, {both}) RETURNING ctid INTO superset_ext_place;
+    ELSE
+        INSERT INTO {note} VALUES (superset_ext_before.*);
+        INSERT INTO {note} VALUES (superset_ext_after.*) RETURNING ctid INTO superset_ext_place;
     END IF;
-    BEGIN
-        IF TG_OP = 'INSERT' THEN
-            INSERT INTO {note} {added};
-        ELSIF TG_OP = 'DELETE' THEN
-            INSERT INTO {note} {deleted};
-        ELSE
-            INSERT INTO {note} {updated};
-        END IF;
-        GET DIAGNOSTICS superset_ext_many = ROW_COUNT;
-        IF superset_ext_many > {most} THEN
-            RAISE EXCEPTION 'too many groups';
-        END IF;
-    EXCEPTION WHEN OTHERS THEN
-        INSERT INTO {note} ({all}) VALUES (true);
-    END;
+    IF superset_ext_all THEN
+        INSERT INTO {note} ({all}) VALUES (true) RETURNING ctid INTO superset_ext_place;
+    END IF;
+    IF superset_ext_place OPERATOR(pg_catalog.>=) '({pages},1)' THEN
+        PERFORM superset_ext_aggregates.mute('{name}');
+    END IF;
     RETURN NULL;
 END
 $body$
@@ -154,7 +169,8 @@ def _table(definition: Definition, note: str) -> str:
 def _function(definition: Definition) -> str:
     keys, parts = [*_keys(definition).values()], parts_of(definition.view) or ()
     return _FUNCTION.format(
-        sample=SAMPLE, bytes=MOST_BYTES, name=definition.name,
+        bytes=MOST_BYTES, pages=MOST_BYTES // _PAGE_BYTES, name=definition.name,
+        path="" if all(map(is_column, parts)) else "SET search_path = pg_catalog, pg_temp\n",
         function=f"{SCHEMA}.{quoted(f'noted_{definition.name}')}", note=note_table(definition.name), all=ALL,
         came=", ".join([*keys, "1", "0", *(of_one(part, True) for part in parts)]),
         went=", ".join([*keys, "0", "1", *(of_one(part, False) for part in parts)]),
@@ -168,19 +184,18 @@ def _same(definition: Definition) -> str:
     """Whether one row is in the same group as before, so that one note has both sides of it."""
     if any(definition.view.columns[key.column].kind == Kind.OTHER for key in definition.view.keys):
         return "false"  # its type may have an equality of its own
-    names = _keys(definition)
-    return (
-        " AND ".join(f"superset_ext_before.{name} IS NOT DISTINCT FROM superset_ext_after.{name}" for name in names)
-        or "true"
-    )
+    pairs = [(f"superset_ext_before.{name}", f"superset_ext_after.{name}") for name in _keys(definition)]
+    same = " AND ".join(f"{before} OPERATOR(pg_catalog.=) {after}" for before, after in pairs)
+    return f"coalesce({same}, false)" if same else "true"
 
 
 def _grouped(keys: list[str], parts: tuple[Part, ...], came: bool, went: bool) -> str:
     """The notes of a statement that changed many rows: one for each group."""
     by = [f"k{number}" for number, _ in enumerate(keys, 1)]
-    values = ["false", "TG_RELID", *by, "count(*) FILTER (WHERE came)", "count(*) FILTER (WHERE NOT came)"]
+    values = ["false", "TG_RELID", *by, "pg_catalog.count(*) FILTER (WHERE came)"]
+    values.append("pg_catalog.count(*) FILTER (WHERE NOT came)")
     values += [of_many(part) for part in parts]
-    group = f"GROUP BY {', '.join(by)}" if by else "HAVING count(*) > 0"
+    group = f"GROUP BY {', '.join(by)}" if by else "HAVING true"
     changed = rows(keys, parts, came, went)
     return f"SELECT {', '.join(values)} FROM ({changed}) AS r {group} LIMIT {MOST_GROUPS + 1}"  # noqa: S608
 

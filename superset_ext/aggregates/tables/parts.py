@@ -79,6 +79,11 @@ def _adds_up(measure: Measure, view: View) -> bool:
     return Kind.FLOAT not in kinds and not {exp.DataType.Type.DOUBLE, exp.DataType.Type.FLOAT} & set(casts)
 
 
+def is_column(part: Part) -> bool:
+    """Whether it is of a column as it is, so that no operator has to be looked up."""
+    return isinstance(part.measure.argument, exp.Column)
+
+
 def _is_fixed(measure: Measure, view: View) -> bool:
     bare = measure.argument
     return isinstance(bare, exp.Column) and view.columns[bare.name].kind in _FIXED
@@ -86,12 +91,12 @@ def _is_fixed(measure: Measure, view: View) -> bool:
 
 def of_one(part: Part, came: bool) -> str:
     """A measure in the note of one row that came or went."""
-    value, there = part.value, f"num_nonnulls({part.value})"
+    value, there = part.value, f"pg_catalog.num_nonnulls({part.value})"
     if part.is_extreme:
         return f"{value}, NULL" if came else f"NULL, {value}"
     if part.is_sum:
-        return f"{value}, {there}, 0" if came else f"-({value})::numeric, 0, {there}"
-    return there if came else f"-{there}"
+        return f"{value}, {there}, 0" if came else f"OPERATOR(pg_catalog.-) ({value})::numeric, 0, {there}"
+    return there if came else f"OPERATOR(pg_catalog.-) {there}"
 
 
 def of_both(part: Part) -> str:
@@ -99,7 +104,7 @@ def of_both(part: Part) -> str:
     before, after = ([f"superset_ext_{side}.{name}" for name in part.columns] for side in ("before", "after"))
     if part.is_extreme:
         return f"{after[0]}, {before[1]}"
-    net = f"{before[0]} + {after[0]}"
+    net = f"{before[0]} OPERATOR(pg_catalog.+) {after[0]}"
     if part.is_sum:
         return f"coalesce({net}, {before[0]}, {after[0]}), {after[1]}, {before[2]}"
     return net
@@ -109,11 +114,13 @@ def of_many(part: Part) -> str:
     """A measure in the note of a group, over rows that have its value as `a…` and whether they `came`."""
     value, come, go = f"a{part.number}", "FILTER (WHERE came)", "FILTER (WHERE NOT came)"
     if part.is_extreme:
-        return f"{part.measure.function}({value}) {come}, {part.measure.function}({value}) {go}"
+        best = f"pg_catalog.{part.measure.function}({value})"
+        return f"{best} {come}, {best} {go}"
     if part.is_sum:
-        net = f"coalesce(sum({value}) {come}, 0) - coalesce(sum({value}) {go}, 0)"
-        return f"{net}, count({value}) {come}, count({value}) {go}"
-    return f"count({value}) {come} - count({value}) {go}"
+        total = f"pg_catalog.sum({value})"
+        net = f"coalesce({total} {come}, 0) OPERATOR(pg_catalog.-) coalesce({total} {go}, 0)"
+        return f"{net}, pg_catalog.count({value}) {come}, pg_catalog.count({value}) {go}"
+    return f"pg_catalog.count({value}) {come} OPERATOR(pg_catalog.-) pg_catalog.count({value}) {go}"
 
 
 def typed(part: Part) -> str:

@@ -37,7 +37,7 @@ from superset_ext.aggregates.tables.adding import Taken, taken
 from superset_ext.aggregates.tables.catalogue import Kept, named
 from superset_ext.aggregates.tables.definition import Definition
 from superset_ext.aggregates.tables.renewing import Refreshed, Renewal
-from superset_ext.aggregates.tables.rights import base_of
+from superset_ext.aggregates.tables.rights import base_of, unnoted
 from superset_ext.aggregates.tables.transaction import SourceRefused, transaction
 from superset_ext.aggregates.view import quoted
 from superset_ext.errors import AggregateError
@@ -141,8 +141,8 @@ def _mend(connection: Any, one: Kept) -> None:
             return
         base = base_of(cursor, source(one.definition))
         if one.definition.upkeep == "notes":
-            if base.untold:
-                raise AggregateError(f"changes cannot be noted any more: {base.untold}")
+            if why := unnoted(cursor, base, one.definition.base_columns):
+                raise AggregateError(f"changes cannot be noted any more: {why}")
             _turn(cursor, one.name)
             notes.renew(cursor, one.definition)
             if notes.is_muted(cursor, one.definition):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from superset_ext.aggregates.tables.catalogue import is_installed
 from superset_ext.aggregates.tables.definition import SCHEMA, Definition, named_base
 from superset_ext.aggregates.tables.transaction import SourceRefused
+from superset_ext.aggregates.view import quoted
 from superset_ext.core.log_database import next_row
 from superset_ext.core.sql_folder import query_text
 from superset_ext.errors import AggregateError
@@ -19,6 +21,10 @@ SELECT current_user::text, current_database()::text, pg_is_in_recovery(),
         ELSE has_schema_privilege('superset_ext_aggregates', 'CREATE') END,
     to_regnamespace('superset_ext_aggregates') IS NOT NULL,
     pg_has_role((SELECT nspowner FROM pg_namespace WHERE nspname = 'superset_ext_aggregates'), 'USAGE')
+"""
+_VIRTUAL = """
+SELECT min(attname::text) FROM pg_attribute
+WHERE attrelid = to_regclass(%s) AND attgenerated = 'v' AND attname = ANY (%s)
 """
 
 
@@ -93,6 +99,15 @@ def _untold(row: dict[str, Any]) -> str:
     return ""
 
 
+def unnoted(cursor: Any, base: Base, columns: Sequence[str]) -> str:
+    """Why changes of these columns of a base cannot be noted; empty where they can."""
+    cursor.execute(_VIRTUAL, (f"{quoted(base.schema)}.{quoted(base.table)}", list(columns)))
+    (column,) = cursor.fetchone()
+    if base.untold or column is None:
+        return base.untold
+    return f"{column} is a virtual generated column, which triggers see as NULL; make it STORED"
+
+
 def settled(cursor: Any, definition: Definition) -> Definition:
     """A definition with its base as the source has it.
 
@@ -102,8 +117,10 @@ def settled(cursor: Any, definition: Definition) -> Definition:
     refuse_role(cursor)
     table = named_base(definition.view)
     base = None if table is None else base_of(cursor, table)
-    if definition.upkeep == "notes" and (base is None or base.untold):
-        why = base.untold if base is not None else "it is made of a query, whose tables are not watched for it"
+    why = "it is made of a query, whose tables are not watched for it"
+    if base is not None:
+        why = unnoted(cursor, base, definition.base_columns)
+    if definition.upkeep == "notes" and why:
         raise Unnoted(f"changes cannot be noted, so keep it up by schedule, or else: {why}")
     if definition.upkeep == "tail" and definition.tail not in definition.view.names.values():
         raise AggregateError(f"{definition.tail}: no key of time of the aggregate, by which its end is known")

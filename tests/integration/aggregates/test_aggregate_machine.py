@@ -29,22 +29,19 @@ _READ = 'path.read_text(encoding="utf-8")'
 FAULTS = {
     "rows as they were before are forgotten": (notes, "_FUNCTION", "INTO STRICT superset_ext_before FROM old_rows AS t",
                                                "INTO STRICT superset_ext_before FROM old_rows AS t WHERE false"),
-    "one row is noted twice": (notes, "_FUNCTION", "VALUES (superset_ext_after.*);",
-                               "VALUES (superset_ext_after.*), (superset_ext_after.*);"),
-    "what went is added": (parts, "of_many", "- count(", "+ count("),
-    "a sum has no sign": (parts, "of_one", "-(", "+("),
+    "one row is noted twice": (notes, "_FUNCTION", "VALUES (superset_ext_after.*) RETURNING",
+                               "VALUES (superset_ext_after.*); INSERT INTO {note} VALUES"
+                               " (superset_ext_after.*) RETURNING"),
+    "what went is added": (parts, "of_many", "-) pg", "+) pg"),
+    "a sum has no sign": (parts, "of_one", "-) (", "+) ("),
     "an extreme that is gone is kept": (adding, "_unsure", '"<="', '"<"'),
     "what took and brought an extreme is never asked": (adding, "_of_notes", "NOT {made_good}", "false"),
     "a group is taken for replaced that is not": (adding, "_REPLACED", "d.notes = 1 AND ", ""),
     "rows of another part are added": (adding, "_joined", "d.is_around", "false"),
     "what all was made anew of is added again": (adding, "taken", "if notes:", "if notes and not whole:"),
     "a sum of nothing is 0": (adding, "_unsure", "= 0", "= -1"),
-    "a sum that was no number stays none": (adding, "_unsure", "_SPECIAL", "'= -1'"),
-    "those who write without notes are not waited for": (notes, "unmute", "again => true", "again => false"),
     "that nothing is noted is not seen": (catalogue, "files", _READ, _READ + '.replace(" AND noting.is_on", "")'
                                           '.replace(" || max(noting.version)", "")'),
-    "notes that were emptied are taken for none": (catalogue, "files", _READ, _READ + '.replace("IS DISTINCT FROM '
-                                                   'pg_relation", "< 0 AND 0 < pg_relation")'),
     "what is noted is rounded": (refreshing, "_mend", "notes.renew(cursor, one.definition)", "pass"),
 }  # fmt: skip
 
