@@ -21,10 +21,7 @@ from superset_ext.embedded.postgres import Postgres
 from superset_ext.monitor.rollup.views import apply_views
 
 # What is lost when the machine fails is nothing that a test would look for.
-_FORGETFUL = (
-    "\nfsync = off\nfull_page_writes = off\nsynchronous_commit = off\nmax_wal_size = 512MB\n"
-    "max_prepared_transactions = 8\n"
-)
+_FORGETFUL = "\nfsync = off\nfull_page_writes = off\nsynchronous_commit = off\nmax_wal_size = 512MB\n"
 _MEMORY = Path("/dev/shm")
 _PREFIX = "superset_ext_tests_of_"  # and the number of their process
 _LEAST_FREE = 6 << 30  # bytes; a session of three processes takes about 2 GiB
@@ -83,11 +80,13 @@ def another_version() -> str | None:
 
 
 @contextmanager
-def postgres_in(folder: Path) -> Iterator[Postgres]:
-    """A server with its files in a folder, which nobody needs afterwards."""
+def postgres_in(folder: Path, **settings: str) -> Iterator[Postgres]:
+    """A server with settings, and with its files in a folder, which nobody needs afterwards."""
     server = Postgres(folder / "data")
     server.initialise()
     forgetful(server.data_dir)
+    with (server.data_dir / "postgresql.conf").open("a") as config:
+        config.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
     server.start()
     try:
         yield server
