@@ -133,7 +133,7 @@ def _openings(
     stack: Any, env: Mapping[str, str], steps: Sequence[str]
 ) -> Iterator[tuple[Mapping[str, Openings], list[dict[str, Any]]]]:
     """Openings by a server for each step, and the dashboards."""
-    with servers(env, steps) as urls, browser() as chromium:
+    with servers(env, steps) as urls, browser(draws_maps=True) as chromium:
         context = chromium.new_context(viewport={"width": 1400, "height": 1000})
         first = Visit(context.new_page(), urls[steps[0]])
         first.login(stack.user, stack.password)  # the cookie is one for all ports of the machine

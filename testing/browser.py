@@ -183,10 +183,16 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
-    """A headless Chromium of the system."""
+def browser(draws_maps: bool = False) -> Iterator[Browser]:
+    """A headless Chromium of the system.
+
+    Args:
+        draws_maps: whether maps are drawn. Without a graphics card that takes half a minute of processor time for each
+            opening of a dashboard of maps; it asks for the same without.
+    """
+    flags = FLAGS if draws_maps else [*FLAGS, "--disable-3d-apis"]
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium(), args=FLAGS, headless=True)
+        launched = playwright.chromium.launch(executable_path=chromium(), args=flags, headless=True)
         try:
             yield launched
         finally:
