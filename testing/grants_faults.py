@@ -21,10 +21,10 @@ def commit(fault: str | None) -> None:
 def _unjudged() -> None:
     """Neither stamps nor ends of what a grant was made of are judged."""
 
-    def grant(self: Any, key: str, meanwhile: Any = None) -> Any:
+    def grant(self: Any, key: str, meanwhile: Any, read: Any) -> Any:
         reading, _ = self._store.read_with_parts(self._store.name(key), meanwhile)
         verdict = self._entries.judge(self._store.name(key), reading)
-        return verdict if isinstance(verdict, tuple) else None
+        return (verdict[0], read(verdict[1])) if isinstance(verdict, tuple) else None
 
     _put(ChartCache, "grant", grant)
 
@@ -53,16 +53,16 @@ def _marks_of_documents() -> None:
 
 def _without_end() -> None:
     """A grant lives on when its entries have ended."""
-    of_parts, read = charts._of_parts, charts.ChartCache.grant
+    of_parts, granted = charts._of_parts, charts.ChartCache.grant
 
     def endless(parts: Any, seconds: float, now_us: int) -> Any:
         return of_parts({name: replace(part, fresh_until_us=0) for name, part in parts.items()}, seconds, now_us)
 
-    def grant(self: Any, key: str, meanwhile: Any = None) -> Any:
+    def grant(self: Any, key: str, meanwhile: Any, read: Any) -> Any:
         with_parts = self._store.read_with_parts
         self._store.read_with_parts = lambda *args: (with_parts(*args)[0], True)
         try:
-            return read(self, key, meanwhile)
+            return granted(self, key, meanwhile, read)
         finally:
             self._store.read_with_parts = with_parts
 
