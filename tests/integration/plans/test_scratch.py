@@ -236,8 +236,10 @@ def test_a_server_that_does_not_start_is_a_line(monkeypatch: pytest.MonkeyPatch,
         pass
 
 
+# A shell has what it starts in the background ignore SIGINT, and so does all that this starts.
 WAITING = """
-import sys, tempfile, time
+import signal, sys, tempfile, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 tempfile.tempdir = sys.argv[1]
 from superset_ext.plans.indexes.scratch.server import scratch_server
 with scratch_server("C") as server:
