@@ -34,8 +34,8 @@ def propose(database: str, budget: int | None, days: int, user: str | None, as_j
     What charts ask is taken from the query log, with the values that they have now. Nothing is made: the statements are
     printed. The source is asked for its catalog, for plans and for samples, within a transaction that may only read.
     """
-    with as_user(user):
-        result = report(this_app(), package().log(), database, budget, days)
+    with as_user(user) as identity:
+        result = report(this_app(), package().log(), database, budget, days, identity)
     show(as_json, as_dict(result), "\n\n".join(_lines(result)))
 
 

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from superset_ext.aggregates.over import EXACT, Allowed
 from superset_ext.aggregates.propose.asks import Asked
 from superset_ext.aggregates.propose.proposals import Proposal, Proposed, propose
+from superset_ext.aggregates.propose.requests import Requests
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.host.names import object_names
-from superset_ext.plans.indexes.live import Live, live_statements
+from superset_ext.host.people import Identity
+from superset_ext.plans.indexes.live import Live, left, live_statements
 from superset_ext.plans.indexes.source import reading, source_of
 from superset_ext.plans.indexes.workload import Asked as Logged
 from superset_ext.plans.indexes.workload import workload
@@ -31,8 +34,16 @@ class Report:
     notes: tuple[str, ...]
 
 
-def report(app: Any, log: LogDatabase, named: str, budget: int | None, days: int) -> Report:
-    """Proposals for the database that somebody names, for what the current user sees. Needs an app context.
+def report(
+    app: Any, log: LogDatabase, named: str, budget: int | None, days: int, identity: Identity | None = None,
+    allowed: Allowed = EXACT,
+) -> Report:  # fmt: skip
+    """Proposals for the database that somebody names. Needs an app context.
+
+    Args:
+        identity: as whom requests are made anew; `None`: each as whoever has made it. Of charts that were saved and
+            never asked for since, what the current user sees is asked for.
+        allowed: what answers may differ by.
 
     Raises:
         UnknownDatabase: there is none of that name.
@@ -41,11 +52,12 @@ def report(app: Any, log: LogDatabase, named: str, budget: int | None, days: int
     """
     number, name = source_of(named, "aggregates are proposed")
     logged = workload(log, number, days)
-    lives, notes = live_statements(number, logged)
+    requests = Requests(app, log, number, days, identity)
+    lives, notes = live_statements(number, logged, requests.statements())
     with reading(app, number) as cursor:
-        proposed = propose(cursor, list(_asked(lives, logged, days)), budget)
+        proposed = propose(cursor, list(_asked(lives, logged, days)), budget, allowed)
     names = {(kind, id_): label for kind, id_, label in object_names()}
-    return Report(name, proposed, names, tuple(notes))
+    return Report(name, proposed, names, (*notes, *(requests.notes() if left(logged, {live.fingerprint for live in lives}) else ())))
 
 
 def _asked(lives: Sequence[Live], logged: Sequence[Logged], days: int) -> list[Asked]:
