@@ -1,8 +1,8 @@
 """Statements with their values, made anew of the requests that people, or warming, have made.
 
 The registry has these requests as they came, and as whom they were made. Each is made a statement by Superset's own
-code, as that identity: with its row-level rules and its guest's, and only if Superset still lets it ask. Nothing is sent
-to the source, and no statement is written anywhere.
+code, as that identity: with its row-level rules and its guest's, and only if Superset still lets it ask. Nothing is
+sent to the source, and no statement is written anywhere.
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ def live_statements(
     notes: list[str] = []
     _take(first, database_id, asked, lives, notes)
     if rest := left(asked, lives):
-        _take(_askings(database_id, rest, notes), database_id, rest, lives, notes)
+        saved = _askings(database_id, rest, notes if not first else [])  # what a chart lacks may be told once, below
+        _take(saved, database_id, rest, lives, notes)
     if rest := left(asked, lives):
         seconds = sum(item.seconds for item in rest)
         made = "a request that can be made again, " if first else ""
