@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import click
 from flask.cli import with_appcontext
 
+from superset_ext.aggregates.over import Allowed
 from superset_ext.aggregates.propose.proposals import Proposal
-from superset_ext.aggregates.propose.report import Report, as_dict, report, who
+from superset_ext.aggregates.propose.report import Report, as_dict, build_command, report, setting, who
 from superset_ext.cli.options import budget_option, days_option, json_option
 from superset_ext.cli.output import show
 from superset_ext.host.explaining import as_user
 from superset_ext.package import package, this_app
+from superset_ext.settings import PREFIX
 
 _WIDTH = 110
 _INDENT = "   "
@@ -25,51 +29,111 @@ _MEBI = 2**20
 @click.option("--database", metavar="NAME", required=True, help="Superset's database, by name or id.")
 @budget_option
 @days_option
-@click.option("--user", metavar="NAME", help="For charts as this user of Superset sees them.")
+@click.option("--user", metavar="NAME", help="For what this user of Superset sees; else for what each who asked sees.")
+@click.option("--floats", is_flag=True, help="Count in what may differ in the last digits of floating point sums.")
+@click.option("--loose", is_flag=True, help="Count in what may show another of several equal values, as 1.0 for 1.00.")
 @json_option
 @with_appcontext
-def propose(database: str, budget: int | None, days: int, user: str | None, as_json: bool) -> None:
+def propose(
+    database: str, budget: int | None, days: int, user: str | None, floats: bool, loose: bool, as_json: bool
+) -> None:
     """Show which aggregates would save most for their bytes.
 
-    What charts ask is taken from the query log, with the values that they have now. Nothing is made: the statements are
-    printed. The source is asked for its catalog, for plans and for samples, within a transaction that may only read.
+    What charts ask, and how long it takes, is in the query log. Its statements have no values; these come from the
+    requests that people and warming have made, each asked as whoever made it, from saved charts and from SQL Lab's
+    history. Nothing is made. The source is asked for its catalog, for plans and for samples, within a transaction that
+    may only read.
     """
-    with as_user(user):
-        result = report(this_app(), package().log(), database, budget, days)
-    show(as_json, as_dict(result), "\n\n".join(_lines(result)))
+    with as_user(user) as identity:
+        allowed = Allowed(floats=floats, loose=loose)
+        result = report(this_app(), package().log(), database, budget, days, identity, allowed)
+    show(as_json, as_dict(result), "\n\n".join(_parts(result)))
 
 
-def _lines(result: Report) -> Iterator[str]:
+def _parts(result: Report) -> Iterator[str]:
     proposed = result.proposed
-    saved = sum(one.seconds for one in proposed.proposals)
-    yield "\n".join((
-        f"{result.database}: {len(proposed.proposals)} aggregates within {proposed.budget / _MEBI:,.0f} MiB would save "
-        f"about {saved:,.1f} of {proposed.seconds:,.1f} s a day", *_wrapped(result.notes),
-    ))  # fmt: skip
+    yield "\n".join([_headline(result), *_wrapped(result.notes)])
     for number, one in enumerate(proposed.proposals, 1):
-        statements = [f"{number}. {one.view.create()[0]}", *(f"{_INDENT}{text}" for text in one.view.create()[1:])]
-        yield "\n".join([*statements, *_wrapped(_facts(one, result))])
+        facts = [line for name, text in _facts(one, result) for line in _line(name, text)]
+        build = f"{_INDENT}Build   {shlex.join(build_command(one, result.database))}"
+        yield "\n".join([f"{number}. {one.name}, of {_relation(one)}", *facts, build])
     if proposed.refused:
-        reasons = [f"{one.statements} × ({one.seconds:,.1f} s): {one.reason}" for one in proposed.refused[:_SHOWN]]
-        yield "\n".join(("No aggregate answers, with the seconds a day that they take:", *_wrapped(reasons)))
-    if rest := proposed.answerable - proposed.served:
-        yield f"{rest} statements could be answered, by aggregates that are too large, or that save too little."
+        reasons = [f"{one.statements} × ({seconds(one.seconds)}): {one.reason}" for one in proposed.refused[:_SHOWN]]
+        yield "\n".join(("Left to Superset, with the time a day that it takes:", *_wrapped(reasons)))
+    if rest := proposed.answerable - proposed.served - proposed.held:
+        yield f"{rest} more could be answered, by aggregates that are too large or save too little."
+    if proposed.proposals:
+        yield "\n".join(_next(result))
 
 
-def _facts(one: Proposal, result: Report) -> Iterator[str]:
-    yield (f"Saves about {one.seconds:,.1f} s a day: about {one.estimate.rows:,.0f} rows ({one.estimate.how}) are read "
-           f"instead of {one.base_rows:,.0f}; {one.bytes / _MEBI:,.1f} MiB.")  # fmt: skip
+def _headline(result: Report) -> str:
+    proposed = result.proposed
+    number, size = len(proposed.proposals), sum(one.bytes for one in proposed.proposals)
+    log = f"by the query log of {result.days} days" if result.days > 1 else "by the query log of a day"
+    held = f"; {proposed.held} statements are answered by those that are built" if proposed.held else ""
+    if not number:
+        return f"{result.database}: no aggregate is worth its bytes, {log}{held}"
+    what = "1 aggregate" if number == 1 else f"{number} aggregates"
+    return (
+        f"{result.database}: {what} of {_size(size)} would save about "
+        f"{seconds(sum(one.seconds for one in proposed.proposals))} of {seconds(proposed.seconds)} a day,\n"
+        f"{log}; the budget is {_size(proposed.budget)}{held}"
+    )
+
+
+def _relation(one: Proposal) -> str:
+    return one.view.relation.replace('"', "") if one.view.relation.startswith('"') else "the query of a dataset"
+
+
+def _facts(one: Proposal, result: Report) -> Iterator[tuple[str, str]]:
+    keys = ", ".join(one.view.names[key] for key in one.view.keys) or "all rows"
+    measures = ", ".join(one.view.names[measure] for measure in one.view.measures) or "the number of rows"
+    yield "Keeps", f"{keys}: {measures}"
+    read = f"about {one.estimate.rows:,.0f} rows ({one.estimate.how}) are read instead of {one.base_rows:,.0f}"
+    yield "Saves", f"about {seconds(one.seconds)} a day: {read}"
+    yield "Size", _size(one.bytes)
     if one.writes_a_day is not None:
-        yield f"Upkeep: about {one.writes_a_day:,.0f} rows of its table are written a day; their groups are made anew."
+        yield "Upkeep", f"about {one.writes_a_day:,.0f} rows of its table are written a day; it follows each"
     else:
-        yield "Upkeep: it is made of a query, so that all of it is made anew each time."
-    for kind in ("chart", "dataset"):
-        numbers = who(one, kind)
-        if numbers:
-            shown = ", ".join(result.names.get((kind, number), f"#{number}") for number in numbers[:_SHOWN])
-            more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
-            yield f"Whom it serves, by {kind}: {shown}{more}; {len(one.serves)} statements."
+        yield "Upkeep", "it is made of a query, so that all of it is made anew each time"
+    yield "Serves", _served(one, result)
 
 
-def _wrapped(lines: Iterator[str] | tuple[str, ...] | list[str]) -> list[str]:
+def _served(one: Proposal, result: Report) -> str:
+    number = len(one.serves)
+    what = "1 statement" if number == 1 else f"{number} statements"
+    charts, datasets = (_names(who(one, kind), kind, result) for kind in ("chart", "dataset"))
+    of_charts = f" of {charts}" if charts else ""
+    return f"{what}{of_charts}{f' on {datasets}' if datasets else ''}"
+
+
+def _names(numbers: list[int], kind: str, result: Report) -> str:
+    """Names that people know, as many as fit."""
+    names = [result.names.get((kind, number), f"{kind} {number}") for number in numbers]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(f"«{name}»" for name in names[:_SHOWN]) + more
+
+
+def _next(result: Report) -> Iterator[str]:
+    yield "Next: build those that you want, by their commands. Then let charts be answered from them, and start"
+    yield "Superset anew. Each chart's answer is compared with Superset's own before it is used."
+    yield f"{_INDENT}{PREFIX}AGGREGATES={shlex.quote(setting(result))}"
+    yield f"{_INDENT}superset perf aggregates list --database {shlex.quote(result.database)}"
+
+
+def seconds(number: float) -> str:
+    """Seconds for people: two digits of small ones."""
+    return f"{number:,.1f} s" if number >= 1 else f"{number * 1000:,.0f} ms"
+
+
+def _size(number: float) -> str:
+    return f"{number / _MEBI:,.1f} MiB" if number >= _MEBI else f"{number / 1024:,.0f} KiB"
+
+
+def _line(name: str, text: str) -> list[str]:
+    first = f"{_INDENT}{name:<8}"
+    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
+
+
+def _wrapped(lines: Iterable[Any]) -> list[str]:
     return [textwrap.fill(line, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT) for line in lines]

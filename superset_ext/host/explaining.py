@@ -17,6 +17,7 @@ from superset_ext.cache.sent import Sent, sending
 from superset_ext.core.driver_errors import first_line
 from superset_ext.errors import PlanError
 from superset_ext.host.databases import detached
+from superset_ext.host.people import Identity
 from superset_ext.host.sql import parsed
 
 _POSTGRESQL: Mapping[str, str] = {"postgresql": "PostgreSQL"}
@@ -31,17 +32,20 @@ class Asking:
         database: Superset's.
         sql: as Superset would send it.
         catalog, schema: where names without them are looked up, `None` for the database's own.
+        posed: as Superset poses it, before it writes it anew for the driver, which is what the query log knows it by;
+            empty: the same.
     """
 
     database: Any
     sql: str
     catalog: str | None = None
     schema: str | None = None
+    posed: str = ""
 
 
 @contextmanager
-def as_user(name: str | None) -> Iterator[None]:
-    """Within this, one of Superset's users asks; nobody if no name is given.
+def as_user(name: str | None) -> Iterator[Identity | None]:
+    """Within this, one of Superset's users asks; nobody if no name is given. The user's identity, `None` of nobody.
 
     Raises:
         PlanError: there is no such user, or it is deactivated.
@@ -55,7 +59,7 @@ def as_user(name: str | None) -> Iterator[None]:
         if name and (user is None or not user.is_active):
             raise PlanError(f"Superset has no active user {name!r}")
         with override_user(user, force=True):
-            yield
+            yield Identity(user.id) if user else None
 
 
 @contextmanager
@@ -102,7 +106,7 @@ def of_chart(chart_id: int) -> list[Asking]:
     if chart is None:
         raise PlanError(f"Superset has no chart {chart_id}")
     try:
-        return [_asking(datasource, query) for datasource, query in _queries(chart)]
+        return [asking_of(datasource, query) for datasource, query in _queries(chart)]
     except PlanError:
         raise
     except Exception as error:  # noqa: BLE001  (templates, mutators and charts are other people's)
@@ -133,12 +137,17 @@ def _queries(chart: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
         yield query.datasource or context.datasource, query.to_dict()
 
 
-def _asking(datasource: Any, query: dict[str, Any]) -> Asking:
+def asking_of(datasource: Any, query: dict[str, Any]) -> Asking:
+    """The statement that a datasource makes of a query.
+
+    Raises:
+        PlanError: it would send several.
+    """
     extended = datasource.get_query_str_extended(query)
     if extended.prequeries:
         raise PlanError("it sends several statements, of which each needs the one before")
     database, catalog, schema = datasource.database, datasource.catalog, datasource.schema
-    return Asking(database, as_sent(database, extended.sql), catalog, schema or None)
+    return Asking(database, as_sent(database, extended.sql), catalog, schema or None, extended.sql)
 
 
 def as_sent(database: Any, sql: str) -> str:

@@ -73,15 +73,21 @@ def stored_query_context(chart_id: int) -> dict[str, Any]:
 
 def run_old_chart(refresh: bool) -> None:
     """Run the current request as `/superset/explore_json/` does; with `refresh`, no cached answer will do."""
+    viz = old_chart(refresh)
+    payload = viz.get_payload()
+    if viz.has_error(payload):
+        raise RuntimeError(payload.get("error") or _first_message(payload) or "the chart failed")
+
+
+def old_chart(refresh: bool) -> Any:
+    """The chart of the old kind that the current request asks for, if Superset lets the current user ask for it."""
     from superset.views.utils import get_datasource_info, get_form_data, get_viz
 
     form_data = get_form_data()[0]
     datasource_id, datasource_type = get_datasource_info(None, None, form_data)
     viz = get_viz(datasource_type=str(datasource_type), datasource_id=datasource_id, form_data=form_data, force=refresh)
     viz.raise_for_access()
-    payload = viz.get_payload()
-    if viz.has_error(payload):
-        raise RuntimeError(payload.get("error") or _first_message(payload) or "the chart failed")
+    return viz
 
 
 def _first_message(payload: Mapping[str, Any]) -> str:

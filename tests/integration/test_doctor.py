@@ -60,6 +60,15 @@ def assert_only(report: tuple[int, Found], level: str, check: str, pattern: str)
     assert status == (1 if level == "error" else 0)
 
 
+def assert_all(report: tuple[int, Found], faults: dict[str, tuple[str, str]]) -> None:
+    """Just these faults are found, each by its words and with its level and its check."""
+    status, lines = report
+    assert {finding[:2] for finding in wrong(lines)} == set(faults.values()), wrong(lines)
+    for pattern, (level, check) in faults.items():
+        assert any(f[:2] == (level, check) and re.search(pattern, f[2]) for f in wrong(lines)), (pattern, wrong(lines))
+    assert status == ("error" in {level for level, _ in faults.values()})
+
+
 def test_a_healthy_stack(superset_stack: RunningStack) -> None:
     """Intent: what works is said to, line by line, and nothing else; as people read it too."""
     until(lambda: rows(superset_stack, "SELECT 1 FROM superset_ext.heartbeat"))
@@ -112,24 +121,40 @@ def configured(folder: Path, text: str) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(
-    ("lines", "level", "check", "pattern"),
-    [
-        ("DATA_CACHE_CONFIG = {'CACHE_TYPE': 'NullCache'}", "error", "caches",
-         "DATA_CACHE_CONFIG is Null: nothing is cached; end superset_config.py with"),
-        ("THUMBNAIL_CACHE_CONFIG = {'CACHE_TYPE': 'SimpleCache'}", "warning", "caches",
-         "THUMBNAIL_CACHE_CONFIG is SimpleCache, which is neither counted nor invalidated"),
-        ("import os; OWN = {'CACHE_TYPE': 'RedisCache', 'CACHE_KEY_PREFIX': 'chart_',"
-         " 'CACHE_REDIS_URL': os.environ['SUPERSET_EXT_REDIS_URL'] + '/3'}", "error", "prefixes",
-         "OWN and chart_data share a Redis database and the prefix 'chart_'"),
-    ],
-)  # fmt: skip
-def test_a_config(
-    superset_stack: RunningStack, tmp_path: Path, lines: str, level: str, check: str, pattern: str
-) -> None:
-    """Intent: a cache that is off, elsewhere, or shares the keys of another one, is told by its name."""
+def test_a_config(superset_stack: RunningStack, tmp_path: Path) -> None:
+    """Intent: a cache that is off, elsewhere, or shares the keys of another one, is told by its name; so is a package
+    that is missing, in one line; so are rules that name what is not there, or that nothing has ever matched, and a
+    probe that was never asked."""
+    lines = """
+import os, sys
+FILTER_STATE_CACHE_CONFIG = {'CACHE_TYPE': 'NullCache'}
+THUMBNAIL_CACHE_CONFIG = {'CACHE_TYPE': 'SimpleCache'}
+OWN = {'CACHE_TYPE': 'RedisCache', 'CACHE_KEY_PREFIX': 'chart_',
+       'CACHE_REDIS_URL': os.environ['SUPERSET_EXT_REDIS_URL'] + '/3'}
+sys.modules['apprise'] = None
+"""
+    rules = [
+        {"name": "gone", "dataset": "public.no_such_dataset", "timeout": 60},
+        {"name": "idle", "table": "public.no_such_table", "timeout": 60},
+    ]
+    own = {
+        "SUPERSET_EXT_RULES": json.dumps(rules),
+        "SUPERSET_EXT_PROBES": json.dumps([{"database": "examples", "table": "public.birth_names"}]),
+        "SUPERSET_EXT_ALERT_URLS": "json://hooks.example.com/x",
+    }
     with configured(tmp_path, lines) as env:
-        assert_only(doctor(superset_stack, **env), level, check, pattern)
+        report = doctor(superset_stack, **env, **own)
+    faults = {
+        "FILTER_STATE_CACHE_CONFIG is Null: nothing is cached; end superset_config.py with": ("error", "caches"),
+        "THUMBNAIL_CACHE_CONFIG is SimpleCache, which is neither counted nor invalidated": ("warning", "caches"),
+        "OWN and chart_data share a Redis database and the prefix 'chart_'": ("error", "prefixes"),
+        "the rule gone matches nothing: there is no dataset 'public.no_such_dataset'": ("error", "rules"),
+        r"the rule idle matches none of the \d+ requests that were asked in the last 30 days": ("warning", "rules"),
+        "examples: public.birth_names: it was never asked; see that Celery beat": ("warning", "probes"),
+        "needs Apprise, which is not installed; run: pip install apprise": ("error", "alerts"),
+    }
+    assert_all(report, faults)
+    assert len([finding for finding in report[1] if finding[1] == "alerts"]) == 1  # and none that says all is well
 
 
 @pytest.mark.thorough
@@ -216,37 +241,38 @@ def test_the_log(superset_stack: RunningStack, postgres: Postgres) -> None:
     assert any("the log cannot be written; permission denied" in finding[2] for finding in findings), wrong(findings)
 
 
-@pytest.mark.thorough
-def test_rules(superset_stack: RunningStack) -> None:
-    """Intent: a rule that names what is not there, and one that nothing has ever matched."""
-    rules = [
-        {"name": "gone", "dataset": "public.no_such_dataset", "timeout": 60},
-        {"name": "idle", "table": "public.no_such_table", "timeout": 60},
-    ]
-    status, findings = doctor(superset_stack, SUPERSET_EXT_RULES=json.dumps(rules))
-    assert {finding[:2] for finding in wrong(findings)} == {("error", "rules"), ("warning", "rules")} and status == 1
-    text = " ".join(finding[2] for finding in wrong(findings))
-    assert "the rule gone matches nothing: there is no dataset 'public.no_such_dataset'" in text
-    assert re.search(r"the rule idle matches none of the \d+ requests that were asked in the last 30 days", text)
+NOTICE = """
+INSERT INTO superset_ext.performance_alert_notice (alert_id, event, severity, title, body, done_at, error)
+VALUES (-1, 'fired', 'info', 'a trial', '', now(), 'address 1 refused it')
+"""
 
 
 @pytest.mark.thorough
-def test_a_probe_that_was_never_asked(superset_stack: RunningStack) -> None:
-    """Intent: a probe that is set and has never run is told, and whom to look at."""
-    probes = json.dumps([{"database": "examples", "table": "public.birth_names"}])
-    report = doctor(superset_stack, SUPERSET_EXT_PROBES=probes)
-    assert_only(report, "warning", "probes", "examples: public.birth_names: it was never asked; see that Celery beat")
-
-
-@pytest.mark.thorough
-def test_a_watch_of_a_table_that_is_gone(superset_stack: RunningStack) -> None:
-    """Intent: a watch whose triggers are not on the source is told by its table."""
+def test_what_is_in_tables(superset_stack: RunningStack, tmp_path: Path) -> None:
+    """Intent: a watch whose triggers are not on the source is told by its table, an address that refuses notices with
+    its reason, and a dashboard that refreshes itself past the cache by name, unless Superset uses the cache then."""
+    client = Client(superset_stack.url, superset_stack.user, superset_stack.password)
+    body = {"dashboard_title": "Wall", "json_metadata": json.dumps({"refresh_frequency": 10})}
+    board = client.post("/api/v1/dashboard/", json=body).json()["id"]
     number = rows(superset_stack, "SELECT id FROM public.dbs WHERE database_name = 'examples'")[0][0]
     rows(superset_stack, "INSERT INTO superset_ext.cache_watch VALUES (%s, 'public', 'gone')", (number,))
+    rows(superset_stack, NOTICE)
     try:
-        assert_only(doctor(superset_stack), "error", "watches", "examples: public.gone is not watched on the source")
+        report = doctor(superset_stack, SUPERSET_EXT_ALERT_URLS="ops@example.com")
     finally:
+        rows(superset_stack, "DELETE FROM superset_ext.performance_alert_notice WHERE alert_id = -1")
         rows(superset_stack, "DELETE FROM superset_ext.cache_watch WHERE table_name = 'gone'")
+    refreshes = "the dashboard 'Wall' asks the database anew every 10 s .*DASHBOARD_AUTO_REFRESH_MODE = \"fetch\""
+    assert_all(report, {
+        "examples: public.gone is not watched on the source": ("error", "watches"),
+        "1 notices of the last day did not arrive: address 1 refused it": ("error", "alerts"),
+        refreshes: ("warning", "dashboards"),
+    })  # fmt: skip
+    try:
+        with configured(tmp_path, "DASHBOARD_AUTO_REFRESH_MODE = 'fetch'") as env:
+            assert wrong(doctor(superset_stack, **env)[1]) == []
+    finally:
+        client.http.delete(f"{client.base}/api/v1/dashboard/{board}")
 
 
 @pytest.mark.thorough
@@ -342,44 +368,6 @@ def test_dashboards_that_were_never_installed(superset_stack: RunningStack) -> N
         assert_only(doctor(superset_stack), "warning", "reader", message)
     finally:
         rows(superset_stack, swap, (known, other))
-
-
-@pytest.mark.thorough
-def test_addresses_without_apprise(superset_stack: RunningStack, tmp_path: Path) -> None:
-    """Intent: one line that says what is missing, and none that says all is well."""
-    with configured(tmp_path, "import sys; sys.modules['apprise'] = None") as env:
-        report = doctor(superset_stack, SUPERSET_EXT_ALERT_URLS="json://hooks.example.com/x", **env)
-    assert_only(report, "error", "alerts", "needs Apprise, which is not installed; run: pip install apprise")
-    assert len([finding for finding in report[1] if finding[1] == "alerts"]) == 1
-
-
-@pytest.mark.thorough
-def test_notices_that_do_not_arrive(superset_stack: RunningStack) -> None:
-    """Intent: an address that refuses notices is told with its reason."""
-    notice = """
-        INSERT INTO superset_ext.performance_alert_notice (alert_id, event, severity, title, body, done_at, error)
-        VALUES (-1, 'fired', 'info', 'a trial', '', now(), 'address 1 refused it')"""
-    rows(superset_stack, notice)
-    try:
-        report = doctor(superset_stack, SUPERSET_EXT_ALERT_URLS="ops@example.com")
-        assert_only(report, "error", "alerts", "1 notices of the last day did not arrive: address 1 refused it")
-    finally:
-        rows(superset_stack, "DELETE FROM superset_ext.performance_alert_notice WHERE alert_id = -1")
-
-
-@pytest.mark.thorough
-def test_a_dashboard_that_forces(superset_stack: RunningStack, tmp_path: Path) -> None:
-    """Intent: one that refreshes itself past the cache is named, unless Superset is told to use the cache for that."""
-    client = Client(superset_stack.url, superset_stack.user, superset_stack.password)
-    body = {"dashboard_title": "Wall", "json_metadata": json.dumps({"refresh_frequency": 10})}
-    number = client.post("/api/v1/dashboard/", json=body).json()["id"]
-    try:
-        pattern = "the dashboard 'Wall' asks the database anew every 10 s .*DASHBOARD_AUTO_REFRESH_MODE = \"fetch\""
-        assert_only(doctor(superset_stack), "warning", "dashboards", pattern)
-        with configured(tmp_path, "DASHBOARD_AUTO_REFRESH_MODE = 'fetch'") as env:
-            assert wrong(doctor(superset_stack, **env)[1]) == []
-    finally:
-        client.http.delete(f"{client.base}/api/v1/dashboard/{number}")
 
 
 @pytest.mark.thorough

@@ -62,14 +62,24 @@ def read(asked: Iterable[Asked], facts: Callable[[str | None], Facts], zone: str
         zone: the session's time zone.
     """
     asks: list[Ask] = []
-    refused: dict[str, list[float]] = {}
+    refused: list[Refused] = []
     for one in asked:
         try:
             asks.append(_ask(one, facts(one.schema), zone))
         except AggregateRefused as error:
-            refused.setdefault(str(error), []).append(one.seconds)
-    reasons = [Refused(reason, len(seconds), sum(seconds)) for reason, seconds in refused.items()]
-    return asks, sorted(reasons, key=lambda one: -one.seconds)
+            refused.append(Refused(str(error), 1, one.seconds))
+    return asks, list(summed(refused))
+
+
+def summed(refused: Iterable[Refused]) -> tuple[Refused, ...]:
+    """Each reason once, those first that take most."""
+    by_reason: dict[str, Refused] = {}
+    for one in refused:
+        so_far = by_reason.get(one.reason, Refused(one.reason, 0, 0.0))
+        by_reason[one.reason] = Refused(
+            one.reason, so_far.statements + one.statements, so_far.seconds + one.seconds
+        )  # fmt: skip
+    return tuple(sorted(by_reason.values(), key=lambda one: -one.seconds))
 
 
 def _ask(asked: Asked, facts: Facts, zone: str) -> Ask:

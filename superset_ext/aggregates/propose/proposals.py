@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlglot import exp
 
 from superset_ext.aggregates.grain import derives
-from superset_ext.aggregates.match import Match, match
+from superset_ext.aggregates.match import Match, Refusal, match
 from superset_ext.aggregates.needs import Needs
 from superset_ext.aggregates.over import EXACT, Allowed
-from superset_ext.aggregates.propose.asks import Ask, Asked, Refused, candidates, read
+from superset_ext.aggregates.propose.asks import Ask, Asked, Refused, candidates, read, summed
 from superset_ext.aggregates.propose.choose import Candidate, choose
 from superset_ext.aggregates.propose.rows import Estimate, Source
 from superset_ext.aggregates.tables.definition import full
@@ -51,6 +52,11 @@ class Proposal:
     serves: tuple[Asked, ...]
     writes_a_day: float | None
 
+    @property
+    def name(self) -> str:
+        """What it would be called."""
+        return self.view.table.rpartition('."')[2].strip('"')
+
 
 @dataclass(frozen=True)
 class Proposed:
@@ -59,6 +65,7 @@ class Proposed:
     Attributes:
         seconds: that all that was asked took, a day.
         answerable: how many statements an aggregate could answer, and `served` how many these would.
+        held: how many those answer that are built.
         refused: why others cannot be answered.
     """
 
@@ -68,22 +75,27 @@ class Proposed:
     answerable: int
     served: int
     refused: tuple[Refused, ...]
+    held: int = 0
 
 
-def propose(cursor: Any, asked: Sequence[Asked], budget: float | None = None, allowed: Allowed = EXACT) -> Proposed:
+def propose(
+    cursor: Any, asked: Sequence[Asked], budget: float | None = None, allowed: Allowed = EXACT,
+    held: Sequence[View] = (),
+) -> Proposed:  # fmt: skip
     """The aggregates that would save most for their bytes.
 
     Args:
         cursor: of a transaction of the source that may only read.
         budget: bytes that they may take in all; by default a tenth of the tables that are asked, and 16 MiB at least.
         allowed: what answers may differ by.
+        held: aggregates that are built; what they answer needs no other one.
 
     Raises:
         Exception: whatever the driver raises.
     """
     cursor.execute("SELECT current_setting('timezone'), current_setting('search_path')")
     zone, path = cursor.fetchone()
-    looks = _Looks(cursor, replace(allowed, zone=zone), path)
+    looks = _Looks(cursor, replace(allowed, zone=zone), path, held)
     for schema in sorted({one.schema or "" for one in asked}):
         looks.take([one for one in asked if (one.schema or "") == schema], schema or None)
     return looks.chosen(sum(one.seconds for one in asked), budget)
@@ -102,11 +114,13 @@ class _Considered:
 class _Looks:
     """What is seen of a source, schema by schema."""
 
-    def __init__(self, cursor: Any, allowed: Allowed, path: str) -> None:
-        self._cursor, self._allowed, self._path = cursor, allowed, path
+    def __init__(self, cursor: Any, allowed: Allowed, path: str, held: Sequence[View]) -> None:
+        self._cursor, self._allowed, self._path, self._held = cursor, allowed, path, held
         self.asks: list[Ask] = []
         self.refused: list[Refused] = []
         self.considered: list[_Considered] = []
+        self.unanswered: set[int] = set()
+        self.held: set[int] = set()
         self.base_rows: dict[str, float] = {}
         self.base_bytes = 0.0
 
@@ -121,7 +135,25 @@ class _Looks:
         source = Source(self._cursor)
         for relation in dict.fromkeys(ask.shape.relation for ask in asks):
             own = {first + place: ask for place, ask in enumerate(asks) if ask.shape.relation == relation}
-            self.considered += self._of_relation(source, relation, own)
+            own = {place: ask for place, ask in own.items() if not self._is_held(place, ask)}
+            considered = list(self._of_relation(source, relation, own))
+            self.considered += considered
+            answered = {place for one in considered for place in one.gains}
+            self._refuse(source, {place: ask for place, ask in own.items() if place not in answered})
+
+    def _is_held(self, place: int, ask: Ask) -> bool:
+        """Whether an aggregate that is built answers it, which is noted then."""
+        if any(isinstance(match(ask.shape, view, self._allowed), Match) for view in self._held):
+            self.held.add(place)
+        return place in self.held
+
+    def _refuse(self, source: Source, asks: Mapping[int, Ask]) -> None:
+        """Say why statements are not answered even by an aggregate of their own; those that are have one too large."""
+        for place, ask in asks.items():
+            answer = match(ask.shape, self._expected(source, ask.needs)[0], self._allowed)
+            if isinstance(answer, Refusal):
+                self.unanswered.add(place)
+                self.refused.append(Refused(answer.reason, 1, ask.asked.seconds))
 
     def _ask(self, sql: str, values: Sequence[Any]) -> list[Sequence[Any]]:
         self._cursor.execute(sql, values)
@@ -130,11 +162,9 @@ class _Looks:
     def _of_relation(self, source: Source, relation: str, asks: Mapping[int, Ask]) -> Iterator[_Considered]:
         whole = self.base_rows[relation] = source.total(relation)
         for needs in candidates(list(asks.values())):
-            view = needs.view(full("proposed"))
-            estimate = source.groups(view, view.keys)
+            view, estimate = self._expected(source, needs)
             if estimate.rows > whole * _WORTH:
                 continue
-            view = self._expected(source, source.types(view), estimate)
             gains = {
                 place: ask.asked.seconds * (1 - estimate.rows / whole)
                 for place, ask in asks.items()
@@ -144,10 +174,13 @@ class _Looks:
                 yield _Considered(view, source.bytes(view, estimate.rows), estimate, gains)
         self.base_bytes += source.base_bytes(relation)
 
-    def _expected(self, source: Source, view: View, estimate: Estimate) -> View:
-        """The view with as many rows and values as it may have; how many it has is counted when it is built."""
+    def _expected(self, source: Source, needs: Needs) -> tuple[View, Estimate]:
+        """What keeps it, with as many rows and values as it may have; how many it has is counted when it is built."""
+        view = needs.view(full("proposed"))
+        estimate = source.groups(view, view.keys)
         values = {view.names[key]: math.ceil(source.groups(view, [key]).rows * _MARGIN) + 1 for key in view.keys}
-        return replace(view, rows=math.ceil(estimate.rows * _MARGIN), distinct=values)
+        rows = math.ceil(estimate.rows * _MARGIN)
+        return replace(source.types(view), rows=rows, distinct=values), estimate
 
     def chosen(self, seconds: float, budget: float | None) -> Proposed:
         """The proposals within a budget, those that save most first."""
@@ -159,9 +192,10 @@ class _Looks:
             if able:
                 serves[min(able, key=lambda number: self.considered[number].estimate.rows)].append(place)
         proposals = [self._proposal(number, asks) for number, asks in serves.items() if asks]
-        proposals = _named(sorted(proposals, key=lambda one: -one.seconds))
+        proposals = _named(sorted(proposals, key=lambda one: -one.seconds), {view.table for view in self._held})
         served = sum(len(asks) for asks in serves.values())
-        return Proposed(tuple(proposals), budget, seconds, len(self.asks), served, tuple(self.refused))
+        answerable = len(self.asks) - len(self.unanswered)
+        return Proposed(tuple(proposals), budget, seconds, answerable, served, summed(self.refused), len(self.held))
 
     def _proposal(self, number: int, places: Sequence[int]) -> Proposal:
         one = self.considered[number]
@@ -181,13 +215,17 @@ class _Looks:
         return own[0].writes_a_day if own else None
 
 
-def _named(proposals: Sequence[Proposal]) -> list[Proposal]:
-    """The proposals with names for their tables."""
+def _named(proposals: Sequence[Proposal], taken: Collection[str]) -> list[Proposal]:
+    """The proposals with names for their tables, which no other aggregate has."""
+    numbers: Counter[str] = Counter()
     named = []
-    for number, one in enumerate(proposals, 1):
+    for one in proposals:
         table = _first_table(one.view.relation)
-        words = re.sub(r"[^a-z0-9]+", "_", table.name.lower() if table is not None else "").strip("_")
-        named.append(replace(one, view=replace(one.view, table=full(f"of_{words[:25]}_{number}"))))
+        words = re.sub(r"[^a-z0-9]+", "_", table.name.lower() if table is not None else "").strip("_")[:25]
+        numbers[words] += 1
+        while full(f"{words}_{numbers[words]}") in taken:
+            numbers[words] += 1
+        named.append(replace(one, view=replace(one.view, table=full(f"{words}_{numbers[words]}"))))
     return named
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from superset_ext.aggregates.over import EXACT, Allowed
 from superset_ext.aggregates.propose.asks import Asked
 from superset_ext.aggregates.propose.proposals import Proposal, Proposed, propose
+from superset_ext.aggregates.propose.requests import Requests
+from superset_ext.aggregates.tables.catalogue import kept
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.host.names import object_names
-from superset_ext.plans.indexes.live import Live, live_statements
+from superset_ext.host.people import Identity
+from superset_ext.plans.indexes.live import Live, left, live_statements
 from superset_ext.plans.indexes.source import reading, source_of
 from superset_ext.plans.indexes.workload import Asked as Logged
 from superset_ext.plans.indexes.workload import workload
@@ -21,18 +26,30 @@ class Report:
     """What to build on one of Superset's databases.
 
     Attributes:
+        days: of the log that it was made from.
         names: of charts and datasets, by their kind and id.
         notes: what was left out, and why.
+        allowed: what answers may differ by.
     """
 
     database: str
+    days: int
     proposed: Proposed
     names: Mapping[tuple[str, int], str]
     notes: tuple[str, ...]
+    allowed: Allowed
 
 
-def report(app: Any, log: LogDatabase, named: str, budget: int | None, days: int) -> Report:
-    """Proposals for the database that somebody names, for what the current user sees. Needs an app context.
+def report(
+    app: Any, log: LogDatabase, named: str, budget: int | None, days: int, identity: Identity | None = None,
+    allowed: Allowed = EXACT,
+) -> Report:  # fmt: skip
+    """Proposals for the database that somebody names. Needs an app context.
+
+    Args:
+        identity: as whom requests are made anew; `None`: each as whoever has made it. Of charts that were saved and
+            never asked for since, what the current user sees is asked for.
+        allowed: what answers may differ by.
 
     Raises:
         UnknownDatabase: there is none of that name.
@@ -41,11 +58,15 @@ def report(app: Any, log: LogDatabase, named: str, budget: int | None, days: int
     """
     number, name = source_of(named, "aggregates are proposed")
     logged = workload(log, number, days)
-    lives, notes = live_statements(number, logged)
+    requests = Requests(app, log, number, days, identity)
+    lives, notes = live_statements(number, logged, requests.statements())
     with reading(app, number) as cursor:
-        proposed = propose(cursor, list(_asked(lives, logged, days)), budget)
+        held = [one.view for one in kept(cursor) if one.state == "ready"]
+        proposed = propose(cursor, list(_asked(lives, logged, days)), budget, allowed, held)
     names = {(kind, id_): label for kind, id_, label in object_names()}
-    return Report(name, proposed, names, tuple(notes))
+    if left(logged, [live.fingerprint for live in lives]):
+        notes += requests.notes()
+    return Report(name, days, proposed, names, tuple(notes), allowed)
 
 
 def _asked(lives: Sequence[Live], logged: Sequence[Logged], days: int) -> list[Asked]:
@@ -65,8 +86,9 @@ def as_dict(result: Report) -> dict[str, Any]:
     proposed = result.proposed
     return {
         "database": result.database, "budget_bytes": proposed.budget, "seconds_a_day": proposed.seconds,
-        "answerable": proposed.answerable, "served": proposed.served, "notes": list(result.notes),
-        "proposals": [_proposal(one, result.names) for one in proposed.proposals],
+        "answerable": proposed.answerable, "served": proposed.served, "held": proposed.held,
+        "notes": list(result.notes), "setting": setting(result), "days": result.days,
+        "proposals": [_proposal(one, result) for one in proposed.proposals],
         "refused": [
             {"reason": one.reason, "statements": one.statements, "seconds_a_day": one.seconds}
             for one in proposed.refused
@@ -74,8 +96,24 @@ def as_dict(result: Report) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _proposal(one: Proposal, names: Mapping[tuple[str, int], str]) -> dict[str, Any]:
+def build_command(one: Proposal, database: str) -> list[str]:
+    """The command that builds it, word by word."""
+    schema = next((asked.schema for asked in one.serves if asked.schema), None)
+    named = ["--schema", schema] if schema else []
+    words = ["superset", "perf", "aggregates", "build", "--database", database, *named, "--name", one.name]
+    return [*words, "--sql", one.view.select()]
+
+
+def setting(result: Report) -> str:
+    """The value of the setting that has charts on this database answered from aggregates."""
+    allowed = {name: True for name in ("floats", "loose", "ties") if getattr(result.allowed, name)}
+    return json.dumps([{"database": result.database, **allowed}], ensure_ascii=False)
+
+
+def _proposal(one: Proposal, result: Report) -> dict[str, Any]:
+    names = result.names
     return {
+        "name": one.name, "build": build_command(one, result.database),
         "create": list(one.view.create()), "drop": one.view.drop(), "relation": one.view.relation,
         "rows": one.estimate.rows, "rows_estimated": one.estimate.how, "base_rows": one.base_rows, "bytes": one.bytes,
         "seconds_saved_a_day": one.seconds, "writes_a_day": one.writes_a_day,

@@ -1,12 +1,12 @@
 """Statements that can be run, with their values: those of the log's fingerprints, which has none.
 
-They are what charts would ask now, and what people have lately sent from SQL Lab, as Superset remembers it. They are
-never written anywhere.
+They are what charts would ask now, and what people have lately sent from SQL Lab, as Superset remembers it; and before
+these, whatever a caller has made of requests. They are never written anywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from superset_ext.errors import PlanError
@@ -35,30 +35,53 @@ class Live:
     schema: str | None = None
 
 
-def live_statements(database_id: int, asked: Sequence[Asked]) -> tuple[list[Live], list[str]]:
+def live_statements(
+    database_id: int, asked: Sequence[Asked], first: Iterable[Asking] = ()
+) -> tuple[list[Live], list[str]]:
     """The statements that can be run, each fingerprint once, and why others cannot. Needs an app context, in which the
-    rows that the current user sees are asked for."""
-    by_print = {item.fingerprint: item for item in asked}
+    rows that the current user sees are asked for.
+
+    Args:
+        first: statements that were made of something else; charts and SQL Lab's history are asked for the rest alone.
+    """
     lives: dict[str, Live] = {}
     notes: list[str] = []
+    _take(first, database_id, asked, lives, notes)
+    if rest := left(asked, lives):
+        saved = _askings(database_id, rest, notes if not first else [])  # what a chart lacks may be told once, below
+        _take(saved, database_id, rest, lives, notes)
+    if rest := left(asked, lives):
+        seconds = sum(item.seconds for item in rest)
+        made = "a request that can be made again, " if first else ""
+        notes.append(
+            f"{len(rest)} of {len(asked)} statements ({seconds:.0f} s of the log) are left out: the log keeps no "
+            f"values, and neither {made}a chart as it is saved nor SQL Lab's history has them"
+        )
+    return list(lives.values()), notes
+
+
+def left(asked: Iterable[Asked], lives: Collection[str]) -> list[Asked]:
+    """Those of which there is no statement that can be run."""
+    return [item for item in asked if item.fingerprint not in lives]
+
+
+def _take(
+    askings: Iterable[Asking], database_id: int, asked: Sequence[Asked], lives: dict[str, Live], notes: list[str]
+) -> None:
+    """Take those that are in the log, until each statement of it is there."""
+    by_print = {item.fingerprint: item for item in asked}
     numbers = Statements()
-    for asking in _askings(database_id, asked, notes):
-        fingerprint = numbers.of(asking.sql, ENGINE, database_id).fingerprint
-        item = by_print.get(fingerprint)
-        if item is None or fingerprint in lives:
+    for asking in askings:
+        fingerprint = numbers.of(asking.posed or asking.sql, ENGINE, database_id).fingerprint
+        item = by_print.pop(fingerprint, None)
+        if item is None:
             continue
         try:
             lives[fingerprint] = Live(fingerprint, one_select(asking.sql, ENGINE), item.calls, asking.schema)
         except PlanError as error:
             notes.append(f"statement {fingerprint} is not run: {error}")
-    rest = [item for item in asked if item.fingerprint not in lives]
-    if rest:
-        seconds = sum(item.seconds for item in rest)
-        notes.append(
-            f"{len(rest)} of {len(asked)} statements ({seconds:.0f} s of the log) are not run: the log keeps no "
-            "values, and neither a chart as it is saved nor SQL Lab's history has them"
-        )
-    return list(lives.values()), notes
+        if not by_print:
+            return
 
 
 def _askings(database_id: int, asked: Iterable[Asked], notes: list[str]) -> Iterator[Asking]:

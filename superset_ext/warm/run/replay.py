@@ -72,7 +72,7 @@ def replay(app: Flask, request: ChartRequest, identity: Identity, refresh: bool 
     fault: dict[str, Any] = {}
     token = _ended.set(queries)
     try:
-        with request_context(app, _environ(request), identity):
+        with request_context(app, environ_of(request), identity):
             _ask(request, refresh)
     except Exception as failure:  # noqa: BLE001  (whatever Superset or a driver raises is this item's reason)
         fault = {"error": _reason(failure), "passing": _passes(failure), "gone": is_dataset_gone(failure)}
@@ -108,7 +108,8 @@ def _kept(result: Replayed) -> Replayed:
     return replace(result, error=why, passing=Stored.ERROR in fates)
 
 
-def _environ(request: ChartRequest) -> dict[str, Any]:
+def environ_of(request: ChartRequest) -> dict[str, Any]:
+    """The request, as `Flask.test_request_context` takes it."""
     environ: dict[str, Any] = {"path": request.path, "query_string": request.args}
     if request.kind == "stored":
         return environ
