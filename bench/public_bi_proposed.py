@@ -24,7 +24,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from superset_ext.aggregates.propose.asks import Ask, Asked
 from superset_ext.aggregates.propose.asks import read as read_all
 from superset_ext.aggregates.propose.considering import Considering, Proposed
 from superset_ext.aggregates.propose.rows import Estimate
-from superset_ext.aggregates.view import Key, View
+from superset_ext.aggregates.view import ROWS, Key, View
 from testing.aggregates import Engine, built, duckdb, read
 
 WHOLE_BYTES = 386e9  # of all tables as CSV, by the benchmark's README
@@ -70,8 +70,11 @@ class Sizes:
         return Estimate(min(rows, whole), "by 20 rows")
 
     def types(self, view: View) -> View:
-        """The view; DuckDB's sums need no types here."""
-        return view
+        """The view with the types that DuckDB gives its columns; times are taken to be finite, and seen when built."""
+        columns, _ = self.engine.run(f"SELECT * FROM ({view.select()}) AS t LIMIT 0")
+        names = [*(view.names[key] for key in view.keys), ROWS, *(view.names[measure] for measure in view.measures)]
+        types = dict(zip(names, columns, strict=True))
+        return replace(view.typed(types), finite=frozenset(key.column for key in view.keys))
 
     def bytes(self, view: View, rows: float) -> float:
         """Its rows, with an index on its keys, as CSV would have them."""
@@ -140,7 +143,7 @@ def _run(engine: Engine, log: Sequence[tuple[str, str]], sizes: Sizes) -> dict[s
     return {
         "aggregates": len(proposed.proposals), "base_bytes": considering.base_bytes, "budget": budget,
         "bytes": sum(one.bytes for one in proposed.proposals), "whole": dict(whole),
-        "answerable": proposed.answerable,
+        "answerable": proposed.answerable, "refused": {one.reason: one.statements for one in proposed.refused},
         "workbooks": {name: [one["served"], one["queries"]] for name, one in workbooks.items()},
     }  # fmt: skip
 
