@@ -1,4 +1,4 @@
-"""Charts that are answered by another text of their statement, beside Superset's own: the four rules, through Superset.
+"""Charts that are answered by another text of their statement, beside Superset's own: each automatic rule.
 
 A chart a rule, on a table of 2 million rows, or of what `BENCH_ROWS` says. Each is asked in turns with the seam's
 substitute and without it; medians of what a query took, as the query log has it, all that the substitute does included.
@@ -31,7 +31,8 @@ ROUNDS = 7
 PATIENCE_SECONDS = 300.0
 _TABLE = f"""
 CREATE TABLE sales AS SELECT i AS id, i % 1000 AS shop, date '2015-01-01' + (i::bigint * 7919 % 4018)::int AS day,
-    'customer ' || i::bigint * 7907 % 100003 AS name, (i % 977)::numeric(10, 2) AS price
+    'customer ' || i::bigint * 7907 % 100003 AS name, (i % 977)::numeric(10, 2) AS price,
+    timestamp '2015-01-01' + i::bigint * 7919 % 4018 * interval '1 day' AS at
 FROM generate_series(1, {ROWS}) AS i;
 CREATE UNIQUE INDEX ON sales (id);
 CREATE INDEX ON sales (day);
@@ -43,6 +44,7 @@ _TOTAL = {"expressionType": "SQL", "sqlExpression": "SUM(price)", "label": "tota
 CASES: dict[str, tuple[bool, dict[str, Any]]] = {
     "unneeded_order": (True, {"columns": ["shop"], "orderby": [["shop", True]], "row_limit": 10_000}),
     "extract_range": (False, {"extras": {"where": "EXTRACT(YEAR FROM day) = 2026"}}),
+    "moment_as_constant": (False, {"granularity": "at", "time_range": "2020-03-01 : 2020-03-08"}),
     "integer_as_text": (False, {"extras": {"where": "CAST(id AS TEXT) = '12345'"}}),
     "integer_as_decimal": (False, {"extras": {"where": "id = 12345.0"}}),
 }

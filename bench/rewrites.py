@@ -25,6 +25,7 @@ _TABLES = (
     """CREATE TABLE sales AS SELECT CAST(i AS integer) AS id, CAST(i % 1000 AS integer) AS shop,
     CAST('2015-01-01' AS date) + CAST((CAST(i AS bigint) * 7919) % 4018 AS integer) AS day,
     'customer ' || (CAST(i AS bigint) * 7907) % 100003 AS name,
+    CAST('2015-01-01' AS timestamp) + (CAST(i AS bigint) * 7919) % 4018 * INTERVAL '1 day' AS at,
     CAST(i % 977 AS numeric(10, 2)) AS price FROM generate_series(1, {rows}) AS s(i)""",
     """CREATE TABLE shops AS SELECT CAST(i AS integer) AS id, 'town ' || i % 300 AS town
     FROM generate_series(0, 999) AS s(i)""",
@@ -42,6 +43,12 @@ CASES: tuple[tuple[str, str], ...] = (
         " GROUP BY shop ORDER BY shop LIMIT 10000",
     ),
     ("extract_range", "SELECT COUNT(*) AS n, SUM(price) AS s FROM sales WHERE EXTRACT(YEAR FROM day) = 2026"),
+    (
+        "moment_as_constant",
+        "SELECT COUNT(*) AS n, SUM(price) AS s FROM sales"
+        " WHERE at >= TO_TIMESTAMP('2020-03-01 00:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.US')"
+        " AND at < TO_TIMESTAMP('2020-03-08 00:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.US')",
+    ),
     ("integer_as_text", "SELECT COUNT(*) AS n, SUM(price) AS s FROM sales WHERE CAST(id AS text) = '12345'"),
     ("integer_as_decimal", "SELECT COUNT(*) AS n, SUM(price) AS s FROM sales WHERE id = 12345.0"),
     (
@@ -88,6 +95,8 @@ def _measure(source: Source, rules: dict[str, Rule]) -> dict[str, dict[str, floa
     facts, figures = source.facts(), {}
     print(f"{source.name:12} {'original, ms':>14} {'rewritten, ms':>14} {'times':>8}")
     for name, sql in CASES:
+        if source.name == "duckdb" and name == "moment_as_constant":
+            continue  # Superset's filters of time are constants there
         text = rewritten(sql, facts, (rules[name],)).sql
         if text == sql or differs(source.run(sql), source.run(text)):
             raise SystemExit(f"superset_ext: {name} does not apply on {source.name}, or gives other rows")

@@ -99,9 +99,15 @@ def _with_null(node: exp.Expression) -> exp.Expression:
     return exp.Count(this=exp.Star(), big_int=True) if is_ours else node
 
 
+def _by_day(node: exp.Expression) -> exp.Expression:
+    is_ours = isinstance(node, exp.Cast) and node.to.this == exp.DataType.Type.TIMESTAMPTZ
+    return exp.cast(node.this.copy(), "date") if is_ours else node
+
+
 MISTAKES: dict[str, Callable[[Rule], Rule]] = {
     "unneeded_order": _dropping,
     "extract_range": _then(_closed),
+    "moment_as_constant": _then(_by_day),
     "integer_as_text": _then(_unsigned),
     "integer_as_decimal": _then(_wider),
     "or_across_join": _then(_twice),

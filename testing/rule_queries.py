@@ -131,6 +131,19 @@ def _decimal(some: Some) -> str:
     return f"{column} {some.choice(('=', '=', '<', '<=', '>', '>='))} {number}"
 
 
+def _moment(some: Some) -> str:
+    """A filter of time as Superset writes it, near the hours that summer time skips and repeats too."""
+    day = some.choice(("2024-03-10", "2024-11-03", "2023-12-31", "2024-02-29", f"{_day(some, 'day')}", "0001-01-01"))
+    clock = some.choice(("00:00:00.000000", "02:30:00.000000", "01:59:59.999999", "03:00:00.000000"))
+    form = "'YYYY-MM-DD HH24:MI:SS.US'" if some.random() > 0.03 else "'YYYY-MM-DD HH24:MI:SS.MS'"
+    moment = f"TO_TIMESTAMP('{day} {clock}', {form})"
+    moment = moment if some.random() < 0.7 else f"TO_DATE('{day}', 'YYYY-MM-DD')"
+    column, sign = some.choice(("v.ts", "v.ts", "v.z", "v.d")), some.choice((">=", "<", "<=", ">", "=", "<>"))
+    texts = (f"{column} {sign} {moment}", f"{moment} {sign} {column}", f"{column} BETWEEN {moment} AND {moment}",
+             f"CASE WHEN {column} {sign} ({moment}) THEN v.b ELSE v.k > 0 END")  # fmt: skip
+    return some.choice((texts[0], *texts))
+
+
 def _ordered(some: Some) -> Query:
     return _chart(some, _any(some) if some.random() < 0.3 else None, order=True)
 
@@ -225,6 +238,7 @@ def _counted(some: Some) -> Query:
 QUERIES: dict[str, Callable[[Some], Query]] = {
     "unneeded_order": _ordered,
     "extract_range": lambda some: _chart(some, _range(some)),
+    "moment_as_constant": lambda some: _chart(some, _moment(some)),
     "integer_as_text": lambda some: _chart(some, _text(some)),
     "integer_as_decimal": lambda some: _chart(some, _decimal(some)),
     "or_across_join": _either,

@@ -10,7 +10,7 @@ from sqlglot import exp
 from superset_ext.aggregates.seen import seen
 from superset_ext.aggregates.view import Key, View
 from superset_ext.errors import AggregateRefused
-from superset_ext.plans.rewrite.copying import columns, copied
+from superset_ext.plans.rewrite.copying import columns, replaced
 from superset_ext.plans.rewrite.facts import Column, Kind
 
 _NUMBERS = (Kind.FLOAT, Kind.NUMERIC)
@@ -51,20 +51,14 @@ def over(node: exp.Expression, view: View, allowed: Allowed) -> exp.Expression:
     Raises:
         AggregateRefused: the keys do not tell its value.
     """
-    return _over(copied(node), view, allowed)
 
+    def instead(part: exp.Expression) -> exp.Expression | None:
+        sight = seen(part, view.columns, view.engine, allowed.zone)
+        if sight is not None and (key := view.key(sight.name, sight.unit)) is not None:
+            return _of_grain(part, key, sight.unit, view)
+        return kept(view, view.names[_raw(part.name, view)]) if isinstance(part, exp.Column) else None
 
-def _over(node: exp.Expression, view: View, allowed: Allowed) -> exp.Expression:
-    """The same of a node that may be changed."""
-    sight = seen(node, view.columns, view.engine, allowed.zone)
-    if sight is not None and (key := view.key(sight.name, sight.unit)) is not None:
-        return _of_grain(node, key, sight.unit, view)
-    if isinstance(node, exp.Column):
-        return kept(view, view.names[_raw(node.name, view)])
-    for child in list(node.iter_expressions()):
-        if not isinstance(child, exp.Literal):  # of which a list may have thousands
-            child.replace(_over(child, view, allowed))
-    return node
+    return replaced(node, instead)
 
 
 def _raw(name: str, view: View) -> Key:
@@ -80,8 +74,7 @@ def _of_grain(node: exp.Expression, key: Key, unit: str, view: View) -> exp.Expr
     value = kept(view, view.names[key])
     if isinstance(node, exp.TimestampTrunc | exp.DateTrunc) and key.unit == unit:
         return value
-    next(columns(node)).replace(value)
-    return node
+    return replaced(node, lambda part: value if isinstance(part, exp.Column) else None)
 
 
 def refuse_inside(node: exp.Expression, known: Mapping[str, Column], shown: bool, loose: bool = False) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from sqlglot import exp
 
 from superset_ext.plans.rewrite.clauses import clause, joins
+from superset_ext.plans.rewrite.copying import nodes
 
 _GROUPINGS = ("grouping_sets", "cube", "rollup", "totals", "all")
 _AGGREGATES = (exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max)
@@ -34,7 +37,19 @@ _CLAUSES = (
 )  # fmt: skip
 
 Refusal = Callable[[exp.Expression], str]
-_walked: ContextVar[tuple[exp.Expression, list[exp.Expression]] | None] = ContextVar("walked", default=None)
+Kind = type[exp.Expression]
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """The nodes of a tree, but for those of what it reads, and for its constants; and of which kinds they are."""
+
+    tree: exp.Expression
+    nodes: list[exp.Expression]
+    kinds: frozenset[Kind]
+
+
+_walked: ContextVar[_Walk | None] = ContextVar("walked", default=None)
 
 
 def not_one_select(tree: exp.Expression) -> str:
@@ -86,23 +101,22 @@ def grouping_sets(tree: exp.Expression) -> str:
 
 def inner_queries(tree: exp.Expression) -> str:
     """EXISTS, IN over a query, scalar subqueries: all but the relation itself."""
-    start = clause(tree, "from")
-    inner = any(
-        isinstance(node, exp.Query) and node is not tree for node in tree.walk(prune=lambda node: node is start)
-    )
-    return "it has a subquery" if inner or _has(tree, exp.Exists) else ""
+    if not _has(tree, exp.Query, exp.Exists):
+        return ""
+    inner = any(isinstance(node, exp.Query | exp.Exists) and node is not tree for node in _walk(tree).nodes)
+    return "it has a subquery" if inner else ""
 
 
 def ordered_aggregates(tree: exp.Expression) -> str:
     """Medians, percentiles, lists, STDDEV: what cannot be added up from groups."""
     if _has(tree, exp.WithinGroup):
         return "it has a median or another aggregate that needs all values in order"
-    for node in _own(tree):
-        if isinstance(node, exp.AggFunc) and not isinstance(node, _AGGREGATES):
-            return f"{node.key.upper()} cannot be added up from groups"
-        if isinstance(node, exp.Order) and isinstance(node.parent, exp.AggFunc):
-            return "it has an aggregate over ordered rows"
-    return ""
+    walk = _walk(tree)
+    others = [kind.key for kind in walk.kinds if issubclass(kind, exp.AggFunc) and not issubclass(kind, _AGGREGATES)]
+    if others:
+        return f"{min(others).upper()} cannot be added up from groups"
+    ordered = any(isinstance(node, exp.Order) and isinstance(node.parent, exp.AggFunc) for node in walk.nodes)
+    return "it has an aggregate over ordered rows" if ordered else ""
 
 
 def filtered_aggregates(tree: exp.Expression) -> str:
@@ -112,19 +126,18 @@ def filtered_aggregates(tree: exp.Expression) -> str:
 
 def unknown_functions(tree: exp.Expression) -> str:
     """Volatile functions, such of the session, and all that are not known here."""
-    for node in _own(tree):
-        if isinstance(node, exp.Func) and not isinstance(node, BY_ROW + _AGGREGATES):
-            return "it calls a function that may give another value each time, or is not known to be exact"
-    return ""
+    unknown = any(issubclass(kind, exp.Func) and not _is_known(kind) for kind in _walk(tree).kinds)
+    return "it calls a function that may give another value each time, or is not known to be exact" if unknown else ""
 
 
 def odd_syntax(tree: exp.Expression) -> str:
     """Whatever else is not known here: a list of what is allowed, not of what is forbidden."""
-    for node in _own(tree):
-        if not isinstance(node, BY_ROW + _AGGREGATES + _PLAIN + _CLAUSES) and node is not tree:
-            return f"it has {node.key.upper()}, which is not known to be exact"
-        if isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count):
-            return "it asks for all columns"
+    walk = _walk(tree)
+    unknown = [kind.key.upper() for kind in walk.kinds if not _is_known(kind)]
+    if unknown:
+        return f"it has {min(unknown)}, which is not known to be exact"
+    if any(isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count) for node in walk.nodes):
+        return "it asks for all columns"
     left = {name for name, value in tree.args.items() if value} - _KNOWN
     return f"it has {min(left).upper().strip('_')}" if left else ""
 
@@ -141,21 +154,27 @@ REFUSALS: tuple[Refusal, ...] = (
 
 def refusal(tree: exp.Expression) -> str:
     """Why no aggregate answers a statement of this form; empty, if one could."""
-    token = _walked.set((tree, _own(tree)))
+    token = _walked.set(_walk(tree))
     try:
         return next((reason for rule in REFUSALS if (reason := rule(tree))), "")
     finally:
         _walked.reset(token)
 
 
-def _own(tree: exp.Expression) -> list[exp.Expression]:
-    """All nodes but those of what it reads; while all rules look at one tree, it is walked once."""
+def _walk(tree: exp.Expression) -> _Walk:
+    """While all rules look at one tree, it is walked once."""
     walked = _walked.get()
-    if walked is not None and walked[0] is tree:
-        return walked[1]
+    if walked is not None and walked.tree is tree:
+        return walked
     start = clause(tree, "from")
-    return [node for node in tree.walk(prune=lambda node: node is start) if node is not start]
+    own = list(nodes(tree, start))
+    return _Walk(tree, own, frozenset(type(node) for node in own if node is not tree))
 
 
-def _has(tree: exp.Expression, *kinds: type[exp.Expression]) -> bool:
-    return any(isinstance(node, kinds) for node in _own(tree))
+def _has(tree: exp.Expression, *kinds: Kind) -> bool:
+    return any(issubclass(kind, kinds) for kind in _walk(tree).kinds)
+
+
+@lru_cache(1_000)
+def _is_known(kind: Kind) -> bool:
+    return issubclass(kind, BY_ROW + _AGGREGATES + _PLAIN + _CLAUSES)

@@ -11,7 +11,7 @@ from superset_ext.aggregates.over import Allowed, kept, over, refuse_inside
 from superset_ext.aggregates.view import ROWS, View
 from superset_ext.errors import AggregateRefused
 from superset_ext.plans.rewrite.clauses import bare
-from superset_ext.plans.rewrite.copying import copied, has_aggregate, typed
+from superset_ext.plans.rewrite.copying import has_aggregate, replaced, typed
 from superset_ext.plans.rewrite.facts import Kind
 
 _EXACT = {"bigint": "BIGINT", "numeric": "", "hugeint": "", "decimal": ""}  # with what a sum of sums is cast to
@@ -141,14 +141,13 @@ def regrouped(node: exp.Expression, view: View, allowed: Allowed) -> exp.Express
     Raises:
         AggregateRefused: they cannot be made of its measures and keys.
     """
-    if (maker := AGGREGATES.get(type(node))) is not None:
-        return maker(node, view, allowed)
-    if not has_aggregate(node):
-        return over(node, view, allowed)
-    copy = copied(node)
-    for child in list(copy.iter_expressions()):
-        child.replace(regrouped(child, view, allowed))
-    return copy
+
+    def instead(part: exp.Expression) -> exp.Expression | None:
+        if (maker := AGGREGATES.get(type(part))) is not None:
+            return maker(part, view, allowed)
+        return None if has_aggregate(part) else over(part, view, allowed)
+
+    return replaced(node, instead)
 
 
 def argument(node: exp.Expression) -> exp.Expression:

@@ -12,7 +12,7 @@ from superset_ext.aggregates.refusals import refusal
 from superset_ext.aggregates.series import Parts, taken_apart
 from superset_ext.errors import AggregateRefused
 from superset_ext.plans.rewrite.clauses import clause, conjuncts, is_aggregated
-from superset_ext.plans.rewrite.copying import columns, copied, has_aggregate
+from superset_ext.plans.rewrite.copying import columns, copied, has_aggregate, replaced
 from superset_ext.plans.rewrite.facts import Column
 
 Columns = Mapping[str, Column]
@@ -184,14 +184,11 @@ class _Reading:
 
     def _plain(self, node: exp.Expression) -> exp.Expression:
         """An expression whose columns stand without their table."""
-        own = copied(node)
-        if isinstance(own, exp.Column):
-            return self._bare(own)
-        for name in list(columns(own)):
-            name.replace(self._bare(name))
-        return own
+        return replaced(node, self._bare)
 
-    def _bare(self, node: exp.Column) -> exp.Expression:
+    def _bare(self, node: exp.Expression) -> exp.Expression | None:
+        if not isinstance(node, exp.Column):
+            return None
         name, table = folded(node.this, self.engine), folded(node.args.get("table"), self.engine)
         if node.args.get("db") or (table and table != self.source) or name not in self.columns:
             raise AggregateRefused("it has a name that is no column of what it reads")

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from superset_ext.settings.probes import NameOrId
 from superset_ext.settings.values import PARSED_JSON, Record
 
-RewriteRule = Literal["unneeded_order", "extract_range", "integer_as_text", "integer_as_decimal"]
+RewriteRule = Literal["unneeded_order", "moment_as_constant", "extract_range", "integer_as_text", "integer_as_decimal"]
 REWRITE_RULES: tuple[RewriteRule, ...] = get_args(RewriteRule)
 _Pattern = Annotated[str, Field(min_length=1)]
 
@@ -20,7 +20,7 @@ class Rewrite(Record):
     Attributes:
         dataset: its id in Superset, or a pattern with `*` and `?` for its name, as in `public.sales_*`.
         database: a pattern for the name of its database.
-        rules: all four where they are not named; none with an empty list.
+        rules: all five where they are not named; none with an empty list.
     """
 
     dataset: NameOrId | None = None

@@ -38,6 +38,24 @@ def test_what_is_found_is_the_smallest_that_answers() -> None:
     assert 0 < answered < 40
 
 
+def test_only_what_has_all_that_is_asked_is_matched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: of many aggregates those are matched alone that have its columns, grains, sums and counts."""
+    tried: list[str] = []
+    whole = lookup.match
+    monkeypatch.setattr(
+        lookup, "match", lambda shape, view, *more: tried.append(view.table) or whole(shape, view, *more)
+    )
+    asked = "SELECT shop, AVG(size) AS a, MAX(price) AS p FROM sales WHERE at >= '2024-01-01' GROUP BY shop"
+    others = [
+        asked.replace("AVG", "SUM"), asked.replace("AVG", "COUNT"), asked.replace("MAX", "MIN"),
+        asked.replace("shop", "paid"), asked.replace("WHERE at >= '2024-01-01'", ""),
+        asked.replace("at >= '2024-01-01'", "DATE_TRUNC('week', at) = '2024-01-01'"),
+    ]  # fmt: skip
+    lacking = [replace(view_for(sql, rows=number), table=f"less_{number}") for number, sql in enumerate(others)]
+    several = Lookup([*lacking, replace(view_for(asked, rows=90), table="all"), view_for(asked, rows=99)], "postgres")
+    assert isinstance(several.answer(asked, UTC), Match) and tried == ["all"]
+
+
 def test_a_statement_without_a_candidate_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: what reads other tables costs next to nothing; what was seen before is not parsed again."""
     texts = []

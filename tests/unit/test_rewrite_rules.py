@@ -58,6 +58,12 @@ CHANGED = {
         "SELECT COUNT(*) FROM public.sales WHERE CAST(id AS TEXT) IN ('7', '-12')",
         "SELECT COUNT(*) FROM public.sales WHERE id IN (7, -12)",
     ),
+    "moment_as_constant": (
+        "SELECT COUNT(*) FROM sales WHERE at >= TO_TIMESTAMP('2024-02-29 00:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.US')"
+        " AND (day < (TO_DATE('2024-03-01', 'YYYY-MM-DD')) OR id = 1)",
+        "SELECT COUNT(*) FROM sales WHERE at >= CAST('2024-02-29 00:00:00.000000' AS TIMESTAMPTZ)"
+        " AND (day < (CAST('2024-03-01' AS DATE)) OR id = 1)",
+    ),
     "integer_as_decimal": ("SELECT id FROM sales WHERE (id >= -7.00)", "SELECT id FROM sales WHERE (id >= -7)"),
     "not_in": (
         "SELECT id FROM sales WHERE id NOT IN (SELECT shop_id FROM shops)",
@@ -96,6 +102,10 @@ REFUSED = [
     ("SELECT COUNT(*) FROM sales WHERE CAST(id AS TEXT) = '007'", "integer_as_text", "writes an integer"),
     ("SELECT COUNT(*) FROM sales WHERE CAST(id AS VARCHAR(2)) = '12'", "integer_as_text", "cut"),
     ("SELECT COUNT(*) FROM sales WHERE CAST(name AS TEXT) = '12'", "integer_as_text", "no integer column"),
+    ("SELECT COUNT(*) FROM sales WHERE day > TO_DATE('2024-02-30', 'YYYY-MM-DD')", "moment_as_constant", "no text"),
+    ("SELECT COUNT(*) FROM sales WHERE day > TO_DATE('24-02-20', 'YY-MM-DD')", "moment_as_constant", "another one"),
+    ("SELECT COUNT(*) FROM sales WHERE day > TO_DATE(name, 'YYYY-MM-DD')", "moment_as_constant", "no text"),
+    ("SELECT TO_DATE('2024-02-20', 'YYYY-MM-DD') FROM sales", "moment_as_constant", "nothing is compared"),
     ("SELECT COUNT(*) FROM sales WHERE id = 12.5", "integer_as_decimal", "fraction"),
     ("SELECT COUNT(*) FROM sales WHERE price = 12.0", "integer_as_decimal", "no integer column"),
     ("SELECT id FROM sales WHERE id NOT IN (SELECT shop FROM sales AS s)", "not_in", "shop of NOT IN can be NULL"),

@@ -20,6 +20,7 @@ from superset_ext.plans.findings.jit_costs import jit_costs
 from superset_ext.plans.findings.large_offset import large_offset
 from superset_ext.plans.findings.leading_wildcard import leading_wildcard
 from superset_ext.plans.findings.lossy_bitmap import lossy_bitmap
+from superset_ext.plans.findings.moment_per_row import moment_per_row
 from superset_ext.plans.findings.nested_loop import nested_loop
 from superset_ext.plans.findings.not_in_nullable import not_in_nullable
 from superset_ext.plans.findings.or_over_columns import or_over_columns
@@ -36,10 +37,10 @@ from superset_ext.plans.findings.unneeded_order import unneeded_order
 from superset_ext.plans.findings.workers_not_launched import workers_not_launched
 
 RULES: tuple[Rule, ...] = (
-    plan_changed, filter_discards, function_on_column, or_over_columns, leading_wildcard, filter_after_index,
-    nested_loop, correlated_subquery, not_in_nullable, unneeded_order, unneeded_distinct, barrier, large_offset,
-    count_distinct, shared_subquery, other_filters, partitions_not_pruned, spilled, lossy_bitmap, heap_fetches,
-    extended_statistics, rows_misjudged, statistics_old, workers_not_launched, jit_costs, select_star,
+    plan_changed, filter_discards, moment_per_row, function_on_column, or_over_columns, leading_wildcard,
+    filter_after_index, nested_loop, correlated_subquery, not_in_nullable, unneeded_order, unneeded_distinct, barrier,
+    large_offset, count_distinct, shared_subquery, other_filters, partitions_not_pruned, spilled, lossy_bitmap,
+    heap_fetches, extended_statistics, rows_misjudged, statistics_old, workers_not_launched, jit_costs, select_star,
 )  # fmt: skip
 
 # What holds for DuckDB, which has no index that a chart would use, decorrelates by itself, and hashes what it can.

@@ -23,6 +23,9 @@ from superset_ext.plans.indexes.workload import Asked
 _BUDGET_SHARE = 0.2  # of the tables' own bytes, where nobody names a budget
 _LEAST_BUDGET = 64 * 2**20
 _GAIN = 0.01  # of a statement's time, from which it gains
+_LEAST_SHARE = 0.01  # of all seconds of the log, which an index has to save
+_LEAST_COST = 5_000.0  # by the planner, that a statement has to save: reading 40 MB, which people begin to notice
+_LEAST_SECONDS = 600.0  # of the log, that statements have to save which are quick and asked so often
 _WAL = 60  # bytes of a record that an index writes beside the entry
 
 
@@ -184,7 +187,8 @@ class _Costed:
             sum(1 << number for number, index in enumerate(self._indexes) if could_use(index, own)) for own in run.uses
         ]
         self._costs = Costs(whatif, relevant)
-        self._costs.learn((number, 0) for number in range(len(run.statements)))
+        self._places = range(len(run.statements))
+        self._costs.learn((number, 0) for number in self._places)
 
     def _ask_shares(self, conditions: Sequence[tuple[Any, str | None]], first: int) -> dict[tuple[Any, Any], float]:
         """The share of a table's rows that fulfil a condition, as the planner estimates it."""
@@ -215,14 +219,25 @@ class _Costed:
             for number, item in enumerate(self._statements)
         ]
         search = Search(self._costs, self._indexes, [self._size(index) for index in self._indexes], weights)
-        chosen = search.best(budget)
-        proposals = [self._proposed(search, *step) for step in search.steps(chosen)]
+        steps = search.steps(search.best(budget))
+        worth = [step for step in steps if self._is_worth_it(search, *step)]
+        chosen = sum(1 << number for number, _ in worth)
+        if len(worth) < len(steps):
+            worth = search.steps(chosen)
+        proposals = [self._proposed(search, *step) for step in worth]
         self._whatif.forget()
         lines = [f"{len(failed)} statements were left out, which the source cannot plan"] if failed else []
         return Advice(
             tuple(proposals), tuple(needless(self._catalog.existing)), budget, search.total(0), search.total(chosen),
             (*notes, *lines), self._whatif.round_trips, self._whatif.plans,
         )  # fmt: skip
+
+    def _is_worth_it(self, search: Search, number: int, before: int) -> bool:
+        """Whether somebody would notice an index: the people who wait for a statement, or the source."""
+        after = before | 1 << number
+        saved = search.total(before) - search.total(after)
+        most = max(self._costs.cost(place, before) - self._costs.cost(place, after) for place in self._places)
+        return saved >= _LEAST_SHARE * search.total(0) and (most >= _LEAST_COST or saved >= _LEAST_SECONDS)
 
     def _proposed(self, search: Search, number: int, before: int) -> Proposal:
         """The index of a step, which comes after the set `before`."""

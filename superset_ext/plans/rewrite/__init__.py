@@ -17,6 +17,7 @@ from superset_ext.plans.rewrite.rules.filter_into_cte import filter_into_cte
 from superset_ext.plans.rewrite.rules.having_on_keys import having_on_keys
 from superset_ext.plans.rewrite.rules.integer_as_decimal import integer_as_decimal
 from superset_ext.plans.rewrite.rules.integer_as_text import integer_as_text
+from superset_ext.plans.rewrite.rules.moment_as_constant import moment_as_constant
 from superset_ext.plans.rewrite.rules.not_in import not_in
 from superset_ext.plans.rewrite.rules.or_across_join import or_across_join
 from superset_ext.plans.rewrite.rules.or_of_one_table import or_of_one_table
@@ -27,7 +28,9 @@ from superset_ext.plans.rewrite.rules.unneeded_distinct import unneeded_distinct
 from superset_ext.plans.rewrite.rules.unneeded_order import unneeded_order
 
 # What may be switched on for charts: each brings three times or more where it applies, and never another answer.
-AUTOMATIC: tuple[Rule, ...] = (unneeded_order, extract_range, integer_as_text, integer_as_decimal)
+AUTOMATIC: tuple[Rule, ...] = (
+    unneeded_order, moment_as_constant, extract_range, integer_as_text, integer_as_decimal,
+)  # fmt: skip
 
 # What a person is shown, with both plans and both times: it helps often, and not always.
 ADVICE: tuple[Rule, ...] = (or_across_join, filter_into_cte, correlated_aggregate, not_in, count_distinct)

@@ -43,7 +43,8 @@ def has_same_tokens(one: str, other: str) -> bool:
     ours, theirs = _PIECE.findall(one), _PIECE.findall(other)
     if ours and ours[-1] == ";":
         ours.pop()
-    if len(ours) != len(theirs) or any(_UNSURE.search(piece) for piece in ours if piece[-1] not in "'\""):
+    plain = " ".join(piece for piece in ours if piece[-1] not in "'\"")
+    if len(ours) != len(theirs) or _UNSURE.search(plain):
         return False
     places = (place for place, piece in enumerate(ours) if piece != theirs[place])
     return all(_is_alike(ours, theirs, place) for place in places)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from superset_ext.plans.rewrite.copying import nodes
 from superset_ext.plans.rewrite.facts import Facts
+from superset_ext.plans.rewrite.lists import trees
 from superset_ext.plans.rewrite.printing import is_printed_as_read
 from superset_ext.plans.rewrite.statement import Statement
 from superset_ext.plans.rewrite.verdict import Verdict
@@ -72,8 +72,8 @@ def parsed(sql: str, engine: str) -> exp.Query | str:
     if len(sql) > _LIMIT:
         return "the statement is longer than 64 KB"
     try:
-        trees = [tree for tree in sqlglot.parse(sql, dialect=engine) if tree is not None]
-        (tree,) = trees if len(trees) == 1 else (None,)
+        whole = trees(sql, engine)
+        (tree,) = whole if len(whole) == 1 else (None,)
         if not isinstance(tree, exp.Select | exp.SetOperation):
             return "it is not exactly one SELECT"
         if any(isinstance(node, _WRITES) for node in nodes(tree)):

@@ -34,7 +34,8 @@ class Verdicts:
 
     def change(self, line: str, times: float, below: int | None = None) -> None:
         """A place was changed."""
-        self._changed.append(line)
+        if line not in self._changed:
+            self._changed.append(line)
         self._times = max(self._times, times)
         self._below = below if self._below is None else self._below if below is None else min(below, self._below)
 

@@ -51,6 +51,7 @@ SORTED = "SELECT sum(length(note)) FROM (SELECT note, city FROM orders ORDER BY 
 CTE = "WITH big AS MATERIALIZED (SELECT id, customer FROM orders) SELECT id FROM big WHERE {}"
 MADE = ("SELECT {} FROM (SELECT c.name, o.customer, sum(o.amount) AS total FROM orders AS o JOIN customers AS c"
         " ON c.id = o.customer GROUP BY c.name, o.customer) AS virtual_table")  # fmt: skip
+MOMENT = "TO_TIMESTAMP('2024-02-01 00:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.US')"
 PAIRS = (
     Pair("filter_discards", "SELECT count(*) FROM orders WHERE amount = 7", "SELECT count(*) FROM orders WHERE amount > 7",
          "about what the scan does"),
@@ -71,6 +72,10 @@ PAIRS = (
     Pair("or_over_columns",
          "SELECT count(*) FROM few AS a JOIN few AS b ON a.customer = b.amount OR a.amount = b.customer",
          "SELECT count(*) FROM few AS a JOIN few AS b ON a.customer = b.amount"),
+    Pair("moment_per_row", f"SELECT count(note) FROM orders WHERE placed >= {MOMENT}",
+         f"SELECT count(*) FROM few WHERE placed >= {MOMENT}", "there are few"),
+    Pair("moment_per_row", f"SELECT count(note) FROM orders WHERE placed > {MOMENT}",
+         f"SELECT count(note) FROM orders WHERE placed < {MOMENT}"),  # few, which an index leads to
     Pair("leading_wildcard", "SELECT id FROM orders WHERE note LIKE '%abc%'", "SELECT id FROM orders WHERE note LIKE 'abc%'",
          "does not begin with a wildcard"),
     Pair("leading_wildcard", "SELECT id FROM orders WHERE note LIKE '%abc%'",

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 _WORDS = {
     "unneeded_order": (r"ORDER\s+BY", r"\(\s*(?:SELECT|WITH)\b"),
+    "moment_as_constant": (r"\bTO_(?:TIMESTAMP|DATE)\s*\(",),
     "extract_range": (r"\bEXTRACT\s*\(|\bDATE_TRUNC\s*\(|\bAS\s+DATE\b|::\s*DATE\b",),
     "integer_as_text": (r"\bAS\s+(?:TEXT|VARCHAR)\b|::\s*(?:TEXT|VARCHAR)\b",),
     "integer_as_decimal": (r"\d\.",),
