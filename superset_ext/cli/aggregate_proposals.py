@@ -11,7 +11,7 @@ import click
 from flask.cli import with_appcontext
 
 from superset_ext.aggregates.over import Allowed
-from superset_ext.aggregates.propose.proposals import Proposal
+from superset_ext.aggregates.propose.considering import Proposal
 from superset_ext.aggregates.propose.report import Report, as_dict, build_command, report, setting, who
 from superset_ext.cli.options import budget_option, days_option, json_option
 from superset_ext.cli.output import show

@@ -9,7 +9,8 @@ from typing import Any
 
 from superset_ext.aggregates.over import EXACT, Allowed
 from superset_ext.aggregates.propose.asks import Asked
-from superset_ext.aggregates.propose.proposals import Proposal, Proposed, propose
+from superset_ext.aggregates.propose.considering import Proposal, Proposed
+from superset_ext.aggregates.propose.proposals import propose
 from superset_ext.aggregates.tables.catalogue import kept
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.host.names import object_names
