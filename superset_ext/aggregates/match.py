@@ -146,7 +146,7 @@ def _refuse_looks(shape: Shape, view: View, allowed: Allowed) -> None:
     for part in shape.parts():
         shown = not allowed.loose and any(part is output.value for output in shape.outputs)
         for value in outside_aggregates(part):
-            refuse_inside(value, view.columns, shown and value is part)
+            refuse_inside(value, view.columns, shown and value is part, allowed.loose)
 
 
 def outside_aggregates(node: exp.Expression) -> list[exp.Expression]:
