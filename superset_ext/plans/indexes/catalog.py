@@ -59,7 +59,7 @@ class Table:
 
     @property
     def writes_a_day(self) -> float | None:
-        """Rows written a day; `None` where they were counted for less, which may be a load, or since nobody knows when."""
+        """Rows written a day; `None` where they were not counted for one, as a load may be all of it."""
         return self.writes / self.days if self.days is not None and self.days >= 1.0 else None
 
 
