@@ -15,6 +15,7 @@ from superset_ext.aggregates.propose.considering import Proposal
 from superset_ext.aggregates.propose.report import Report, as_dict, build_command, report, setting, who
 from superset_ext.cli.options import budget_option, days_option, json_option
 from superset_ext.cli.output import show
+from superset_ext.core.quiet import unwarned
 from superset_ext.host.explaining import as_user
 from superset_ext.package import package, this_app
 from superset_ext.settings import PREFIX
@@ -44,7 +45,7 @@ def propose(
     history. Nothing is made. The source is asked for its catalog, for plans and for samples, within a transaction that
     may only read.
     """
-    with as_user(user) as identity:
+    with as_user(user) as identity, unwarned():
         allowed = Allowed(floats=floats, loose=loose)
         result = report(this_app(), package().log(), database, budget, days, identity, allowed)
     show(as_json, as_dict(result), "\n\n".join(_parts(result)))
