@@ -60,11 +60,19 @@ def _parts(result: Report) -> Iterator[str]:
         yield "\n".join([f"{number}. {one.name}, of {_relation(one)}", *facts, build])
     if proposed.refused:
         reasons = [f"{one.statements} × ({seconds(one.seconds)}): {one.reason}" for one in proposed.refused[:_SHOWN]]
-        yield "\n".join(("Left to Superset, with the time a day that it takes:", *_wrapped(reasons)))
+        lines = _wrapped([*reasons, *_flags(result)])
+        yield "\n".join(("Left to Superset, with the time a day that it takes:", *lines))
     if rest := proposed.answerable - proposed.served - proposed.held:
         yield f"{rest} more could be answered, by aggregates that are too large or save too little."
     if proposed.proposals:
         yield "\n".join(_next(result))
+
+
+def _flags(result: Report) -> Iterator[str]:
+    """How to count in what may differ a little, where it is not counted in."""
+    words = [f"--{name}" for name in ("floats", "loose") if not getattr(result.allowed, name)]
+    if words:
+        yield f"What would answer if more may differ: again with {' '.join(words)}"
 
 
 def _headline(result: Report) -> str:
