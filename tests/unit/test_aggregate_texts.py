@@ -67,6 +67,13 @@ def test_the_text_over_the_aggregate(sql: str) -> None:
     assert answer(sql, VIEW) == TEXTS[sql]
 
 
+def test_a_filter_of_time_is_a_constant() -> None:
+    """Intent: what Superset has PostgreSQL work out for each row is worked out once, also for rows of an aggregate."""
+    moment = "TO_TIMESTAMP('2024-01-01 00:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.US')"
+    text = answer(f"SELECT COUNT(*) AS n FROM sales WHERE at >= {moment}", VIEW, Allowed(zone="UTC"))
+    assert text == f"SELECT {ROWS} AS n {FROM} WHERE {DAY} >= CAST('2024-01-01 00:00:00.000000' AS TIMESTAMPTZ)"
+
+
 def test_the_aggregate_itself() -> None:
     """Intent: it has one row for each group, NULL among them, and a name for everything that it keeps."""
     create, unique, analyze = VIEW.create()
