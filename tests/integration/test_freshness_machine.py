@@ -16,6 +16,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from superset_ext.embedded.valkey import Valkey
@@ -328,6 +329,6 @@ def test_a_broken_protocol_is_found(server: Server, broken: str) -> None:
     counts = Counts()
     if broken == "clock" and server.shift is None:
         pytest.skip("no C compiler to make a clock that can be put forward")
-    with pytest.raises(Violation):
+    with pytest.raises((Violation, Flaky)):  # what depends on the moment may be gone when it is looked at again
         run(server, 40_000, counts, broken)
     assert counts.violations and not counts.errors
