@@ -131,10 +131,13 @@ def of_this_version(url: str) -> bool:
 
 def test_without_new_indexes_costs_are_the_sources(rich: str) -> None:
     """Intent: partitions, views, types, keys, existing indexes and statistics come along, so plans cost the same."""
-    (*costs, by_gin), lacks = by_scratch(rich, [*ASKED, BY_GIN])
+    expected: list[float | None] = []
+    while expected != (now := by_source(rich, ASKED)):  # until nobody has analyzed a table meanwhile
+        expected = now
+        (*costs, by_gin), lacks = by_scratch(rich, [*ASKED, BY_GIN])
     assert None not in (*costs, by_gin)
     if of_this_version(rich):
-        assert costs == pytest.approx(by_source(rich, ASKED), rel=1e-6, abs=0.011)  # the last digit may be rounded
+        assert costs == pytest.approx(expected, rel=1e-6, abs=0.011)  # the last digit may be rounded
         assert by_gin == pytest.approx(by_source(rich, [BY_GIN])[0], rel=0.01)
     assert lacks == [
         "columns, taken as text since their types are not there, two", "the extended statistics of Visits",
