@@ -356,9 +356,8 @@ _WRITES = (
     "INSERT INTO {t} SELECT {k}, timestamp '2024-01-{day:02}' + i * interval '7 hours', {shop}, i"
     " FROM generate_series(1, 4) i",
     "INSERT INTO {t} (k) VALUES ({k})",
-    "UPDATE {t} SET amount = {day} / 4.0, price = price * 2 WHERE {some}",
+    "UPDATE {t} SET amount = {day}, price = price * 2 WHERE {some}",
     "UPDATE {t} SET shop = {shop} WHERE k = {k}",
-    "UPDATE {t} SET amount = NULL WHERE k = {k}",
     "UPDATE {t} SET ts = '2024-01-{day:02} 12:00' WHERE {some}",
     "UPDATE parts SET k = k + 10 WHERE k = {k}",
     "DELETE FROM {t} WHERE {some}",

@@ -49,7 +49,6 @@ _READ = 'path.read_text(encoding="utf-8")'
 _ADDING = dict.fromkeys(
     ("truncate", "attach", "swap", "written_anew", "retyped", "repeatable", "open_old", "prepare"), 0
 )
-_WRITING = _ADDING | {"write": 80}
 # A fault that is planted: a text of a module, what it is replaced by, and the steps that are not as likely as usual.
 FAULTS: dict[str, tuple[ModuleType, str, str, str, dict[str, int]]] = {
     "rows as they were before are forgotten": (notes, "_FUNCTION", "INTO STRICT superset_ext_before FROM old_rows AS t",
@@ -62,12 +61,12 @@ FAULTS: dict[str, tuple[ModuleType, str, str, str, dict[str, int]]] = {
     "a sum has no sign": (parts, "of_one", "-) (", "+) (", _ADDING),
     "an extreme that is gone is kept": (adding, "_unsure", '"<="', '"<"', _ADDING),
     "what took and brought an extreme is never asked": (adding, "_of_notes", "NOT {made_good}", "false", _ADDING),
-    "a group is taken for replaced that is not": (adding, "_REPLACED", "d.notes = 1 AND ", "", _WRITING),
+    "a group is taken for replaced that is not": (adding, "_REPLACED", "d.notes = 1 AND ", "", {}),
     "rows of another part are added": (adding, "_joined", "d.is_around", "false", {}),
     "what all was made anew of is added again": (adding, "taken", "if notes:", "if notes and not whole:", {}),
     "a sum of nothing is 0": (adding, "_unsure", "= 0", "= -1", _ADDING),
     "that nothing is noted is not seen": (catalogue, "files", _READ, _READ + '.replace(" AND noting.is_on", "")'
-                                          '.replace(" || max(noting.version)", "")', _WRITING),
+                                          '.replace(" || max(noting.version)", "")', {}),
 }  # fmt: skip
 
 
