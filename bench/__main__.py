@@ -33,6 +33,7 @@ PARTS = (
     "rewrites",
     "matching",
     "public_bi",
+    "public_bi_proposed",
     "automatic",
     "indexes",
     "index_trial",

@@ -84,11 +84,12 @@ def ask(engine: Engine, facts: Facts, sql: str, result: Counter[str]) -> str:
     result["answered"] += 1
     result["answered exactly"] += isinstance(match(shape, view, EXACT), Match)
     result["strictly additive answered"] += is_strict(sql)
-    _compare(engine, sql, answer, shape, result)
+    compare(engine, sql, answer, shape, result)
     return ""
 
 
-def _compare(engine: Engine, sql: str, answer: Match, shape: Shape, result: Counter[str]) -> None:
+def compare(engine: Engine, sql: str, answer: Match, shape: Shape, result: Counter[str]) -> None:
+    """Count whether both texts give the same types and rows."""
     try:
         stock = engine.run(sql)
     except Exception:  # noqa: BLE001  (whatever the driver raises, of a query that does not run there)

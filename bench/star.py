@@ -26,7 +26,8 @@ from superset_ext.aggregates.lookup import Lookup
 from superset_ext.aggregates.match import Refusal
 from superset_ext.aggregates.over import Allowed
 from superset_ext.aggregates.propose.asks import Asked
-from superset_ext.aggregates.propose.proposals import Proposed, propose
+from superset_ext.aggregates.propose.considering import Proposed
+from superset_ext.aggregates.propose.proposals import propose
 from superset_ext.aggregates.tables.building import build
 from superset_ext.aggregates.tables.catalogue import Kept, kept
 from superset_ext.aggregates.tables.definition import Definition, full

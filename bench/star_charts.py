@@ -25,7 +25,8 @@ import psycopg2
 
 from bench.star import ROUNDS, ROWS, TABLE, made
 from superset_ext.aggregates.propose.asks import Asked
-from superset_ext.aggregates.propose.proposals import Proposed, propose
+from superset_ext.aggregates.propose.considering import Proposed
+from superset_ext.aggregates.propose.proposals import propose
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.host import substitutes
 from superset_ext.plans.indexes.source import only_reading

@@ -10,6 +10,7 @@ from superset_ext.aggregates.grain import UNITS
 _TYPES = {
     "k": "int", "a": "bigint", "s": "smallint", "d": "date", "ts": "timestamp", "u": "timestamp", "z": "timestamptz",
     "n": "text", "c": "text", "f": "float8", "m": "numeric", "p": "numeric(8, 2)", "b": "boolean", "r": "real",
+    "x": "time",
 }  # fmt: skip
 _MOMENTS = [
     "'2024-01-01'", "'2024-12-31 23:59:59.999999'", "'2025-01-01'", "'2024-02-29 12:00:00'", "'2024-03-10 02:30:00'",
@@ -27,13 +28,15 @@ _VALUES = {
     "f": ["0.1", "-0.0", "0.0", "1e16", "3.3", "'NaN'", "0.7"],
     "m": ["1.0", "1.00", "2", "0.5", "-0.25", "100"], "p": ["1.0", "1.25", "2", "-1.25"], "b": ["true", "false"],
     "r": ["0.1", "1", "16777216"],
+    "x": ["'00:00:00'", "'12:30:00'", "'23:59:59.999999'", "'00:00:00.000001'", "'24:00:00'"],
 }  # fmt: skip
 _HUGE = {"m": ["'NaN'", "12345678901234567890123456789012345678.123456789", "1e-20", "'Infinity'", "'-Infinity'"]}
 _KEYS = [
     "n", "k", "b", "d", "ts", "p", "s", "z", "c", "m", "f", "LOWER(n)", "k + 1", "CASE WHEN k > 0 THEN n ELSE 'x' END",
     "UPPER(c)", "CAST(m AS TEXT)", "COALESCE(n, 'none')", "k % 3", "CAST(z AS DATE)", "DATE_TRUNC('day', z)",
     "DATE_TRUNC('month', d)", "EXTRACT(YEAR FROM d)", "CAST(ts AS DATE)", "CAST(u AS DATE)", "ABS(p)",
-    "m > 1", "c = 'a'", "f IS NULL",
+    "m > 1", "c = 'a'", "f IS NULL", "x", "EXTRACT(HOUR FROM x)", "CAST(x AS TEXT)", "-f",
+    "CAST(f AS DOUBLE PRECISION) * k", "m + k", "r * 2",
     *(f"DATE_TRUNC('{unit}', {name})" for unit in UNITS for name in ("ts", "ts", "u")),
     *(f"EXTRACT({part} FROM ts)" for part in
       ("YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DOW", "DOY", "ISODOW", "ISOYEAR", "HOUR", "MINUTE", "EPOCH")),
@@ -50,7 +53,8 @@ _MEASURES = [
     "SUM(CASE WHEN n = 'a' THEN k WHEN n = 'A' THEN s ELSE 3 END)", "SUM(CASE WHEN m > 1 THEN p ELSE 0 END)",
     "SUM(p) / NULLIF(COUNT(*), 0)", "SUM(k) * 1.0 / NULLIF(SUM(s), 0)", "MAX(k) - MIN(k)", "COUNT(*) + 1",
     "COUNT(NULLIF(n, 'a'))", "COALESCE(SUM(k), 0)", "ROUND(AVG(p), 1)", "MAX(CAST(k AS BIGINT))",
-    "COUNT(NULLIF(CAST(m AS TEXT), '1.0'))", "SUM(CAST(k AS BIGINT))", "SUM(CASE WHEN ts >= '2024-04-01' THEN 1 END)",
+    "COUNT(NULLIF(CAST(m AS TEXT), '1.0'))", "MIN(x)", "MAX(x)", "COUNT(x)", "COUNT(DISTINCT x)",
+    "SUM(CAST(k AS BIGINT))", "SUM(CASE WHEN ts >= '2024-04-01' THEN 1 END)",
 ]  # fmt: skip
 _CONDITIONS = [
     "n = 'a'", "n IN ('a', 'A', 'é')", "n IS NOT NULL", "k > 0", "k BETWEEN 0 AND 2", "b", "NOT b", "b IS NULL",
@@ -61,13 +65,13 @@ _CONDITIONS = [
     "z >= '2024-01-01'", "DATE_TRUNC('month', ts) = '2024-12-01'", "EXTRACT(YEAR FROM ts) = 2024",
     "CAST(ts AS DATE) >= CAST('2024-04-01' AS DATE)", "LOWER(n) = 'a'", "n LIKE 'a%'", "m = 1", "m IN (1.0, 2)",
     "f = 0", "f > 0", "c = 'a'", "c <> 'A'", "LOWER(c) = 'a'", "CAST(m AS TEXT) = '1.0'", "p * 2 > 2",
-    "n = 'a' OR k = 1",
+    "n = 'a' OR k = 1", "x >= '12:30:00'", "x = '00:00:00'", "f * 2 > 1", "m + 1 = 2",
     "NOT (n = 'a' AND k = 1)", "(k = 1 OR b) AND n <> ''", "ts >= '2024-01-01' AND ts < '2024-02-01'", "1 = 1",
     "DATE_TRUNC('week', ts) < '2024-12-30'", "COALESCE(k, 0) = 0", "ts >= CAST('2024-01-01' AS TIMESTAMP)",
 ]  # fmt: skip
 RELATIONS = [
     "t", "t", "t AS x", "(SELECT * FROM t) AS virtual_table",
-    "(SELECT t.k, t.a, t.s, t.d, t.ts, t.u, t.z, LOWER(t.n) AS n, t.c, t.f, t.m, t.p, t.b, t.r FROM t"
+    "(SELECT t.k, t.a, t.s, t.d, t.ts, t.u, t.z, LOWER(t.n) AS n, t.c, t.f, t.m, t.p, t.b, t.r, t.x FROM t"
     " WHERE t.k > 0) AS v",
 ]  # fmt: skip
 

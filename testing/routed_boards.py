@@ -1,8 +1,8 @@
 """Requests of dashboards, answered by Superset's own statements and from aggregates, and compared as JSON.
 
 It runs in a process of its own, whose Superset lies over a stack's databases (`python -m testing.routed_boards`). Each
-grouped statement that the requests lead to has an aggregate of its own there, as our proposer would make it. Nothing is
-left in the source.
+grouped statement that the requests lead to has an aggregate of its own there, as our proposer would make it; or there
+are just those that it has proposed. Nothing is left in the source.
 
 **What has to be the same** is what JSON says: every value, and the order of every list. Two rules allow less, and each
 request says which one was used:
@@ -104,16 +104,19 @@ def requests_of(answers: Sequence[Answer], titles: Mapping[int, str]) -> list[di
     return [json.loads(text) for text in dict.fromkeys(json.dumps(one) for one in requests)]
 
 
-def compared(stack: RunningStack, requests: Sequence[Mapping[str, str]]) -> list[Compared]:
+def compared(
+    stack: RunningStack, requests: Sequence[Mapping[str, str]], proposals: Mapping[str, str] | None = None
+) -> list[Compared]:
     """Each request both ways.
 
     Args:
         requests: `dashboard`, `path`, `body` and `kind` of each.
+        proposals: the aggregates to build, as a SELECT by its name; `None`: one for each grouped statement.
     """
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "config.py").write_text(CONFIG)
-        asked = {"requests": list(requests), "user": stack.user, "password": stack.password,
+        asked = {"requests": list(requests), "proposals": proposals, "user": stack.user, "password": stack.password,
                  "log": stack.env["SUPERSET_EXT_DATABASE_URL"], "examples": stack.examples_url}  # fmt: skip
         (folder / "asked.json").write_text(json.dumps(asked))
         caches = Valkey(folder / "valkey").start()
@@ -190,13 +193,16 @@ class _Boards:
         with connected(self.asked["examples"]) as connection:
             drop_all(connection)
             try:
-                self._build(connection, [event for event in sent.values() if event.database_id == self.number])
+                views = self._views(connection, [event for event in sent.values() if event.database_id == self.number])
+                self._build(connection, self.asked["proposals"] or views)
                 yield self._substitute()
             finally:
                 substitutes.substitutes = ()
                 drop_all(connection)
 
-    def _build(self, connection: Any, events: Sequence[Queried]) -> None:
+    def _views(self, connection: Any, events: Sequence[Queried]) -> dict[str, View]:
+        """An aggregate for each grouped statement, by its name."""
+
         def ask(sql: str, values: Sequence[Any] = ()) -> list[Sequence[Any]]:
             return list(run(connection, sql, values or None))
 
@@ -208,9 +214,12 @@ class _Boards:
                 needs = candidates([one])[0]
                 key = needs.relation, frozenset(needs.units.items()), frozenset(needs.measures)
                 views[key] = needs.view("unnamed")
-        for place, view in enumerate(views.values()):
+        return {f"board_{place}": view for place, view in enumerate(views.values())}
+
+    def _build(self, connection: Any, wanted: Mapping[str, str | View]) -> None:
+        for name, one in wanted.items():
             with suppress(AggregateError), self.app.app_context():  # the statement's own reason says it at the end
-                plan = planned(self.app, str(self.number), view, Wanted(name=f"board_{place}", schema="public"))
+                plan = planned(self.app, str(self.number), one, Wanted(name=name, schema="public"))
                 build(connection, plan.definition)
 
     def _substitute(self) -> Routed:

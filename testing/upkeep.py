@@ -23,11 +23,11 @@ CREATE TABLE aged (id int) WITH (autovacuum_enabled = off);
 INSERT INTO aged SELECT generate_series(1, 4000);
 CREATE TABLE aged_nearly (id int) WITH (autovacuum_enabled = off);
 INSERT INTO aged_nearly SELECT generate_series(1, 4000);
--- The n-th of 3,000 values has a share of about 1 in n; of the other table all are as common.
+-- The n-th of 12,000 values has a share of about 1 in n; of the other table all are as common.
 CREATE TABLE skewed (kind int, place int) WITH (autovacuum_enabled = off);
 INSERT INTO skewed SELECT n, -n FROM generate_series(1, 12000) AS n, generate_series(1, greatest(1, 12000 / n));
 CREATE TABLE even (kind int) WITH (autovacuum_enabled = off);
-INSERT INTO even SELECT n % 3000 FROM generate_series(1, 20000) AS n;
+INSERT INTO even SELECT n % 3000 FROM generate_series(1, 120000) AS n;
 CREATE TABLE dead (id int) WITH (autovacuum_enabled = off);
 INSERT INTO dead SELECT generate_series(1, 40000);
 CREATE TABLE dead_nearly (id int) WITH (autovacuum_enabled = off);

@@ -24,6 +24,7 @@ from superset_ext.aggregates.ties import (
 from superset_ext.aggregates.view import View
 from superset_ext.errors import AggregateRefused
 from superset_ext.plans.rewrite.copying import copied, has_aggregate
+from superset_ext.plans.rewrite.moments import with_constants
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ def match(shape: Shape, view: View, allowed: Allowed = EXACT) -> Match | Refusal
         return Refusal("it reads another relation")
     try:
         below = None if allowed.ties or not may_choose(shape, view) else seen_at_cut(shape, view)
-        return Match(view, _rewritten(shape, view, allowed, below).sql(dialect=shape.engine, copy=False), below)
+        tree = _rewritten(shape, view, allowed, below)
+        with_constants(tree, shape.engine)
+        return Match(view, tree.sql(dialect=shape.engine, copy=False), below)
     except AggregateRefused as refused:
         return Refusal(str(refused))
 
@@ -146,7 +149,7 @@ def _refuse_looks(shape: Shape, view: View, allowed: Allowed) -> None:
     for part in shape.parts():
         shown = not allowed.loose and any(part is output.value for output in shape.outputs)
         for value in outside_aggregates(part):
-            refuse_inside(value, view.columns, shown and value is part)
+            refuse_inside(value, view.columns, shown and value is part, allowed.loose)
 
 
 def outside_aggregates(node: exp.Expression) -> list[exp.Expression]:

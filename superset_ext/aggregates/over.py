@@ -11,8 +11,9 @@ from superset_ext.aggregates.seen import seen
 from superset_ext.aggregates.view import Key, View
 from superset_ext.errors import AggregateRefused
 from superset_ext.plans.rewrite.copying import columns, replaced
-from superset_ext.plans.rewrite.facts import Column
+from superset_ext.plans.rewrite.facts import Column, Kind
 
+_NUMBERS = (Kind.FLOAT, Kind.NUMERIC)
 SOURCE = "t"  # what the aggregate is called in a statement
 _COMPARE = (
     exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Is, exp.Between, exp.In,
@@ -76,12 +77,13 @@ def _of_grain(node: exp.Expression, key: Key, unit: str, view: View) -> exp.Expr
     return replaced(node, lambda part: value if isinstance(part, exp.Column) else None)
 
 
-def refuse_inside(node: exp.Expression, known: Mapping[str, Column], shown: bool) -> None:
+def refuse_inside(node: exp.Expression, known: Mapping[str, Column], shown: bool, loose: bool = False) -> None:
     """Refuse what tells apart values that a group holds to be equal.
 
     Args:
         known: the relation's columns.
         shown: whether the value itself must not be shown either.
+        loose: whether the result may be another one of several that are equal.
 
     Raises:
         AggregateRefused: it does.
@@ -89,7 +91,19 @@ def refuse_inside(node: exp.Expression, known: Mapping[str, Column], shown: bool
     for name in columns(node):
         if known[name.name].identical:
             continue
+        if loose and known[name.name].kind in _NUMBERS and _keeps_equal(name, node):
+            continue
         if name is not node and not isinstance(name.parent, _COMPARE):
             raise AggregateRefused(f"it looks into {name.name!r}, whose equal values may look different")
         if name is node and shown:
             raise AggregateRefused(f"it shows {name.name!r}, whose equal values may look different")
+
+
+def _keeps_equal(name: exp.Expression, node: exp.Expression) -> bool:
+    """Whether equal numbers of a column give equal results: it is added, multiplied, or cast to double."""
+    while name is not node and name.parent is not None:
+        name = name.parent
+        is_cast = type(name) is exp.Cast and name.to.this == exp.DataType.Type.DOUBLE
+        if not is_cast and not isinstance(name, exp.Add | exp.Sub | exp.Mul | exp.Neg | exp.Paren):
+            return False
+    return True

@@ -38,7 +38,7 @@ def seen(node: exp.Expression, columns: Mapping[str, Column], engine: str, zone:
         zone: the session's time zone; only where it has one offset for ever do limits with a time zone count.
     """
     match node:
-        case exp.TimestampTrunc() | exp.DateTrunc():
+        case exp.TimestampTrunc() | exp.DateTrunc() if node.args.get("zone") is None:
             name, unit = node.this, node.text("unit").lower()
             unit = unit if unit in UNITS else ""
         case exp.Extract():

@@ -127,7 +127,8 @@ def _is_column(node: object, name: str) -> bool:
 
 def _fixed(key: exp.Expression, shape: Shape) -> int | None:
     """How many values the conditions leave to a key; `None` where they do not say."""
-    if isinstance(key, exp.TimestampTrunc | exp.DateTrunc) and is_cut(key.this, shape.columns, shape.engine):
+    is_grain = isinstance(key, exp.TimestampTrunc | exp.DateTrunc) and key.args.get("zone") is None
+    if is_grain and is_cut(key.this, shape.columns, shape.engine):
         ends = _ends(key.this.name, shape.conditions)
         if ends is not None:
             return count(key.text("unit").lower(), *ends)

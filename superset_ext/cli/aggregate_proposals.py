@@ -11,10 +11,11 @@ import click
 from flask.cli import with_appcontext
 
 from superset_ext.aggregates.over import Allowed
-from superset_ext.aggregates.propose.proposals import Proposal
+from superset_ext.aggregates.propose.considering import Proposal
 from superset_ext.aggregates.propose.report import Report, as_dict, build_command, report, setting, who
 from superset_ext.cli.options import budget_option, days_option, json_option
 from superset_ext.cli.output import show
+from superset_ext.core.quiet import unwarned
 from superset_ext.host.explaining import as_user
 from superset_ext.package import package, this_app
 from superset_ext.settings import PREFIX
@@ -44,7 +45,7 @@ def propose(
     history. Nothing is made. The source is asked for its catalog, for plans and for samples, within a transaction that
     may only read.
     """
-    with as_user(user) as identity:
+    with as_user(user) as identity, unwarned():
         allowed = Allowed(floats=floats, loose=loose)
         result = report(this_app(), package().log(), database, budget, days, identity, allowed)
     show(as_json, as_dict(result), "\n\n".join(_parts(result)))
@@ -59,11 +60,19 @@ def _parts(result: Report) -> Iterator[str]:
         yield "\n".join([f"{number}. {one.name}, of {_relation(one)}", *facts, build])
     if proposed.refused:
         reasons = [f"{one.statements} × ({seconds(one.seconds)}): {one.reason}" for one in proposed.refused[:_SHOWN]]
-        yield "\n".join(("Left to Superset, with the time a day that it takes:", *_wrapped(reasons)))
+        lines = _wrapped([*reasons, *_flags(result)])
+        yield "\n".join(("Left to Superset, with the time a day that it takes:", *lines))
     if rest := proposed.answerable - proposed.served - proposed.held:
         yield f"{rest} more could be answered, by aggregates that are too large or save too little."
     if proposed.proposals:
         yield "\n".join(_next(result))
+
+
+def _flags(result: Report) -> Iterator[str]:
+    """How to count in what may differ a little, where it is not counted in."""
+    words = [f"--{name}" for name in ("floats", "loose") if not getattr(result.allowed, name)]
+    if words:
+        yield f"What would answer if more may differ: again with {' '.join(words)}"
 
 
 def _headline(result: Report) -> str:

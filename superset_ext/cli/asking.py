@@ -9,7 +9,10 @@ import click
 
 from superset_ext.errors import PlanError
 from superset_ext.host.databases import database_typed
-from superset_ext.host.explaining import Asking, of_chart
+from superset_ext.host.explaining import Asking, has_query, of_chart
+from superset_ext.host.people import Identity
+from superset_ext.package import package, this_app
+from superset_ext.warm import asked_again
 
 _OPTIONS = (
     click.argument("sql", required=False),
@@ -30,14 +33,21 @@ def query_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def asked(sql: str | None, chart: int | None, database: str | None, schema: str | None) -> list[Asking]:
-    """The queries that are named.
+def asked(
+    sql: str | None, chart: int | None, database: str | None, schema: str | None, identity: Identity | None
+) -> list[Asking]:
+    """The queries that are named; of a chart that was saved without any, those of the request that is used most.
+
+    Args:
+        identity: as whom; `None` of nobody.
 
     Raises:
         PlanError: it is not said where the SQL goes, or there is no such chart or database.
     """
     if chart is not None:
-        return of_chart(chart)
+        return (
+            of_chart(chart) if has_query(chart) else asked_again.of_chart(this_app(), package().log(), chart, identity)
+        )
     if database is None:
         raise PlanError("say by --database NAME where the SQL goes")
     return [Asking(database_typed(database), sql or "", schema=schema)]

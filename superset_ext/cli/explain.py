@@ -38,8 +38,9 @@ def explain(
     if fingerprint is not None:
         _show_kept(fingerprint, as_json)
         return
-    with as_user(user):
-        items = [_review(asking, timeout, analyze) for asking in asked(sql, chart, database, schema)]
+    with as_user(user) as identity:
+        askings = asked(sql, chart, database, schema, identity)
+        items = [_review(asking, timeout, analyze) for asking in askings]
     values = [{**review.as_dict(), "estimate": took.as_dict()} for review, took in items]
     show(as_json, values, "\n\n".join(_texts(items)))
 

@@ -11,11 +11,13 @@ import click
 from flask.cli import with_appcontext
 
 from superset_ext.cli.options import budget_option, days_option, json_option
+from superset_ext.core.quiet import unwarned
 from superset_ext.host.explaining import as_user
 from superset_ext.package import package, this_app
 from superset_ext.plans.indexes.building import WAIT_SECONDS, Ours
 from superset_ext.plans.indexes.doing import Planned, applied, dropped, listed, planned, tried
 from superset_ext.plans.indexes.trying import Verdict
+from superset_ext.warm.asked_again import Requests
 
 _WIDTH = 110
 _INDENT = "   "
@@ -48,7 +50,7 @@ def _changing(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--timeout", type=click.FloatRange(min=0.1), default=_SECONDS, show_default=True, help="Seconds a run may take."
 )
-@click.option("--user", metavar="NAME", help="Run the charts' statements as this user of Superset sees them.")
+@click.option("--user", metavar="NAME", help="Ask charts as this user of Superset; else as each who asked.")
 @json_option
 @with_appcontext
 def try_(
@@ -57,13 +59,16 @@ def try_(
 ) -> None:  # fmt: skip
     """Build what is advised, measure it, and keep what helps.
 
-    One index at a time is built without locking writers out. Statements of charts and of SQL Lab's history, one SELECT
-    each, are run before and after, in transactions that may only read and are rolled back. An index is dropped again if
-    it does not help, or if it makes any statement slower by over 5 %.
+    One index at a time is built without locking writers out. Statements of requests that were made, as whoever made
+    them, of saved charts and of SQL Lab's history, one SELECT each, are run before and after, in transactions that may
+    only read and are rolled back. An index is dropped again if it does not help, or if it makes any statement slower by
+    over 5 %.
     """
     app, log = this_app(), package().log()
-    with as_user(user):
-        plan = planned(app, log, database, budget, days, with_statements=True)
+    with as_user(user) as identity, unwarned():
+        plan = planned(
+            app, log, database, budget, days, lambda number: Requests(app, log, number, days, identity).statements()
+        )
     runs = f"{len(plan.lives)} statements are run, each {rounds + 1} times or more for each side of an index."
     if _agreed(plan, yes, as_json, "try", runs):
         notes: list[str] = []
@@ -84,7 +89,7 @@ def apply(database: str, yes: bool, wait: float, budget: int | None, days: int, 
     brought.
     """
     app, log = this_app(), package().log()
-    plan = planned(app, log, database, budget, days, with_statements=False)
+    plan = planned(app, log, database, budget, days)
     if _agreed(plan, yes, as_json, "build", "They are not tried: costs of the planner are not time."):
         _show(applied(app, log, plan, wait), as_json)
 

@@ -44,8 +44,9 @@ def rewrite(
         return
     if (sql is None) == (chart is None):
         raise PlanError("give one SELECT, or --chart ID")
-    with as_user(user):
-        comparisons = [_compare(asking, timeout, run) for asking in asked(sql, chart, database, schema)]
+    with as_user(user) as identity:
+        askings = asked(sql, chart, database, schema, identity)
+        comparisons = [_compare(asking, timeout, run) for asking in askings]
     show(as_json, [one.as_dict() for one in comparisons], "\n\n".join("\n".join(_lines(one)) for one in comparisons))
 
 

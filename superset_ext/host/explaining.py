@@ -113,6 +113,22 @@ def of_chart(chart_id: int) -> list[Asking]:
         raise PlanError(f"the SQL of chart {chart_id} cannot be made ({type(error).__name__})") from None
 
 
+def has_query(chart_id: int) -> bool:
+    """Whether a chart was saved with what it asks; one of the older kinds is asked by its form.
+
+    Raises:
+        PlanError: there is no such chart.
+    """
+    from superset.viz import viz_types
+
+    from superset_ext.host.models import Slice, db
+
+    chart = db.session.get(Slice, chart_id)
+    if chart is None:
+        raise PlanError(f"Superset has no chart {chart_id}")
+    return bool(chart.query_context) or chart.viz_type in viz_types
+
+
 def charts_on(datasets: Collection[int]) -> list[int]:
     """Ids of the charts that are saved on datasets."""
     from superset_ext.host.models import Slice, db

@@ -15,7 +15,8 @@ import pytest
 from superset_ext.aggregates.match import Match, match
 from superset_ext.aggregates.over import EXACT, Allowed
 from superset_ext.aggregates.propose.asks import Asked
-from superset_ext.aggregates.propose.proposals import Proposed, propose
+from superset_ext.aggregates.propose.considering import Proposed
+from superset_ext.aggregates.propose.proposals import propose
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.events import Queried, Scope
 from superset_ext.monitor.log.queries import QueryLog

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 
 _LEAST = 0.002  # of all that could be gained; what gains less is not worth a table
 _AS_GOOD = 0.995  # of the best; of those that gain so much the fewest tables are taken, as each has to be kept up
@@ -53,27 +54,37 @@ def choose(candidates: Sequence[Candidate], budget: float) -> tuple[int, ...]:
 def _walk(
     candidates: Sequence[Candidate], fitting: Sequence[int], start: tuple[int, ...], budget: float, by_byte: bool
 ) -> tuple[int, ...]:
-    """Take what brings most, again and again, as long as there is room."""
+    """Take what brings most, again and again, as long as there is room.
+
+    What a candidate brings only ever gets less as others are taken, and so does the room. So one that still brings the
+    most when it is looked at anew brings the most of all, and the others need no look (Minoux's lazy greedy walk).
+    """
     chosen, best = list(start), _gained(candidates, start)
     room = budget - sum(candidates[number].bytes for number in start)
     least = _LEAST * total(candidates, fitting)
-    while True:
-        more = {
-            number: sum(max(gain - best.get(place, 0.0), 0.0) for place, gain in candidates[number].gains.items())
-            for number in fitting
-            if number not in chosen and candidates[number].bytes <= room
-        }
-        more = {number: gain for number, gain in more.items() if gain > least}
-        if not more:
-            return tuple(chosen)
-        worth = {
-            number: gain / (max(candidates[number].bytes, 1.0) if by_byte else 1.0) for number, gain in more.items()
-        }
-        number = max(worth, key=lambda number: worth[number])
+
+    def worth(number: int) -> float:
+        return _more(candidates[number], best) / (max(candidates[number].bytes, 1.0) if by_byte else 1.0)
+
+    waiting = [(-worth(number), number) for number in fitting if number not in start]
+    heapify(waiting)
+    while waiting:
+        _, number = heappop(waiting)
+        if candidates[number].bytes > room or _more(candidates[number], best) <= least:
+            continue
+        if waiting and (-worth(number), number) > waiting[0]:
+            heappush(waiting, (-worth(number), number))
+            continue
         chosen.append(number)
         room -= candidates[number].bytes
         for place, gain in candidates[number].gains.items():
             best[place] = max(best.get(place, 0.0), gain)
+    return tuple(chosen)
+
+
+def _more(candidate: Candidate, best: Mapping[int, float]) -> float:
+    """What a candidate gains beyond what is gained already."""
+    return sum(max(gain - best.get(place, 0.0), 0.0) for place, gain in candidate.gains.items())
 
 
 def _gained(candidates: Sequence[Candidate], chosen: Sequence[int]) -> dict[int, float]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from superset_ext.aggregates.over import EXACT, Allowed
 from superset_ext.aggregates.propose.asks import Asked
-from superset_ext.aggregates.propose.proposals import Proposal, Proposed, propose
-from superset_ext.aggregates.propose.requests import Requests
+from superset_ext.aggregates.propose.considering import Proposal, Proposed
+from superset_ext.aggregates.propose.proposals import propose
 from superset_ext.aggregates.tables.catalogue import kept
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.host.names import object_names
@@ -19,6 +19,7 @@ from superset_ext.plans.indexes.live import Live, left, live_statements
 from superset_ext.plans.indexes.source import reading, source_of
 from superset_ext.plans.indexes.workload import Asked as Logged
 from superset_ext.plans.indexes.workload import workload
+from superset_ext.warm.asked_again import Requests
 
 
 @dataclass(frozen=True)

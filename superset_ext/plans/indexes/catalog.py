@@ -59,8 +59,8 @@ class Table:
 
     @property
     def writes_a_day(self) -> float | None:
-        """Rows written a day; `None` where it is not known since when they were counted."""
-        return self.writes / max(self.days, 1.0) if self.days is not None else None
+        """Rows written a day; `None` where they were not counted for one, as a load may be all of it."""
+        return self.writes / self.days if self.days is not None and self.days >= 1.0 else None
 
 
 @dataclass(frozen=True, slots=True)

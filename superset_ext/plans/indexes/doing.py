@@ -3,7 +3,7 @@ them. Only ever called because somebody asked for it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from superset_ext.core.driver_errors import first_line
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import AdviceError
 from superset_ext.freshness.watch.source import connect
+from superset_ext.host.explaining import Asking
 from superset_ext.plans.indexes.advice_log import AdviceLog, trial_of
 from superset_ext.plans.indexes.advise import Proposal, advise
 from superset_ext.plans.indexes.building import Named, Ours, build, drop, named, ours, refusal
@@ -43,8 +44,14 @@ class Planned:
     notes: tuple[str, ...]
 
 
-def planned(app: Any, log: LogDatabase, database: str, budget: int | None, days: int, with_statements: bool) -> Planned:
+def planned(
+    app: Any, log: LogDatabase, database: str, budget: int | None, days: int,
+    made: Callable[[int], Iterable[Asking]] | None = None,
+) -> Planned:  # fmt: skip
     """What advice there is for a database, with names for its indexes. Needs an app context; nothing is done.
+
+    Args:
+        made: makes statements with their values, for the id of a database; without it, none is looked for.
 
     Raises:
         UnknownDatabase: there is none of that name.
@@ -56,7 +63,7 @@ def planned(app: Any, log: LogDatabase, database: str, budget: int | None, days:
     with reading(app, number) as cursor:
         advice = advise(cursor, asked, budget)
     items = tuple((named(proposal.index), proposal) for proposal in advice.proposals)
-    lives, notes = live_statements(number, asked) if with_statements and items else ([], [])
+    lives, notes = live_statements(number, asked, made(number)) if made is not None and items else ([], [])
     return Planned(number, name, items, tuple(lives), (*advice.notes, *notes))
 
 

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     TEXT = "text"
     BOOLEAN = "boolean"
     DATE = "date"
+    TIME = "time"
     TIMESTAMP = "timestamp"
     TIMESTAMPTZ = "timestamp with time zone"
     UUID = "uuid"

@@ -13,7 +13,7 @@ Ask = Callable[[str, Sequence[Any]], Iterable[Sequence[Any]]]
 _KINDS = {
     "SMALLINT": Kind.INTEGER, "INTEGER": Kind.INTEGER, "BIGINT": Kind.INTEGER, "DOUBLE": Kind.FLOAT,
     "FLOAT": Kind.FLOAT, "VARCHAR": Kind.TEXT, "BOOLEAN": Kind.BOOLEAN, "DATE": Kind.DATE,
-    "TIMESTAMP": Kind.TIMESTAMP, "TIMESTAMP WITH TIME ZONE": Kind.TIMESTAMPTZ, "UUID": Kind.UUID,
+    "TIMESTAMP": Kind.TIMESTAMP, "TIMESTAMP WITH TIME ZONE": Kind.TIMESTAMPTZ, "TIME": Kind.TIME, "UUID": Kind.UUID,
 }  # fmt: skip
 
 

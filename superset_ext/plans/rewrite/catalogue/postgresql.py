@@ -12,7 +12,7 @@ Ask = Callable[[str, Sequence[Any]], Iterable[Sequence[Any]]]
 _KINDS = {
     "int2": Kind.INTEGER, "int4": Kind.INTEGER, "int8": Kind.INTEGER, "float4": Kind.FLOAT, "float8": Kind.FLOAT,
     "text": Kind.TEXT, "varchar": Kind.TEXT, "bool": Kind.BOOLEAN, "date": Kind.DATE, "timestamp": Kind.TIMESTAMP,
-    "timestamptz": Kind.TIMESTAMPTZ, "uuid": Kind.UUID,
+    "timestamptz": Kind.TIMESTAMPTZ, "time": Kind.TIME, "uuid": Kind.UUID,
 }  # fmt: skip
 _UNLIKE = (Kind.FLOAT, Kind.NUMERIC, Kind.OTHER)
 

@@ -15,7 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.errors import SupersetExtError, Unanswerable
+from superset_ext.errors import PlanError, SupersetExtError, Unanswerable
+from superset_ext.host.databases import database_typed
 from superset_ext.host.explaining import Asking
 from superset_ext.host.made_statements import of_old_chart, of_query_context
 from superset_ext.host.people import Identity
@@ -46,7 +47,7 @@ class Requests:
         They are made in a thread of its own, as the end of a request ends the session of its thread with the metadata
         database, and the caller has one.
         """
-        with ThreadPoolExecutor(1, "superset_ext-propose") as thread:
+        with ThreadPoolExecutor(1, "superset_ext-asked-again") as thread:
             for row in self._rows:
                 yield from thread.submit(self._tried, row).result()
 
@@ -65,9 +66,34 @@ class Requests:
         return []
 
     def _made(self, request: ChartRequest, identity: Identity) -> list[Asking]:
-        with request_context(self._app, environ_of(request), identity):
-            made = [one for one in _askings(request) if one.database.id == self._database_id]
-            return [replace(one, database=None) for one in made]  # which ends with the request
+        return [one for number, one in _made(self._app, request, identity) if number == self._database_id]
+
+
+def of_chart(app: Any, log: LogDatabase, chart_id: int, identity: Identity | None) -> list[Asking]:
+    """The statements of the request of a chart that is used most, as an identity or as whoever has made it.
+
+    Raises:
+        PlanError: no request of the chart can be made again; or it can, and Superset refuses or fails.
+        LogUnavailable: the log does not answer.
+    """
+    rows = log.query("requests_of_chart", {"chart_id": chart_id})
+    if not rows:
+        raise PlanError(f"chart {chart_id} has no stored query, and nobody has opened it; open it on its dashboard")
+    row = rows[0]
+    asker = identity or Identity(row.pop("user_id"), _spelt(row.pop("guest")))
+    request = ChartRequest(**{name: value for name, value in row.items() if name not in ("user_id", "guest")})
+    with ThreadPoolExecutor(1, "superset_ext-asked-again") as thread:
+        try:
+            made = thread.submit(_made, app, request, asker).result()
+        except Exception as error:  # noqa: BLE001  (rights, templates and charts are other people's)
+            raise PlanError(f"the last request of chart {chart_id} fails ({type(error).__name__})") from None
+    return [replace(one, database=database_typed(str(number))) for number, one in made]
+
+
+def _made(app: Any, request: ChartRequest, identity: Identity) -> list[tuple[int, Asking]]:
+    """Statements with the id of the database that each goes to, which itself ends with the request."""
+    with request_context(app, environ_of(request), identity):
+        return [(int(one.database.id), replace(one, database=None)) for one in _askings(request)]
 
 
 def _askings(request: ChartRequest) -> list[Asking]:
