@@ -13,13 +13,14 @@ import json
 import os
 import statistics
 import tempfile
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 
-from bench.watch import CLIENTS, commits_a_second
+from bench.watch import CLIENTS, ROUND_SECONDS, commits_a_second
 from superset_ext.aggregates.tables.building import drop
 from superset_ext.aggregates.tables.refreshing import refresh
 from superset_ext.embedded.postgres import Postgres
@@ -56,7 +57,8 @@ WAYS = ("usual", "not waiting for the disk")
 
 
 def refreshes(url: str) -> list[dict[str, Any]]:
-    """Seconds of a refresh after each change, and of making all anew, in turn, with the median of their ratios."""
+    """Seconds of a refresh after each change, and of making all anew, in turn, with the median of their ratios; and of
+    all anew to one bare scan of the base, which no reading again without an index can be better than."""
     with connected(url) as connection:
         run(connection, _BASE.format(rows=ROWS, days=DAYS, shops=SHOPS))
         rows = []
@@ -68,7 +70,7 @@ def refreshes(url: str) -> list[dict[str, Any]]:
 
 
 def _refreshed(connection: Any, definition: Any, name: str, sql: str) -> dict[str, Any]:
-    quick, whole, how, read = [], [], set(), 0
+    quick, whole, scans, how, read = [], [], [], set(), 0
     for _ in range(ROUNDS):
         run(connection, sql.format(rows=ROWS))
         run(connection, "VACUUM ANALYZE sales")
@@ -79,11 +81,15 @@ def _refreshed(connection: Any, definition: Any, name: str, sql: str) -> dict[st
         if exact_and_differences(connection, definition) != (True, 0):
             raise AssertionError(f"the aggregate is wrong after: {name}")
         whole.append(refresh(connection, "agg", whole=True).seconds)
+        began = time.monotonic()
+        run(connection, "SELECT count(*) FROM sales WHERE amount < 0")
+        scans.append(time.monotonic() - began)
     ratios = [all_ / one for one, all_ in zip(quick, whole, strict=True)]
     return {
         "change": name, "how": "/".join(sorted(how)), "groups_read": read,
         "seconds": round(statistics.median(quick), 4),
         "whole_seconds": round(statistics.median(whole), 3), "times": round(statistics.median(ratios), 1),
+        "scan_times": round(statistics.median(all_ / one for one, all_ in zip(scans, whole, strict=True)), 1),
     }  # fmt: skip
 
 
@@ -101,14 +107,17 @@ def writers(url: str, folder: Path) -> list[dict[str, Any]]:
 
 def _written(url: str, folder: Path, way: str) -> dict[str, Any]:
     rates: dict[str, list[float]] = {"plain": [], "sales": []}
+    work: dict[str, list[float]] = {"plain": [], "sales": []}
     for number in range(WRITE_ROUNDS):
         for name in sorted(rates, reverse=bool(number % 2)):
+            before = _server_seconds(url)
             script = folder / f"{name}.sql"
             script.write_text(
                 "\\set s random(1, 50)\n"
                 f"INSERT INTO {name} (ts, shop, amount, price, note) VALUES (now()::timestamp, :s, 1, 2, 'a row');\n"
             )
             rates[name].append(commits_a_second(url, script, way))
+            work[name].append((_server_seconds(url) - before) / (rates[name][-1] * ROUND_SECONDS) * 1e6)
             with closing(psycopg2.connect(url)) as connection, connection:
                 connection.cursor().execute(f"TRUNCATE {name}")
     ratios = [ours / plain for plain, ours in zip(rates["plain"], rates["sales"], strict=True)]
@@ -116,7 +125,18 @@ def _written(url: str, folder: Path, way: str) -> dict[str, Any]:
         "way": way, "clients": CLIENTS, "plain_tps": round(statistics.median(rates["plain"])),
         "tps": round(statistics.median(rates["sales"])), "ratio": round(statistics.median(ratios), 3),
         "ratios": [round(ratio, 3) for ratio in sorted(ratios)],
+        "plain_us": round(statistics.median(work["plain"]), 1), "us": round(statistics.median(work["sales"]), 1),
+        "work_ratio": round(statistics.median(b / a for a, b in zip(work["plain"], work["sales"], strict=True)), 3),
     }  # fmt: skip
+
+
+def _server_seconds(url: str) -> float:
+    """Processor seconds of all sessions of the server that have ended. Others who wait for processors do not count."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_read_file('postmaster.pid')")
+        number = int(cursor.fetchone()[0].split()[0])
+    fields = Path(f"/proc/{number}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -132,10 +152,12 @@ def main() -> None:
         print(
             f"{row['aggregate']:<34}{row['change']:<42}{row['how']:<8}{row['groups_read']:>6} read"
             f"{row['seconds']:>9.3f} s  all anew {row['whole_seconds']:>8.3f} s  {row['times']:>6.1f}×"
+            f"  (one scan: {row['scan_times']:.1f}×)"
         )
     for row in figures["writers"]:
         print(
             f"{row['way']:<26}{row['tps']:>7} commits/s by {CLIENTS}, without {row['plain_tps']:>7}, {row['ratio']:.3f}"
+            f"; the server's µs a commit {row['us']:.0f}, without {row['plain_us']:.0f}, {row['work_ratio']:.3f}"
         )
     print(json.dumps({"aggregates": figures}))
 

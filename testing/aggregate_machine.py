@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +23,7 @@ from superset_ext.errors import AggregateError
 from testing.aggregate_tables import AS_NEW, built, one, run
 
 WRITERS = 3
-_SOON = 0.01  # seconds that a step waits for a lock of another one; then it was not possible
+_SOON = 0.002  # seconds that a step waits for a lock; who holds it can only end it in another step
 _MOST_BYTES = 3 * 8192  # of notes, so that they are often too many
 _TABLE = "(k int, ts timestamp, shop text, amount int, price numeric)"
 _START = f"""
@@ -91,12 +91,14 @@ class Machine:
     """The state of a run.
 
     Attributes:
+        weights: of steps that are more or less likely than usual, by their names.
         counts: how often each step was done, was not possible, and what reads came to.
         trail: the last steps, for whoever has to understand a fault.
     """
 
     url: str
     seed: int
+    weights: Mapping[str, int] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     trail: list[str] = field(default_factory=list)
 
@@ -147,8 +149,8 @@ class Machine:
 
     def step(self) -> None:
         """Take one step, whichever."""
-        steps, weights = zip(*_STEPS.items(), strict=True)
-        (chosen,) = self.some.choices(steps, weights)
+        weights = [self.weights.get(step.__name__, usual) for step, usual in _STEPS.items()]
+        (chosen,) = self.some.choices(list(_STEPS), weights)
         self._note(chosen.__name__)
         try:
             chosen(self)
@@ -241,10 +243,12 @@ class Machine:
         self._run(writer, "ALTER TABLE plain ALTER price TYPE numeric USING price + 1")
 
     def retyped(self) -> None:
-        """A column gets another type: what was noted of it is of no use any more."""
-        writer = self.some.choice(self.writers)
-        writer.rollback()
-        self._run(writer, f"ALTER TABLE plain ALTER amount TYPE {self.some.choice(('int', 'numeric(12, 2)'))}")
+        """A column gets another type, which all others would hinder: what was noted of it is of no use any more."""
+        for connection in (self.old, *self.writers):
+            connection.rollback()
+        self.remembered = {}
+        type_ = self.some.choice(("int", "numeric(12, 2)"))
+        self._run(self.some.choice(self.writers), f"ALTER TABLE plain ALTER amount TYPE {type_}")
 
     # Upkeep.
 

@@ -95,7 +95,7 @@ class Steps:
         """
         doings: dict[Callable[[], Counter[str]], int] = {
             self._asked: 30, self._changed: 6, self._refreshed: 10, self._built: 1,
-            self._turned: 15 if self._is_impersonated else 1,
+            self._turned: 6 if self._is_impersonated else 1,
         }  # fmt: skip
         (doing,) = self._chance.choices(list(doings), list(doings.values()))
         try:

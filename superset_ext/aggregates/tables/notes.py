@@ -40,6 +40,7 @@ WHERE attrelid = to_regclass(%s) AND attnum > 0 ORDER BY attnum
 # never fails because of it: what cannot be read of the rows, since a column was renamed or retyped, is noted as a
 # change of all. The note of one row, which most statements change, is read within a block that catches errors and
 # written after it, so that no subtransaction has a number. Whether there are too many is seen from where it was put.
+# plpgsql prepares each expression anew in each transaction, so the path of one row has as few of them as can be.
 _FUNCTION = """
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 {path}AS $body$
@@ -47,30 +48,50 @@ CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURIT
 DECLARE
     superset_ext_before {note};
     superset_ext_after {note};
-    superset_ext_same boolean := false;
-    superset_ext_all boolean := TG_OP OPERATOR(pg_catalog.=) 'TRUNCATE';
+    superset_ext_same boolean;
+    superset_ext_all boolean;
     superset_ext_many bigint;
     superset_ext_place pg_catalog.tid;
 BEGIN
+    <<one_row>>
     BEGIN
+        BEGIN
+            IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+                SELECT false, TG_RELID, {came} INTO STRICT superset_ext_after FROM new_rows AS t;
+            ELSIF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+                SELECT false, TG_RELID, {went} INTO STRICT superset_ext_before FROM old_rows AS t;
+                SELECT false, TG_RELID, {came} INTO STRICT superset_ext_after FROM new_rows AS t;
+                superset_ext_same := {same};
+            ELSIF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
+                SELECT false, TG_RELID, {went} INTO STRICT superset_ext_before FROM old_rows AS t;
+            ELSE
+                superset_ext_all := true;
+                EXIT one_row;
+            END IF;
+        EXCEPTION
+            WHEN no_data_found THEN
+                RETURN NULL;
+            WHEN too_many_rows THEN
+                EXIT one_row;
+            WHEN OTHERS THEN
+                superset_ext_all := true;
+                EXIT one_row;
+        END;
         IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
-            SELECT false, TG_RELID, {came} INTO STRICT superset_ext_after FROM new_rows AS t;
+            INSERT INTO {note} VALUES (superset_ext_after.*) RETURNING ctid INTO superset_ext_place;
+        ELSIF superset_ext_same THEN
+            INSERT INTO {note} VALUES (false, TG_RELID, {both}) RETURNING ctid INTO superset_ext_place;
         ELSIF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
-            SELECT false, TG_RELID, {went} INTO STRICT superset_ext_before FROM old_rows AS t;
-            SELECT false, TG_RELID, {came} INTO STRICT superset_ext_after FROM new_rows AS t;
-            superset_ext_same := {same};
-        ELSIF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
-            SELECT false, TG_RELID, {went} INTO STRICT superset_ext_before FROM old_rows AS t;
+            INSERT INTO {note} VALUES (superset_ext_before.*);
+            INSERT INTO {note} VALUES (superset_ext_after.*) RETURNING ctid INTO superset_ext_place;
+        ELSE
+            INSERT INTO {note} VALUES (superset_ext_before.*) RETURNING ctid INTO superset_ext_place;
         END IF;
-    EXCEPTION
-        WHEN no_data_found THEN
+        IF superset_ext_place OPERATOR(pg_catalog.<) '({pages},1)' THEN
             RETURN NULL;
-        WHEN too_many_rows THEN
-            superset_ext_many := 2;
-        WHEN OTHERS THEN
-            superset_ext_all := true;
+        END IF;
     END;
-    IF superset_ext_many IS NOT NULL THEN
+    IF superset_ext_place IS NULL AND superset_ext_all IS NULL THEN
         BEGIN
             IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
                 INSERT INTO {note} {added};
@@ -89,17 +110,6 @@ BEGIN
         EXCEPTION WHEN OTHERS THEN
             superset_ext_all := true;
         END;
-    ELSIF superset_ext_all THEN
-        NULL;
-    ELSIF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
-        INSERT INTO {note} VALUES (superset_ext_after.*) RETURNING ctid INTO superset_ext_place;
-    ELSIF TG_OP OPERATOR(pg_catalog.=) 'DELETE' THEN
-        INSERT INTO {note} VALUES (superset_ext_before.*) RETURNING ctid INTO superset_ext_place;
-    ELSIF superset_ext_same THEN
-        INSERT INTO {note} VALUES (false, TG_RELID, {both}) RETURNING ctid INTO superset_ext_place;
-    ELSE
-        INSERT INTO {note} VALUES (superset_ext_before.*);
-        INSERT INTO {note} VALUES (superset_ext_after.*) RETURNING ctid INTO superset_ext_place;
     END IF;
     IF superset_ext_all THEN
         INSERT INTO {note} ({all}) VALUES (true) RETURNING ctid INTO superset_ext_place;
