@@ -216,6 +216,19 @@ def test_advice_without_hypopg_is_costed_and_writes_nothing(plain: str) -> None:
     assert any("1 statements were left out" in note for note in advice.notes)
 
 
+def test_what_nobody_would_notice_is_not_named(plain: str) -> None:
+    """Intent: an index for a statement that is quick anyway is named where it is asked so often that the source gains;
+    where it takes a minute a week in all, or next to nothing beside others, it is not."""
+    with reading(plain) as cursor:
+        assert advise(cursor, asked(BY_CUSTOMER)).proposals
+    with reading(plain) as cursor:
+        seldom = advise(cursor, asked(BY_CUSTOMER, seconds=60.0))
+    assert seldom.proposals == () and seldom.after == seldom.seconds
+    beside = [*asked("SELECT sum(price) FROM sales", seconds=10_000_000.0), *asked(BY_CUSTOMER)]
+    with reading(plain) as cursor:
+        assert not advise(cursor, beside).proposals
+
+
 def test_where_the_wheel_is_not_installed_a_line_says_the_fix(plain: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: in a container rules name indexes, and one line says what would cost them."""
     monkeypatch.setattr(servers, "find_spec", lambda name: None)
