@@ -67,7 +67,7 @@ def try_(
     app, log = this_app(), package().log()
     with as_user(user) as identity, unwarned():
         plan = planned(
-            app, log, database, budget, days, lambda number: Requests(app, log, number, days, identity).statements()
+            app, log, database, budget, days, lambda number: Requests(app, log, number, days, identity).made()
         )
     runs = f"{len(plan.lives)} statements are run, each {rounds + 1} times or more for each side of an index."
     if _agreed(plan, yes, as_json, "try", runs):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -50,6 +50,10 @@ class Requests:
         with ThreadPoolExecutor(1, "superset_ext-asked-again") as thread:
             for row in self._rows:
                 yield from thread.submit(self._tried, row).result()
+
+    def made(self) -> tuple[Iterator[Asking], Callable[[], list[str]]]:
+        """The statements, and what says why others could not be made, once they were."""
+        return self.statements(), self.notes
 
     def notes(self) -> list[str]:
         """Why requests led to no statement, a line a reason."""

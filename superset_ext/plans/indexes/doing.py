@@ -18,7 +18,7 @@ from superset_ext.host.explaining import Asking
 from superset_ext.plans.indexes.advice_log import AdviceLog, trial_of
 from superset_ext.plans.indexes.advise import Proposal, advise
 from superset_ext.plans.indexes.building import Named, Ours, build, drop, named, ours, refusal
-from superset_ext.plans.indexes.live import Live, live_statements
+from superset_ext.plans.indexes.live import Live, left, live_statements
 from superset_ext.plans.indexes.measuring import Measure
 from superset_ext.plans.indexes.source import reading, source_of
 from superset_ext.plans.indexes.trying import Begun, Trial, Verdict
@@ -46,12 +46,13 @@ class Planned:
 
 def planned(
     app: Any, log: LogDatabase, database: str, budget: int | None, days: int,
-    made: Callable[[int], Iterable[Asking]] | None = None,
+    made: Callable[[int], tuple[Iterable[Asking], Callable[[], Iterable[str]]]] | None = None,
 ) -> Planned:  # fmt: skip
     """What advice there is for a database, with names for its indexes. Needs an app context; nothing is done.
 
     Args:
-        made: makes statements with their values, for the id of a database; without it, none is looked for.
+        made: makes statements with their values, for the id of a database, and says afterwards why some could not be;
+            without it, none is looked for.
 
     Raises:
         UnknownDatabase: there is none of that name.
@@ -63,7 +64,11 @@ def planned(
     with reading(app, number) as cursor:
         advice = advise(cursor, asked, budget)
     items = tuple((named(proposal.index), proposal) for proposal in advice.proposals)
-    lives, notes = live_statements(number, asked, made(number)) if made is not None and items else ([], [])
+    if made is None or not items:
+        return Planned(number, name, items, (), advice.notes)
+    first, why = made(number)
+    lives, notes = live_statements(number, asked, first)
+    notes += why() if left(asked, [live.fingerprint for live in lives]) else ()
     return Planned(number, name, items, tuple(lives), (*advice.notes, *notes))
 
 
