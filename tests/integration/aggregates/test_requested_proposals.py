@@ -15,6 +15,7 @@ from testing.databases import Databases
 from testing.in_process import InProcess
 from testing.probes import until
 from testing.routed import SOLD, Shop, ask, body, client, guest, proven, rested, routed, shop_in
+from testing.unsaved_chart import unsaved_chart
 
 CHART = "Sold by month"
 MONTH = {"columns": [{
@@ -53,20 +54,8 @@ def shop(superset_app: InProcess, source: Shop) -> Shop:
 @pytest.fixture
 def chart(superset_app: InProcess, shop: Shop) -> Iterator[int]:
     """A chart that was made without Explore: Superset has no query of it."""
-    from superset.extensions import db
-    from superset.models.slice import Slice
-
-    with superset_app.app.app_context():
-        made = Slice(
-            slice_name=CHART, datasource_id=shop.sales, datasource_type="table", params="{}", viz_type="table"
-        )  # fmt: skip
-        db.session.add(made)
-        db.session.commit()
-        number = int(made.id)
-    yield number
-    with superset_app.app.app_context():
-        db.session.delete(db.session.get(Slice, number))
-        db.session.commit()
+    with unsaved_chart(superset_app, shop.sales, CHART, "table") as number:
+        yield number
 
 
 def opened(shop: Shop, chart: int | None, who: Any, **query: Any) -> None:

@@ -12,6 +12,7 @@ from testing.databases import Databases
 from testing.in_process import ADMIN, PASSWORD, InProcess
 from testing.plans_source import Source, source_in
 from testing.probes import until
+from testing.unsaved_chart import unsaved_chart
 
 RARE = {"col": "status", "op": "==", "val": "rare"}
 AMOUNT = {"col": "amount", "op": "==", "val": 7}
@@ -32,19 +33,8 @@ def source(in_process: InProcess, databases: Databases) -> Iterator[Source]:
 @pytest.fixture
 def chart(superset_app: InProcess, source: Source) -> Iterator[int]:
     """A chart on `orders` that was made without Explore."""
-    from superset.extensions import db
-    from superset.models.slice import Slice
-
-    with superset_app.app.app_context():
-        made = Slice(slice_name="unsaved", datasource_id=source.orders, datasource_type="table", params="{}",
-                     viz_type="big_number_total")  # fmt: skip
-        db.session.add(made)
-        db.session.commit()
-        number = int(made.id)
-    yield number
-    with superset_app.app.app_context():
-        db.session.delete(db.session.get(Slice, number))
-        db.session.commit()
+    with unsaved_chart(superset_app, source.orders, "unsaved", "big_number_total") as number:
+        yield number
 
 
 def opened(
