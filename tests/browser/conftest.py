@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from testing.browser import Answer, Visit, browser
+from testing.warming import rows
+
+NOW = "SELECT clock_timestamp()"
 
 
 @dataclass(frozen=True)
@@ -18,9 +20,11 @@ class Passes:
 
     Attributes:
         since: the log database's time before the first pass.
+        until: its time after the second.
     """
 
     since: datetime
+    until: datetime
     first: tuple[Answer, ...]
     second: tuple[Answer, ...]
 
@@ -31,10 +35,7 @@ class Passes:
 
 @pytest.fixture(scope="session")
 def passes(superset_stack: Any) -> Passes:
-    engine = create_engine(superset_stack.database_url)
-    with engine.connect() as connection:
-        since = connection.execute(text("SELECT now()")).scalar()
-    engine.dispose()
+    since = rows(superset_stack, NOW)[0][0]
     with browser() as chromium:
         page = chromium.new_page(viewport={"width": 1400, "height": 1000})
         visit = Visit(page, superset_stack.url)
@@ -43,4 +44,4 @@ def passes(superset_stack: Any) -> Passes:
         assert len(ids) == 9
         first, second = ([a for i in ids for a in visit.open(i)] for _ in range(2))
     # Not within the block: while one driver is open, its event loop keeps others from running.
-    return Passes(since, tuple(first), tuple(second))
+    return Passes(since, rows(superset_stack, NOW)[0][0], tuple(first), tuple(second))

@@ -17,6 +17,8 @@ from superset_ext.plans.indexes.workload import Asked
 from superset_ext.plans.one_select import one_select
 from superset_ext.plans.postgresql import ENGINE
 
+_NAMED = 3  # statements in a note
+
 
 @dataclass(frozen=True)
 class Live:
@@ -55,9 +57,15 @@ def live_statements(
         made = "a request that can be made again, " if first else ""
         notes.append(
             f"{len(rest)} of {len(asked)} statements ({seconds:.0f} s of the log) are left out: the log keeps no "
-            f"values, and neither {made}a chart as it is saved nor SQL Lab's history has them"
+            f"values, and neither {made}a chart as it is saved nor SQL Lab's history has them{_names(rest)}"
         )
     return list(lives.values()), notes
+
+
+def _names(rest: Sequence[Asked]) -> str:
+    """The costliest of them, for `perf explain --fingerprint`."""
+    costliest = sorted(rest, key=lambda item: -item.seconds)[:_NAMED]
+    return f" (fingerprints: {', '.join(item.fingerprint for item in costliest)}{', …' * (len(rest) > _NAMED)})"
 
 
 def left(asked: Iterable[Asked], lives: Collection[str]) -> list[Asked]:

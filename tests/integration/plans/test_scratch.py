@@ -146,15 +146,17 @@ def test_without_new_indexes_costs_are_the_sources(rich: str) -> None:
 
 
 def test_an_index_costs_about_what_the_built_one_does(plain: str) -> None:
-    """Intent: the size and the height of an index that is empty here are those that it would have on the source."""
+    """Intent: the size and the height of an index that is empty here are those that it would have on the source.
+
+    No range begins at the least value: there the planner reads a built index's end, which an empty one cannot tell."""
     if not of_this_version(plain):
         pytest.skip("another version's planner")
     wanted = (Index(SALES, (Key("customer"), Key("placed"))), Index(SALES, (Key("customer"),), ("price", "shop")),
               Index(SALES, (Key("email"),)), Index(SALES, (Key("placed"),), method="brin"))  # fmt: skip
     statements = [
         "SELECT sum(price) FROM sales WHERE customer = 4711 AND placed >= DATE '2024-03-01'",
-        "SELECT shop, sum(price) FROM sales WHERE customer < 40 GROUP BY shop",
-        "SELECT count(*) FROM sales AS a JOIN sales AS b ON b.email = a.email WHERE a.customer < 9",
+        "SELECT shop, sum(price) FROM sales WHERE customer BETWEEN 4000 AND 4040 GROUP BY shop",
+        "SELECT count(*) FROM sales AS a JOIN sales AS b ON b.email = a.email WHERE a.customer BETWEEN 4000 AND 4009",
         "SELECT sum(price) FROM sales WHERE placed = DATE '2024-05-01'",
     ]
     every = tuple(range(len(wanted)))
