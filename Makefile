@@ -3,7 +3,7 @@
 # make down   stops the stack of STATE_DIR, or what is left of one
 # make env    export NAME=value lines of the stack that runs on STATE_DIR: eval "$(make env)"
 # make superset ARGS="perf status"  runs Superset's command, with ours, on that stack
-# make test   check, then the tests, in three processes, but for the longest; PYTEST="-k words" chooses some
+# make test   check and the tests at once, in three processes, but for the longest; PYTEST="-k words" chooses some
 # make test-all  all of them, as CI does
 # make check  ruff and mypy
 # make bench  measures against stock
@@ -24,7 +24,7 @@ export PYTHON
 # Bytecode is kept, whatever the environment says: with it, Superset starts in a third of the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help up down env superset test test-all check bench lock venv venv-dev
+.PHONY: help up down env superset test test-all check tests bench lock venv venv-dev
 .DEFAULT_GOAL := help
 
 help:
@@ -37,11 +37,15 @@ down env superset:
 	@test -x .venv/bin/python || { echo "superset_ext: nothing runs here; start it with: make up" >&2; exit 1; }
 	@exec $(STACK) $@ --state-dir "$(STATE_DIR)" $(if $(filter superset,$@),-- $(ARGS))
 
-test: check
-	@$(RUN) pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m "not thorough" $(PYTEST)
+# The checks run beside the tests: while mypy reads all anew it keeps one core busy for a minute.
+test: venv-dev
+	@$(MAKE) --no-print-directory -j2 check tests CHOSEN='-m "not thorough"'
 
-test-all: check
-	@$(RUN) pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder $(PYTEST)
+test-all: venv-dev
+	@$(MAKE) --no-print-directory -j2 check tests
+
+tests: venv-dev
+	@$(RUN) pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder $(CHOSEN) $(PYTEST)
 
 check: venv-dev
 	@$(RUN) ruff check

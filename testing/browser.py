@@ -143,8 +143,6 @@ def is_chart(url: str) -> bool:
 def _answer(dashboard_id: int, response: Response) -> Answer:
     request = response.request
     body = request.post_data
-    payload = _json(response)
-    results = payload.get("result") if "result" in payload else [payload] if "data" in payload else []
     return Answer(
         dashboard_id,
         _chart_id(request.url, body),
@@ -154,8 +152,14 @@ def _answer(dashboard_id: int, response: Response) -> Answer:
         request.headers.get("content-type", ""),
         response.status,
         response.text(),
-        tuple(r for r in results or [] if isinstance(r, dict)),
+        results_of(_json(response)),
     )
+
+
+def results_of(payload: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The results in the JSON of an answer, of whichever of the two kinds of charts."""
+    results = payload.get("result") if "result" in payload else [payload] if "data" in payload else []
+    return tuple(result for result in results or [] if isinstance(result, dict))
 
 
 def _json(response: Response) -> dict[str, Any]:

@@ -30,6 +30,7 @@ CONFIG = """
 SECRET_KEY = "the secret of the tests, long enough for a key"
 TALISMAN_ENABLED = False
 RATELIMIT_ENABLED = False
+FAB_PASSWORD_HASH_METHOD = "pbkdf2:sha256:1000"  # quick; nobody guesses at these passwords
 from superset_ext.config import *
 """
 Ones = tuple[Any, Any, CeleryApps]

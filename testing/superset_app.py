@@ -15,6 +15,7 @@ SECONDS = 900  # for a machine that stalls
 _CONFIG = """
 import os
 SECRET_KEY = "the secret of the tests, long enough for a key"
+FAB_PASSWORD_HASH_METHOD = "pbkdf2:sha256:1000"  # quick; nobody guesses at these passwords
 SQLALCHEMY_DATABASE_URI = os.environ["METADATA"]
 CELERY_CONFIG = None
 TALISMAN_ENABLED = False

@@ -11,8 +11,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import hypothesis
+import psycopg2
 import pytest
 import redis
+from werkzeug.security import generate_password_hash
 
 from superset_ext.cache.redis import circuit
 from superset_ext.core import log_database as db
@@ -172,12 +174,20 @@ def _up(state_dir: Path, shared: Path, own: Path) -> Iterator[RunningStack]:
     try:
         up.wait_for(READY)
         stack = RunningStack.on(state_dir, up)
+        _quick_password(stack)
         if first and shared != own:
             copy_state(stack, shared / "stack-copying")
             (shared / "stack-copying").rename(shared / PREPARED)
         yield stack
     finally:
         up.end()
+
+
+def _quick_password(stack: RunningStack) -> None:
+    """Have the admin's password be compared in no time: hundreds of tests log in, and nobody guesses at it."""
+    with closing(psycopg2.connect(stack.database_url)) as connection, connection, connection.cursor() as cursor:
+        quick = generate_password_hash(stack.password, "pbkdf2:sha256:1000")
+        cursor.execute("UPDATE public.ab_user SET password = %s WHERE username = %s", (quick, stack.user))
 
 
 def _is_first(mark: Path) -> bool:
@@ -221,7 +231,7 @@ def superset_app(in_process: InProcess) -> Iterator[InProcess]:
 # stack stands where the second stack would otherwise wait for the first one's files.
 FIRST = (
     "a stack for browsers", "test_listener_gaps.py", "in_process", "test_sharing.py", "test_event_log.py", "a stack",
-    "test_warming.py", "test_dashboards.py", "test_same_answer.py", "test_performance_dashboards.py", "test_doctor.py",
+    "test_dashboards.py", "test_warming.py", "test_same_answer.py", "test_performance_dashboards.py", "test_doctor.py",
     "test_lock.py", "test_sharing_http.py", "test_rights.py", "test_sharing_async.py", "test_warm_browser.py",
     "test_dashboards_install.py", "test_listener_commits.py", "test_freshness_machine.py", "test_uninstall.py",
     "test_configurations.py", "test_containers_scripts.py", "test_views_numbers.py", "test_sources.py", "test_tune.py",
@@ -235,7 +245,9 @@ def _group(item: pytest.Item) -> str:
     """What is run by one process: what shares something dear, or else a file."""
     used = getattr(item, "fixturenames", ())
     groups = next((groups for name, groups in SHARED.items() if name in used), None)
-    return groups[item.path.parent.name != "browser"] if groups else item.path.name
+    # Without the long tests, those of browsers are few, and not worth a stack of their own.
+    alone = item.path.parent.name == "browser" and "not thorough" not in item.config.getoption("markexpr")
+    return groups[not alone] if groups else item.path.name
 
 
 @pytest.hookimpl(tryfirst=True)
