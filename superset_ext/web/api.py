@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from superset_ext.web.aggregate_actions import AggregateActionsApi
 from superset_ext.web.aggregates import AggregatesApi
 from superset_ext.web.alerts import AlertsApi
 from superset_ext.web.analysis import AnalysisApi
@@ -15,6 +16,6 @@ from superset_ext.web.status import StatusApi
 from superset_ext.web.warm_up import WarmUpApi
 
 RESOURCES = (
-    StatusApi, StatisticsApi, SlowQueriesApi, RecommendationsApi, PlansApi, AnalysisApi, AggregatesApi, AlertsApi,
-    MetricsApi, WarmUpApi, InvalidationApi,
+    StatusApi, StatisticsApi, SlowQueriesApi, RecommendationsApi, PlansApi, AnalysisApi, AggregatesApi,
+    AggregateActionsApi, AlertsApi, MetricsApi, WarmUpApi, InvalidationApi,
 )  # fmt: skip

@@ -16,6 +16,9 @@ from pydantic import BaseModel
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from superset_ext.errors import (
+    AdviceError,
+    AggregateError,
+    AggregateRefused,
     ChangeError,
     LogUnavailable,
     NoLogDatabase,
@@ -23,6 +26,7 @@ from superset_ext.errors import (
     PlanError,
     StoreUnavailable,
     WarmError,
+    WatchError,
 )  # fmt: skip
 from superset_ext.host.api import BaseSupersetApi, statsd_metrics
 from superset_ext.host.permissions import VIEW_MENU
@@ -33,8 +37,8 @@ from superset_ext.web.openapi import Answer, Route
 from superset_ext.web.request import BadRequest
 
 Method = Callable[..., Any]
-_REFUSED = (BadRequest, ChangeError, AlertError, PlanError)
-_AWAY = (WarmError, LogUnavailable, NoLogDatabase, StoreUnavailable)
+_REFUSED = (BadRequest, ChangeError, AlertError, PlanError, AdviceError, AggregateError, AggregateRefused)
+_AWAY = (WarmError, WatchError, LogUnavailable, NoLogDatabase, StoreUnavailable)
 
 
 def route(

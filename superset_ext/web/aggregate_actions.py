@@ -1,0 +1,251 @@
+"""`POST /aggregates/propose`, `build`, `refresh`, `check` and `drop`: what the commands of these names do.
+
+A source is written to by administrators alone, and tables are made and dropped only where SQL Lab would let them
+(*Allow DDL and DML*). Like the commands, `build` and `drop` show first what they would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any, Literal
+
+from marshmallow import fields
+from pydantic import BaseModel, ConfigDict, Field
+
+from superset_ext.aggregates.over import Allowed
+from superset_ext.aggregates.propose.report import as_dict, report
+from superset_ext.aggregates.tables import service
+from superset_ext.errors import NotAllowed, UnknownDatabase
+from superset_ext.host.databases import database_of, database_typed
+from superset_ext.host.explaining import may_ask
+from superset_ext.host.own_sql import is_admin
+from superset_ext.host.people import current_identity
+from superset_ext.package import package, this_app
+from superset_ext.plans.indexes.workload import DAYS
+from superset_ext.web.openapi import Answer
+from superset_ext.web.resource import Resource, route
+
+_NO_DATABASE = "there is no such database, or you may not ask it"
+_ERRORS = {
+    400: "The source refuses, it is not PostgreSQL, there is no such aggregate, or the body is not valid",
+    403: "The permission is missing, or Superset does not let you do this on the database",
+    503: "The log or the source does not answer",
+}
+
+
+class OnDatabase(BaseModel):
+    """A database."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    database: int | str = Field(description="Id or name of Superset's database")
+
+
+class ToPropose(OnDatabase):
+    """What to look for."""
+
+    budget: int | None = Field(None, ge=1, description="Bytes that new aggregates may take in all")
+    days: int = Field(DAYS, ge=1, description="Of the query log")
+    floats: bool = Field(False, description="Count in what may differ in the last digits of floating point sums")
+    loose: bool = Field(False, description="Count in what may show another of several equal values, as 1.0 for 1.00")
+
+
+class ToBuild(OnDatabase):
+    """An aggregate to build."""
+
+    sql: str = Field(min_length=1, description="One SELECT … GROUP BY …; what answers it is built")
+    name: str | None = Field(None, description="Of the aggregate and its table; else one is made up")
+    schema_: str | None = Field(None, alias="schema", description="Where the statement's tables are looked up")
+    filters: list[str] = Field([], description="Columns that readers filter by: each gets an index")
+    upkeep: Literal["notes", "tail", "schedule"] | None = Field(None, description="How it is kept up")
+    every: int | None = Field(None, ge=1, description="Seconds between two looks")
+    tail: str | None = Field(None, description="The column of time whose end rows are added to")
+    late: int = Field(0, ge=0, description="Seconds that such rows may come late")
+    run: bool = Field(False, description="Build it; else only its statements are shown")
+
+
+class ToRefresh(OnDatabase):
+    """Aggregates to bring up to date."""
+
+    aggregates: list[str] = Field([], description="Their names; without any, all of the database")
+    whole: bool = Field(False, description="Make all of them anew, whatever has changed")
+
+
+class ToCheck(OnDatabase):
+    """Aggregates to compare with their tables."""
+
+    aggregates: list[str] = Field([], description="Their names; without any, all of the database")
+
+
+class ToDrop(OnDatabase):
+    """Aggregates to drop."""
+
+    aggregates: list[str] = Field(min_length=1, description="Their names")
+    run: bool = Field(False, description="Drop them; else they are only named")
+
+
+class AggregateProposed(Answer):
+    """An aggregate that is worth its bytes."""
+
+    name = fields.String()
+    relation = fields.String(metadata={"description": "The table or query that it is made of"})
+    build = fields.List(fields.String(), metadata={"description": "The command that builds it, word by word"})
+    rows = fields.Float(metadata={"description": "Estimated"})
+    rows_estimated = fields.String(metadata={"description": "By what"})
+    base_rows = fields.Float(metadata={"description": "That are read without it"})
+    bytes = fields.Float()
+    seconds_saved_a_day = fields.Float()
+    writes_a_day = fields.Float(allow_none=True, metadata={"description": "Rows of its table; each is followed"})
+    fingerprints = fields.List(fields.String(), metadata={"description": "Of the statements that it serves"})
+    charts = fields.List(fields.Dict(), metadata={"description": "Id and name of those that gain"})
+    datasets = fields.List(fields.Dict(), metadata={"description": "Id and name of those that gain"})
+
+
+class AggregateRefusal(Answer):
+    """Why statements are left to Superset."""
+
+    reason = fields.String()
+    statements = fields.Integer()
+    seconds_a_day = fields.Float(metadata={"description": "That they take"})
+
+
+class AggregatesProposed(Answer):
+    """What to build, and why other statements are left as they are."""
+
+    database = fields.String()
+    days = fields.Integer(metadata={"description": "Of the log that this was made from"})
+    budget_bytes = fields.Float()
+    seconds_a_day = fields.Float(metadata={"description": "That the statements of the log take"})
+    answerable = fields.Integer(metadata={"description": "Statements that some aggregate could answer"})
+    served = fields.Integer(metadata={"description": "Statements that those proposed would answer"})
+    held = fields.Integer(metadata={"description": "Statements that those built answer"})
+    notes = fields.List(fields.String(), metadata={"description": "What was left out, and why"})
+    setting = fields.String(metadata={"description": "Of SUPERSET_EXT_AGGREGATES, to have charts answered from them"})
+    proposals = fields.List(fields.Nested(AggregateProposed))
+    refused = fields.List(fields.Nested(AggregateRefusal))
+
+
+class AggregateBuilt(Answer):
+    """An aggregate that was built, or that would be."""
+
+    name = fields.String()
+    built = fields.Boolean()
+    upkeep = fields.String()
+    rows = fields.Integer(allow_none=True)
+    seconds = fields.Float(allow_none=True)
+    statements = fields.List(fields.String(), metadata={"description": "What is run on the source"})
+    notes = fields.List(fields.String(), metadata={"description": "What to know before"})
+
+
+class AggregateDone(Answer):
+    """What came of it for one aggregate."""
+
+    name = fields.String()
+    error = fields.String(allow_none=True, metadata={"description": "Why it was not possible"})
+    how = fields.String(metadata={"description": "Of a refresh: nothing, groups, tail or whole"})
+    groups = fields.Integer(metadata={"description": "Of a refresh: changed or made anew"})
+    read = fields.Integer(metadata={"description": "Of a refresh: groups that were read from the table"})
+    differences = fields.Integer(metadata={"description": "Of a comparison: rows; with any, it is switched off"})
+    not_compared = fields.List(fields.String(), metadata={"description": "Columns of floating point sums"})
+    seconds = fields.Float()
+    dropped = fields.Boolean()
+
+
+class AggregatesDone(Answer):
+    """What came of it, aggregate by aggregate."""
+
+    result = fields.List(fields.Nested(AggregateDone))
+
+
+class AggregateActionsApi(Resource):
+    """Small tables that answer charts of large ones: what to build, and what is done with those that are built."""
+
+    @route("/aggregates/propose", "POST", body=ToPropose, answer=AggregatesProposed, errors=_ERRORS)
+    def propose_aggregates(self, body: ToPropose) -> dict[str, Any]:
+        """Which aggregates would save most for their bytes, for what the asker sees.
+
+        The source is asked for its catalog, for plans and for samples, within a transaction that may only read.
+        """
+        named = _asked(body)
+        allowed = Allowed(floats=body.floats, loose=body.loose)
+        who = current_identity()
+        return as_dict(report(this_app(), package().log(), named, body.budget, body.days, who, allowed))
+
+    @route("/aggregates/build", "POST", body=ToBuild, answer=AggregateBuilt, errors=_ERRORS)
+    def build_aggregate(self, body: ToBuild) -> dict[str, Any]:
+        """Show what builds a small table on the source and keeps it up; with `run`, build it."""
+        named = _changed(body)
+        wanted = service.Wanted(
+            body.name, body.schema_, tuple(body.filters), body.upkeep, body.every, body.tail, body.late
+        )
+        plan = service.planned(this_app(), named, body.sql, wanted)
+        shown = {"name": plan.definition.name, "upkeep": plan.definition.upkeep, "statements": plan.statements,
+                 "notes": plan.notes, "built": body.run, "rows": None, "seconds": None}  # fmt: skip
+        if not body.run:
+            return shown
+        done = service.built(this_app(), package().log(), plan)
+        return {**shown, "rows": done.groups, "seconds": done.seconds}
+
+    @route("/aggregates/refresh", "POST", body=ToRefresh, answer=AggregatesDone, errors=_ERRORS)
+    def refresh_aggregates(self, body: ToRefresh) -> dict[str, Any]:
+        """Bring aggregates up to date, with what was noted or as a whole."""
+        return _done(service.refreshed(this_app(), _administered(body), body.aggregates, body.whole))
+
+    @route("/aggregates/check", "POST", body=ToCheck, answer=AggregatesDone, errors=_ERRORS)
+    def check_aggregates(self, body: ToCheck) -> dict[str, Any]:
+        """Compare all of each aggregate with its table; one that differs is switched off."""
+        return _done(service.checked(this_app(), _administered(body), body.aggregates))
+
+    @route("/aggregates/drop", "POST", body=ToDrop, answer=AggregatesDone, errors=_ERRORS)
+    def drop_aggregates(self, body: ToDrop) -> dict[str, Any]:
+        """Name aggregates with all that would go; with `run`, drop them with their triggers."""
+        named = _changed(body)
+        if not body.run:
+            known = {one.name for one in service.listed(this_app(), named)}
+            gone = [(name, None if name in known else f"there is no aggregate {name}") for name in body.aggregates]
+            return {"result": [{"name": name, "error": error, "dropped": False} for name, error in gone]}
+        results = list(service.dropped(this_app(), package().log(), named, body.aggregates))
+        return {"result": [{"name": name, "error": why or None, "dropped": not why} for name, why in results]}
+
+
+def _asked(body: OnDatabase) -> str:
+    """The id of a database that the current user may ask, as text; nobody learns which others there are.
+
+    Raises:
+        NotAllowed: there is none, or this user may not ask it.
+    """
+    return str(_database(body).id)
+
+
+def _administered(body: OnDatabase) -> str:
+    """The same, for what an administrator alone may do."""
+    if not is_admin():
+        raise NotAllowed("only administrators may do this")
+    return _asked(body)
+
+
+def _changed(body: OnDatabase) -> str:
+    """The same, where tables are made or dropped."""
+    named = _administered(body)
+    if not _database(body).allow_dml:
+        raise NotAllowed("Superset lets nobody change this database from here: switch on its 'Allow DDL and DML'")
+    return named
+
+
+def _database(body: OnDatabase) -> Any:
+    try:
+        database = database_of(body.database) if isinstance(body.database, int) else database_typed(body.database)
+    except UnknownDatabase:
+        raise NotAllowed(_NO_DATABASE) from None
+    if not may_ask(database.id):
+        raise NotAllowed(_NO_DATABASE)
+    return database
+
+
+def _done(results: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    rows = [
+        {"name": name, "error": result} if isinstance(result, str) else {**asdict(result), "error": None}
+        for name, result in results
+    ]
+    return {"result": rows}
