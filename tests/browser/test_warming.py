@@ -7,19 +7,16 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import redis
 
-from superset_ext.warm.discovery.discover import chart_request
 from superset_ext.warm.discovery.saved import OLD_CHARTS
-from superset_ext.warm.discovery.traffic import Seen
 from testing import board
-from testing.browser import Answer, Visit, browser, results_of
+from testing.asked import answered, fingerprint
+from testing.browser import Answer, Visit, browser
 from testing.charts import Chart, database_id
 from testing.programs import program
 from testing.serving import Client
@@ -71,12 +68,6 @@ def test_all_nine_dashboards_are_hits_at_the_first_visit(superset_stack: Any, pa
     assert share(answers) >= SHARE, missed(answers)
 
 
-def answered(client: Client, asked: Answer) -> Answer:
-    """The answer to what a browser has asked, asked again."""
-    response = client.ask(asked.url, asked.body, asked.content_type)
-    return replace(asked, status=response.status_code, text=response.text, results=results_of(response.json()))
-
-
 @pytest.mark.thorough
 def test_a_dashboard_with_native_filters_is_all_hits(superset_stack: Any, visitor: Visit) -> None:
     """Intent: filter defaults, a filter of one tab, a time range, Jinja, and no stored query context anywhere."""
@@ -97,21 +88,12 @@ def _cross_filter_is_all_hits(stack: Any, client: Client, visitor: Visit, number
     known = "SELECT fingerprint FROM superset_ext.cache_request WHERE dashboard_id = %s AND uses > 0"
     clicked = _clicked(visitor)
     assert len(clicked) > 0
-    until(lambda: {_fingerprint(answer) for answer in clicked} <= {row[0] for row in rows(stack, known, (number,))})
+    until(lambda: {fingerprint(answer) for answer in clicked} <= {row[0] for row in rows(stack, known, (number,))})
     cool(stack)
     warmed(client, dashboards=[number])
     visitor.open(number)
     again = _clicked(visitor)
     assert share(again) >= SHARE, missed(again)
-
-
-def _fingerprint(answer: Answer) -> str:
-    """What the registry calls the request of an answer."""
-    url = urlsplit(answer.url)
-    seen = Seen(url.path, url.query, (answer.body or "").encode(), answer.content_type, answer.status)
-    request = chart_request(seen, "")
-    assert request is not None
-    return request.fingerprint()
 
 
 def _clicked(visitor: Visit) -> list[Answer]:
