@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
 from typing import Any, Literal
 
 from marshmallow import fields
@@ -16,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from superset_ext.aggregates.over import Allowed
 from superset_ext.aggregates.propose.report import as_dict, report
 from superset_ext.aggregates.tables import service
+from superset_ext.aggregates.tables.checking import Checked
+from superset_ext.aggregates.tables.renewing import Refreshed
 from superset_ext.errors import NotAllowed, UnknownDatabase
 from superset_ext.host.databases import database_of, database_typed
 from superset_ext.host.explaining import may_ask
@@ -138,24 +141,55 @@ class AggregateBuilt(Answer):
     notes = fields.List(fields.String(), metadata={"description": "What to know before"})
 
 
-class AggregateDone(Answer):
-    """What came of it for one aggregate."""
+class AggregateRefreshed(Answer):
+    """What a refresh came to; of one that was not possible, only why."""
 
     name = fields.String()
     error = fields.String(allow_none=True, metadata={"description": "Why it was not possible"})
-    how = fields.String(metadata={"description": "Of a refresh: nothing, groups, tail or whole"})
-    groups = fields.Integer(metadata={"description": "Of a refresh: changed or made anew"})
-    read = fields.Integer(metadata={"description": "Of a refresh: groups that were read from the table"})
-    differences = fields.Integer(metadata={"description": "Of a comparison: rows; with any, it is switched off"})
-    not_compared = fields.List(fields.String(), metadata={"description": "Columns of floating point sums"})
-    seconds = fields.Float()
+    how = fields.String(allow_none=True, metadata={"description": "nothing, groups, tail or whole"})
+    notes = fields.Integer(allow_none=True, metadata={"description": "Of changes, that it took"})
+    groups = fields.Integer(allow_none=True, metadata={"description": "That it changed or made anew"})
+    read = fields.Integer(allow_none=True, metadata={"description": "Of these, read from the table"})
+    seconds = fields.Float(allow_none=True)
+
+
+class AggregatesRefreshed(Answer):
+    """What came of it, aggregate by aggregate."""
+
+    result = fields.List(fields.Nested(AggregateRefreshed))
+
+
+class AggregateChecked(Answer):
+    """What a comparison came to; of one that was not possible, only why."""
+
+    name = fields.String()
+    error = fields.String(allow_none=True, metadata={"description": "Why it was not possible"})
+    differences = fields.Integer(
+        allow_none=True, metadata={"description": "Rows that only one of both has; with any, it is switched off"}
+    )
+    not_compared = fields.List(
+        fields.String(), allow_none=True, metadata={"description": "Columns of floating point sums"}
+    )
+
+
+class AggregatesChecked(Answer):
+    """What came of it, aggregate by aggregate."""
+
+    result = fields.List(fields.Nested(AggregateChecked))
+
+
+class AggregateDropped(Answer):
+    """An aggregate that was dropped, or that would be."""
+
+    name = fields.String()
+    error = fields.String(allow_none=True, metadata={"description": "Why it is still there, or that there is none"})
     dropped = fields.Boolean()
 
 
-class AggregatesDone(Answer):
+class AggregatesDropped(Answer):
     """What came of it, aggregate by aggregate."""
 
-    result = fields.List(fields.Nested(AggregateDone))
+    result = fields.List(fields.Nested(AggregateDropped))
 
 
 class AggregateActionsApi(Resource):
@@ -187,17 +221,18 @@ class AggregateActionsApi(Resource):
         done = service.built(this_app(), package().log(), plan)
         return {**shown, "rows": done.groups, "seconds": done.seconds}
 
-    @route("/aggregates/refresh", "POST", body=ToRefresh, answer=AggregatesDone, errors=_ERRORS)
+    @route("/aggregates/refresh", "POST", body=ToRefresh, answer=AggregatesRefreshed, errors=_ERRORS)
     def refresh_aggregates(self, body: ToRefresh) -> dict[str, Any]:
         """Bring aggregates up to date, with what was noted or as a whole."""
-        return _done(service.refreshed(this_app(), _administered(body), body.aggregates, body.whole))
+        results = service.refreshed(this_app(), _administered(body), body.aggregates, body.whole)
+        return _result(results, Refreshed)
 
-    @route("/aggregates/check", "POST", body=ToCheck, answer=AggregatesDone, errors=_ERRORS)
+    @route("/aggregates/check", "POST", body=ToCheck, answer=AggregatesChecked, errors=_ERRORS)
     def check_aggregates(self, body: ToCheck) -> dict[str, Any]:
         """Compare all of each aggregate with its table; one that differs is switched off."""
-        return _done(service.checked(this_app(), _administered(body), body.aggregates))
+        return _result(service.checked(this_app(), _administered(body), body.aggregates), Checked)
 
-    @route("/aggregates/drop", "POST", body=ToDrop, answer=AggregatesDone, errors=_ERRORS)
+    @route("/aggregates/drop", "POST", body=ToDrop, answer=AggregatesDropped, errors=_ERRORS)
     def drop_aggregates(self, body: ToDrop) -> dict[str, Any]:
         """Name aggregates with all that would go; with `run`, drop them with their triggers."""
         named = _changed(body)
@@ -243,9 +278,11 @@ def _database(body: OnDatabase) -> Any:
     return database
 
 
-def _done(results: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _result(results: Iterable[tuple[str, Any]], kind: type[Refreshed] | type[Checked]) -> dict[str, Any]:
+    """All of a kind, each with all of its fields."""
+    nothing = {field.name: None for field in dataclass_fields(kind)}
     rows = [
-        {"name": name, "error": result} if isinstance(result, str) else {**asdict(result), "error": None}
-        for name, result in results
+        nothing | {"name": name, "error": one} if isinstance(one, str) else asdict(one) | {"error": None}
+        for name, one in results
     ]
     return {"result": rows}

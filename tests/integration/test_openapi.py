@@ -48,6 +48,10 @@ INSERT INTO superset_ext.query_plan (
     fingerprint, database_id, duration_ms, version, cost, rows, shape, plan, findings, considered
 ) VALUES ('f', %s, 1, 180000, 1, 1, 's', %s, %s, %s)
 """
+AGGREGATES: dict[str, dict[str, Any]] = {
+    "propose": {}, "build": {"sql": "SELECT active, COUNT(*) AS n FROM public.ab_user GROUP BY active"}, "refresh": {},
+    "check": {}, "drop": {"aggregates": ["none"]},
+}  # fmt: skip
 NO = {"kind": "spilled", "node": None, "reason": "in memory"}
 _ALERT = """
 INSERT INTO superset_ext.performance_alert (rule_id, value, worst)
@@ -95,6 +99,7 @@ def asked_database(name: str = "of a plan", url: str = "postgresql://u@127.0.0.1
 
     database = Database(database_name=name)
     database.set_sqlalchemy_uri(url)
+    database.allow_dml = True
     db.session.add(database)
     db.session.commit()
     return int(database.id)
@@ -140,7 +145,7 @@ def served(app: Any) -> dict[Route, set[str]]:
 def test_each_route_is_described(world: InProcess, document: dict[str, Any]) -> None:
     """Intent: all routes are in the document and no other, with their parameters, a summary and the right to call."""
     routes, operations = served(world.app), described(document)
-    assert set(operations) == set(routes) and len(routes) == 18
+    assert set(operations) == set(routes) and len(routes) == 23
     for route, operation in operations.items():
         assert operation["summary"] and operation["tags"] == ["Performance"] and operation["security"], route
         path = [parameter for parameter in operation.get("parameters", ()) if parameter["in"] == "path"]
@@ -187,6 +192,13 @@ def test_each_body_is_described(document: dict[str, Any]) -> None:
         ("PUT", f"{BASE}/alerts/{{number}}"): rule | {"enabled"},
         ("POST", f"{BASE}/analyze-query"): {"query", "database", "schema", "analyze"},
         ("POST", f"{BASE}/optimize-query"): {"query", "database", "schema", "optimization_level", "run"},
+        ("POST", f"{BASE}/aggregates/propose"): {"database", "budget", "days", "floats", "loose"},
+        ("POST", f"{BASE}/aggregates/build"): {
+            "database", "sql", "name", "schema", "filters", "upkeep", "every", "tail", "late", "run",
+        },
+        ("POST", f"{BASE}/aggregates/refresh"): {"database", "aggregates", "whole"},
+        ("POST", f"{BASE}/aggregates/check"): {"database", "aggregates"},
+        ("POST", f"{BASE}/aggregates/drop"): {"database", "aggregates", "run"},
     }  # fmt: skip
     tables = bodies["POST", f"{BASE}/cache/invalidate"]["tables"]["items"]
     assert set(schema(document, tables)["properties"]) == {"database", "table", "schema"}
@@ -258,6 +270,7 @@ def answers(world: InProcess) -> Iterator[tuple[str, str, Any]]:
         ("PUT", "/alerts/{number}"): {"enabled": False}, ("DELETE", "/alerts/{number}"): None,
         ("POST", "/analyze-query"): {"query": "SELECT 1", "database": "what is asked"},
         ("POST", "/optimize-query"): {"query": "SELECT 1", "database": "what is asked"},
+        **{("POST", f"/aggregates/{verb}"): {"database": "what is asked", **body} for verb, body in AGGREGATES.items()},
     }  # fmt: skip
     number = 0
     for (verb, path), body in bodies.items():
@@ -272,6 +285,8 @@ def answers(world: InProcess) -> Iterator[tuple[str, str, Any]]:
     for (verb, path), body in bodies.items():
         if body is not None:
             yield from (ask(admin, verb, path, bad, number=1) for bad in ({"no": "such field"}, HUGE))
+    for verb, body in AGGREGATES.items():  # of a source that is away
+        yield ask(admin, "POST", f"/aggregates/{verb}", {"database": "of a plan", **body})
     yield ask(admin, "GET", "/slow-queries?limit=0")
     yield ask(admin, "GET", "/cache/warm-up/{run_id}", run_id=uuid.UUID(int=8))
     yield ask(admin, "GET", "/plans/{fingerprint}", fingerprint="g")
