@@ -1,7 +1,8 @@
 """`POST /aggregates/propose`, `build`, `refresh`, `check` and `drop`: what the commands of these names do.
 
-A source is written to by administrators alone, and tables are made and dropped only where SQL Lab would let them
-(*Allow DDL and DML*). Like the commands, `build` and `drop` show first what they would do.
+All of it is for administrators alone: proposals are made of what everybody has asked, SQL Lab's history among it, and
+what they are made of may show its values; the others write to the source. Tables are made and dropped only where SQL
+Lab would let them (*Allow DDL and DML*). Like the commands, `build` and `drop` show first what they would do.
 """
 
 from __future__ import annotations
@@ -21,18 +22,15 @@ from superset_ext.aggregates.tables.checking import Checked
 from superset_ext.aggregates.tables.renewing import Refreshed
 from superset_ext.errors import NotAllowed, UnknownDatabase
 from superset_ext.host.databases import database_of, database_typed
-from superset_ext.host.explaining import may_ask
 from superset_ext.host.own_sql import is_admin
-from superset_ext.host.people import current_identity
 from superset_ext.package import package, this_app
 from superset_ext.plans.indexes.workload import DAYS
 from superset_ext.web.openapi import Answer
 from superset_ext.web.resource import Resource, route
 
-_NO_DATABASE = "there is no such database, or you may not ask it"
 _ERRORS = {
     400: "The source refuses, it is not PostgreSQL, there is no such aggregate, or the body is not valid",
-    403: "The permission is missing, or Superset does not let you do this on the database",
+    403: "The permission is missing, you are no administrator, or Superset does not let you do this on the database",
     503: "The log or the source does not answer",
 }
 
@@ -197,19 +195,18 @@ class AggregateActionsApi(Resource):
 
     @route("/aggregates/propose", "POST", body=ToPropose, answer=AggregatesProposed, errors=_ERRORS)
     def propose_aggregates(self, body: ToPropose) -> dict[str, Any]:
-        """Which aggregates would save most for their bytes, for what the asker sees.
+        """Which aggregates would save most for their bytes, for each request as whoever has made it.
 
         The source is asked for its catalog, for plans and for samples, within a transaction that may only read.
         """
-        named = _asked(body)
         allowed = Allowed(floats=body.floats, loose=body.loose)
-        who = current_identity()
-        return as_dict(report(this_app(), package().log(), named, body.budget, body.days, who, allowed))
+        named = _administered(body)
+        return as_dict(report(this_app(), package().log(), named, body.budget, body.days, allowed=allowed))
 
     @route("/aggregates/build", "POST", body=ToBuild, answer=AggregateBuilt, errors=_ERRORS)
     def build_aggregate(self, body: ToBuild) -> dict[str, Any]:
         """Show what builds a small table on the source and keeps it up; with `run`, build it."""
-        named = _changed(body)
+        named = _administered(body, changes=True)
         wanted = service.Wanted(
             body.name, body.schema_, tuple(body.filters), body.upkeep, body.every, body.tail, body.late
         )
@@ -235,7 +232,7 @@ class AggregateActionsApi(Resource):
     @route("/aggregates/drop", "POST", body=ToDrop, answer=AggregatesDropped, errors=_ERRORS)
     def drop_aggregates(self, body: ToDrop) -> dict[str, Any]:
         """Name aggregates with all that would go; with `run`, drop them with their triggers."""
-        named = _changed(body)
+        named = _administered(body, changes=True)
         if not body.run:
             known = {one.name for one in service.listed(this_app(), named)}
             gone = [(name, None if name in known else f"there is no aggregate {name}") for name in body.aggregates]
@@ -244,38 +241,24 @@ class AggregateActionsApi(Resource):
         return {"result": [{"name": name, "error": why or None, "dropped": not why} for name, why in results]}
 
 
-def _asked(body: OnDatabase) -> str:
-    """The id of a database that the current user may ask, as text; nobody learns which others there are.
+def _administered(body: OnDatabase, *, changes: bool = False) -> str:
+    """The id of a database, as text, for what an administrator alone may do.
+
+    Args:
+        changes: whether tables are made or dropped.
 
     Raises:
-        NotAllowed: there is none, or this user may not ask it.
+        NotAllowed: the current user is none, there is no such database, or nobody may change it from here.
     """
-    return str(_database(body).id)
-
-
-def _administered(body: OnDatabase) -> str:
-    """The same, for what an administrator alone may do."""
     if not is_admin():
         raise NotAllowed("only administrators may do this")
-    return _asked(body)
-
-
-def _changed(body: OnDatabase) -> str:
-    """The same, where tables are made or dropped."""
-    named = _administered(body)
-    if not _database(body).allow_dml:
-        raise NotAllowed("Superset lets nobody change this database from here: switch on its 'Allow DDL and DML'")
-    return named
-
-
-def _database(body: OnDatabase) -> Any:
     try:
         database = database_of(body.database) if isinstance(body.database, int) else database_typed(body.database)
-    except UnknownDatabase:
-        raise NotAllowed(_NO_DATABASE) from None
-    if not may_ask(database.id):
-        raise NotAllowed(_NO_DATABASE)
-    return database
+    except UnknownDatabase as error:
+        raise NotAllowed(str(error)) from None
+    if changes and not database.allow_dml:
+        raise NotAllowed("Superset lets nobody change this database from here: switch on its 'Allow DDL and DML'")
+    return str(database.id)
 
 
 def _result(results: Iterable[tuple[str, Any]], kind: type[Refreshed] | type[Checked]) -> dict[str, Any]:
