@@ -11,7 +11,7 @@
 DO $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_grants', 0)); END $$;
 
 CREATE SCHEMA IF NOT EXISTS superset_ext_grants;
-COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 5';
+COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 6';
 GRANT USAGE ON SCHEMA superset_ext_grants TO PUBLIC;
 
 CREATE TABLE IF NOT EXISTS superset_ext_grants.change (
@@ -197,26 +197,31 @@ END
 $$;
 COMMENT ON FUNCTION superset_ext_grants.holds(pg_snapshot, text, integer[]) IS 'Whether nothing that matters was written by what that snapshot does not see.';
 
--- As `holds`, for whoever remembers when it held last: what names this moment, or NULL where it does not hold now. Where
--- the name is the one of then, nothing is looked at again: a snapshot that sees the same transactions, in the same run of
--- the same server, sees the same rows.
+-- As `holds`, for whoever remembers when it held last: what names this moment, or NULL. With `last`, the name of an
+-- earlier moment, it is asked instead whether everything that held then holds still: NULL says that it may not, and then
+-- each is asked about by itself. Where the name is the one of then, nothing is looked at: a snapshot that sees the same
+-- transactions, in the same run of the same server, sees the same rows.
 CREATE OR REPLACE FUNCTION superset_ext_grants.held(since pg_snapshot, under text, dashboards integer[], last text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    moment text := pg_current_snapshot() || ' ' || extract(epoch FROM pg_postmaster_start_time()) || ' '
-        || (SELECT id FROM superset_ext_grants.run);
+    run text := ' ' || extract(epoch FROM pg_postmaster_start_time()) || ' ' || (SELECT id FROM superset_ext_grants.run);
+    moment text := pg_current_snapshot() || run;
+    earlier text := split_part(last, ' ', 1);
+    holds boolean;
 BEGIN
     IF pg_is_in_recovery() THEN
         RETURN NULL;
     END IF;
-    IF moment = last OR superset_ext_grants.holds(since, under, dashboards) THEN
-        RETURN moment;
+    IF last IS NULL THEN
+        holds := superset_ext_grants.holds(since, under, dashboards);
+    ELSE
+        holds := moment = last OR (last = earlier || run AND superset_ext_grants.holds(earlier::pg_snapshot, under, NULL));
     END IF;
-    RETURN NULL;
+    RETURN CASE WHEN holds THEN moment END;
 END
 $$;
-COMMENT ON FUNCTION superset_ext_grants.held(pg_snapshot, text, integer[], text) IS 'What names this moment, if nothing that matters was written by what that snapshot does not see.';
+COMMENT ON FUNCTION superset_ext_grants.held(pg_snapshot, text, integer[], text) IS 'What names this moment, if nothing that matters was written that a snapshot, or an earlier moment, does not see.';
 
 -- Deletes the rows that no grant needs: a grant lives for an hour at most, and a transaction that had ended two hours
 -- ago is visible in the snapshot of every grant that may still be used.

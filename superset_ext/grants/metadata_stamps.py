@@ -33,6 +33,7 @@ from superset_ext.core.warn_once import warn
 from superset_ext.core.within import within
 from superset_ext.errors import Unanswerable
 from superset_ext.grants.connections import Connections
+from superset_ext.grants.held import Asked, Held
 
 # The tables that decide neither a right nor an answer that is given again, each with the reason.
 IDLE: Mapping[str, str] = {
@@ -59,7 +60,7 @@ IDLE: Mapping[str, str] = {
 FILES = tuple(sorted((sql_folder() / "grants").glob("[0-9][0-9]_*.sql")))
 _UNINSTALL = sql_folder() / "grants" / "uninstall.sql"
 _INSTALLED = "SELECT obj_description(to_regnamespace('superset_ext_grants'), 'pg_namespace')"
-_VERSION = "version 5"
+_VERSION = "version 6"
 # By the search path of whoever asks: that of Superset's connection decides which tables it reads.
 _TABLES = "ARRAY(SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(%s AS text[])) AS t(name))"
 _WATCH = f"SELECT superset_ext_grants.watch({_TABLES})"
@@ -105,7 +106,7 @@ class MetadataStamps:
         self._pool: Connections | None = None
         self._anchor: str | None = None
         self._look_at = self._tidy_at = self._silent_until = float("-inf")
-        self._held: tuple[str | None, set[tuple[Any, ...]]] = None, set()  # a moment, and what held then
+        self._held = Held()
         self.missing = "it was not looked yet"
 
     def ready(self) -> bool:
@@ -134,15 +135,24 @@ class MetadataStamps:
             dashboards: the ids of those whose contents matter; `None` for any.
         """
         numbers = None if dashboards is None else "{" + ",".join(map(str, dashboards)) + "}"
-        asked, (last, held) = (*mark, numbers), self._held
-        row = self._row(_HELD, (*asked, last if asked in held else None))
-        if row is None or row[0] is None:
+        return self._holds((*mark, numbers), self._held)
+
+    def _holds(self, asked: Asked, held: Held) -> bool:
+        if asked in held and (moment := self._moment(asked, held.moment)):
+            self._held = held.at(moment)
+            return True
+        moment = self._moment(asked, None)
+        if moment is None:
             return False
-        if row[0] == last:
-            held.add(asked)
-        else:
-            self._held = row[0], {asked}
+        if not (held.is_usable(asked) and (moment == held.moment or self._moment(asked, held.moment))):
+            held = Held(under=asked[1])
+        self._held = held.at(moment).with_one_more(asked)
         return True
+
+    def _moment(self, asked: Asked, last: str | None) -> str | None:
+        """What names this moment, if what is asked holds, or with `last` all that held then; `None` otherwise."""
+        row = self._row(_HELD, (*asked, last))
+        return None if row is None else row[0]
 
     def install(self) -> None:
         """Make schema and triggers as far as they are not there.

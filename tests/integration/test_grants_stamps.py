@@ -162,13 +162,14 @@ def test_what_held_at_the_same_moment_is_not_looked_at_again(run: Run, stamps: M
     assert moment and held(run, mark, moment) == moment
     assert held(run, (mark[0], "of other triggers"), None) is None
     assert held(run, (mark[0], "of other triggers"), moment) == moment  # so it was not looked at
-    assert stamps._held == (moment, {(*mark, None)})
+    assert stamps._held.moment == moment and (*mark, None) in stamps._held
     run("INSERT INTO ab_user_role VALUES (2, 1, 7)")
     assert held(run, mark, moment) is None
 
 
 def test_a_moment_is_another_one_once_anything_was_committed(run: Run, stamps: MetadataStamps) -> None:
-    """Intent: whatever has ended since, a commit or a rollback, the next check looks."""
+    """Intent: whatever has ended since, a commit or a rollback, the next check looks at what was written, and at the
+    triggers."""
     mark = marked(stamps)
     moment = held(run, mark, None)
     run("CREATE TABLE elsewhere (id int)")
@@ -176,6 +177,15 @@ def test_a_moment_is_another_one_once_anything_was_committed(run: Run, stamps: M
     assert later and later != moment
     run("BEGIN; DELETE FROM ab_user_role; ROLLBACK")
     assert held(run, mark, later) not in (None, later)
+    assert held(run, (mark[0], "of other triggers"), later) is None
+
+
+def test_a_moment_of_another_run_of_the_server_is_none(run: Run, stamps: MetadataStamps) -> None:
+    """Intent: transaction ids of another run say nothing of this one."""
+    mark = marked(stamps)
+    snapshot, started, number = str(held(run, mark, None)).split(" ")
+    assert held(run, mark, f"{snapshot} {float(started) - 1} {number}") is None
+    assert held(run, mark, f"{snapshot} {started} {number[::-1]}") is None
 
 
 def test_what_did_not_hold_is_not_remembered(run: Run, stamps: MetadataStamps) -> None:

@@ -1,0 +1,56 @@
+"""What held at a moment of the metadata database, so that what held then need not be asked about one by one.
+
+**The argument.** Each mark that is remembered held at one of the moments at which a set was looked at, and between
+these moments no row of a change became visible: all of them see the same rows. So a mark that saw all of the rows of
+one moment saw those of every other. A set goes on from a moment to a later one only where the server says that no row
+is visible now that was not visible then, and that the triggers are still those of the set's marks. Threads that do so
+at once share the set, in whatever order they end: whoever reads the set asks the server afterwards, and what the server
+sees then includes all that was visible when any of its marks was added.
+
+Rows that are older than every grant are deleted. A moment is used for a minute only, so that no row can come and go in
+between.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+
+SECONDS = 60.0  # for which a moment is used; a row lives for hours
+_MOST = 10_000  # marks that are remembered
+
+Asked = tuple[str, str, str | None]  # a snapshot, what names the triggers, and the dashboards that matter
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The last moment that was looked at, and what held then.
+
+    Attributes:
+        moment: what names it; `None` where there is none.
+        under: what names the triggers, of all that held.
+    """
+
+    moment: str | None = None
+    under: str | None = None
+    _asked: set[Asked] = field(default_factory=set)
+    _until: float = field(default_factory=lambda: time.monotonic() + SECONDS)
+
+    def __contains__(self, asked: Asked) -> bool:
+        """Whether it held then, at a moment that may be used."""
+        return asked in self._asked and self.is_usable(asked)
+
+    def is_usable(self, asked: Asked) -> bool:
+        """Whether it can be asked if anything has changed since, under the triggers that a mark names."""
+        return self.moment is not None and self.under == asked[1] and time.monotonic() < self._until
+
+    def at(self, moment: str) -> Held:
+        """The same at a later moment, since which nothing has changed."""
+        return self if moment == self.moment else replace(self, moment=moment, _until=time.monotonic() + SECONDS)
+
+    def with_one_more(self, asked: Asked) -> Held:
+        """The same with something else that holds; all others are forgotten where they are too many."""
+        if len(self._asked) >= _MOST:
+            self._asked.clear()
+        self._asked.add(asked)
+        return self

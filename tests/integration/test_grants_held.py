@@ -1,0 +1,190 @@
+"""Marks that are remembered as holding, beside the statement that looks at each anew."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from typing import Any
+
+import psycopg2
+import pytest
+from sqlalchemy import create_engine
+
+from superset_ext.grants import held
+from superset_ext.grants.metadata_stamps import MetadataStamps
+from testing.databases import Databases
+
+pytestmark = pytest.mark.timeout(600)
+STEPS = int(os.environ.get("HELD_STEPS", "500"))
+Mark = tuple[str, str]
+TABLES = """
+CREATE TABLE ab_user (id int);
+CREATE TABLE ab_user_role (id int PRIMARY KEY, user_id int, role_id int);
+INSERT INTO ab_user_role VALUES (1, 1, 1);
+CREATE TABLE elsewhere (id int);
+"""
+WRITES = (
+    "UPDATE ab_user_role SET role_id = role_id + 1",
+    "INSERT INTO superset_ext_grants.change (xid, dashboard) VALUES (pg_current_xact_id(), 1)",
+    "INSERT INTO superset_ext_grants.change (xid, dashboard) VALUES (pg_current_xact_id(), 2)",
+    *["INSERT INTO elsewhere VALUES (1)"] * 6,
+)
+TRIGGER = (
+    "ALTER TABLE ab_user_role DISABLE TRIGGER superset_ext_grants",
+    "ALTER TABLE ab_user_role ENABLE ALWAYS TRIGGER superset_ext_grants",
+)
+
+
+@pytest.fixture
+def url(databases: Databases) -> Iterator[str]:
+    """A metadata database with a table that is watched and one that is not."""
+    with databases.empty() as url:
+        with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(TABLES)
+        yield url
+
+
+@pytest.fixture
+def stamps(url: str) -> Iterator[MetadataStamps]:
+    """Stamps of it."""
+    engine = create_engine(url)
+    made = MetadataStamps(lambda: engine, lambda: ["ab_user_role"])
+    made.install()
+    assert made.look(), made.missing
+    yield made
+    made._connections().dispose()
+    engine.dispose()
+
+
+class Writer:
+    """A connection that may have a transaction open.
+
+    Args:
+        url: where to.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.raw = psycopg2.connect(url, options="-c lock_timeout=50ms")
+        self.raw.autocommit = True
+
+    def run(self, sql: str) -> Any:
+        """Run a statement, which another writer's lock may refuse; the first value that it returns."""
+        try:
+            with self.raw.cursor() as cursor:
+                cursor.execute(sql)
+                row = cursor.fetchone() if cursor.description else None
+        except (psycopg2.errors.LockNotAvailable, psycopg2.errors.InFailedSqlTransaction):
+            return None
+        return row[0] if row else None
+
+    def step(self, draw: random.Random) -> None:
+        """Begin, write or end, as it comes."""
+        if self.raw.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_IDLE:
+            self.run(draw.choice(("BEGIN", *WRITES)))
+        else:
+            self.run(draw.choice(("COMMIT", "ROLLBACK", *WRITES)))
+
+
+@contextmanager
+def writers(url: str, count: int) -> Iterator[list[Writer]]:
+    """So many writers, whose connections end with the block."""
+    made = [Writer(url) for _ in range(count)]
+    try:
+        yield made
+    finally:
+        for writer in made:
+            writer.raw.close()
+
+
+def _asks(stamps: MetadataStamps) -> list[Any]:
+    """What is asked of the server from now on: the name of the moment that was sent."""
+    sent: list[Any] = []
+    row = stamps._row
+
+    def noted(sql: str, values: Any) -> Any:
+        sent.append(values[-1] if "held(" in sql else None)
+        return row(sql, values)
+
+    stamps._row = noted  # type: ignore[method-assign]
+    return sent
+
+
+def test_what_is_remembered_is_what_each_mark_says(url: str, stamps: MetadataStamps) -> None:
+    """Intent: over transactions that end in any order, dashboards, triggers that are switched off and on, and minutes
+    that pass, a mark holds just where the server says so of the mark itself."""
+    draw, marks, given = random.Random(STEPS), list[tuple[Mark, tuple[int, ...] | None]](), 0
+    with writers(url, 4) as made, pytest.MonkeyPatch.context() as patch:
+        oracle = Writer(url)
+        for number in range(STEPS):
+            draw.choice(made).step(draw)
+            if draw.random() < 0.02:
+                for sql in TRIGGER:
+                    oracle.run(sql)
+                stamps.look()
+            patch.setattr(held, "SECONDS", draw.choice((60.0, 60.0, 60.0, 0.0)))
+            if (mark := stamps.now()) and draw.random() < 0.3:
+                marks.append((mark, draw.choice((None, (), (1,), (1, 2)))))
+            marks = marks[-30:]
+            for mark, boards in draw.sample(marks, min(6, len(marks))):
+                numbers = "NULL" if boards is None else f"'{{{','.join(map(str, boards))}}}'"
+                says = oracle.run(f"SELECT superset_ext_grants.holds('{mark[0]}', '{mark[1]}', {numbers})")
+                assert stamps.holds(mark, boards) is says, (number, mark, boards)
+                given += says
+        oracle.raw.close()
+    assert given > STEPS / 4
+
+
+def test_nothing_holds_that_was_committed_before_anybody_asked(url: str, stamps: MetadataStamps) -> None:
+    """Intent: eight threads that share what is remembered, while writers commit: a mark from before a commit that has
+    returned holds for none of them."""
+    lock, done, wrong, held_by = threading.Lock(), threading.Event(), list[Any](), [0] * 8
+    marks: list[Mark] = []
+
+    def ask(number: int) -> None:
+        while not done.is_set():
+            with lock:
+                known = list(marks)
+            holds = [stamps.holds(mark) for mark in known]
+            with lock:
+                stale = [mark for mark, held in zip(known, holds, strict=True) if held and mark not in marks]
+            held_by[number] += sum(holds)
+            # Those that were forgotten while they were asked about may have been asked before the commit.
+            wrong.extend(mark for mark in stale if stamps.holds(mark))
+
+    with writers(url, 2) as (watched, other), ThreadPoolExecutor(8) as threads:
+        asking = [threads.submit(ask, number) for number in range(8)]
+        for number in range(200):
+            for _ in range(3):
+                if mark := stamps.now():
+                    with lock:
+                        marks.append(mark)
+                other.run("INSERT INTO elsewhere VALUES (1)")
+            if number % 4 == 0:
+                watched.run(WRITES[0])
+                with lock:
+                    marks.clear()
+        done.set()
+        for one in asking:
+            one.result()
+    assert wrong == [] and min(held_by) > 0
+
+
+def test_a_moment_costs_one_look(url: str, stamps: MetadataStamps) -> None:
+    """Intent: ten grants are remembered; something else is committed, after which one of them is looked at, and the
+    others follow from it."""
+    with writers(url, 1) as (writer,):
+        marks = []
+        for _ in range(10):
+            marks.append(stamps.now())
+            writer.run("INSERT INTO elsewhere VALUES (1)")
+        assert all(stamps.holds(mark) for mark in marks if mark)
+        writer.run("INSERT INTO elsewhere VALUES (1)")
+        before, sent = stamps._held.moment, _asks(stamps)
+        assert all(stamps.holds(mark) for mark in marks if mark)
+        assert sent == [before] + [stamps._held.moment] * 9 and before != stamps._held.moment
+        writer.run(WRITES[0])
+        assert not any(stamps.holds(mark) for mark in marks if mark)
