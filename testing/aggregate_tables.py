@@ -13,6 +13,8 @@ from superset_ext.aggregates.tables.catalogue import Kept, kept
 from superset_ext.aggregates.tables.checking import text
 from superset_ext.aggregates.tables.definition import Definition, Upkeep, indexed, view_of
 from superset_ext.plans.rewrite.catalogue.postgresql import PostgreSQL
+from testing.databases import Databases
+from testing.in_process import InProcess
 
 # A database that an earlier test has used.
 AS_NEW = """
@@ -42,6 +44,38 @@ def connected(url: str, **options: Any) -> Iterator[Any]:
     with closing(psycopg2.connect(url, **options)) as connection:
         connection.autocommit = True
         yield connection
+
+
+@contextmanager
+def sales_in(app: InProcess, databases: Databases, name: str) -> Iterator[Any]:
+    """A connection to a source with `SALES` that Superset knows by a name within the block; the app is awake."""
+    with databases.empty() as url, connected(url) as connection:
+        run(connection, SALES)
+        with app.app.app_context():
+            _make(name, url)
+        yield connection
+        with app.app.app_context():
+            _unmake(name)
+        app.rows("DELETE FROM superset_ext.aggregate_source")
+
+
+def _make(name: str, url: str) -> None:
+    from superset.extensions import db
+    from superset.models.core import Database
+
+    database = Database(database_name=name)
+    database.set_sqlalchemy_uri(url)
+    db.session.add(database)
+    db.session.commit()
+
+
+def _unmake(name: str) -> None:
+    """Leave the app, which other tests share, as it was."""
+    from superset.extensions import db
+    from superset.models.core import Database
+
+    db.session.query(Database).filter_by(database_name=name).delete()
+    db.session.commit()
 
 
 def run(connection: Any, sql: str, values: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:

@@ -16,9 +16,9 @@ Tree = tuple[Path, ast.Module]
 
 
 @cache
-def trees() -> tuple[Tree, ...]:
-    """All Python files of ours, by their path in the project."""
-    paths = (path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py")))
+def trees(folder: str) -> tuple[Tree, ...]:
+    """All Python files of one of our folders, by their path in the project."""
+    paths = sorted((ROOT / folder).rglob("*.py"))
     return tuple((path.relative_to(ROOT), ast.parse(path.read_text())) for path in paths)
 
 
@@ -56,13 +56,13 @@ def without_intent(path: Path, tree: ast.Module) -> Iterator[str]:
 @pytest.mark.thorough
 def test_names_are_nouns_or_verbs() -> None:
     """Intent: nothing of ours is called `found`, `each`, `said` or `told`, which fit whatever comes along."""
-    names = [line for path, tree in trees() for line in participles(path, tree)]
+    names = [line for folder in FOLDERS for path, tree in trees(folder) for line in participles(path, tree)]
     assert not names, "name what it holds (a noun), or what it does (a verb):\n" + "\n".join(names)
 
 
 def test_each_test_says_its_intent() -> None:
     """Intent: who sees a test fail reads in its docstring what is lost."""
-    tests = [item for item in trees() if item[0].parts[0] == "tests" and item[0].name.startswith("test_")]
+    tests = [item for item in trees("tests") if item[0].name.startswith("test_")]
     silent = [line for path, tree in tests for line in without_intent(path, tree)]
     assert len(tests) > 100 and not silent, (
         'begin the docstring with "Intent: ", and say what would be lost if it failed:\n' + "\n".join(silent)

@@ -15,7 +15,7 @@ from superset_ext.aggregates.tasks import aggregates_tick
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.package import package
 from superset_ext.uninstall import _remove_aggregates
-from testing.aggregate_tables import BY_SHOP, SALES, connected, exact_and_differences, one, run
+from testing.aggregate_tables import BY_SHOP, exact_and_differences, one, run, sales_in
 from testing.databases import Databases
 from testing.in_process import InProcess
 from testing.watches import CATALOG
@@ -26,34 +26,8 @@ NAME = f"sales {uuid.uuid4().hex[:8]}"
 @pytest.fixture
 def source(superset_app: InProcess, databases: Databases) -> Iterator[Any]:
     """A connection to a source that Superset knows by `NAME`."""
-    with databases.empty() as url, connected(url) as connection:
-        run(connection, SALES)
-        with superset_app.app.app_context():
-            _make(url)
+    with sales_in(superset_app, databases, NAME) as connection:
         yield connection
-        with superset_app.app.app_context():
-            _unmake()
-
-
-def _make(url: str) -> None:
-    from superset.extensions import db
-    from superset.models.core import Database
-
-    database = Database(database_name=NAME)
-    database.set_sqlalchemy_uri(url)
-    db.session.add(database)
-    db.session.commit()
-
-
-def _unmake() -> None:
-    """Leave the app, which other tests share, as it was."""
-    from superset.extensions import db
-    from superset.models.core import Database
-
-    db.session.query(Database).filter_by(database_name=NAME).delete()
-    db.session.commit()
-    with _log().transaction() as cursor:
-        cursor.execute("DELETE FROM superset_ext.aggregate_source")
 
 
 def _log() -> LogDatabase:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from testing.aggregate_tables import BY_SHOP, SALES, connected, run
+from testing.aggregate_tables import BY_SHOP, run, sales_in
 from testing.databases import Databases
 from testing.in_process import InProcess
 from testing.watches import CATALOG
@@ -22,25 +22,20 @@ CHANGING = ("build", "drop")
 
 @pytest.fixture
 def source(superset_app: InProcess, databases: Databases) -> Iterator[Any]:
-    """A connection to a source that Superset knows by `NAME`."""
-    with databases.empty() as url, connected(url) as connection:
-        run(connection, SALES)
+    """A connection to a source that Superset knows by `NAME`, and that some people may use."""
+    with sales_in(superset_app, databases, NAME) as connection:
         with superset_app.app.app_context():
-            _make(url)
+            _make_people()
         yield connection
         with superset_app.app.app_context():
-            _unmake()
-        superset_app.rows("DELETE FROM superset_ext.aggregate_source")
+            _unmake_people()
 
 
-def _make(url: str) -> None:
+def _make_people() -> None:
     from superset.extensions import db, security_manager
     from superset.models.core import Database
 
-    database = Database(database_name=NAME)
-    database.set_sqlalchemy_uri(url)
-    db.session.add(database)
-    db.session.commit()
+    database = db.session.query(Database).filter_by(database_name=NAME).one()
     gamma = security_manager.find_role("Gamma")
     write = security_manager.add_role(f"{NAME} write")
     access = security_manager.add_role(f"{NAME} access")
@@ -52,10 +47,9 @@ def _make(url: str) -> None:
     db.session.commit()
 
 
-def _unmake() -> None:
+def _unmake_people() -> None:
     """Leave the app, which other tests share, as it was."""
     from superset.extensions import db, security_manager
-    from superset.models.core import Database
 
     for user in security_manager.get_all_users():
         if user.username.endswith(NAME):
@@ -63,7 +57,6 @@ def _unmake() -> None:
     for role in security_manager.get_all_roles():
         if role.name.startswith(NAME):
             db.session.delete(role)
-    db.session.query(Database).filter_by(database_name=NAME).delete()
     db.session.commit()
 
 

@@ -76,7 +76,8 @@ def plans(app: InProcess, source: Source) -> list[dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def no_plans(superset_app: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(taking, "PATIENCE_SECONDS", 60.0)  # of a slow machine
+    monkeypatch.setattr(taking, "PATIENCE_SECONDS", 60.0)  # of a slow machine, as the next
+    monkeypatch.setattr(taking, "SECONDS", 30.0)
     superset_app.rows("DELETE FROM superset_ext.query_plan")
 
 
