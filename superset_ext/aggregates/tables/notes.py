@@ -6,7 +6,6 @@ statement that changed one row is of one side of it; a statement that changed mo
 
 from __future__ import annotations
 
-from textwrap import indent
 from typing import Any
 
 from superset_ext.aggregates.tables.definition import SCHEMA, Definition, full
@@ -40,10 +39,8 @@ WHERE attrelid = to_regclass(%s) AND attnum > 0 ORDER BY attnum
 # schema. Only where a measure is more than a column it has a path of its own, which takes a few µs each time. A writer
 # never fails because of it: what cannot be read of the rows, since a column was renamed or retyped, is noted as a
 # change of all. The note of one row, which most statements change, is read within a block that catches errors and
-# written after it, so that no subtransaction has a number. Where the notes' file is large, it is seen from where the
-# note was put whether they are too many; to ask for the place costs a quarter of all that noting one row does, so it
-# is asked for only then. plpgsql prepares each expression anew in each transaction, so the path of one row has as few
-# of them as can be.
+# written after it, so that no subtransaction has a number. Whether there are too many is seen from where it was put.
+# plpgsql prepares each expression anew in each transaction, so the path of one row has as few of them as can be.
 _FUNCTION = """
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 {path}AS $body$
@@ -80,11 +77,16 @@ BEGIN
                 superset_ext_all := true;
                 EXIT one_row;
         END;
-        IF pg_catalog.pg_relation_size('{note}') OPERATOR(pg_catalog.<) {bytes} THEN
-{noted}
-            RETURN NULL;
+        IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+            INSERT INTO {note} VALUES (superset_ext_after.*) RETURNING ctid INTO superset_ext_place;
+        ELSIF superset_ext_same THEN
+            INSERT INTO {note} VALUES (false, TG_RELID, {both}) RETURNING ctid INTO superset_ext_place;
+        ELSIF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+            INSERT INTO {note} VALUES (superset_ext_before.*);
+            INSERT INTO {note} VALUES (superset_ext_after.*) RETURNING ctid INTO superset_ext_place;
+        ELSE
+            INSERT INTO {note} VALUES (superset_ext_before.*) RETURNING ctid INTO superset_ext_place;
         END IF;
-{noted_with_place}
         IF superset_ext_place OPERATOR(pg_catalog.<) '({pages},1)' THEN
             RETURN NULL;
         END IF;
@@ -119,20 +121,6 @@ BEGIN
 END
 $body$
 """
-
-_ONE_ROW = """
-IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
-    INSERT INTO {note} VALUES (superset_ext_after.*){place};
-ELSIF superset_ext_same THEN
-    INSERT INTO {note} VALUES (false, TG_RELID, {both}){place};
-ELSIF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
-    INSERT INTO {note} VALUES (superset_ext_before.*);
-    INSERT INTO {note} VALUES (superset_ext_after.*){place};
-ELSE
-    INSERT INTO {note} VALUES (superset_ext_before.*){place};
-END IF;
-"""
-_PLACE = " RETURNING ctid INTO superset_ext_place"
 
 
 def note_table(name: str) -> str:
@@ -189,18 +177,16 @@ def _table(definition: Definition, note: str) -> str:
 
 
 def _function(definition: Definition) -> str:
-    keys, parts, note = [*_keys(definition).values()], parts_of(definition.view) or (), note_table(definition.name)
-    both = ", ".join([*(f"superset_ext_after.{name}" for name in _keys(definition)), "1", "1", *map(of_both, parts)])
-    one, place = (_ONE_ROW.format(note=note, both=both, place=place).strip() for place in ("", _PLACE))
+    keys, parts = [*_keys(definition).values()], parts_of(definition.view) or ()
     return _FUNCTION.format(
         bytes=MOST_BYTES, pages=MOST_BYTES // _PAGE_BYTES, name=definition.name,
         path="" if all(map(is_column, parts)) else "SET search_path = pg_catalog, pg_temp\n",
-        function=f"{SCHEMA}.{quoted(f'noted_{definition.name}')}", note=note, all=ALL,
-        noted=indent(one, " " * 12), noted_with_place=indent(place, " " * 8),
+        function=f"{SCHEMA}.{quoted(f'noted_{definition.name}')}", note=note_table(definition.name), all=ALL,
         came=", ".join([*keys, "1", "0", *(of_one(part, True) for part in parts)]),
         went=", ".join([*keys, "0", "1", *(of_one(part, False) for part in parts)]),
         added=_grouped(keys, parts, came=True, went=False), deleted=_grouped(keys, parts, came=False, went=True),
         updated=_grouped(keys, parts, came=True, went=True), most=MOST_GROUPS, same=_same(definition),
+        both=", ".join([*(f"superset_ext_after.{name}" for name in _keys(definition)), "1", "1", *map(of_both, parts)]),
     )  # fmt: skip
 
 

@@ -54,9 +54,9 @@ FAULTS: dict[str, tuple[ModuleType, str, str, str, dict[str, int]]] = {
     "rows as they were before are forgotten": (notes, "_FUNCTION", "INTO STRICT superset_ext_before FROM old_rows AS t",
                                                "INTO STRICT superset_ext_before FROM old_rows AS t WHERE false",
                                                _ADDING),
-    "one row is noted twice": (notes, "_ONE_ROW", "VALUES (superset_ext_after.*){place}",
+    "one row is noted twice": (notes, "_FUNCTION", "VALUES (superset_ext_after.*) RETURNING",
                                "VALUES (superset_ext_after.*); INSERT INTO {note} VALUES"
-                               " (superset_ext_after.*){place}", _ADDING),
+                               " (superset_ext_after.*) RETURNING", _ADDING),
     "what went is added": (parts, "of_many", "-) pg", "+) pg", _ADDING),
     "a sum has no sign": (parts, "of_one", "-) (", "+) (", _ADDING),
     "an extreme that is gone is kept": (adding, "_unsure", '"<="', '"<"', _ADDING),
