@@ -200,8 +200,9 @@ COMMENT ON FUNCTION superset_ext_grants.holds(pg_snapshot, text, integer[]) IS '
 -- As `holds`, for whoever remembers when it held last: what names this moment, or NULL. With `last`, the name of an
 -- earlier moment, it is asked instead whether everything that held then holds still: NULL says that it may not, and then
 -- each is asked about by itself. Where the name is the one of then, nothing is looked at: a snapshot that sees the same
--- transactions, in the same run of the same server, sees the same rows.
-CREATE OR REPLACE FUNCTION superset_ext_grants.held(since pg_snapshot, under text, dashboards integer[], last text) RETURNS text
+-- transactions, in the same run of the same server, sees the same rows. It has a name of its own, since an earlier
+-- version's `held` says of one grant what this says of all.
+CREATE OR REPLACE FUNCTION superset_ext_grants.held_still(since pg_snapshot, under text, dashboards integer[], last text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -221,7 +222,7 @@ BEGIN
     RETURN CASE WHEN holds THEN moment END;
 END
 $$;
-COMMENT ON FUNCTION superset_ext_grants.held(pg_snapshot, text, integer[], text) IS 'What names this moment, if nothing that matters was written that a snapshot, or an earlier moment, does not see.';
+COMMENT ON FUNCTION superset_ext_grants.held_still(pg_snapshot, text, integer[], text) IS 'What names this moment, if nothing that matters was written that a snapshot, or an earlier moment, does not see.';
 
 -- Deletes the rows that no grant needs: a grant lives for an hour at most, and a transaction that had ended two hours
 -- ago is visible in the snapshot of every grant that may still be used.
@@ -245,4 +246,4 @@ COMMENT ON FUNCTION superset_ext_grants.tidy() IS 'Deletes what is older than ev
 
 -- What earlier versions had under other arguments.
 DROP FUNCTION IF EXISTS superset_ext_grants.watch(text[], text), superset_ext_grants.tidy(interval),
-    superset_ext_grants.holds(pg_snapshot, text);
+    superset_ext_grants.holds(pg_snapshot, text), superset_ext_grants.held(pg_snapshot, text, integer[], text);

@@ -69,7 +69,7 @@ _BEGIN = "SELECT superset_ext_grants.begin_run()"
 _UNTOLD = f"ARRAY(SELECT name::text FROM superset_ext_grants.untold({_TABLES}) AS u(name))"  # noqa: S608
 _LOOK = f"SELECT superset_ext_grants.anchor(), {_UNTOLD}"
 _NOW = "SELECT pg_current_snapshot()::text, superset_ext_grants.anchor()"
-_HELD = "SELECT superset_ext_grants.held(%s::pg_snapshot, %s, %s::integer[], %s)"
+_HELD = "SELECT superset_ext_grants.held_still(%s::pg_snapshot, %s, %s::integer[], %s)"
 _TIDY = "SELECT superset_ext_grants.tidy()"
 _LOCKS = "SET LOCAL lock_timeout = '2s'"
 _POOL = 16

@@ -106,7 +106,7 @@ def _asks(stamps: MetadataStamps) -> list[Any]:
     row = stamps._row
 
     def noted(sql: str, values: Any) -> Any:
-        sent.append(values[-1] if "held(" in sql else None)
+        sent.append(values[-1] if "held_still(" in sql else None)
         return row(sql, values)
 
     stamps._row = noted  # type: ignore[method-assign]

@@ -152,7 +152,7 @@ def test_a_mark_ends_with_every_write(how: str, run: Run, stamps: MetadataStamps
 def held(run: Run, mark: tuple[str, str], last: str | None) -> Any:
     """What the function says of a mark, to somebody for whom it held at the moment `last`."""
     moment = "NULL" if last is None else f"'{last}'"
-    return run(f"SELECT superset_ext_grants.held('{mark[0]}', '{mark[1]}', NULL, {moment})")
+    return run(f"SELECT superset_ext_grants.held_still('{mark[0]}', '{mark[1]}', NULL, {moment})")
 
 
 def test_what_held_at_the_same_moment_is_not_looked_at_again(run: Run, stamps: MetadataStamps) -> None:
