@@ -1,8 +1,8 @@
 """What held at a moment of the metadata database, so that what held then need not be asked about one by one.
 
 **The argument.** Each mark that is remembered held at one of the moments at which a set was looked at, and between
-these moments no row of a change became visible: all of them see the same rows. So a mark that saw all that matters to it of
-one moment did of every other. A set goes on from a moment to a later one only where the server says that no row
+these moments no row of a change became visible: all of them see the same rows. So a mark that saw all that matters to
+it of one moment did of every other. A set goes on from a moment to a later one only where the server says that no row
 is visible now that was not visible then, and that the triggers are still those of the set's marks. Threads that do so
 at once share the set, in whatever order they end: whoever reads the set asks the server afterwards, and what the server
 sees then includes all that was visible when any of its marks was added.
