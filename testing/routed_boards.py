@@ -48,6 +48,7 @@ from superset_ext.plans.rewrite.rewriting import parsed
 from superset_ext.settings import AggregateRule
 from testing.aggregate_tables import connected, run
 from testing.browser import Answer
+from testing.programs import program
 from testing.routed import Routed
 from testing.routed_steps import Ready
 from testing.same_json import EXACTLY, OWN, how_same
@@ -124,7 +125,7 @@ def compared(
                "SUPERSET_EXT_RECORDER": "false", "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}  # fmt: skip
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "testing.routed_boards", str(folder)], env={**os.environ, **stack.env, **own},
+                [program("python"), "-m", "testing.routed_boards", str(folder)], env={**os.environ, **stack.env, **own},
                 cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False,
             )  # fmt: skip
         finally:
@@ -189,28 +190,31 @@ class _Boards:
     @contextmanager
     def built(self) -> Iterator[Routed]:
         """The substitute of this process, with an aggregate for each grouped statement."""
-        sent = {event.sql: event for request in self.asked["requests"] for event in self.ask(request)[1]}
         with connected(self.asked["examples"]) as connection:
             drop_all(connection)
+            self._read_as(connection)
             try:
-                views = self._views(connection, [event for event in sent.values() if event.database_id == self.number])
-                self._build(connection, self.asked["proposals"] or views)
+                self._build(connection, self.asked["proposals"] or self._views())
                 yield self._substitute()
             finally:
                 substitutes.substitutes = ()
                 drop_all(connection)
 
-    def _views(self, connection: Any, events: Sequence[Queried]) -> dict[str, View]:
-        """An aggregate for each grouped statement, by its name."""
+    def _read_as(self, connection: Any) -> None:
+        """Read statements with the facts of the source's tables."""
 
         def ask(sql: str, values: Sequence[Any] = ()) -> list[Sequence[Any]]:
             return list(run(connection, sql, values or None))
 
         facts, ((zone,),) = PostgreSQL(ask), ask("SHOW timezone")
         self.read = lambda sql: read([Asked("", sql, None, 1.0, 1.0)], lambda _schema: facts, zone)[0]
+
+    def _views(self) -> dict[str, View]:
+        """An aggregate for each grouped statement that the requests lead to, by its name."""
+        events = [event for request in self.asked["requests"] for event in self.ask(request)[1]]
         views: dict[Any, View] = {}
-        for event in events:
-            for one in self.read(event.sql):
+        for sql in dict.fromkeys(event.sql for event in events if event.database_id == self.number):
+            for one in self.read(sql):
                 needs = candidates([one])[0]
                 key = needs.relation, frozenset(needs.units.items()), frozenset(needs.measures)
                 views[key] = needs.view("unnamed")

@@ -35,12 +35,14 @@ class World:
     Attributes:
         datasets: ids by name; `deep1` reads `ruled` through a macro, `deep2` reads `deep1`, and so on.
         requests: bodies for `/api/v1/chart/data`, by name.
+        changes: how often a right or a rule has changed, so that an answer from before is no longer right.
     """
 
     def __init__(self, app: Any, source: Any) -> None:
         self.app = app
         self.source_id = source.id
         self.rule_id: int | None = None
+        self.changes = 0
         self.datasets: dict[str, int] = {}
         self.requests: dict[str, dict[str, Any]] = {}
         with source.get_sqla_engine() as engine, engine.begin() as connection:
@@ -171,6 +173,7 @@ class World:
             db.session.add(rule)
         db.session.commit()
         self.rule_id = rule.id if rule is not None and clause is not None else None
+        self.changes += 1
 
     def edit(self, dataset: str, sql: str) -> None:
         """Give a virtual dataset other SQL."""

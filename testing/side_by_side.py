@@ -36,6 +36,7 @@ STEPS: Mapping[str, Mapping[str, str]] = {
 }
 _STOCK = """
 import os
+from datetime import timedelta
 SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
 SQLALCHEMY_DATABASE_URI = os.environ["SUPERSET_EXT_DATABASE_URL"]
 SQLALCHEMY_EXAMPLES_URI = os.environ["SUPERSET__SQLALCHEMY_EXAMPLES_URI"]
@@ -44,6 +45,8 @@ TALISMAN_ENABLED = False
 RATELIMIT_ENABLED = False
 GUEST_ROLE_NAME = "Gamma"
 GUEST_TOKEN_JWT_SECRET = "the secret of guests, long enough for a key"
+GUEST_TOKEN_JWT_EXP_SECONDS = 86400  # a comparison may take longer than the 5 and 15 minutes that they are valid
+JWT_ACCESS_TOKEN_EXPIRES = timedelta(days=1)
 FEATURE_FLAGS = {
     "ENABLE_TEMPLATE_PROCESSING": True, "DASHBOARD_RBAC": True, "CACHE_IMPERSONATION": True, "EMBEDDED_SUPERSET": True
 }

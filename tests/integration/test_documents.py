@@ -162,7 +162,7 @@ def test_nothing_that_has_a_token_or_a_count_of_log_ins_is_granted() -> None:
 
 
 def test_every_change_and_every_document(postgres: Postgres, shared_valkey: Valkey, tmp_path: Path) -> None:
-    """Intent: the same for each change with all documents, by token, and for each encoding."""
+    """Intent: the same for each change with other documents too, and undone, by token; and for each encoding."""
     longer = run_in_app(LONGER, postgres, shared_valkey, tmp_path)
     assert {name: result["wrong"] for name, result in longer["changes"].items() if result["wrong"]} == {}
     assert failed(longer["api"]) == {}
