@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from superset_ext.cache import chart as charts
-from superset_ext.cache.chart import ChartCache
+from superset_ext.cache import kept
+from superset_ext.cache.kept import Kept
 from superset_ext.grants.hooks import Hooks
 from superset_ext.grants.judge import Grant, Judge
 
@@ -26,7 +26,7 @@ def _unjudged() -> None:
         verdict = self._entries.judge(self._store.name(key), reading)
         return (verdict[0], read(verdict[1])) if isinstance(verdict, tuple) else None
 
-    _put(ChartCache, "grant", grant)
+    _put(Kept, "grant", grant)
 
 
 def _marks_for_ever() -> None:
@@ -53,7 +53,7 @@ def _marks_of_documents() -> None:
 
 def _without_end() -> None:
     """A grant lives on when its entries have ended."""
-    of_parts, granted = charts._of_parts, charts.ChartCache.grant
+    of_parts, granted = kept._of_parts, Kept.grant
 
     def endless(parts: Any, seconds: float, now_us: int) -> Any:
         return of_parts({name: replace(part, fresh_until_us=0) for name, part in parts.items()}, seconds, now_us)
@@ -66,8 +66,8 @@ def _without_end() -> None:
         finally:
             self._store.read_with_parts = with_parts
 
-    _put(charts, "_of_parts", endless)
-    _put(ChartCache, "grant", grant)
+    _put(kept, "_of_parts", endless)
+    _put(Kept, "grant", grant)
 
 
 def _late_marks() -> None:

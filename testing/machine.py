@@ -171,9 +171,9 @@ def _break(cache: ChartCache, broken: str | None) -> None:
 
         vars(cache._store)["_reading"] = ageless
     elif broken == "clock":  # an entry is judged by the clock
-        outdated = vars(charts)["_outdated"]
+        outdated = vars(charts)["outdated"]
 
         def timely(envelope: Any, answer: Any) -> Any:
             return outdated(replace(envelope, last_stamp=envelope.as_of_us, as_of_us=0), answer)
 
-        vars(charts)["_outdated"] = timely
+        vars(charts)["outdated"] = timely

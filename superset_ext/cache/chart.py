@@ -11,7 +11,6 @@ A forced read takes nothing that is stored; it may only join a query that began 
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -23,21 +22,20 @@ from superset_ext.cache import query as queries
 from superset_ext.cache.dependencies import Depends, depends
 from superset_ext.cache.entries import Lifetime, Lookup
 from superset_ext.cache.envelope import Envelope
-from superset_ext.cache.known import Known
+from superset_ext.cache.kept import Kept
 from superset_ext.cache.lease import Busy, Lease
 from superset_ext.cache.query import Query, Read, Views
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.single_flight import SingleFlight
-from superset_ext.cache.stamps import Health, fresh, health, repair, stamp
+from superset_ext.cache.stamps import Health, health, outdated, repair, stamp
 from superset_ext.cache.store import Reading, whole
-from superset_ext.cache.tags import PART, USAGE
+from superset_ext.cache.tags import USAGE
 from superset_ext.errors import StoreUnavailable
 from superset_ext.events import Miss, Stored
 from superset_ext.settings import Region, Settings
 
 SAME_CLICK_US = 2_000_000  # forced reads within this time are taken for one: both want what is true now
 _MARGIN = 0.01  # seconds after which a lease that was not renewed has certainly ended
-_PLAIN = re.compile(r"[!-~]+")
 
 Refresh = Callable[[Lease], bool]
 
@@ -48,6 +46,7 @@ class ChartCache(RegionCache):
     Attributes:
         refresh: called with the lease of an old answer, in the context of who asked for it. It returns whether it
             takes the refresh on, and then releases the lease in the end. `None` where nobody does.
+        kept: what was made of entries, beside them; once it is bound to an app.
     """
 
     stamped = True
@@ -55,31 +54,30 @@ class ChartCache(RegionCache):
     def __init__(self, region: Region | str = Region.CHART_DATA, settings: Settings | None = None) -> None:
         super().__init__(region, settings)
         self.refresh: Refresh | None = None
-        self._grace_ms = int(self._settings.grace_seconds * 1000)
 
     def bind(self, app: Any) -> None:
         """See `RegionCache.bind`."""
         super().bind(app)
         self._flights = SingleFlight(self._store, self._settings.lease_seconds)
         self._store.unheard = self._distrusts
-        self._known = Known()
+        self.kept = Kept(self._store, self._entries)
 
     def set(self, key: str, value: Any, timeout: float | None = None) -> bool:
         """Store a value for `timeout` seconds (see `Policy.ttl_ms`); whether it was stored."""
         read, query = queries.recall(self.region, key), queries.current()
         lease = query.leases.get(key) if query is not None else None
-        lives = self._lives(value, self._policy.ttl_ms(timeout), query)
+        life = self._lives(value, self._policy.ttl_ms(timeout), query)
         data: bytes | Stored = Stored.ERROR
         behind = False
         try:
             began = read or queries.unasked(self._store.clock())
             seen = queries.of_replica(began)
             behind = seen is not began
-            data = Stored.REFUSED if seen is None else self._encode(key, value, seen, lives)
-            fate = self._fill(key, data, seen, lives.ttl_ms, None if behind else lease)
+            data = Stored.REFUSED if seen is None else self._encode(key, value, seen, life)
+            fate = self._fill(key, data, seen, life.ttl_ms, None if behind else lease)
         except StoreUnavailable:
             fate = Stored.ERROR
-        self._report_set(key, fate, read, lives, data)
+        self._report_set(key, fate, read, life, data)
         if query is not None and lease is not None:
             del query.leases[key]
             # Who waits for what a replica says may need something newer: they look, and do not wait for one another.
@@ -140,67 +138,6 @@ class ChartCache(RegionCache):
         """
         return bulk.delete_like(self._store, pattern)
 
-    def grant(
-        self, key: str, meanwhile: Callable[[], object] | None = None, read: Callable[[Any], Any] = lambda value: value
-    ) -> tuple[Envelope, Any] | None:
-        """What `keep_grant` stored, while the entries that it was made of are there and fresh; nothing is counted.
-
-        Args:
-            meanwhile: called while Redis works, or not at all.
-            read: makes of what was stored what is returned, the same each time.
-
-        Raises:
-            StoreUnavailable: Redis did not answer.
-        """
-        if self._store.topology.clustered:
-            return None  # nothing is kept there
-        name = self._store.name(key)
-        reading, same = self._store.read_with_parts(name, meanwhile)
-        verdict = _without_grace(Lookup(reading, self._judge_known(name, reading, read))).verdict
-        return None if isinstance(verdict, Miss) or not same else verdict
-
-    def keep_grant(self, key: str, value: Any, parts: Mapping[str, Envelope], seconds: float) -> bool:
-        """Store what was made of some entries, for `seconds` and no longer than any of them; whether it was stored.
-
-        Args:
-            parts: the entries by their names; all were read from the same run of the server.
-
-        Raises:
-            StoreUnavailable: Redis did not answer.
-        """
-        lives = _of_parts(parts, seconds, self._store.now_us())
-        first = next(iter(parts.values()))
-        if lives is None or self._store.topology.clustered:
-            return False
-        name = self._store.name(key)
-        as_of_us, last_stamp = (
-            min(getattr(part, name) for part in parts.values()) for name in ("as_of_us", "last_stamp")
-        )
-        read = Read(as_of_us, time.perf_counter(), first.run_id, last_stamp)
-        data = self._entries.encode(name, value, read, lives)
-        return isinstance(data, bytes) and self._store.write({name: data}, lives.ttl_ms)[0]
-
-    def document(self, key: str) -> Any:
-        """What `keep_document` stored, `None` where it is gone; nothing is counted.
-
-        Raises:
-            StoreUnavailable: Redis did not answer.
-        """
-        name = self._store.name(key)
-        reading = self._store.read(name)[0]
-        verdict = _without_grace(Lookup(reading, self._judge(name, reading))).verdict
-        return None if isinstance(verdict, Miss) else verdict[1]
-
-    def keep_document(self, key: str, value: Any, seconds: float) -> bool:
-        """Store for `seconds` what was made of no entry; whether it was stored.
-
-        Raises:
-            StoreUnavailable: Redis did not answer.
-        """
-        name, lives = self._store.name(key), Lifetime(int(seconds * 1000))
-        data = self._entries.encode(name, value, queries.unasked(self._store.clock()), lives)
-        return isinstance(data, bytes) and self._store.write({name: data}, lives.ttl_ms)[0]
-
     def run(self, script: bytes, names: Sequence[str], *values: Any) -> Any:
         """Run a script of `lua/` on keys of our own, of these names.
 
@@ -241,18 +178,7 @@ class ChartCache(RegionCache):
 
     def _judge(self, name: str, reading: Reading) -> Miss | tuple[Envelope, Any]:
         verdict = self._entries.judge(name, reading)
-        return verdict if isinstance(verdict, Miss) else _outdated(verdict[0], reading) or verdict
-
-    def _judge_known(self, name: str, reading: Reading, read: Callable[[Any], Any]) -> Miss | tuple[Envelope, Any]:
-        """As `_judge`, of what is read again and again."""
-        known = self._known.get(name, reading.data)
-        if known is None:
-            verdict = self._entries.judge(name, reading)
-            if isinstance(verdict, Miss):
-                return verdict
-            known = verdict[0], read(verdict[1])
-            self._known.put(name, reading.data or b"", known)
-        return _outdated(known[0], reading) or known
+        return verdict if isinstance(verdict, Miss) else outdated(verdict[0], reading) or verdict
 
     def _is_usable(self, name: str, reading: Reading) -> bool:
         lookup = Lookup(reading, self._judge(name, reading))
@@ -351,7 +277,7 @@ class ChartCache(RegionCache):
             return Lifetime(
                 *tuned.lifetime(self._settings, dataset_id, dependencies.tags, passed_ms), dependencies.tags
             )
-        return Lifetime(passed_ms, min(self._grace_ms, passed_ms), dependencies.tags)
+        return Lifetime(passed_ms, min(int(self._settings.grace_seconds * 1000), passed_ms), dependencies.tags)
 
     def _fill(self, key: str, data: bytes | Stored, read: Read | None, ttl_ms: int, lease: Lease | None) -> Stored:
         """Store an entry, but not over one that was read later; delete the old value where there is no entry."""
@@ -370,16 +296,8 @@ def region_of(region: Region | str, settings: Settings | None = None) -> RegionC
     return kind(region, settings)
 
 
-def _outdated(envelope: Envelope, reading: Reading) -> Miss | None:
-    """Why a signed entry does not say what the data is now.
-
-    A server that started anew may have lost stamps, and in a new era they are lost, so what was stored before counts
-    as evicted. An entry from the future was stored before the server's clock was set back: its timeout is wrong.
-    """
-    if envelope.run_id != reading.run_id:
-        return Miss.EVICTED
-    known = len(reading.stamps) == len(envelope.tags) and envelope.as_of_us <= reading.time_us
-    return None if known and fresh(envelope.last_stamp, reading.stamps) else Miss.INVALIDATED
+def _views(reading: Reading) -> Views | None:
+    return None if reading.views is None or not reading.run_id else (reading.run_id, reading.views)
 
 
 def _is_old(lookup: Lookup) -> bool:
@@ -398,10 +316,6 @@ def _missed(last: Lookup, first: Lookup, why: Miss | tuple[Envelope, Any]) -> Lo
     return Lookup(replace(last.reading, data=first.reading.data), why)
 
 
-def _views(reading: Reading) -> Views | None:
-    return None if reading.views is None or not reading.run_id else (reading.run_id, reading.views)
-
-
 def _newest(reading: Reading) -> int:
     """The stamp that a read must have known that leads to anything that this reader may use."""
     return max((stamp for stamp in reading.stamps if stamp is not None), default=0)
@@ -416,19 +330,6 @@ def _plainly_fresh(lookup: Lookup) -> Envelope | None:
     """The entry of a lookup that is fresh and waited for nobody."""
     verdict = lookup.verdict
     return None if isinstance(verdict, Miss) or lookup.stale or lookup.coalesced else verdict[0]
-
-
-def _of_parts(parts: Mapping[str, Envelope], seconds: float, now_us: int) -> Lifetime | None:
-    """How long something lives that was made of entries; `None` where these do not tell enough."""
-    if any(not part.as_of_us or any(tag.startswith(USAGE) for tag in part.tags) for part in parts.values()):
-        return None
-    if len({part.run_id for part in parts.values()}) != 1 or any(not _PLAIN.fullmatch(name) for name in parts):
-        return None
-    ends = [part.fresh_until_us for part in parts.values() if part.fresh_until_us]
-    fresh_ms = min([int(seconds * 1000), *((end - now_us) // 1000 for end in ends)])
-    tags = {tag for part in parts.values() for tag in part.tags if not tag.startswith(PART)}
-    names = {f"{PART}{part.entry_id.hex()}:{name}" for name, part in parts.items()}
-    return Lifetime(fresh_ms, tags=(*sorted(tags), *sorted(names))) if fresh_ms > 0 else None
 
 
 def _ruled(settings: Settings, dependencies: Depends, passed_ms: int) -> Lifetime:

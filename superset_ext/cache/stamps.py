@@ -20,9 +20,11 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from superset_ext.cache.envelope import Envelope
 from superset_ext.cache.redis.scripts import STAMP
 from superset_ext.cache.store import Reading, Store, whole
 from superset_ext.core.warn_once import warn
+from superset_ext.events import Miss
 
 _BATCH = 1000  # stamps in one round trip
 MOST = 100_000  # tags with a stamp, about 10 MB; with more, a new era begins
@@ -65,6 +67,18 @@ def fresh(last_stamp: int, stamps: Sequence[int | None]) -> bool:
     `last_stamp` 0 stands for «not known», and any stamp at all makes such an entry stale.
     """
     return all(stamp is None or stamp <= last_stamp for stamp in stamps)
+
+
+def outdated(envelope: Envelope, reading: Reading) -> Miss | None:
+    """Why a signed entry does not say what the data is now.
+
+    A server that started anew may have lost stamps, and in a new era they are lost, so what was stored before counts
+    as evicted. An entry from the future was stored before the server's clock was set back: its timeout is wrong.
+    """
+    if envelope.run_id != reading.run_id:
+        return Miss.EVICTED
+    known = len(reading.stamps) == len(envelope.tags) and envelope.as_of_us <= reading.time_us
+    return None if known and fresh(envelope.last_stamp, reading.stamps) else Miss.INVALIDATED
 
 
 def repair(store: Store, readings: Sequence[Reading]) -> int:

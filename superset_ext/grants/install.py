@@ -51,10 +51,10 @@ def install(app: Flask, charts: Any, settings: Settings) -> Grants | None:
 
 def _judge(app: Flask, charts: ChartCache, stamps: MetadataStamps, settings: Settings) -> Judge:
     if settings.grants == "triggers":
-        return Judge(charts, stamps, settings.grants_seconds)
+        return Judge(charts.kept, stamps, settings.grants_seconds)
     own = RedisStamps(charts)
     own.install(metadata_engine(app))
-    return Judge(charts, own, min(settings.grants_seconds, LIFE_SECONDS))
+    return Judge(charts.kept, own, min(settings.grants_seconds, LIFE_SECONDS))
 
 
 def grants(app: Flask) -> Grants | None:
