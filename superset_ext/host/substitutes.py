@@ -149,7 +149,7 @@ def _depend(substitution: Substitution, posed: Posed, query: Query, sent: Sent) 
 def _unsure(substitution: Substitution, rows: Any, looked: bool) -> str:
     """Why rows are not the answer; empty, if they are."""
     if not looked:
-        return "not looked at"  # an engine spec of somebody's own has sent it past `host.seams`
+        return "not looked at"  # an engine spec of somebody's own has sent it past `host.source_queries`
     if substitution.below is not None and len(rows) >= substitution.below:
         return "cut by its LIMIT"
     return ""

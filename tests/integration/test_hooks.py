@@ -139,9 +139,9 @@ def test_hooks_that_raise_change_no_answer(asking: Asking, superset_app: InProce
 @pytest.mark.parametrize(
     "fault",
     [
-        "superset_ext.host.seams.scope_of",
-        "superset_ext.host.seams.tell",
-        "superset_ext.host.seams.own_scope",
+        "superset_ext.host.chart_queries.scope_of",
+        "superset_ext.host.source_queries.tell",
+        "superset_ext.host.source_queries.own_scope",
         "superset_ext.warm.registry.capture.current_identity",
         "superset_ext.freshness.listeners.tell.outbox.put",
         "superset_ext.freshness.change.Freshness.changed",

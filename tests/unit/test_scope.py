@@ -7,7 +7,7 @@ import time
 from superset_ext.cache.query import Read, recall, remember, report, running
 from superset_ext.cache.sent import Sent
 from superset_ext.events import Miss, Outcome, Scope, Stored
-from superset_ext.host import seams
+from superset_ext.host import source_queries
 from testing.regions import heard
 
 CHART = "chart_data"
@@ -90,4 +90,4 @@ def test_a_read_of_an_earlier_request_is_not_taken_for_this_ones() -> None:
 
 def test_an_engine_spec_that_fails_costs_nobody_their_rows() -> None:
     """Intent: whether all SQL was noted is asked once the rows are here; where it cannot be told, it was not."""
-    assert not seams._is_whole(Sent(object(), None, None), "SELECT 1")
+    assert not source_queries._is_whole(Sent(object(), None, None), "SELECT 1")

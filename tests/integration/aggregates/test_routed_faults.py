@@ -15,7 +15,7 @@ import pytest
 
 from superset_ext.aggregates.tables.refreshing import refresh
 from superset_ext.errors import AggregateError
-from superset_ext.host import seams, substitutes
+from superset_ext.host import source_queries, substitutes
 from testing.aggregate_tables import AS_NEW, SALES, one, run
 from testing.databases import Databases, postgres_in
 from testing.in_process import InProcess
@@ -190,7 +190,9 @@ def test_off_is_off(
         substitute._settings = substitute._settings.model_copy(update={"aggregates": (rule,)})
     else:
         assert substitutes.substitutes == ()
-        monkeypatch.setattr(seams, "_substituted", None)  # nothing is made or asked: whatever does fails the chart
+        monkeypatch.setattr(
+            source_queries, "_substituted", None
+        )  # nothing is made or asked: whatever does fails the chart
     queries: list[bytes] = []
 
     class Recording(psycopg2.extensions.cursor):  # type: ignore[misc]

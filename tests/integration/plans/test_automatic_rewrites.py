@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from superset_ext.doctor.superset import check_optimizer, check_rewrites
 from superset_ext.events import Queried, queried
-from superset_ext.host import seams, substitutes
+from superset_ext.host import source_queries, substitutes
 from superset_ext.host.regions import chart_region
 from superset_ext.host.substitutes import Posed, Substitution
 from superset_ext.monitor.prometheus import exposition
@@ -463,7 +463,7 @@ def test_off_is_off(superset_app: InProcess, source: Source, monkeypatch: pytest
     from superset.models.core import Database
 
     assert substitutes.substitutes == ()
-    monkeypatch.setattr(seams, "_substituted", None)  # nothing is made or asked: whatever does fails the chart
+    monkeypatch.setattr(source_queries, "_substituted", None)  # nothing is made or asked: whatever does fails the chart
     queries: list[bytes] = []
     here = threading.get_ident()
 
