@@ -6,7 +6,7 @@ RedisCache and one for each step of the package, each of which is a setting. Eve
 browser's and the servers' caches, and then OPENING_ROUNDS times by each server, which take turns. The browser draws as
 long for each of them; the time until the last answer is what a server has a part in. Other servers, whose way to the
 metadata database is watched, then open each dashboard for the statements that it sends. OPENING_BOARDS names dashboards
-by their numbers, and OPENING_STEPS steps.
+by their numbers, and OPENING_STEPS steps. With OPENING_ROUNDS=0 statements alone are counted, and no map is drawn.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ _DRAWN = r"""() => [
         .filter(entry => /\/chart\/data|explore_json/.test(entry.name)).map(entry => entry.responseEnd)),
     document.querySelectorAll('.dashboard-chart').length,
 ]"""
+_COLUMNS = {"answered_ms": "answered, ms", "ms": "drawn, ms", "statements": "statements"}
 WARM = 3  # openings until all that is granted is granted: the first one fills the caches
 
 
@@ -118,7 +119,7 @@ def run(stack: Any) -> dict[str, Any]:
     steps = names.split(",") if names else list(STEPS)
     load = round(os.getloadavg()[0], 1)
     with _openings(stack, stack.env, steps) as (openings, boards):
-        figures = {board["id"]: _timed(openings, board) for board in boards}
+        figures = {board["id"]: _timed(openings, board) if ROUNDS else _named(board) for board in boards}
     url = make_url(stack.env[_METADATA])
     passage = Passage(url.host or "127.0.0.1", url.port or 5432)
     watched = url.set(host="127.0.0.1", port=passage.port).render_as_string(hide_password=False)
@@ -133,7 +134,7 @@ def _openings(
     stack: Any, env: Mapping[str, str], steps: Sequence[str]
 ) -> Iterator[tuple[Mapping[str, Openings], list[dict[str, Any]]]]:
     """Openings by a server for each step, and the dashboards."""
-    with servers(env, steps) as urls, browser(draws_maps=True) as chromium:
+    with servers(env, steps) as urls, browser(draws_maps=ROUNDS > 0) as chromium:
         context = chromium.new_context(viewport={"width": 1400, "height": 1000})
         first = Visit(context.new_page(), urls[steps[0]])
         first.login(stack.user, stack.password)  # the cookie is one for all ports of the machine
@@ -163,6 +164,10 @@ def _timed(openings: Mapping[str, Openings], board: Mapping[str, Any]) -> dict[s
             "answered_ms": _middle(answered)}  # fmt: skip
 
 
+def _named(board: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": board["id"], "title": board["dashboard_title"]}
+
+
 def _middle(times: Mapping[str, Sequence[float]]) -> dict[str, int]:
     return {step: round(statistics.median(values)) for step, values in times.items()}
 
@@ -184,15 +189,17 @@ def show(results: Mapping[str, Any]) -> None:
     """Print a table and the JSON."""
     print(f"of {results['cores']} cores, load {results['load']} before; medians of {ROUNDS} openings")
     for board in results["boards"]:
-        print(f"\n{board['title']}: {board['charts']} charts")
-        names = "answered, ms", "drawn, ms", "statements"
-        print(" " * 12 + "".join(f"{name:>14}{'of stock':>10}" for name in names))
-        columns = board["answered_ms"], board["ms"], board["statements"]
-        for step in board["ms"]:
-            shares = [f"{column[step] / column['stock']:.2f}" if column.get("stock") else "" for column in columns]
-            answered, drawn, sent = (column[step] for column in columns)
-            print(f"{step:<12}{answered:>14}{shares[0]:>10}{drawn:>14}{shares[1]:>10}{sent:>14}{shares[2]:>10}")
+        print(f"\n{board['title']}" + (f": {board['charts']} charts" if ROUNDS else ""))
+        columns = {title: board[key] for key, title in _COLUMNS.items() if key in board}
+        print(" " * 12 + "".join(f"{title:>14}{'of stock':>10}" for title in columns))
+        for step in board["statements"]:
+            print(f"{step:<12}" + "".join(_beside_stock(values, step) for values in columns.values()))
     print(json.dumps({"opening": results}))
+
+
+def _beside_stock(values: Mapping[str, int], step: str) -> str:
+    share = f"{values[step] / values['stock']:.2f}" if values.get("stock") else ""
+    return f"{values[step]:>14}{share:>10}"
 
 
 def main() -> None:

@@ -132,7 +132,7 @@ class Databases:
     @contextmanager
     def _created(self, template: str) -> Iterator[str]:
         name = f"t_{uuid.uuid4().hex[:12]}"
-        self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template}{_strategy()}")
         try:
             yield self._server.url(name)
         finally:
@@ -143,6 +143,11 @@ class Databases:
             connection.autocommit = True
             cursor: Any = connection.cursor()
             cursor.execute(statement)
+
+
+def _strategy() -> str:
+    """How files are copied: whole, in half the time that it takes by way of the log; before 15 there is no other way."""
+    return " STRATEGY file_copy" if int(embedded.MAJOR) >= 15 else ""
 
 
 def _apply_schema(url: str) -> None:

@@ -35,9 +35,15 @@ def wanted_mark(stack: Stack) -> str:
     Where somebody has moved the revision, the set-up runs anew.
     """
     parts = [version("apache-superset"), superset_ext.__version__, *migrations(), ENTRYPOINT.read_text()]
-    files = [*(ROOT / "sql").glob("[sv]*/*.sql"), *(ROOT / "superset_ext/monitor/dashboards/assets").rglob("*.yaml")]
-    parts += [path.read_text() for path in sorted(files)]
+    parts += [path.read_text() for path in applied_files()]
     return f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]} at revision {_revision(stack)}"
+
+
+def applied_files() -> list[Path]:
+    """The files that the set-up applies: SQL, dashboards, and the names of the tables that have triggers."""
+    sql = [path for path in (ROOT / "sql").rglob("*.sql") if path.parent.name != "queries"]
+    dashboards = (ROOT / "superset_ext/monitor/dashboards/assets").rglob("*.yaml")
+    return sorted([*sql, *dashboards, ROOT / "superset_ext/grants/metadata_stamps.py"])
 
 
 @lru_cache(maxsize=1)
