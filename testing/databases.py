@@ -146,7 +146,7 @@ class Databases:
 
 
 def _strategy() -> str:
-    """How files are copied: whole, in half the time that it takes by way of the log; before 15 there is no other way."""
+    """How files are copied: whole, which takes half as long as by way of the log; before 15 there is no other way."""
     return " STRATEGY file_copy" if int(embedded.MAJOR) >= 15 else ""
 
 
