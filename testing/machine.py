@@ -14,6 +14,7 @@ from typing import Any
 
 from superset_ext.cache import chart as charts
 from superset_ext.cache import query as queries
+from superset_ext.cache import stamps
 from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.query import running
 from superset_ext.cache.store import Store
@@ -152,7 +153,7 @@ def _break(cache: ChartCache, broken: str | None) -> None:
 
         queries.recall = late
     elif broken == "stamps":  # an entry that is in its time is not judged by its stamps
-        vars(charts)["fresh"] = lambda _last_stamp, _stamps: True
+        vars(stamps)["fresh"] = lambda _last_stamp, _stamps: True
     elif broken == "fence":  # whoever stores last wins, and a stamp is forgotten with what it stamped
         stamp = vars(charts)["stamp"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.region import RegionCache
 from superset_ext.errors import NoChartRegion
 from superset_ext.settings import Region
@@ -31,7 +32,7 @@ def regions(app: Any) -> Mapping[str, RegionCache]:
     return {name: cache for name, cache in caches.items() if isinstance(cache, RegionCache)}
 
 
-def chart_region(app: Any) -> Any:
+def chart_region(app: Any) -> ChartCache:
     """The region that holds chart data in an app.
 
     Raises:
@@ -40,7 +41,7 @@ def chart_region(app: Any) -> Any:
     from superset.extensions import cache_manager
 
     cache = app.extensions["cache"].get(cache_manager.data_cache)
-    if not isinstance(cache, RegionCache):
+    if not isinstance(cache, ChartCache):
         raise NoChartRegion(
             f"charts are cached by {type(cache).__name__}, not by this package, so that nothing can be dropped; "
             "take DATA_CACHE_CONFIG from superset_ext.config"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
+from superset_ext.cache.chart import ChartCache
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import LogUnavailable
@@ -37,7 +37,7 @@ class SharedEntries:
         dropped: charts and dashboards whose entries nobody will delete, because too many waited.
     """
 
-    def __init__(self, database: LogDatabase, region: Callable[[], Any]) -> None:
+    def __init__(self, database: LogDatabase, region: Callable[[], ChartCache]) -> None:
         self._database = database
         self._region = region
         self._charts: set[int] = set()

@@ -16,6 +16,7 @@ from superset_ext.aggregates.route.counts import Counts, as_key
 from superset_ext.aggregates.route.guard import as_of_us, hold, now
 from superset_ext.aggregates.route.looked import Known, Looked
 from superset_ext.aggregates.tables.catalogue import Kept
+from superset_ext.cache.chart import ChartCache
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import NotHeld, SourceBusy
@@ -68,7 +69,7 @@ class RoutedCharts(ComparedTexts):
         app: Any,
         database: LogDatabase,
         begin: Callable[[], None],
-        charts: Callable[[], Any],
+        charts: Callable[[], ChartCache],
         settings: Settings,
         pairs: Callable[[], Pairs] = lambda: Pairs(WORTH, SAVED_MS),
     ) -> None:

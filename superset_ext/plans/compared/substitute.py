@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from time import monotonic
 from typing import Any
 
+from superset_ext.cache.chart import ChartCache
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.signals import attempt
 from superset_ext.core.warn_once import warn
@@ -47,7 +48,7 @@ class ComparedTexts(ABC):
         self,
         app: Any,
         begin: Callable[[], None],
-        charts: Callable[[], Any],
+        charts: Callable[[], ChartCache],
         books: Books,
         kind: str,
         share: int,

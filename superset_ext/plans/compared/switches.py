@@ -7,8 +7,8 @@ Redis, which is asked before each use; where Redis does not answer, nothing is u
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
 
+from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.dependencies import variants
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.errors import StoreUnavailable
@@ -27,7 +27,7 @@ class Switches:
         charts: returns the region of chart data; it may raise `StoreUnavailable`.
     """
 
-    def __init__(self, kind: str, charts: Callable[[], Any]) -> None:
+    def __init__(self, kind: str, charts: Callable[[], ChartCache]) -> None:
         self._kind = kind
         self._charts = charts
         reset_on_fork(self)
@@ -57,7 +57,7 @@ class Switches:
     def forbids(self, number: int, rules: Collection[str]) -> str:
         """Why rules may not be used now, after a look at what other processes have noted; empty, if they may."""
         try:
-            noted = [rule for rule in rules if self._charts().document(self._name(number, rule))]
+            noted = [rule for rule in rules if self._charts().kept.document(self._name(number, rule))]
         except StoreUnavailable:
             return "Redis does not answer, so it is not sure that they are not switched off"
         self._noted |= {(number, rule) for rule in noted}
@@ -78,14 +78,14 @@ class Switches:
         """
         self._noted -= {(number, rule) for rule in rules}
         for rule in rules:
-            self._charts().keep_document(self._name(number, rule), False, NOTED_SECONDS)
+            self._charts().kept.keep_document(self._name(number, rule), False, NOTED_SECONDS)
 
     def retry(self) -> None:
         """Do what is still to be done."""
         for number, rule in sorted(self._owed):
             tags = {self.tag(number, rule)}
             try:
-                self._charts().keep_document(self._name(number, rule), True, NOTED_SECONDS)
+                self._charts().kept.keep_document(self._name(number, rule), True, NOTED_SECONDS)
                 self._charts().stamp(tags | variants(tags, OPERATIONS))
             except StoreUnavailable:
                 continue

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from superset_ext.cache.chart import ChartCache
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.host.substitutes import Posed, Substitution
 from superset_ext.plans.compared.kept import Books
@@ -43,7 +44,7 @@ class AutomaticRewrites(ComparedTexts):
         app: Any,
         database: LogDatabase,
         begin: Callable[[], None],
-        charts: Callable[[], Any],
+        charts: Callable[[], ChartCache],
         settings: Settings,
         rules: Sequence[Rule] = AUTOMATIC,
         pairs: Callable[[], Pairs] = lambda: Pairs(WORTH, SAVED_MS),
