@@ -49,8 +49,8 @@ class Kept:
             return None  # nothing is kept there
         name = self._store.name(key)
         reading, same = self._store.read_with_parts(name, meanwhile)
-        found = self._read(name, reading, read)
-        return found if same and found is not None and _is_fresh(found[0], reading) else None
+        entry = self._read(name, reading, read)
+        return entry if same and entry is not None and _is_fresh(entry[0], reading) else None
 
     def keep_grant(self, key: str, value: Any, parts: Mapping[str, Envelope], seconds: float) -> bool:
         """Store what was made of some entries, for `seconds` and no longer than any of them; whether it was stored.
