@@ -133,6 +133,7 @@ def changes(world: World) -> list[Change]:
         swap("dashboards", "published", False, f"id = {board}", "dashboard", "charts", "datasets", "tabs",
              "dashboard favourite"),
         swap("dashboards", "changed_on", "2020-01-01", f"id = {board}", "dashboard"),
+        swap("dashboards", "json_metadata", '{"shared_label_colors": ["a"]}', f"id = {board}", "dashboard"),
         swap("slices", "slice_name", "another", f"id = {chart}", "dashboard", "charts"),
         swap("tables", "main_dttm_col", "at", f"id = {dataset}", "datasets"),
         swap("table_columns", "verbose_name", "whose", f"table_id = {dataset} AND column_name = 'owner'", "drill_info"),

@@ -262,10 +262,11 @@ def timeless(body: bytes) -> bytes:
 
 def same(one: tuple[int, Any], other: tuple[int, Any]) -> bool:
     """Whether two answers say the same, times of the cache aside."""
-    return one[0] == other[0] and _bare(one[1]) == _bare(other[1])
+    return one[0] == other[0] and bare(one[1]) == bare(other[1])
 
 
-def _bare(answer: Any) -> Any:
+def bare(answer: Any) -> Any:
+    """What an answer says, times of the cache aside."""
     if not isinstance(answer, dict):
         return answer
     aside = ("cached_dttm", "queried_dttm", "is_cached", "from_dttm", "to_dttm")

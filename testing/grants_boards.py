@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from superset_ext.cache import used
-from testing.grants import World, beside, same
+from testing.event_log import flush
+from testing.grants import World, answer_of, bare, beside, same
 
 Session = Any
 
@@ -26,11 +28,13 @@ def contents(world: World) -> dict[str, Any]:
     ):
         other = next(number for number in world.boards if number != board)
         colors = '{"colors": {}}'
+        world.sql("UPDATE dashboards SET json_metadata = '{}'")
         for name, statement in {
             "another's colors": f"SET json_metadata = '{colors}', changed_on = now() WHERE id = {other}",
             "another's layout": f"SET position_json = '{colors}' WHERE id = {other}",
             "nothing": "SET css = css, published = published",
             "no row": "SET published = false WHERE id = -1",
+            "its own label colors": f"""SET json_metadata = '{{"label_colors": {{}}}}' WHERE id = {board}""",
             "its own style": f"SET css = 'b {{}}' WHERE id = {board}",
             "another's name": f"SET dashboard_title = dashboard_title || '.' WHERE id = {other}",
             "another's number": f"SET css = 'c {{}}', slug = 's{other}' WHERE id = {other}",
@@ -46,6 +50,45 @@ def _after(world: World, client: Any, body: Any, statement: str) -> tuple[bool, 
     before = world.grants.hooks.given
     answer = world.ask(client, body)
     return world.grants.hooks.given > before, same(answer, world.oracle(client, body))
+
+
+def colored(world: World) -> dict[str, Any]:
+    """A request with other label colors than the one that was granted: whether it is given again, with the answer and
+    the rows of Superset's log that it has without grants; and what is as alike, but no such request."""
+    client, results = world.client("p1"), {}
+    for name, form, other in (
+        ("colors", {"shared_label_colors": ["a"]}, {"shared_label_colors": ["b", 'c"]']}),
+        ("table", {"map_label_colors": {"a": "#fff"}, "x": 1}, {"map_label_colors": {}, "x": 1}),
+        ("argument", {"url_params": {"label_colors": ["a"]}}, {"url_params": {"label_colors": ["b"]}}),
+        ("beside", {"label_colors": ["a"], "x": 1}, {"label_colors": ["b"], "x": 2}),
+    ):
+        first, second = (partial(_sent, world, client, more) for more in (form, other))
+        for _ in range(6):
+            first()
+        before = world.grants.hooks.given
+        logged = [left(world, second)]
+        given = world.grants.hooks.given > before
+        with world.off():
+            logged.append(left(world, second))
+        results[name] = [given, logged[0] == logged[1], len(logged[1][1])]
+    return results
+
+
+def _sent(world: World, client: Any, form: dict[str, Any]) -> tuple[int, Any]:
+    body = world.body(row_limit=66)
+    body["form_data"] |= form
+    text = json.dumps(body, separators=(",", ":"))
+    return answer_of(client.post("/api/v1/chart/data", data=text, content_type="application/json"))
+
+
+def left(world: World, ask: Callable[[], tuple[int, Any]]) -> tuple[Any, list[Any]]:
+    """An answer without its times, and the rows of Superset's log that it leaves."""
+    flush()
+    ((last,),) = world.sql("SELECT max(id) FROM logs")
+    status, answer = ask()
+    flush()
+    rows = "SELECT action, json, dashboard_id, slice_id, user_id FROM logs WHERE id > %s ORDER BY action, json"
+    return (status, bare(answer)), world.sql(rows, last)
 
 
 def by_filter(world: World) -> dict[str, Any]:

@@ -11,7 +11,7 @@
 DO $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_grants', 0)); END $$;
 
 CREATE SCHEMA IF NOT EXISTS superset_ext_grants;
-COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 6';
+COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 7';
 GRANT USAGE ON SCHEMA superset_ext_grants TO PUBLIC;
 
 CREATE TABLE IF NOT EXISTS superset_ext_grants.change (
@@ -22,7 +22,7 @@ ALTER TABLE superset_ext_grants.change ADD COLUMN IF NOT EXISTS dashboard intege
 CREATE INDEX IF NOT EXISTS change_xid ON superset_ext_grants.change (xid);
 COMMENT ON TABLE superset_ext_grants.change IS 'A row for each statement that wrote a watched table.';
 COMMENT ON COLUMN superset_ext_grants.change.xid IS 'The transaction of the statement; a row can be seen once that has been committed.';
-COMMENT ON COLUMN superset_ext_grants.change.dashboard IS 'The dashboard of which only contents were written; NULL for everything else.';
+COMMENT ON COLUMN superset_ext_grants.change.dashboard IS 'The dashboard of which only contents were written, less than 0 where these were only the colors of its labels; NULL for everything else.';
 
 CREATE TABLE IF NOT EXISTS superset_ext_grants.horizon (
     at timestamptz PRIMARY KEY DEFAULT clock_timestamp(),
@@ -79,10 +79,27 @@ END
 $$;
 COMMENT ON FUNCTION superset_ext_grants.user_changed() IS 'Notes that a user was changed, other than by a log-in.';
 
+-- The metadata of a dashboard without what a browser writes there when an owner opens it, and who has written when; text
+-- that is no object of JSON as it is.
+CREATE OR REPLACE FUNCTION superset_ext_grants.colorless(dashboard jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    colors text[] := ARRAY['color_scheme', 'color_scheme_domain', 'label_colors', 'map_label_colors', 'shared_label_colors'];
+    others jsonb := dashboard - ARRAY['changed_on', 'changed_by_fk', 'json_metadata'];
+BEGIN
+    RETURN others || jsonb_build_object('json_metadata', (dashboard ->> 'json_metadata')::jsonb - colors);
+EXCEPTION WHEN OTHERS THEN  -- whatever it is, what a person writes must not fail by it
+    RETURN others || jsonb_build_object('json_metadata', dashboard ->> 'json_metadata');
+END
+$$;
+COMMENT ON FUNCTION superset_ext_grants.colorless(jsonb) IS 'A row of dashboards without the colors of labels.';
+
 -- The function of updates of dashboards. A browser in which an owner opens a dashboard writes the colors of its labels
--- there each time. What is written to `contents` concerns only who has read that very row: no statement of Superset's
--- looks for rows by it, and one that did would make a grant depend on all of them (`host/dashboard_reads.py`).
-CREATE OR REPLACE FUNCTION superset_ext_grants.dashboard_changed() RETURNS trigger
+-- there each time; no answer of a chart has them. What is written to `contents` concerns only who has read that very
+-- row: no statement of Superset's looks for rows by it, and one that did would make a grant depend on all of them
+-- (`host/dashboard_reads.py`). Earlier versions had another function, which did not tell of colors.
+CREATE OR REPLACE FUNCTION superset_ext_grants.dashboard_written() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -90,14 +107,18 @@ DECLARE
 BEGIN
     IF to_regclass('superset_ext_grants.change') IS NOT NULL THEN
         INSERT INTO superset_ext_grants.change (xid, dashboard)
-        SELECT DISTINCT pg_current_xact_id(), CASE WHEN to_jsonb(b) - contents = to_jsonb(a) - contents THEN a.id END
+        SELECT DISTINCT pg_current_xact_id(), CASE
+            WHEN to_jsonb(b) - contents IS DISTINCT FROM to_jsonb(a) - contents THEN NULL
+            WHEN superset_ext_grants.colorless(to_jsonb(b)) = superset_ext_grants.colorless(to_jsonb(a)) THEN -a.id
+            ELSE a.id
+        END
         FROM before b FULL JOIN after a ON a.id = b.id
         WHERE to_jsonb(b) IS DISTINCT FROM to_jsonb(a);
     END IF;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION superset_ext_grants.dashboard_changed() IS 'Notes that dashboards were changed: which ones, where only their contents were.';
+COMMENT ON FUNCTION superset_ext_grants.dashboard_written() IS 'Notes that dashboards were changed: which ones, where only their contents or their colors were.';
 
 -- Which of these tables do not tell of every write: a trigger is missing or does not always fire, or rows can be written
 -- or hidden past it (partitions, children, policies). What is not an ordinary table does not tell either.
@@ -113,7 +134,7 @@ AS $$
                 t.tgname = 'superset_ext_grants' AND t.tgfoid = 'superset_ext_grants.changed'::regproc
                 OR t.tgname = 'superset_ext_grants_update' AND t.tgfoid = CASE c.relname
                     WHEN 'ab_user' THEN 'superset_ext_grants.user_changed'::regproc
-                    WHEN 'dashboards' THEN 'superset_ext_grants.dashboard_changed'::regproc
+                    WHEN 'dashboards' THEN 'superset_ext_grants.dashboard_written'::regproc
                 END
             )
         )
@@ -132,7 +153,7 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('superset_ext_grants', 0));
     FOR t IN
-        SELECT u.name, CASE c.relname WHEN 'ab_user' THEN 'user_changed' WHEN 'dashboards' THEN 'dashboard_changed' END AS updated
+        SELECT u.name, CASE c.relname WHEN 'ab_user' THEN 'user_changed' WHEN 'dashboards' THEN 'dashboard_written' END AS updated
         FROM superset_ext_grants.untold(tables) AS u(name) JOIN pg_class c ON c.oid = u.name
         WHERE c.relkind = 'r'
     LOOP
@@ -173,7 +194,7 @@ BEGIN
         c.relkind, c.relhassubclass, c.relrowsecurity, c.relacl), 0)) INTO digest
     FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
     WHERE t.tgfoid IN ('superset_ext_grants.changed'::regproc, 'superset_ext_grants.user_changed'::regproc,
-        'superset_ext_grants.dashboard_changed'::regproc)
+        'superset_ext_grants.dashboard_written'::regproc)
       AND t.tgenabled = 'A';
     RETURN digest || ' ' || extract(epoch FROM pg_postmaster_start_time()) || ' '
         || (SELECT id FROM superset_ext_grants.run) || ' ' || (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -182,8 +203,8 @@ END
 $$;
 COMMENT ON FUNCTION superset_ext_grants.anchor() IS 'What names the triggers and this run of the server; NULL where nothing can be known.';
 
--- Whether what was granted under a snapshot and an anchor still holds, which has read the contents of these dashboards;
--- NULL for any.
+-- Whether what was granted under a snapshot and an anchor still holds, which has read the contents of these dashboards,
+-- and the colors of those whose number is less than 0; NULL for any.
 CREATE OR REPLACE FUNCTION superset_ext_grants.holds(since pg_snapshot, under text, dashboards integer[]) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

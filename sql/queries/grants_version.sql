@@ -5,7 +5,8 @@ WHERE NOT EXISTS (
     WHERE to_regclass('superset_ext_grants.' || name) IS NULL
 ) AND NOT EXISTS (
     SELECT FROM unnest(ARRAY[
-        'anchor()', 'begin_run()', 'changed()', 'dashboard_changed()', 'held_still(pg_snapshot, text, integer[], text)',
+        'anchor()', 'begin_run()', 'changed()', 'colorless(jsonb)', 'dashboard_written()',
+        'held_still(pg_snapshot, text, integer[], text)',
         'holds(pg_snapshot, text, integer[])', 'tidy()', 'untold(regclass[])', 'user_changed()', 'watch(regclass[])'
     ]) AS f(name)
     WHERE to_regprocedure('superset_ext_grants.' || name) IS NULL

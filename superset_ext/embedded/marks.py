@@ -43,7 +43,7 @@ def applied_files() -> list[Path]:
     """The files that the set-up applies: SQL, dashboards, and the names of the tables that have triggers."""
     sql = [path for path in (ROOT / "sql").rglob("*.sql") if path.parent.name != "queries"]
     dashboards = (ROOT / "superset_ext/monitor/dashboards/assets").rglob("*.yaml")
-    return sorted([*sql, *dashboards, ROOT / "superset_ext/grants/metadata_stamps.py"])
+    return sorted([*sql, *dashboards, ROOT / "superset_ext/grants/tables.py"])
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,7 @@ from hashlib import sha256
 from flask import Flask, Response, request
 
 from superset_ext.cache.used import Used
-from superset_ext.grants.metadata_stamps import IDLE
+from superset_ext.grants.tables import IDLE
 from superset_ext.host.documents import is_clocked, own_function
 
 # Not among them: `me`, which says how often somebody has logged in, and what answers with a token or with an age of a
@@ -36,6 +36,8 @@ ENDPOINTS = frozenset(
         "EmbeddedDashboardRestApi.get",
     }
 )
+# The documents that have the colors of a dashboard's labels, and who wrote them when.
+SHOW_COLORS = frozenset({"DashboardRestApi.get"})
 _WORD = re.compile(r"\w+")
 _LOGS = "INSERT INTO logs "
 

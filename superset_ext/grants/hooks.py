@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from flask import Flask, Response, g, request, session
 
 from superset_ext.cache import used
-from superset_ext.cache.used import Used
 from superset_ext.core.signals import harmless, unfailing
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import StoreUnavailable, Unanswerable
 from superset_ext.events import Asked, Outcome, Queried, asked, outcome, queried
-from superset_ext.grants import documents, refusals
-from superset_ext.grants.ages import ages_of
+from superset_ext.grants import capture as captures
+from superset_ext.grants import colors, documents, refusals
+from superset_ext.grants.capture import Capture
 from superset_ext.grants.identity import Caller, caller, unknowable
 from superset_ext.grants.judge import Grant, Judge
 from superset_ext.grants.key import Keys
 from superset_ext.grants.log_rows import LogRows
-from superset_ext.grants.moving import cut, ranges_of
-from superset_ext.grants.replayed import Replayed, tell_hits, tell_queries
+from superset_ext.grants.replayed import tell_hits, tell_queries
 from superset_ext.host.behind import behind
 from superset_ext.host.granting import has_read_metadata
 from superset_ext.host.people import know_identity
@@ -41,35 +38,9 @@ ENDPOINTS: Mapping[str, str] = {
     "ChartDataRestApi.get_data": "GET",
     "Superset.explore_json": "POST",
 }
-_NAME = "superset_ext_grant"  # of the capture, in Flask's `g`
 _OWED = "superset_ext_owed"  # what an answer that is given again owes, in `g`
 _REFUSED = 10_000  # keys that a process remembers as refused
 _REFUSED_SECONDS = 60.0
-
-
-@dataclass(slots=True)
-class Capture:
-    """A request whose answer may be granted from now on.
-
-    Attributes:
-        mark: what rights and objects were as of, before Superset read any.
-        session: what was in the session.
-        plain: the body before it was compressed.
-        lasting: why what was asked so far is not granted, whatever the answer.
-        key_moves: see `Grant`.
-    """
-
-    key: str
-    caller: Caller
-    mark: tuple[str, str]
-    session: Mapping[str, Any]
-    used: Used
-    plain: bytes = b""
-    hits: list[Outcome] = field(default_factory=list)
-    queries: list[Asked] = field(default_factory=list)
-    lasting: str | None = None
-    key_moves: bool = False
-    is_document: bool = False
 
 
 class Hooks:
@@ -178,7 +149,7 @@ class Hooks:
         else:
             is_document = self._is_document()
             watched = used.watch(self._logs.kept, with_statements=is_document)
-            setattr(g, _NAME, Capture(key, who, mark, dict(session), watched, is_document=is_document))
+            captures.begin(Capture(key, who, mark, dict(session), watched, is_document=is_document))
 
     def _given(self, grant: Grant, body: bytes, who: Caller, started: float) -> Response:
         response = Response(body, content_type=grant.content_type)
@@ -200,18 +171,21 @@ class Hooks:
         with harmless("counting an answer that was given again"):
             tell_queries(queries)
             took = (time.perf_counter() - started) * 1000
-            later = partial(self._tell_hits, hits, took, referrer)
+            later = partial(self._tell_hits, hits, took, referrer, grant.colors, request.get_data())
             if self._logs.needs_no_request:
                 setattr(g, _OWED, later)
             else:
                 later()
 
-    def _tell_hits(self, hits: str, took: float, referrer: str | None) -> None:
-        self._logs.tell(tell_hits(hits, took), took, referrer)
+    def _tell_hits(self, hits: str, took: float, referrer: str | None, shades: str, asked: bytes) -> None:
+        records = tell_hits(hits, took)
+        if shades and shades != colors.digest(asked):
+            records = colors.renewed(records, asked)
+        self._logs.tell(records, took, referrer)
 
     @unfailing("reading an answer", otherwise=lambda _, response: response)
     def _plain(self, response: Response) -> Response:
-        capture: Capture | None = g.get(_NAME)
+        capture = captures.current()
         if capture is not None and capture.used.spoiled is None and refusals.of_response(response) is None:
             capture.plain = response.get_data()
         return response
@@ -220,7 +194,7 @@ class Hooks:
     def _after(self, response: Response) -> Response:
         if (owed := g.pop(_OWED, None)) is not None:
             behind(response, owed)
-        capture: Capture | None = g.pop(_NAME, None)
+        capture = captures.end()
         if capture is not None:
             used.forget()
             self._keep(capture, response)
@@ -231,15 +205,15 @@ class Hooks:
         if spoiled:
             self._refuse(spoiled)
             return
-        passing = refusals.of_response(response) or _of_person(capture)
-        lasting = capture.used.spoiled or capture.lasting or _is_short(capture)
+        passing = refusals.of_response(response) or captures.why_other(capture)
+        lasting = capture.used.spoiled or capture.lasting or captures.why_short(capture)
         if passing or lasting:
             # An error is of this moment: rights that are given back count at once.
             is_lasting = lasting and response.status_code == refusals.OK
             self._refuse(passing or lasting or "", capture.key if is_lasting else None)
             return
         try:
-            grant = self._granted(capture, response)
+            grant = captures.granted(capture, response, self._colors())
         except Unanswerable as error:
             self._refuse(str(error))
             return
@@ -256,22 +230,18 @@ class Hooks:
             self._refuse("it could not be stored, or its entries tell too little")
         return is_kept
 
-    def _granted(self, capture: Capture, response: Response) -> Grant:
-        ranges = tuple(ranges_of(capture.used.queries))
-        pieces = cut(capture.plain, ranges) if ranges else []
-        moves = len(pieces) > 1
-        body = pieces if moves else [response.get_data()]
-        encoding = None if moves else response.headers.get("Content-Encoding")
-        locale = session.get("locale") if "locale" not in capture.session else None
-        replayed = _packed(Replayed(tuple(capture.hits), tuple(capture.queries), tuple(capture.used.records)))
-        key_moves = bool(ranges) and capture.key_moves
-        kind = response.headers["Content-Type"]
-        ages = ages_of(capture.used.moments)
-        lone, boards = capture.is_document, capture.used.dashboards
-        return Grant(
-            capture.mark, kind, encoding, tuple(body), ranges, key_moves, locale, replayed, lone, ages,
-            None if boards is None else tuple(sorted(boards)),
-        )  # fmt: skip
+    def _colors(self) -> str:
+        """What stands for the colors that are not in the key of the current request.
+
+        Raises:
+            Unanswerable: something else is not in it either.
+        """
+        if self._keys is None or not self._keys.leaves_colors_out(request):
+            return ""
+        asked = request.get_data()
+        if not colors.is_apart(asked):
+            raise Unanswerable("label colors where a template may read them")
+        return colors.digest(asked)
 
     def _is_refused(self, key: str) -> bool:
         until = self._refused.get(key)
@@ -286,12 +256,12 @@ class Hooks:
             self._refused[key] = time.monotonic() + _REFUSED_SECONDS
 
     def _note_hit(self, _region: str, event: Outcome) -> None:
-        capture = _capture()
+        capture = captures.current()
         if capture is not None and event.region == "chart_data" and event.result is None:
             capture.hits.append(event)
 
     def _note_asked(self, _channel: str, event: Asked) -> None:
-        capture = _capture()
+        capture = captures.current()
         if capture is not None:
             capture.queries.append(event)
             # Now, since Superset's log commits next, after which each of the dataset's columns would be read again.
@@ -306,39 +276,5 @@ def _forget(_: BaseException | None) -> None:
     used.forget()
 
 
-def _capture() -> Capture | None:
-    from flask import has_request_context
-
-    return g.get(_NAME) if has_request_context() else None
-
-
-def _packed(replayed: Replayed) -> tuple[str, str]:
-    try:
-        return replayed.packed()
-    except (TypeError, ValueError) as error:
-        raise Unanswerable("what was logged is more than JSON says") from error
-
-
 def _note_queried(_source: str, event: Queried) -> None:
     used.spoil("a source was asked")
-
-
-def _is_short(capture: Capture) -> str | None:
-    """Why it is not known all that Superset did for an answer."""
-    if capture.is_document:
-        return documents.of_used(capture.used)
-    if not capture.queries:
-        return "no chart"
-    return None if capture.used.records else "nothing of it was logged"
-
-
-def _of_person(capture: Capture) -> str | None:
-    """Why Superset's answer is not surely one to this caller alone."""
-    if not capture.caller.is_current_user():
-        return "Superset takes somebody else for who asks"
-    now = dict(session)
-    now.pop("locale", None)
-    before = {name: value for name, value in capture.session.items() if name != "locale"}
-    if now != before or capture.session.get("locale", session.get("locale")) != session.get("locale"):
-        return "the session was changed"
-    return None

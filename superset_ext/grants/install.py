@@ -13,8 +13,9 @@ from superset_ext.grants.hooks import Hooks
 from superset_ext.grants.judge import Judge
 from superset_ext.grants.key import Keys
 from superset_ext.grants.log_rows import LogRows
-from superset_ext.grants.metadata_stamps import MetadataStamps, watched_tables
+from superset_ext.grants.metadata_stamps import MetadataStamps
 from superset_ext.grants.redis_stamps import LIFE_SECONDS, RedisStamps
+from superset_ext.grants.tables import watched_tables
 from superset_ext.host.dashboard_reads import watch_dashboards
 from superset_ext.host.documents import watch_reads
 from superset_ext.host.granting import event_logger, metadata_engine
@@ -39,7 +40,7 @@ def install(app: Flask, charts: Any, settings: Settings) -> Grants | None:
     stamps = metadata_stamps(app)
     judge = _judge(app, charts, stamps, settings)
     logs = LogRows(event_logger())
-    hooks = Hooks(app, judge, lambda: Keys(app, _ring(app)), logs, settings.grants_documents)
+    hooks = Hooks(app, judge, lambda: Keys(app, _ring(app), not logs.are_rows), logs, settings.grants_documents)
     watch_dashboards(metadata_engine(app))
     if settings.grants_documents:
         watch_reads(metadata_engine(app))

@@ -126,7 +126,9 @@ class Grant:
         replayed: what is counted and logged each time, as two texts; see `Replayed`.
         is_document: whether it is made of the metadata database alone.
         ages: moments, and how it is said in the body how long ago they are.
-        dashboards: the ids of those whose contents were read; `None` where it may be any.
+        dashboards: the ids of those whose contents were read, and those ids less than 0 where it matters how labels
+            are colored there; `None` where it may be any.
+        colors: what stands for the label colors of the request, which are not in its key; see `colors`.
     """
 
     mark: tuple[str, str]
@@ -140,6 +142,7 @@ class Grant:
     is_document: bool = False
     ages: Ages = ()
     dashboards: tuple[int, ...] | None = None
+    colors: str = ""
 
     def body(self) -> bytes | None:
         """The body as of now; `None` where Superset would look under another key, or say another age."""
@@ -154,19 +157,19 @@ class Grant:
         """As a value of the region."""
         values = [
             self.mark, self.content_type, self.encoding, [astuple(moving) for moving in self.ranges], self.key_moves,
-            self.locale, self.is_document, self.ages, self.dashboards,
+            self.locale, self.is_document, self.ages, self.dashboards, self.colors,
         ]  # fmt: skip
         return [json.dumps(values), *self.replayed, *map(_pair, self.pieces)]
 
     @classmethod
     def unpacked(cls, value: Sequence[Any]) -> Grant:
         """From a value of the region."""
-        mark, kind, encoding, ranges, key_moves, locale, is_document, ages, boards = json.loads(value[0])
+        mark, kind, encoding, ranges, key_moves, locale, is_document, ages, boards, shades = json.loads(value[0])
         bounds = tuple(Range(tuple(map(tuple, words)), tuple(pair)) for words, pair in ranges)
         replayed, pieces = (value[1], value[2]), tuple(value[3:])
         return cls(
             tuple(mark), kind, encoding, pieces, bounds, key_moves, locale, replayed, is_document, tuple(ages),
-            None if boards is None else tuple(boards),
+            None if boards is None else tuple(boards), shades,
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What makes two requests the same: nothing that Superset reads of a request is left out."""
+"""What makes two requests the same: nothing that Superset's answer depends on is left out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from flask import Flask, Request, request, session
 
 from superset_ext.cache.keyring import KeyRing
+from superset_ext.grants import colors
 from superset_ext.grants.identity import Caller
 from superset_ext.host.granting import complete_configuration
 
@@ -20,7 +21,7 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 # What a view, a log or a count may read; the cookie is in the identity, and the rest of it in the session.
 _HEADERS = ("Accept", "Accept-Encoding", "Accept-Language", "Content-Encoding", "Origin", "Range", "X-Requested-With")
 _NAMES = tuple(f"HTTP_{name.upper().replace('-', '_')}" for name in _HEADERS)  # in the environment of a request
-_FORMAT = 3  # of what is kept under a key
+_FORMAT = 4  # of what is kept under a key
 
 
 class Keys:
@@ -29,10 +30,12 @@ class Keys:
     Args:
         app: the app, with its configuration as it is for good.
         ring: the signing keys.
+        with_colors: whether the colors of labels are in a key, too, since somebody else may log them.
     """
 
-    def __init__(self, app: Flask, ring: KeyRing) -> None:
+    def __init__(self, app: Flask, ring: KeyRing, with_colors: bool = False) -> None:
         complete_configuration()
+        self._with_colors = with_colors
         self._key = ring.keys[0]
         self._setup = self._digest(json.dumps([_FORMAT, _plain(dict(app.config))], sort_keys=True).encode())
 
@@ -43,6 +46,8 @@ class Keys:
         content = _form(asked) if is_form else _body(asked)
         if content is None:
             return None
+        if not is_form and self.leaves_colors_out(asked):
+            content = colors.without(content)
         # A form's fields are read by now, and its boundary is another one each time.
         kind = asked.mimetype if is_form else asked.content_type
         parts = (
@@ -52,6 +57,10 @@ class Keys:
         )  # fmt: skip
         # JSON has no zero byte, so the parts end where the first one is.
         return PREFIX + self._digest(json.dumps(parts).encode() + b"\0" + content)
+
+    def leaves_colors_out(self, asked: Request) -> bool:
+        """Whether the colors of labels are not in the key of a request."""
+        return not self._with_colors and asked.endpoint == colors.ENDPOINT and asked.mimetype == "application/json"
 
     def _digest(self, content: bytes) -> str:
         return hmac.digest(self._key, content, "sha256").hex()

@@ -23,29 +23,32 @@ class LogRows:
 
     Args:
         logger: Superset's event logger.
+
+    Attributes:
+        are_rows: whether what is kept are rows, and not what another logger is told.
     """
 
     def __init__(self, logger: Any) -> None:
         self._logger = logger
-        self._is_own = is_stock_logger(logger)
+        self.are_rows = is_stock_logger(logger)
         self._engine: Any = None
 
     @property
     def needs_no_request(self) -> bool:
         """Whether rows can be logged when their request has ended: once their engine is known, by a logger that is
         ours or stock's."""
-        if self._is_own and self._engine is None:
+        if self.are_rows and self._engine is None:
             self._engine = engine_of_logs()
-        return self._is_own
+        return self.are_rows
 
     def kept(self, record: Record) -> list[Record]:
         """What is to be kept of a record, the arguments that Superset gives to its event logger."""
-        return _rows(record) if self._is_own else [record]
+        return _rows(record) if self.are_rows else [record]
 
     def tell(self, records: Sequence[Record], took_ms: float, referrer: str | None) -> None:
         """Log now what was kept of some records."""
         now = {"duration_ms": int(took_ms), "referrer": referrer}
-        if not self._is_own:
+        if not self.are_rows:
             for record in records:
                 self._logger.log(**{**deepcopy(dict(record)), **now})  # it may change what it is given
             return

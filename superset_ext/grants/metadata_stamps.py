@@ -3,22 +3,23 @@
 Statement triggers append the id of each transaction that writes a watched table to a table of ours (`sql/grants`). A
 **mark** is the snapshot of one moment, with what names the triggers and this run of the server. It holds while no row
 of that table comes from a transaction that the snapshot does not see. A row that names a dashboard, of which nothing
-but contents were written, counts only where that dashboard was read. That is exact, whatever the order in which
+but contents were written, counts only where that dashboard was read; with a number less than 0, where nothing but its
+colors were, and they matter. That is exact, whatever the order in which
 transactions end: who had committed by then is seen by the snapshot, and who commits later adds a row that it does not
 see. Nobody waits for a row that others write, as they would for a counter; and a sequence would be ahead of what its
 transaction has made visible.
 
-All tables that Superset maps are watched, but for those of `IDLE`. `superset perf upgrade` makes the triggers. A web
-process makes nothing: it looks, by Superset's own connection, whether each of the tables that Superset reads tells of
-every write. A mark is given only while the triggers are those that were looked at, and no replica says so. Nobody waits
-for the server longer than a moment; while it is silent, nothing is asked.
+`tables` says which are watched. `superset perf upgrade` makes the triggers. A web process makes nothing: it looks, by
+Superset's own connection, whether each of the tables that Superset reads tells of every write. A mark is given only
+while the triggers are those that were looked at, and no replica says so. Nobody waits for the server longer than a
+moment; while it is silent, nothing is asked.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -35,32 +36,10 @@ from superset_ext.errors import Unanswerable
 from superset_ext.grants.connections import Connections
 from superset_ext.grants.held import Asked, Held
 
-# The tables that decide neither a right nor an answer that is given again, each with the reason.
-IDLE: Mapping[str, str] = {
-    "ab_api_key": "who asks with an API key is answered by Superset",
-    "ab_register_user": "who has registered is no user yet",
-    "cache_keys": "a list of what was cached; nothing reads it for an answer",
-    "dynamic_plugin": "code that browsers load",
-    "key_value": "states of filters and of Explore, permanent links and secrets; no request that is granted names one",
-    "keyvalue": "short links of earlier versions",
-    "logs": "what people did",
-    "query": "queries of SQL Lab; a chart on one is answered by Superset",
-    "report_execution_log": "reports are no requests of people",
-    "report_recipient": "as above",
-    "report_schedule": "as above",
-    "report_schedule_user": "as above",
-    "saved_query": "a chart on one is answered by Superset",
-    "tab_state": "open tabs of SQL Lab",
-    "table_schema": "open tables of SQL Lab",
-    "task_subscribers": "tasks in the background",
-    "tasks": "as above",
-    "user_attribute": "pictures and start pages of people",
-    "user_favorite_tag": "favourite tags",
-}
 FILES = tuple(sorted((sql_folder() / "grants").glob("[0-9][0-9]_*.sql")))
 _UNINSTALL = sql_folder() / "grants" / "uninstall.sql"
 _INSTALLED = "SELECT obj_description(to_regnamespace('superset_ext_grants'), 'pg_namespace')"
-_VERSION = "version 6"
+_VERSION = "version 7"
 # By the search path of whoever asks: that of Superset's connection decides which tables it reads.
 _TABLES = "ARRAY(SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(%s AS text[])) AS t(name))"
 _WATCH = f"SELECT superset_ext_grants.watch({_TABLES})"
@@ -132,7 +111,7 @@ class MetadataStamps:
 
         Args:
             mark: what was seen then.
-            dashboards: the ids of those whose contents matter; `None` for any.
+            dashboards: the ids of those whose contents matter, less than 0 where colors do; `None` for any.
         """
         numbers = None if dashboards is None else "{" + ",".join(map(str, dashboards)) + "}"
         return self._holds((*mark, numbers), self._held)
@@ -274,13 +253,6 @@ class MetadataStamps:
                 connect = partial(within, _CONNECT, self._engine().pool._creator)
                 self._pool = Connections(connect, _POOL, _WAIT, _RECYCLE)
             return self._pool
-
-
-def watched_tables() -> list[str]:
-    """The names of the tables that Superset maps and that may decide something."""
-    from flask_appbuilder import Model
-
-    return sorted({table.name for table in Model.metadata.tables.values()} - set(IDLE))
 
 
 def is_possible(engine: Engine) -> bool:

@@ -27,7 +27,8 @@ from superset_ext.cache.redis.scripts import HOLD, MARK
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import StoreUnavailable
-from superset_ext.grants.metadata_stamps import IDLE, Mark
+from superset_ext.grants.metadata_stamps import Mark
+from superset_ext.grants.tables import IDLE
 
 LIFE_SECONDS = 10.0  # for which an answer is given again at most
 _HOLD_MS = 60_000

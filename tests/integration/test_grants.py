@@ -32,6 +32,7 @@ results = {
     "api": grants_changes.by_api(world),
     "fresh": grants_changes.fresh(world),
     "contents": grants_boards.contents(world),
+    "colored": grants_boards.colored(world),
     "by filter": grants_boards.by_filter(world),
     "reads": {"boards": world.boards, **grants_boards.reads(world)},
     "guests": grants_asked.guests(world),
@@ -81,10 +82,18 @@ def test_rows_that_changed_end_a_grant(results: dict[str, Any]) -> None:
 
 def test_contents_of_a_dashboard_concern_who_has_read_it(results: dict[str, Any]) -> None:
     """Intent: an owner's browser writes colors at each opening; the answers of other dashboards are given on."""
-    kept = {"another's colors", "another's layout", "nothing", "no row"}
+    kept = {"another's colors", "another's layout", "its own label colors", "nothing", "no row"}
     for name, (given, equal) in results["contents"].items():
         assert equal, name
         assert given is (name.split(": ")[1] in kept), name
+
+
+def test_label_colors_make_no_other_request(results: dict[str, Any]) -> None:
+    """Intent: a browser sends them with each request, and no answer has them; the row in `logs` does. What has their
+    name elsewhere may be read by a template."""
+    given = {name: given for name, (given, _, _) in results["colored"].items()}
+    assert given == {"colors": True, "table": True, "argument": False, "beside": False}
+    assert all(equal and rows for _, equal, rows in results["colored"].values()), results["colored"]
 
 
 def test_contents_of_a_dashboard_that_allow_no_more(results: dict[str, Any]) -> None:

@@ -23,7 +23,8 @@ from superset_ext.doctor import grants as doctor
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.grants import metadata_stamps
 from superset_ext.grants.install import EXTENSION
-from superset_ext.grants.metadata_stamps import IDLE, MetadataStamps, watched_tables
+from superset_ext.grants.metadata_stamps import MetadataStamps
+from superset_ext.grants.tables import IDLE, watched_tables
 from superset_ext.package import Package
 from superset_ext.settings import load
 from testing.databases import Databases, postgres_in
@@ -34,11 +35,13 @@ pytestmark = pytest.mark.timeout(600)
 TABLES = """
 CREATE TABLE ab_user (id int PRIMARY KEY, username text, active boolean, last_login timestamp, login_count int,
     fail_login_count int, changed_on timestamp, changed_by_fk int);
+CREATE TABLE dashboards (id int PRIMARY KEY, dashboard_title text, css text, json_metadata text, changed_on timestamp,
+    changed_by_fk int);
 CREATE TABLE ab_user_role (id int PRIMARY KEY, user_id int REFERENCES ab_user ON DELETE CASCADE, role_id int);
 INSERT INTO ab_user (id, username, active) VALUES (1, 'ada', true);
 INSERT INTO ab_user_role VALUES (1, 1, 1);
 """
-NAMES = ("ab_user", "ab_user_role", "slices")  # the last one is not there
+NAMES = ("ab_user", "ab_user_role", "dashboards", "slices")  # the last one is not there
 Run = Callable[[str], Any]
 Make = Callable[..., MetadataStamps]
 
@@ -306,6 +309,41 @@ def test_what_is_older_or_incomplete_is_not_relied_on_and_fails_no_write(how: st
     ready(stamps)
     assert not stamps.holds(mark)
     marked(stamps)
+
+
+COLORED = '{"shared_label_colors": ["a"], "map_label_colors": {"a": "#fff"}, "x": [1, {"label_colors": 2}]}'
+# What is written to the dashboard 1: whether its colors alone were changed, or its contents, or anything.
+OF_DASHBOARDS = {
+    "its colors": ("json_metadata = jsonb_set(json_metadata::jsonb, '{shared_label_colors}', '[]')", "colors"),
+    "its scheme": ('json_metadata = (json_metadata::jsonb || \'{"color_scheme": "x"}\')', "colors"),
+    "no colors": ("json_metadata = (json_metadata::jsonb - 'map_label_colors')", "colors"),
+    "another order": ("json_metadata = json_metadata::jsonb::text, changed_on = now(), changed_by_fk = 1", "colors"),
+    "who and when": ("changed_on = now(), changed_by_fk = 7", "colors"),
+    "colors within": ("json_metadata = jsonb_set(json_metadata::jsonb, '{x,1,label_colors}', '3')", "contents"),
+    "another part": ("json_metadata = (json_metadata::jsonb || '{\"y\": 1}')", "contents"),
+    "colors and style": ("json_metadata = '{\"x\": [1, {\"label_colors\": 2}]}', css = 'b {}'", "contents"),
+    "no metadata": ("json_metadata = NULL", "contents"),
+    "a list": ("json_metadata = '[]'", "contents"),
+    "no JSON": ("json_metadata = '{\"x\"'", "contents"),
+    "a zero byte": ('json_metadata = \'{"x": "\\u0000"}\'', "contents"),
+    "too deep": ("json_metadata = repeat('[', 300000)", "contents"),
+    "style": ("css = 'c {}'", "contents"),
+    "title": ("dashboard_title = 'b'", "all"),
+    "title and colors": ("dashboard_title = 'b', json_metadata = '{}'", "all"),
+    "number": ("id = 3", "all"),
+}
+
+
+@pytest.mark.parametrize("what", OF_DASHBOARDS)
+def test_whom_a_write_to_a_dashboard_concerns(what: str, run: Run, stamps: MetadataStamps) -> None:
+    """Intent: colors, which a browser writes when an owner opens it, concern who shows them; other contents concern who
+    has read it, and the rest concerns all. No text makes the write fail."""
+    run(f"INSERT INTO dashboards VALUES (1, 'a', 'a {{}}', '{COLORED}'), (2, 'o', NULL, '{{}}')")
+    mark, (values, concerned) = marked(stamps), OF_DASHBOARDS[what]
+    run(f"UPDATE dashboards SET {values} WHERE id = 1")
+    held = [stamps.holds(mark, boards) for boards in ((2, -2), (), (1,), (1, -1), None)]
+    ends = {"colors": 3, "contents": 2, "all": 0}[concerned]
+    assert held == [True] * ends + [False] * (5 - ends)
 
 
 def test_another_process_s_triggers_are_seen(run: Run, make: Make) -> None:
