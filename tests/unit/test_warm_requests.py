@@ -74,12 +74,13 @@ def test_the_order_of_keys_is_nothing(body: dict[str, Any], kind: Kind, by: rand
 @FEW
 @given(body=bodies(), kind=KINDS, force=st.booleans(), form=st.sampled_from(["json", "csv", "xlsx"]), key=st.text())
 def test_what_changes_no_answer_is_nothing(body: dict[str, Any], kind: Kind, force: bool, form: str, key: str) -> None:
-    """Intent: forcing, the format of a download and what a page has stored for itself are not another request,
-    wherever a browser writes them."""
+    """Intent: forcing, the format of a download, colors of labels and what a page has stored for itself are not another
+    request, wherever a browser writes them."""
     changed = json.loads(json.dumps(body))
     for place in (changed, changed["queries"][0], changed["form_data"]):
         place |= {"force": force, "result_format": form}
     for place in (changed["queries"][0], changed["form_data"]):
+        place |= {"shared_label_colors": [key], "map_label_colors": {key: "#fff"}, "label_colors": {}}
         place["url_params"] |= {"native_filters_key": key, "permalink_key": key, "form_data_key": key}
     other = asked(changed, kind, f"force={force}&result_format={form}")
     assert asked(body, kind).fingerprint() == other.fingerprint()

@@ -1,7 +1,8 @@
 """A chart data request as it came, and what makes two of them the same.
 
 Two requests are one when they differ only in what changes no answer: the order of JSON keys, whether fresh data was
-asked for, and the format of the download. The order of lists stays, because Superset's cache key depends on it.
+asked for, the format of the download, and the colors of labels. The order of lists stays, because Superset's cache key
+depends on it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _PATHS: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (re.compile(r".*/api/v1/chart/\d+/data/?"), "stored"),
     (re.compile(r".*/superset/explore_json(/[^/]+/\d+)?/?"), "explore"),
 )
-_SAME_ANSWER = frozenset({"force", "result_format"})
+# The last three are written anew by the browser whenever an owner opens a dashboard, from the labels that it shows.
+_SAME_ANSWER = frozenset({"force", "result_format", "label_colors", "map_label_colors", "shared_label_colors"})
 # Parameters under which a page has stored something for itself, new at each visit.
 _OF_THE_PAGE = frozenset({"native_filters_key", "permalink_key", "form_data_key"})
 _CREDENTIALS = re.compile(r"token|passw|secret|csrf|jwt|api_?key|session", re.IGNORECASE)
