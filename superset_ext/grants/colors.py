@@ -1,9 +1,9 @@
 """The colors of labels in what a dashboard's chart asks: a browser reads them of the dashboard, and sends them along.
 
 No answer has anything of them; `logs` has. A dashboard whose colors are written anew at each opening would otherwise
-ask each time what nobody has asked before. So a key is made of a body that has 0 in their places. Bodies that are
-the same then have colors in the same places, so that it is enough to look once whether these are the form data's: a
-template may read other parts of a request (see `refusals`), and those are in the key as they are.
+ask each time what nobody has asked before. So a key is made of a body that has a sign in their places, which is no
+JSON. Bodies that are the same then have colors in the same places, so that it is enough to look once whether these are
+the form data's: a template may read other parts of a request (see `refusals`), and those are in the key as they are.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _COLORS = re.compile(rb'([{,]"(?:map_|shared_)?label_colors":)(%b|%b)' % (_LIST,
 
 
 def without(body: bytes) -> bytes:
-    """The JSON of a request with 0 in the place of each list or table of label colors."""
-    return _COLORS.sub(rb"\g<1>0", body) if _SIGN in body else body
+    """The JSON of a request with `~` in the place of each list or table of label colors."""
+    return _COLORS.sub(rb"\g<1>~", body) if _SIGN in body else body
 
 
 def digest(body: bytes) -> str:
@@ -41,7 +41,7 @@ def digest(body: bytes) -> str:
 
 def is_apart(body: bytes) -> bool:
     """Whether `without` leaves nothing out of a body but colors of its form data."""
-    plain = without(body)
+    plain = _COLORS.sub(rb"\g<1>0", body)
     if plain == body:
         return True
     try:

@@ -76,6 +76,14 @@ def test_a_template_may_read_them_elsewhere(elsewhere: Any) -> None:
     assert not colors.is_apart(text_of(elsewhere))
 
 
+@pytest.mark.parametrize("value", [0, None, "~", {}, [0], [["a"]], {"a": 0}])
+def test_another_value_of_that_name_is_another_request(value: Any) -> None:
+    """Intent: nothing that somebody may send stands for the colors that are left out."""
+    one, other = (text_of({"form_data": {"url_params": {"label_colors": shade}}}) for shade in (value, ["a"]))
+    assert (colors.without(one) == colors.without(other)) == (value == {})
+    assert not colors.is_apart(other) and colors.is_apart(one) == (value != {})
+
+
 def test_a_text_that_looks_like_them_is_left_alone() -> None:
     """Intent: SQL in a request may have any words."""
     body = text_of({"form_data": {"where": '{"label_colors":["a"]}', "x": '\\","label_colors":["a"]'}})
