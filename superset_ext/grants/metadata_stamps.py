@@ -5,8 +5,8 @@ Statement triggers append the id of each transaction that writes a watched table
 of that table comes from a transaction that the snapshot does not see. A row that names a dashboard, of which nothing
 but contents were written, counts only where that dashboard was read; with a number less than 0, where nothing but its
 colors were, and they matter. That is exact, whatever the order in which transactions end: who had committed by then is
-seen by the snapshot, and who commits later adds a row that it does not see. Nobody waits for a row that others write, as
-they would for a counter; and a sequence would be ahead of what its transaction has made visible.
+seen by the snapshot, and who commits later adds a row that it does not see. Nobody waits for a row that others write,
+as they would for a counter; and a sequence would be ahead of what its transaction has made visible.
 
 `tables` says which are watched. `superset perf upgrade` makes the triggers. A web process makes nothing: it looks, by
 Superset's own connection, whether each of the tables that Superset reads tells of every write. A mark is given only
