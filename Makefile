@@ -4,7 +4,8 @@
 # make env    export NAME=value lines of the stack that runs on STATE_DIR: eval "$(make env)"
 # make superset ARGS="perf status"  runs Superset's command, with ours, on that stack
 # make test   check and the tests at once, in three processes, but for the longest; PYTEST="-k words" chooses some
-# make test-all  all of them, as CI does
+# make test-ci  the same with longer ones, as CI does
+# make test-all  all of them; before a release
 # make check  ruff and mypy
 # make bench  measures against stock
 # make lock   resolves requirements.txt and requirements-dev.txt again
@@ -24,7 +25,7 @@ export PYTHON
 # Bytecode is kept, whatever the environment says: with it, Superset starts in a third of the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help up down env superset test test-all check tests bench lock venv venv-dev
+.PHONY: help up down env superset test test-ci test-all check tests bench lock venv venv-dev
 .DEFAULT_GOAL := help
 
 help:
@@ -39,7 +40,10 @@ down env superset:
 
 # The checks run beside the tests: while mypy reads all anew it keeps one core busy for a minute.
 test: venv-dev
-	@$(MAKE) --no-print-directory -j2 check tests CHOSEN='-m "not thorough"'
+	@$(MAKE) --no-print-directory -j2 check tests CHOSEN='-m "not thorough and not marathon"'
+
+test-ci: venv-dev
+	@$(MAKE) --no-print-directory -j2 check tests CHOSEN='-m "not marathon"'
 
 test-all: venv-dev
 	@$(MAKE) --no-print-directory -j2 check tests
