@@ -177,13 +177,7 @@ def allowed() -> list[str]:
     return re.findall(r" \+(\S+)", line)
 
 
-# Scripts take an error of GETRANGE for a foreign value, which is a miss.
-UNNAMED = pytest.mark.xfail(reason="the scripts do not tell a refused GETRANGE from a foreign value", strict=True)
-
-
-@pytest.mark.parametrize(
-    "command", [pytest.param(name, marks=UNNAMED) if name == "getrange" else name for name in allowed()]
-)
+@pytest.mark.parametrize("command", allowed())
 def test_a_refused_command_is_named(user_url: str, command: str, caplog: pytest.LogCaptureFixture) -> None:
     """Intent: where an ACL lacks a command, whatever the server refuses is named in the log or by the doctor."""
     admin_url = re.sub("//.*@", "//", user_url)

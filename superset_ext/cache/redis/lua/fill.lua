@@ -5,7 +5,8 @@
 -- KEYS: the entry; of a caller with a lease, the lease
 -- ARGV: the entry's bytes, its timeout in ms, 0 for ever, the latest time that may be, as in an entry; of a
 --   caller with a lease, its token, the channel, what to publish when the entry is there, and what when it is not
--- Answer: 1 stored, 0 a newer one is there; the error if the server refused to store it, and then none is there
+-- Answer: 1 stored, 0 a newer one is there; the error if the server refused to read or store it, and
+--   then none that it has stored is there
 local function number(bytes)  -- Lua orders strings by the locale that the server runs in
   local high, low = struct.unpack('>I4I4', bytes)
   return high * 4294967296 + low
@@ -22,6 +23,9 @@ end
 
 local function fill()
   local old = redis.pcall('GETRANGE', KEYS[1], 0, 79)
+  if type(old) == 'table' and string.sub(old.err, 1, 9) ~= 'WRONGTYPE' then
+    return old
+  end
   if type(old) == 'string' and later(old, ARGV[1]) then
     return 0
   end

@@ -1,7 +1,8 @@
 -- For how long many entries of one server are still of use, in as few bytes as it can be said.
 -- KEYS: the entries
 -- ARGV: the hash of stamps and the run and era that count, hashed ('' and '' where entries have no tags)
--- Answers 8 bytes a key, a signed little-endian number: milliseconds, -2 none or out of date, -1 no end.
+-- Answers 8 bytes a key, a signed little-endian number: milliseconds, -2 none or out of date, -1 no end;
+-- or the error where the server refuses an entry.
 local now = redis.call('TIME')
 local now_us = now[1] * 1000000 + now[2]
 
@@ -28,6 +29,9 @@ end
 local left = {}
 for index, key in ipairs(KEYS) do
   local head = redis.pcall('GETRANGE', key, 0, 87)
+  if type(head) == 'table' and string.sub(head.err, 1, 9) ~= 'WRONGTYPE' then
+    return head
+  end
   local ms = -2
   if type(head) == 'string' and #head == 88 then
     local until_us = number(string.sub(head, 81, 88))

@@ -2,7 +2,8 @@
 -- brings: returning them from here would copy them once more inside the server.
 -- KEYS: the entry, the zset of remembered deadlines; where entries have tags, the hash of stamps
 -- ARGV: the entry's digest
--- Answer, one string, since each element of a list costs the client as much as ten of these words:
+-- Answer: the error where the server refuses the entry, else one string, since each element of a list costs
+--   the client as much as ten of these words:
 --   the entry's id (16 bytes, zero without an entry), then seconds, microseconds, the remembered
 --   deadline in ms of an absent entry or '-', the era of the stamps and the last stamp or '- -', and
 --   each tag's stamp or '-', separated by spaces
@@ -52,6 +53,9 @@ else
   words = {'- -'}
 end
 if absent then
+  if type(head) == 'table' and string.sub(head.err, 1, 9) ~= 'WRONGTYPE' then
+    return head  -- refused, which is no miss
+  end
   local deadline = redis.call('ZSCORE', KEYS[2], ARGV[1]) or '-'
   return string.rep('\0', 16) .. now[1] .. ' ' .. now[2] .. ' ' .. deadline .. ' ' .. words[1]
 end
