@@ -22,6 +22,7 @@ from superset_ext.cli.output import show
 from superset_ext.package import package, this_app
 
 _WIDTH = 110
+_LINES = 12  # of a statement that is printed whole before somebody is asked
 _MEBI = 2**20
 database_option = click.option("--database", metavar="NAME", required=True, help="Superset's database, by name or id.")
 _names = click.argument("names", nargs=-1, metavar="AGGREGATE…")
@@ -47,20 +48,27 @@ _wait = click.option(
 @click.option("--tail", metavar="COLUMN", help="The column of time whose end rows are added to.")
 @click.option("--late", type=click.IntRange(0), default=0, metavar="SECONDS", help="How late such rows may come.")
 @_wait
+@click.option("--print", "whole", is_flag=True, help="Print the statements in full, and build nothing.")
 @_yes
 @json_option
 @with_appcontext
 def build(
     database: str, sql: str, name: str | None, schema: str | None, filters: tuple[str, ...], upkeep: Upkeep | None,
-    every: int | None, tail: str | None, late: int, wait: float, yes: bool, as_json: bool,
+    every: int | None, tail: str | None, late: int, wait: float, whole: bool, yes: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Build a small table on the source, and what keeps it up.
 
-    The statements are printed first. Triggers on the table wait for those who write to it; its rows are read once.
+    The statements are printed first, long ones by their beginning. Triggers on the table wait for those who write to
+    it; its rows are read once.
     """
     wanted = service.Wanted(name, schema, filters, upkeep, every, tail, late)
     plan = service.planned(this_app(), database, sql, wanted)
-    _say(as_json, (*(f"{text};" for text in plan.statements), *_wrapped(plan.notes)))
+    if whole:
+        show(as_json, {"name": plan.definition.name, "statements": plan.statements, "notes": plan.notes},
+             "\n".join((*_whole(plan.statements), *_wrapped(plan.notes))))  # fmt: skip
+        return
+    _say(as_json, (*_beginnings(plan.statements), *_wrapped(plan.notes)))
     _ask(yes, as_json, f"Build the aggregate {plan.definition.name} on {plan.database}?")
     done = service.built(this_app(), package().log(), plan, wait)
     line = f"{done.name}: built, {done.groups:,} rows in {done.seconds:.1f} s; kept up by {plan.definition.upkeep}"
@@ -193,6 +201,22 @@ def _say(as_json: bool, lines: Iterable[str]) -> None:
 def _fail_if(failed: bool) -> None:
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _whole(statements: Iterable[str]) -> Iterator[str]:
+    return (text if text.startswith("--") else f"{text.strip()};" for text in statements)
+
+
+def _beginnings(statements: Iterable[str]) -> Iterator[str]:
+    """The statements, but for the bodies of functions and what else is too long to be read before a yes."""
+    is_cut = False
+    for text in _whole(statements):
+        lines = text.splitlines()
+        shown = lines if len(lines) <= _LINES else lines[:1]
+        is_cut = is_cut or shown != lines
+        yield "\n".join(shown) + (f"\n   … {len(lines) - 1} more lines" if shown != lines else "")
+    if is_cut:
+        yield "   In full: the same command with --print, which builds nothing."
 
 
 def _wrapped(lines: Iterable[str]) -> list[str]:

@@ -49,6 +49,9 @@ def test_an_aggregate_from_its_statement_to_its_end(superset_app: InProcess, sou
     )
     assert (result.exit_code, "CREATE UNIQUE INDEX" in result.output) == (1, True), result.output
     assert run(source, CATALOG) == before
+    assert "more lines" in result.output
+    assert "LANGUAGE plpgsql" in perf(superset_app, "build", "--sql", BY_SHOP, "--print")
+    assert run(source, CATALOG) == before
     built = perf(superset_app, "build", "--sql", BY_SHOP, "--filter", "shop", "--yes", "--json")
     name = built["name"]
     assert (name.startswith("agg_sales_"), built["upkeep"]) == (True, "notes")
