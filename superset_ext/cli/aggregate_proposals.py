@@ -13,6 +13,7 @@ from flask.cli import with_appcontext
 from superset_ext.aggregates.over import Allowed
 from superset_ext.aggregates.propose.considering import Proposal
 from superset_ext.aggregates.propose.report import Report, as_dict, build_command, report, setting, who
+from superset_ext.aggregates.tables.definition import named_base
 from superset_ext.cli.options import budget_option, days_option, json_option
 from superset_ext.cli.output import show
 from superset_ext.core.quiet import unwarned
@@ -101,11 +102,16 @@ def _facts(one: Proposal, result: Report) -> Iterator[tuple[str, str]]:
     read = f"about {one.estimate.rows:,.0f} rows ({one.estimate.how}) are read instead of {one.base_rows:,.0f}"
     yield "Saves", f"about {seconds(one.seconds)} a day: {read}"
     yield "Size", _size(one.bytes)
-    if one.writes_a_day is not None:
-        yield "Upkeep", f"about {one.writes_a_day:,.0f} rows of its table are written a day; it follows each"
-    else:
-        yield "Upkeep", "it is made of a query, so that all of it is made anew each time"
+    yield "Upkeep", _upkeep(one)
     yield "Serves", _served(one, result)
+
+
+def _upkeep(one: Proposal) -> str:
+    if named_base(one.view) is None:
+        return "it is made of a query, so that all of it is made anew each time"
+    if one.writes_a_day is None:
+        return "it follows each row of its table that is written; how many that are a day was not counted for a day yet"
+    return f"about {one.writes_a_day:,.0f} rows of its table are written a day; it follows each"
 
 
 def _served(one: Proposal, result: Report) -> str:

@@ -141,7 +141,7 @@ def test_the_command_proposes_and_makes_nothing(superset_app: InProcess, known: 
         "1 aggregate of",
         "superset perf aggregates build --database",
         "are read instead of",
-        "Upkeep",
+        "Upkeep it follows each row of its table",
         "STDDEV",
     ):
         assert part in text
