@@ -12,6 +12,7 @@ from superset_ext.plans.indexes.source import only_reading
 from superset_ext.plans.upkeep.check import Check
 from superset_ext.plans.upkeep.checks import CHECKS
 from superset_ext.plans.upkeep.examine import Upkeep, examine
+from testing.plans import load_and_analyze
 
 # Autovacuum is off for each, so that what the tests show does not depend on when it comes.
 _TABLES = """
@@ -95,6 +96,7 @@ def fill(url: str) -> None:
         while not _is_empty(cursor):  # a snapshot of somebody else in this database may have held VACUUM back
             cursor.execute(f"VACUUM ANALYZE {_VACUUMED}")
         cursor.execute("SELECT pg_stat_force_next_flush()")
+        load_and_analyze(cursor, "at_once")
 
 
 def _is_empty(cursor: Any) -> bool:

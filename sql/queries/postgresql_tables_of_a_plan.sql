@@ -10,7 +10,18 @@ SELECT jsonb_build_object(
         ELSE c.relpages
     END,
     'visible', CASE WHEN c.relpages > 0 THEN least(1.0, c.relallvisible::float8 / c.relpages) ELSE 0 END,
-    'modified', coalesce(pg_catalog.pg_stat_get_mod_since_analyze(c.oid), 0),
+    -- What a session loads and analyzes within a second is counted after its ANALYZE. So nothing counts where that was
+    -- a moment ago, and the table has neither grown nor dead rows since.
+    'modified', CASE
+        WHEN c.relkind IN ('r', 'm') AND pg_catalog.pg_stat_get_dead_tuples(c.oid) = 0
+            AND pg_catalog.pg_relation_size(c.oid) <=
+                c.relpages * pg_catalog.current_setting('block_size')::bigint
+            AND now() - greatest(
+                pg_catalog.pg_stat_get_last_analyze_time(c.oid), pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid)
+            ) < interval '5 minutes'
+        THEN 0
+        ELSE coalesce(pg_catalog.pg_stat_get_mod_since_analyze(c.oid), 0)
+    END,
     'analyzed_days', extract(epoch FROM now() - greatest(
         pg_catalog.pg_stat_get_last_analyze_time(c.oid), pg_catalog.pg_stat_get_last_autoanalyze_time(c.oid)
     )) / 86400,

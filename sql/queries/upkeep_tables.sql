@@ -26,7 +26,15 @@ SELECT
         ELSE pg_relation_size(t.oid)::float8 / current_setting('block_size')::float8 END AS pages,
     coalesce(s.n_live_tup, 0)::float8 AS live,
     coalesce(s.n_dead_tup, 0)::float8 AS dead,
-    coalesce(s.n_mod_since_analyze, 0)::float8 AS modified,
+    -- What a session loads and analyzes within a second is counted after its ANALYZE. So nothing counts where that was
+    -- a moment ago, and the table has neither grown nor dead rows since.
+    CASE
+        WHEN s.n_dead_tup = 0 AND t.oid NOT IN (SELECT relation FROM locked)
+            AND pg_relation_size(t.oid) <= t.relpages * current_setting('block_size')::bigint
+            AND now() - greatest(s.last_analyze, s.last_autoanalyze) < interval '5 minutes'
+        THEN 0
+        ELSE coalesce(s.n_mod_since_analyze, 0)
+    END::float8 AS modified,
     s.last_analyze IS NOT NULL OR s.last_autoanalyze IS NOT NULL AS analyzed,
     extract(epoch FROM now() - greatest(s.last_vacuum, s.last_autovacuum))::float8 / 86400 AS vacuumed_days,
     coalesce(t.options ->> 'autovacuum_enabled', 'true') NOT IN ('false', 'off', 'no', '0') AS autovacuum,

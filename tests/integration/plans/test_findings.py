@@ -152,6 +152,7 @@ PAIRS = (
          "SELECT region FROM orders GROUP BY region", analyze=True),
     Pair("statistics_old", "SELECT count(*) FROM loaded", "SELECT count(*) FROM few"),
     Pair("statistics_old", "SELECT count(*) FROM grown", "SELECT count(*) FROM customers"),
+    Pair("statistics_old", "SELECT count(*) FROM grown", "SELECT count(*) FROM at_once"),
     Pair("workers_not_launched", "SELECT count(*) FROM orders", "SELECT count(*) FROM orders", analyze=True,
          settings={"max_parallel_workers_per_gather": 2, "max_parallel_workers": 0, "parallel_setup_cost": 0,
                    "parallel_tuple_cost": 0, "min_parallel_table_scan_size": 0},
