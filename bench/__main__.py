@@ -34,6 +34,7 @@ PARTS = (
     "matching",
     "public_bi",
     "public_bi_proposed",
+    "public_bi_findings",
     "automatic",
     "indexes",
     "index_trial",

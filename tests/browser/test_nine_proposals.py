@@ -16,7 +16,7 @@ from testing.stack import RunningStack
 from testing.warming import perf, rows, until
 from tests.browser.conftest import Passes
 
-pytestmark = [pytest.mark.browser, pytest.mark.thorough, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.browser, pytest.mark.marathon, pytest.mark.timeout(1800)]
 WRITTEN = "SELECT count(*) AS n FROM superset_ext.query_performance_log WHERE created_at >= %s AND source = 'chart'"
 
 

@@ -74,7 +74,7 @@ def form_data(seen: Seen) -> dict[str, Any]:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("title", DASHBOARDS)
+@pytest.mark.parametrize("title", ["Sales Dashboard", pytest.param("deck.gl Demo", marks=pytest.mark.marathon)])
 def test_every_chart_of_a_dashboard_is_seen(client: Client, superset_stack: Any, title: str) -> None:
     """Intent: charts that need a tab, a scroll or a filter's default are warmed like those in plain view."""
     number, charts = slices(superset_stack, title)
@@ -147,7 +147,7 @@ def make_dashboard(client: Client) -> Iterator[Callable[[list[Any], list[int]], 
         client.http.delete(f"{client.base}/api/v1/dashboard/{number}").raise_for_status()
 
 
-@pytest.mark.thorough
+@pytest.mark.marathon
 def test_tabs_in_tabs_and_tabs_that_do_not_fit_the_bar(
     client: Client, superset_stack: Any, make_dashboard: Callable[..., int]
 ) -> None:

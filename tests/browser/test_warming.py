@@ -55,7 +55,7 @@ def missed(answers: list[Answer]) -> list[tuple[int, int | None]]:
     return [(a.dashboard_id, a.chart_id) for a in answers for r in a.ran_sql if not r["is_cached"]]
 
 
-@pytest.mark.thorough
+@pytest.mark.marathon
 def test_all_nine_dashboards_are_hits_at_the_first_visit(superset_stack: Any, passes: Passes) -> None:
     """Intent: `perf warm --dashboards all` on a stack of which nothing is known warms what a browser has asked when it
     opened them. What it asked is sent again as it was: two tests below open dashboards in a browser after warming."""
@@ -178,7 +178,7 @@ def _is_of(chart: int, answer: Any) -> bool:
     return bool(json.loads(answer.request.post_data or "")["form_data"].get("slice_id") == chart)
 
 
-@pytest.mark.thorough
+@pytest.mark.marathon
 def test_a_run_over_what_is_warm_has_nothing_to_do(superset_stack: Any) -> None:
     """Intent: what is cached is left alone, and a page is opened once a change, not once a run."""
     client = Client(superset_stack.url, superset_stack.user, superset_stack.password)
@@ -193,7 +193,7 @@ def test_a_dashboard_that_does_not_exist_is_named(superset_stack: Any) -> None:
     assert (done.returncode, "dashboard 99999 does not exist" in done.stderr) == (1, True), done.stdout + done.stderr
 
 
-@pytest.mark.thorough
+@pytest.mark.marathon
 def test_the_popular_dashboard_is_the_one_that_people_open(superset_stack: Any) -> None:
     """Intent: popularity is Superset's own log of opened dashboards."""
     client = Client(superset_stack.url, superset_stack.user, superset_stack.password)

@@ -168,7 +168,7 @@ def test_another_secret(superset_stack: RunningStack, tmp_path: Path) -> None:
     assert "has another SECRET_KEY" in text and "cannot be decrypted; set the SECRET_KEY" in text
 
 
-@pytest.mark.thorough
+@pytest.mark.marathon
 def test_no_worker(superset_stack: RunningStack, fresh_valkey: Callable[..., Valkey]) -> None:
     """Intent: a broker at which nobody works is told, within the time that a worker has to answer."""
     report = doctor(superset_stack, SUPERSET_EXT_BROKER_URL=f"{fresh_valkey().url}/0")
@@ -181,11 +181,22 @@ def test_no_worker(superset_stack: RunningStack, fresh_valkey: Callable[..., Val
     [
         ("FLASK_APP_MUTATOR = lambda app: None", (), BOTH, "error",
          r"does not run the package; mount the same superset_config\.py and set the same SUPERSET_EXT_"),
-        ("from cachelib.file import FileSystemCache; RESULTS_BACKEND = FileSystemCache('{folder}')", (), BOTH, "error",
-         "keeps SQL Lab's results in FileSystemCache, where the web server does not look; give both the same"),
-        ("", ("SUPERSET_EXT_QUERY_RESULTS_URL",), BOTH, "error",
-         "does not reach the server of query_results, so asynchronous queries fail; check that URL"),
-        ("", (), "celery", "warning", f"nobody consumes {QUEUE}, so nothing is warmed; add {QUEUE} to a worker's -Q"),
+        pytest.param(
+            "from cachelib.file import FileSystemCache; RESULTS_BACKEND = FileSystemCache('{folder}')", (), BOTH,
+            "error",
+            "keeps SQL Lab's results in FileSystemCache, where the web server does not look; give both the same",
+            marks=pytest.mark.marathon,
+        ),
+        pytest.param(
+            "", ("SUPERSET_EXT_QUERY_RESULTS_URL",), BOTH, "error",
+            "does not reach the server of query_results, so asynchronous queries fail; check that URL",
+            marks=pytest.mark.marathon,
+        ),
+        pytest.param(
+            "", (), "celery", "warning",
+            f"nobody consumes {QUEUE}, so nothing is warmed; add {QUEUE} to a worker's -Q",
+            marks=pytest.mark.marathon,
+        ),
     ],
 )  # fmt: skip
 def test_a_worker(
@@ -201,7 +212,7 @@ def test_a_worker(
             assert_only(doctor(superset_stack, **own), level, "workers", pattern)
 
 
-@pytest.mark.thorough
+@pytest.mark.marathon
 def test_a_queue_of_the_config_s_own(superset_stack: RunningStack, tmp_path: Path) -> None:
     """Intent: where the config routes warming elsewhere, a worker of that queue is missed, and not one of the
     package's name."""
@@ -321,7 +332,7 @@ def frozen(stack: RunningStack, word: str) -> Iterator[None]:
             process.resume()
 
 
-@pytest.mark.thorough
+@pytest.mark.marathon
 def test_a_log_that_cannot_be(superset_stack: RunningStack, tmp_path: Path) -> None:
     """Intent: where the metadata is in SQLite, nothing is logged, and that is said."""
     url = f"sqlite:///{tmp_path}/superset.db"
@@ -338,7 +349,7 @@ def test_a_log_that_cannot_be(superset_stack: RunningStack, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("ALTER ROLE {} PASSWORD 'another'", "cannot connect"),
+        pytest.param("ALTER ROLE {} PASSWORD 'another'", "cannot connect", marks=pytest.mark.marathon),
         ("REVOKE SELECT ON superset_ext.perf_chart FROM {}", "may not read perf_chart"),
     ],
 )
@@ -358,7 +369,7 @@ def test_a_reader_that_cannot_read(superset_stack: RunningStack, fault: str, mes
     assert mended.returncode == 0 and wrong(doctor(superset_stack)[1]) == []
 
 
-@pytest.mark.thorough
+@pytest.mark.marathon
 def test_dashboards_that_were_never_installed(superset_stack: RunningStack) -> None:
     """Intent: their database, which is known by its identifier, is not there."""
     known, other = next(asset.uuid for asset in assets() if asset.kind == "database"), str(uuid.uuid4())

@@ -42,7 +42,7 @@ def assert_reads_its_own(copy: RunningStack, original: RunningStack) -> None:
     assert port == urlsplit(copy.database_url).port != urlsplit(original.database_url).port
 
 
-@pytest.mark.thorough
+@pytest.mark.marathon
 def test_the_life_of_a_stack(superset_stack: RunningStack, tmp_path: Path) -> None:
     """Intent: one story, since each chapter needs the one before: a first start is what takes long.
 

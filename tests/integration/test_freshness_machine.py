@@ -322,7 +322,12 @@ def test_no_read_after_changed_gets_older_data(server: Server, steps: int) -> No
 
 
 @pytest.mark.parametrize(
-    "broken", ["stamps", *(pytest.param(name, marks=THOROUGH) for name in ("fence", "as_of", "era", "clock"))]
+    "broken",
+    [
+        "stamps",
+        *(pytest.param(name, marks=THOROUGH) for name in ("fence", "as_of")),
+        *(pytest.param(name, marks=pytest.mark.marathon) for name in ("era", "clock")),
+    ],
 )
 def test_a_broken_protocol_is_found(server: Server, broken: str) -> None:
     """Intent: the machine looks where it hurts."""

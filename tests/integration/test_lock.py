@@ -86,6 +86,7 @@ def test_the_wheel_holds_what_is_mounted(wheel: Path) -> None:
     assert {"superset_ext/py.typed", "superset_ext/sql/schema/01_schema.sql"} <= packed
 
 
+@pytest.mark.marathon
 def test_the_installed_wheel_runs(
     uv: str, programs: Path, wheel: Path, database_url: str,
     fresh_valkey: Callable[..., Valkey], tmp_path: Path,

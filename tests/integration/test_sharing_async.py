@@ -42,7 +42,7 @@ def report(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Any:
     valkey.stop()
 
 
-@pytest.mark.thorough
+@pytest.mark.marathon
 def test_each_user_and_guest_gets_their_own_from_a_worker(report: Any) -> None:
     """Intent: get in web, get and set in the worker, get in web again, with one key; nested, by metric, as annotation;
     rules added, changed, removed; forced, and all at the same time. Guests of an embedded dashboard likewise."""
@@ -50,14 +50,14 @@ def test_each_user_and_guest_gets_their_own_from_a_worker(report: Any) -> None:
     assert report["refused"] == 0
 
 
-@pytest.mark.thorough
+@pytest.mark.marathon
 def test_what_a_worker_has_stored_answers_at_once(report: Any) -> None:
     """Intent: the worker's key is that of whoever asked; without that, each answer would take a worker anew."""
     assert report["by worker"] > 0
     assert report["at once"] > report["asked"] / 3
 
 
-@pytest.mark.thorough
+@pytest.mark.marathon
 def test_what_was_warmed_answers_at_once(report: Any) -> None:
     """Intent: the keys of a warming run are those of the web and of the worker, for users and for guests."""
     assert all(report["warmed"].values())

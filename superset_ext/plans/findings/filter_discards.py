@@ -35,7 +35,7 @@ def _verdict(case: Case, node: Node, table: Table) -> Verdict:
     kept, share = kept_share(node, table), case.plan.share(node)
     conditions = terms(node, table, "Filter")
     columns = _columns(conditions)
-    where = f"The filter on {table.label} keeps {kept:.1%} of {read_rows(node, table):,.0f} rows"
+    where = f"The filter on {table.label} keeps {kept:.1%} of {_rows_text(node, table)} rows"
     if share < LEAST_SHARE:
         return No(KIND, node.number, f"{where}, but the scan is only {share:.0%} of the plan.")
     if not columns:
@@ -56,6 +56,14 @@ def _verdict(case: Case, node: Node, table: Table) -> Verdict:
         share * (1 - read), "certain" if node.actual else "likely",
         f"CREATE INDEX CONCURRENTLY ON {table.label} ({named})",
     )  # fmt: skip
+
+
+def _rows_text(node: Node, table: Table) -> str:
+    """What the scan reads; estimates, and what several workers read, of which each says the mean, are rounded."""
+    rows = read_rows(node, table)
+    if node.actual is not None and node.actual.loops == 1:
+        return f"{rows:,.0f}"
+    return f"about {float(f'{rows:.3g}'):,.0f}"
 
 
 def read_rows(node: Node, table: Table) -> float:

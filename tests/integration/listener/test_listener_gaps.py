@@ -229,7 +229,7 @@ class TestGaps:
             run(source, "DROP OWNED BY only_reads; DROP ROLE only_reads")
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.marathon)])
 def test_two_listeners_both_tell(source: Any, session: Callable[[], Any], sources: Sources, times: int) -> None:
     """Intent: two containers run, for two caches even; what one mutes the other has heard of."""
     first, second = Caches(), Caches()
@@ -308,7 +308,11 @@ class Writer(threading.Thread):
 
 @pytest.mark.parametrize(
     ("listeners", "lost", "writes"),
-    [(1, False, 5), *(pytest.param(*case, 12, marks=pytest.mark.thorough) for case in ((1, False), (2, True)))],
+    [
+        (1, False, 5),
+        pytest.param(2, True, 5, marks=pytest.mark.thorough),
+        *(pytest.param(*case, 12, marks=pytest.mark.marathon) for case in ((1, False), (2, True))),
+    ],
 )
 def test_every_commit_is_followed_by_a_stamp(
     source: Any, database_url: str, listeners: int, lost: bool, writes: int
