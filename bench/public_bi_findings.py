@@ -71,7 +71,7 @@ def _title(path: Path) -> str:
 
 def _findings(url: str, path: Path) -> tuple[Finding, ...]:
     """The findings of one query, over tables that are made for it and dropped again."""
-    sql = path.read_text().strip().rstrip(";")
+    sql = path.read_text().strip().rstrip(";").replace(" AS double)", " AS double precision)")
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         for table in sorted(_tables(sql)):

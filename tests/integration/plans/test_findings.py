@@ -72,6 +72,9 @@ PAIRS = (
     Pair("or_over_columns",
          "SELECT count(*) FROM few AS a JOIN few AS b ON a.customer = b.amount OR a.amount = b.customer",
          "SELECT count(*) FROM few AS a JOIN few AS b ON a.customer = b.amount"),
+    Pair("or_over_columns",
+         "SELECT count(*) FROM few AS a JOIN few AS b ON a.customer = b.amount OR a.amount = b.customer",
+         "SELECT count(*) FROM orders AS a JOIN few AS b ON a.customer = b.customer AND (a.amount < 50 OR b.amount < 50)"),
     Pair("moment_per_row", f"SELECT count(note) FROM orders WHERE placed >= {MOMENT}",
          f"SELECT count(*) FROM few WHERE placed >= {MOMENT}", "there are few"),
     Pair("moment_per_row", f"SELECT count(note) FROM orders WHERE placed > {MOMENT}",
@@ -84,6 +87,9 @@ PAIRS = (
          "SELECT count(note) FROM orders WHERE customer < 4 AND amount = 3", "few enough", analyze=True),
     Pair("nested_loop", "SELECT count(*) FROM orders AS o JOIN few AS f ON o.amount < f.amount",
          "SELECT count(*) FROM orders AS o JOIN few AS f ON o.amount = f.amount"),
+    Pair("nested_loop", "SELECT count(*) FROM orders AS o JOIN few AS f ON o.amount < f.amount",
+         "SELECT count(*) FROM orders AS o JOIN few AS f ON o.customer = f.amount OR o.amount = f.customer",
+         "the OR in its condition"),
     Pair("correlated_subquery", "SELECT id, (SELECT count(*) FROM orders AS o WHERE o.customer = c.id) FROM customers AS c",
          "SELECT id, (SELECT count(*) FROM orders AS o WHERE o.customer = c.id) FROM customers AS c WHERE c.id < 10",
          "not often"),
@@ -172,6 +178,34 @@ def test_a_plan_that_has_it_and_one_that_nearly_has_it(source: str, pair: Pair) 
     nearly = reviewed(source, pair.nearly, pair.analyze, asked=pair.else_asked or pair.asked, **other)
     assert pair.kind not in kinds(nearly), nearly.text()
     assert not pair.why or any(pair.why in reason for reason in reasons(nearly, pair.kind)), nearly.text()
+
+
+def test_no_index_is_wanted_of_what_is_computed(source: str) -> None:
+    """Intent: an index is advised where the inner side of a nested loop is a table, and not where it is a subquery."""
+    table = "SELECT count(*) FROM orders AS o JOIN few AS f ON o.amount < f.amount"
+    computed = table.replace("few AS f", "(SELECT amount FROM few ORDER BY id LIMIT 400) AS f")
+    advice = [reviewed(source, sql).verdicts.findings[0].advice for sql in (table, computed)]
+    assert "no index for the join" in advice[0] and "is computed" in advice[1]
+
+
+@pytest.mark.parametrize(
+    ("sql", "advice"),
+    [
+        ("SELECT count(*) FROM {b} JOIN {a} ON {c}", "UNION ALL"),
+        ("SELECT count(*) FROM {a} WHERE EXISTS (SELECT FROM {b} WHERE {c})", "EXISTS (… first condition) OR EXISTS"),
+        ("SELECT count(*) FROM {a} WHERE NOT EXISTS (SELECT FROM {b} WHERE {c})", "AND NOT EXISTS"),
+        ("SELECT count(*) FROM {a} LEFT JOIN {b} ON {c}", None),
+    ],
+)
+def test_what_is_advised_for_an_or_gives_the_same_rows(source: str, sql: str, advice: str | None) -> None:
+    """Intent: a union of two joins has the rows of an inner one alone; of others, it would have some twice."""
+    asked = sql.format(a="few AS a", b="few AS b", c="(a.customer = b.amount OR a.amount = b.customer + 5000)")
+    review = reviewed(source, asked)
+    advised = [finding.advice for finding in review.verdicts.findings if finding.kind == "or_over_columns"]
+    if advice is None:
+        assert not advised and any("outer" in reason for reason in reasons(review, "or_over_columns")), review.text()
+    else:
+        assert len(advised) == 1 and advice in advised[0], review.text()
 
 
 def test_every_rule_has_a_pair() -> None:
