@@ -1,5 +1,7 @@
 """What `perf explain --analyze` says of the queries of Public BI, each finding printed, to be judged by a person.
 
+What a finding says to make, an index or statistics, is made, and the plan's cost after it stands beside the advice.
+
 `PUBLIC_BI` names a clone of github.com/cwida/public_bi_benchmark, or its git directory. The first three queries of each
 workbook run on a PostgreSQL of this bench's own. Its tables are not in the clone: each has FINDINGS_ROWS rows, whose
 values are those of the benchmark's sample rows, drawn for each column by itself. What PostgreSQL cannot run is named.
@@ -25,10 +27,11 @@ from sqlglot import exp
 from bench.public_bi import tree
 from superset_ext.errors import PlanError
 from superset_ext.plans.case import Finding, parsed
-from superset_ext.plans.review import review
+from superset_ext.plans.review import Review, review
 from testing.databases import postgres_in
 
 ROWS = int(os.environ.get("FINDINGS_ROWS", "100000"))
+Judged = tuple[Finding, float | None]
 QUERIES = 3  # of a workbook
 SECONDS = 60.0
 _FILL = """
@@ -45,6 +48,7 @@ def main() -> None:
     kinds: Counter[str] = Counter()
     explained: list[str] = []
     left: dict[str, str] = {}
+    made: list[float] = []
     with tempfile.TemporaryDirectory() as name, postgres_in(Path(name) / "server") as server:
         for path in _chosen(tree(Path(source), Path(name))):
             try:
@@ -53,11 +57,13 @@ def main() -> None:
                 left[_title(path)] = str(error).partition("\n")[0]
                 continue
             explained.append(_title(path))
-            kinds.update(finding.kind for finding in findings)
+            kinds.update(finding.kind for finding, _ in findings)
             _show(path, findings)
+            made += [share for _, share in findings if share is not None]
     for title, reason in left.items():
         print(f"left out: {title}: {reason}")
-    print(json.dumps({"public_bi_findings": {"queries": explained, "left_out": left, "findings": kinds, "rows": ROWS}}))
+    result = {"queries": explained, "left_out": left, "findings": kinds, "rows": ROWS, "cost_of_before": sorted(made)}
+    print(json.dumps({"public_bi_findings": result}))
 
 
 def _chosen(folder: Path) -> Iterator[Path]:
@@ -69,7 +75,7 @@ def _title(path: Path) -> str:
     return f"{path.parts[-3]}/{path.stem}"
 
 
-def _findings(url: str, path: Path) -> tuple[Finding, ...]:
+def _findings(url: str, path: Path) -> list[Judged]:
     """The findings of one query, over tables that are made for it and dropped again."""
     sql = path.read_text().strip().rstrip(";").replace(" AS double)", " AS double precision)")
     with closing(psycopg2.connect(url)) as connection:
@@ -77,11 +83,26 @@ def _findings(url: str, path: Path) -> tuple[Finding, ...]:
         for table in sorted(_tables(sql)):
             _make(connection, path.parents[1], table)
         try:
-            return review(connection, sql, SECONDS, analyze=True).verdicts.findings
+            before = review(connection, sql, SECONDS, analyze=True)
+            return [(finding, _made(connection, sql, finding, before)) for finding in before.verdicts.findings]
         finally:
             connection.rollback()
             connection.autocommit = True
             _drop_all(connection)
+
+
+def _made(connection: Any, sql: str, finding: Finding, before: Review) -> float | None:
+    """The cost of the plan, of that before, once what the finding says is made; `None` where it is no statement."""
+    if not finding.next_step.startswith("CREATE "):
+        return None
+    connection.rollback()
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for statement in finding.next_step.split(";"):
+            cursor.execute(statement)
+        cursor.execute("ANALYZE")
+    after = review(connection, sql, SECONDS)
+    return round(after.plan.root.cost / before.plan.root.cost, 3)
 
 
 def _tables(sql: str) -> set[str]:
@@ -113,10 +134,11 @@ def _drop_all(connection: Any) -> None:
             cursor.execute(f'DROP TABLE "{table}"')
 
 
-def _show(path: Path, findings: tuple[Finding, ...]) -> None:
+def _show(path: Path, findings: list[Judged]) -> None:
     print(f"{_title(path)}: {'nothing' if not findings else ''}", flush=True)
-    for finding in findings:
-        gain = f"{finding.gain:.0%}, {finding.sure}"
+    for finding, share in findings:
+        after = "" if share is None else f"; made, the plan costs {share:.3f} of that before"
+        gain = f"{finding.gain:.0%}, {finding.sure}{after}"
         print(f"  [{finding.kind}] {finding.evidence}\n    {finding.advice} ({gain})", flush=True)
 
 

@@ -50,6 +50,12 @@ CREATE TABLE parts (day date NOT NULL, kind int) PARTITION BY RANGE (day);
 INSERT INTO parts SELECT date '2024-01-01' + n % 180, n % 10 FROM generate_series(1, 6000) AS n;
 CREATE FUNCTION numbers(top int) RETURNS TABLE (n int) LANGUAGE plpgsql STABLE AS
     $$ BEGIN RETURN QUERY SELECT generate_series(1, top); END $$;
+CREATE TABLE "Order" ("group" int, "Two Words" text, "Place" int, "Shelf" int, twin int)
+    WITH (autovacuum_enabled = off);
+INSERT INTO "Order" SELECT n % 1000, md5(n::text), n % 1000, n % 20, n % 20 FROM generate_series(1, 30000) AS n;
+CREATE TABLE "Order Lines" ("group" int) WITH (autovacuum_enabled = off);
+INSERT INTO "Order Lines" SELECT n % 10 FROM generate_series(1, 30000) AS n;
+CREATE TABLE "Order Notes" WITH (autovacuum_enabled = off) AS SELECT * FROM "Order Lines";
 CREATE SEQUENCE counter;
 CREATE FUNCTION noisy(x int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT nextval(''counter'')::int + x';
 CREATE VIEW noise AS SELECT id, noisy(id) AS heard FROM few;
@@ -58,7 +64,7 @@ CREATE FUNCTION louder(a int, b int) RETURNS int LANGUAGE plpgsql VOLATILE AS
 CREATE OPERATOR <-> (leftarg = int, rightarg = int, function = louder);
 CREATE AGGREGATE loudest (int) (sfunc = louder, stype = int, initcond = '0');
 """
-_ANALYZED = "orders, few, together, unread, customers, grown, wide, parts"
+_ANALYZED = 'orders, few, together, unread, customers, grown, wide, parts, "Order"'
 
 
 def fill(url: str) -> None:

@@ -2,6 +2,8 @@
 SELECT jsonb_build_object(
     'schema', n.nspname,
     'name', c.relname,
+    'written', CASE WHEN n.nspname = 'public' THEN '' ELSE pg_catalog.quote_ident(n.nspname) || '.' END
+        || pg_catalog.quote_ident(c.relname),
     'kind', c.relkind,
     'rows', c.reltuples,
     'pages', CASE
@@ -31,6 +33,7 @@ SELECT jsonb_build_object(
     'columns', (
         SELECT jsonb_object_agg(a.attname, jsonb_build_object(
             'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
+            'written', pg_catalog.quote_ident(a.attname),
             'not_null', a.attnotnull,
             'analyzed', st.attname IS NOT NULL,
             'distinct', coalesce(st.n_distinct, 0),

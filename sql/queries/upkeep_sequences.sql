@@ -6,7 +6,7 @@ WITH numbers AS (
         CASE WHEN has_sequence_privilege(q.seqrelid, 'SELECT, USAGE') THEN pg_sequence_last_value(q.seqrelid) END
             AS last, has_sequence_privilege(q.seqrelid, 'SELECT, USAGE') AS seen,
         CASE WHEN q.seqincrement > 0 THEN q.seqmax ELSE q.seqmin END AS own_end,
-        format('%I.%I.%I', tn.nspname, t.relname, a.attname) AS column_name,
+        quote_ident(tn.nspname) || '.' || quote_ident(t.relname) AS table_name, quote_ident(a.attname) AS column_name,
         CASE a.atttypid
             WHEN 'smallint'::regtype THEN 32767 WHEN 'integer'::regtype THEN 2147483647
             WHEN 'bigint'::regtype THEN 9223372036854775807 END::numeric AS column_end
@@ -21,7 +21,7 @@ WITH numbers AS (
     WHERE NOT q.seqcycle AND c.relpersistence <> 't'
 )
 SELECT
-    relation, CASE WHEN column_name <> '..' THEN column_name END AS column_name, seen,
+    relation, table_name, column_name, seen,
     (abs(last - seqstart) + abs(seqincrement))::float8 AS given,
     (abs(CASE WHEN seqincrement > 0 THEN least(own_end, column_end) ELSE greatest(own_end, -column_end) END - seqstart)
         + abs(seqincrement))::float8 AS all_numbers,

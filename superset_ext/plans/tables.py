@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from superset_ext.core.sql_folder import query_text
 from superset_ext.monitor.log.fingerprint import normalised
 from superset_ext.plans.tree import Node, Plan
+
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Column:
         distinct: how many values it has; below 0, that times the rows. 0 where it is not known.
         correlation: of its order with that on disk, from -1 to 1.
         width: bytes of a value on average.
+        written: its name as a statement takes it, where the source says so.
     """
 
     type: str
@@ -31,6 +35,7 @@ class Column:
     distinct: float = 0.0
     correlation: float = 0.0
     width: float = 0.0
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class Table:
         extended: sets of columns with statistics of their own together.
         expressions: texts, without values, of what has statistics though it is no column: of indexes, and of
             `CREATE STATISTICS`.
+        written: its name as a statement takes it, where the source says so.
     """
 
     schema: str
@@ -76,6 +82,17 @@ class Table:
     indexes: tuple[Index, ...] = ()
     extended: tuple[frozenset[str], ...] = ()
     expressions: tuple[str, ...] = ()
+    written: str = ""
+
+    @property
+    def sql(self) -> str:
+        """Its name as a statement takes it."""
+        parts = (self.name,) if self.schema == "public" else (self.schema, self.name)
+        return self.written or ".".join(map(quoted, parts))
+
+    def columns_sql(self, names: Iterable[str]) -> str:
+        """Columns as a statement takes them, one after the other."""
+        return ", ".join((self.columns[name].written if name in self.columns else "") or quoted(name) for name in names)
 
     @property
     def label(self) -> str:
@@ -90,6 +107,11 @@ class Table:
     def indexes_on(self, column: str) -> tuple[Index, ...]:
         """Its indexes that begin with a column."""
         return tuple(index for index in self.indexes if index.columns[:1] == (column,))
+
+
+def quoted(name: str) -> str:
+    """A name as a statement takes it, with quotes where it has more than small letters, digits and underscores."""
+    return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
 Tables = Mapping[tuple[str, str], Table]

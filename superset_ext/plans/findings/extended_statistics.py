@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from superset_ext.plans.case import Case, Finding, No, Verdict
 from superset_ext.plans.misjudged import FACTOR, inherited, misjudged, stopped
-from superset_ext.plans.tables import Table
+from superset_ext.plans.tables import Table, quoted
 from superset_ext.plans.terms import columns_in, compared_expression, terms
 from superset_ext.plans.tree import Node
 
@@ -22,7 +22,6 @@ WITH_EXPRESSIONS = 140_000  # the first version that keeps statistics of express
 MODIFIED = 0.1  # of the rows, since the last ANALYZE: then what is old errs
 _MOST = 8  # columns that PostgreSQL takes in one object
 _CONDITIONS = ("Filter", "Index Cond", "Recheck Cond")
-_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,8 @@ class Lack:
         """What creates them. Before version 16 they need a name."""
         words = re.findall(r"\w+", " ".join((self.table.name, *self.parts)))
         name = "_".join(words).lower()[:55]
-        label = self.table.label
-        return f"CREATE STATISTICS {_quoted(name)} ON {', '.join(self.parts)} FROM {label}; ANALYZE {label}"
+        table = self.table.sql
+        return f"CREATE STATISTICS {quoted(name)} ON {', '.join(self.parts)} FROM {table}; ANALYZE {table}"
 
 
 def extended_statistics(case: Case) -> Iterator[Verdict]:
@@ -72,7 +71,7 @@ def lacking(case: Case, node: Node) -> Lack | None:
     if table is None or _is_old(table):
         return None
     if len(columns) > 1 and not _covered(table, columns):
-        return Lack(table, tuple(map(_quoted, columns[:_MOST])), " and ".join(columns[:_MOST]))
+        return Lack(table, tuple(table.columns_sql([name]) for name in columns[:_MOST]), " and ".join(columns[:_MOST]))
     expression = _expression(node, table)
     if expression is None or case.plan.version < WITH_EXPRESSIONS or _has_expression(table, expression):
         return None
@@ -149,7 +148,3 @@ def _finding(node: Node, lack: Lack) -> Finding:
         "that is left out here.",
         0.0, "likely", lack.command,
     )  # fmt: skip
-
-
-def _quoted(name: str) -> str:
-    return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'

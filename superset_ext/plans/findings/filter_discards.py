@@ -54,7 +54,7 @@ def _verdict(case: Case, node: Node, table: Table) -> Verdict:
         f"An index on {table.label} ({named}) would find these rows. Costs are estimates: build it on a copy, or "
         "CONCURRENTLY, and compare the times before you keep it.",
         share * (1 - read), "certain" if node.actual else "likely",
-        f"CREATE INDEX CONCURRENTLY ON {table.label} ({named})",
+        f"CREATE INDEX CONCURRENTLY ON {table.sql} ({table.columns_sql(columns)})",
     )  # fmt: skip
 
 

@@ -45,5 +45,5 @@ def _verdict(case: Case, node: Node, table: Table) -> Verdict:
         {"kept": kept, "scanned": scanned, "share": share},
         f"Write the table in the order of {columns[0]}: DuckDB knows the least and the greatest value of each group of "
         "rows, and then skips those without any. Queries that filter by the order it has now lose that.",
-        share * (1 - kept), "likely", f"CREATE TABLE … AS FROM {table.name} ORDER BY {columns[0]}",
+        share * (1 - kept), "likely", f"CREATE TABLE … AS FROM {table.sql} ORDER BY {table.columns_sql(columns[:1])}",
     )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from superset_ext.plans.case import Case, Finding, No, Verdict
+from superset_ext.plans.tables import quoted
 
 KIND = "heap_fetches"
 LEAST = 1_000
@@ -21,7 +22,7 @@ def heap_fetches(case: Case) -> Iterator[Verdict]:
         if fetches < LEAST or fetches < SHARE * rows:
             yield No(KIND, node.number, f"{what}: few enough.")
             continue
-        name = table.label if table else str(node.relation)
+        name = table.sql if table else quoted(str(node.relation))
         yield Finding(
             KIND, node.number, f"{what}.", {"heap_fetches": fetches, "rows": rows, "share": case.plan.share(node)},
             f"VACUUM {name} marks its pages as visible to all; have autovacuum do that more often where rows are only "

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from superset_ext.plans.case import Case, Finding, No, Verdict
 from superset_ext.plans.findings.filter_discards import LEAST_ROWS, LEAST_SHARE, is_negative
+from superset_ext.plans.tables import Table
 from superset_ext.plans.terms import terms
 from superset_ext.plans.tree import Node
 
@@ -23,11 +24,11 @@ def leading_wildcard(case: Case) -> Iterator[Verdict]:
         table = case.table(node)
         if table is None or not node.reads_all or table.rows < LEAST_ROWS:
             continue
-        for term in terms(node, case.table(node), "Filter"):
+        for term in terms(node, table, "Filter"):
             if is_negative(term):  # no index serves what must not be like something
                 continue
             if any(f" {sign} " in term.text for sign in _LIKES) and len(term.columns) == 1:
-                yield _verdict(case, node, table.label, term.columns[0], term.columns[0].casefold() in columns)
+                yield _verdict(case, node, table, term.columns[0], term.columns[0].casefold() in columns)
 
 
 def _columns(query: exp.Expression | None) -> frozenset[str]:
@@ -41,9 +42,9 @@ def _columns(query: exp.Expression | None) -> frozenset[str]:
     )
 
 
-def _verdict(case: Case, node: Node, name: str, column: str, is_leading: bool) -> Verdict:
+def _verdict(case: Case, node: Node, table: Table, column: str, is_leading: bool) -> Verdict:
     share = case.plan.share(node)
-    what = f"The filter on {name} compares {column} with a pattern"
+    what = f"The filter on {table.label} compares {column} with a pattern"
     if not is_leading:
         return No(KIND, node.number, f"{what} that does not begin with a wildcard.")
     if share < LEAST_SHARE:
@@ -52,5 +53,6 @@ def _verdict(case: Case, node: Node, name: str, column: str, is_leading: bool) -
         KIND, node.number, f"{what} that begins with a wildcard: each row has to be looked at.", {"share": share},
         f"A trigram index serves such patterns of three letters and more; or filter {column} by its beginning.",
         share, "likely",
-        f"CREATE EXTENSION pg_trgm; CREATE INDEX CONCURRENTLY ON {name} USING gin ({column} gin_trgm_ops)",
+        "CREATE EXTENSION IF NOT EXISTS pg_trgm; CREATE INDEX CONCURRENTLY ON "
+        f"{table.sql} USING gin ({table.columns_sql([column])} gin_trgm_ops)",
     )  # fmt: skip

@@ -36,10 +36,11 @@ def _finding(case: Case, node: Node, factor: float) -> Finding:
     advice = "Look for what makes it hard to judge: an expression without statistics, or columns that go together."
     step = "superset perf explain --analyze …"
     if table is not None and table.analyzed_days is None:
-        advice, step = f"{table.label} has never been analyzed: analyze it.", f"ANALYZE {table.label}"
+        advice, step = f"{table.label} has never been analyzed: analyze it.", f"ANALYZE {table.sql}"
     elif table is not None and equal:
         advice = f"Analyze {table.label}; if that does not help, take a larger sample of {equal[0]}."
-        step = f"ALTER TABLE {table.label} ALTER {equal[0]} SET STATISTICS 1000; ANALYZE {table.label}"
+        column = table.columns_sql(equal[:1])
+        step = f"ALTER TABLE {table.sql} ALTER {column} SET STATISTICS 1000; ANALYZE {table.sql}"
     return Finding(
         KIND, node.number, f"The planner expected {node.rows:,.0f} rows of {what}, and it returned {rows:,.0f}.",
         {"expected": node.rows, "returned": rows, "factor": factor}, advice, 0.0, "certain", step,

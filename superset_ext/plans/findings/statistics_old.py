@@ -40,5 +40,5 @@ def _finding(table: Table, number: int, what: str, changed: float) -> Finding:
     return Finding(
         KIND, number, f"{what}.", {"changed": changed, "modified": table.modified, "rows": table.rows},
         "Analyze it. If that comes back, lower autovacuum_analyze_scale_factor of the table; after a bulk load, "
-        "analyze within the load.", 0.0, "likely", f"ANALYZE {table.label}",
+        "analyze within the load.", 0.0, "likely", f"ANALYZE {table.sql}",
     )  # fmt: skip

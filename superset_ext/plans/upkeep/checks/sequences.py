@@ -23,10 +23,9 @@ def judge(rows: Sequence[Row]) -> Iterator[Verdict]:
 def _finding(row: Row, share: float) -> Finding:
     column = row["column_name"]
     at_column = column and row["ends_at_column"]
-    what = f"those that {column} can hold" if at_column else "its numbers"
+    what = f"those that {row['table_name']}.{column} can hold" if at_column else "its numbers"
     if column:
-        table, _, name = column.rpartition(".")
-        command = f"ALTER TABLE {table} ALTER COLUMN {name} TYPE bigint"
+        command = f"ALTER TABLE {row['table_name']} ALTER COLUMN {column} TYPE bigint"
     else:
         command = f"ALTER SEQUENCE {row['relation']} AS bigint"
     return Finding(
