@@ -73,13 +73,18 @@ class Search:
     def best(self, budget: int) -> int:
         """The best set within a budget of bytes that any walk comes to.
 
-        The walks go side by side, so that what they want to know takes one round trip.
+        The walks go side by side, each to where it wants to know something, so that this takes one round trip.
         """
         ends: list[int] = []
         walks = [self._walk(budget, power, ends) for power in _POWERS]
-        while wanted := [pairs for walk in walks if (pairs := next(walk, None)) is not None]:
-            self._costs.learn(dict.fromkeys(pair for pairs in wanted for pair in pairs))
+        while unknown := [pair for walk in walks for pair in self._unknown(walk)]:
+            self._costs.learn(dict.fromkeys(unknown))
         return min(ends, key=lambda end: (self.total(end), self.size(end)))
+
+    def _unknown(self, walk: Iterator[Wanted]) -> Wanted:
+        """What a walk wants to know next that is not known; nothing where it has come to its end."""
+        unknown = (list(self._costs.unknown(wanted)) for wanted in walk)
+        return next((pairs for pairs in unknown if pairs), [])
 
     def _walk(self, budget: int, power: float, ends: list[int]) -> Iterator[Wanted]:
         """Greedy steps, each of which divides its benefit by its bytes, raised to `power`; the last set goes to `ends`.

@@ -53,6 +53,15 @@ class Costs:
                 return answer.cost
         return None
 
+    def unknown(self, wanted: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """What of this would have to be asked for, each once: statements with the indexes that they could use."""
+        seen: set[tuple[int, int]] = set()
+        for statement, indexes in wanted:
+            pair = statement, indexes & self.relevant[statement]
+            if pair not in seen and self.known(*pair) is None:
+                seen.add(pair)
+                yield pair
+
     def learn(self, wanted: Iterable[tuple[int, int]]) -> None:
         """Ask for what is not known yet of these statements with these sets, in one round trip or none."""
         missing: dict[int, list[int]] = {}
