@@ -15,10 +15,10 @@ KIND = "or_over_columns"
 _WAYS = {
     "Inner": "Write it as a UNION ALL of two joins, of which the second one excludes what the first one has (… AND "
     "(first condition) IS NOT TRUE): that gives the same rows.",
-    "Semi": "Write it as EXISTS (… first condition) OR EXISTS (… second condition): that keeps the same rows, and each "
-    "can be hashed.",
+    "Semi": "Write it as EXISTS (… first condition) OR EXISTS (… second condition): that keeps the same rows, and one "
+    "that is an equality can be hashed.",
     "Anti": "Write it as NOT EXISTS (… first condition) AND NOT EXISTS (… second condition): that keeps the same rows, "
-    "and each can be hashed.",
+    "and one that is an equality can be hashed.",
 }
 
 
