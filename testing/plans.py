@@ -56,6 +56,8 @@ INSERT INTO "Order" SELECT n % 1000, md5(n::text), n % 1000, n % 20, n % 20 FROM
 CREATE TABLE "Order Lines" ("group" int) WITH (autovacuum_enabled = off);
 INSERT INTO "Order Lines" SELECT n % 10 FROM generate_series(1, 30000) AS n;
 CREATE TABLE "Order Notes" WITH (autovacuum_enabled = off) AS SELECT * FROM "Order Lines";
+ANALYZE "Order Notes";
+INSERT INTO "Order Notes" SELECT 77 FROM generate_series(1, 30000);
 CREATE SEQUENCE counter;
 CREATE FUNCTION noisy(x int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT nextval(''counter'')::int + x';
 CREATE VIEW noise AS SELECT id, noisy(id) AS heard FROM few;

@@ -74,7 +74,10 @@ def form_data(seen: Seen) -> dict[str, Any]:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("title", ["Sales Dashboard", pytest.param("deck.gl Demo", marks=pytest.mark.marathon)])
+@pytest.mark.parametrize(
+    "title",
+    [pytest.param(title, marks=pytest.mark.marathon if title == "deck.gl Demo" else ()) for title in DASHBOARDS],
+)
 def test_every_chart_of_a_dashboard_is_seen(client: Client, superset_stack: Any, title: str) -> None:
     """Intent: charts that need a tab, a scroll or a filter's default are warmed like those in plain view."""
     number, charts = slices(superset_stack, title)

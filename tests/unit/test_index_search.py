@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from superset_ext.plans.indexes import extend
 from superset_ext.plans.indexes.extend import Search
 from superset_ext.plans.indexes.index import Index, Key, TableName
 from superset_ext.plans.indexes.sandwich import Costs, bits
@@ -90,6 +93,30 @@ def test_a_budget_is_kept_and_nothing_gets_dearer(planner: Planner, sizes: list[
     assert own.size(chosen) <= budget
     direct = sum(planner.plan(number, chosen)[0] for number in range(len(planner.statements)))
     assert own.total(chosen) == direct <= own.total(0)
+
+
+def test_walks_wait_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: two walks take no more round trips than the longer one by itself, whatever each of them wants when."""
+    both = extend._POWERS
+    for seed in range(300):
+        trips = []
+        for powers in (both, *((power,) for power in both)):
+            monkeypatch.setattr(extend, "_POWERS", powers)
+            trips.append(_trips(random.Random(seed)))
+        assert trips[0] <= max(trips[1:]), seed
+
+
+def _trips(dice: random.Random) -> int:
+    """Round trips of a search over eight indexes of a few tables."""
+    tables = dice.choice([1, 2, 4])
+    indexes = [Index(TableName("public", f"t{n % tables}"), (Key("abcdefgh"[n]),)) for n in range(8)]
+    statements = [
+        tuple((dice.randrange(1, 256) & dice.randrange(1, 256) or 1, dice.uniform(1, 99)) for _ in range(plans))
+        for plans in dice.choices(range(1, 7), k=dice.randrange(1, 7))
+    ]
+    planner = Planner(statements)
+    search(planner, indexes, [dice.randrange(1, 50) for _ in indexes]).best(dice.randrange(20, 250))
+    return planner.trips
 
 
 def test_what_brings_most_for_its_bytes_comes_first() -> None:

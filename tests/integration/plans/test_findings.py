@@ -240,9 +240,9 @@ STEPS = (
     ("leading_wildcard", """SELECT "Place" FROM "Order" WHERE "Two Words" LIKE '%abc%'"""),
     ("extended_statistics", 'SELECT "Two Words" FROM "Order" WHERE twin = 7 AND "Shelf" = 7'),
     ("statistics_old", 'SELECT count(*) FROM "Order Lines"'),
-    ("rows_misjudged", 'SELECT count(*) FROM "Order Notes" WHERE "group" = 3 AND "group" < 4'),
+    ("rows_misjudged", 'SELECT count(*) FROM "Order Notes" WHERE "group" = 77'),
 )
-_MODULE = "CREATE EXTENSION"
+_MODULE, _TRIGRAMS = "CREATE EXTENSION", " gin_trgm_ops"
 
 
 @pytest.mark.parametrize(("kind", "sql"), STEPS)
@@ -253,9 +253,8 @@ def test_what_comes_next_can_be_run(source: str, kind: str, sql: str) -> None:
     with closing(psycopg2.connect(source)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         for statement in step.split("; "):
-            if statement.startswith(_MODULE):  # which the server of the tests lacks
-                break
-            cursor.execute(statement)
+            if not statement.startswith(_MODULE):  # which the server of the tests lacks
+                cursor.execute(statement.replace("USING gin", "").replace(_TRIGRAMS, ""))
             cursor.execute('DROP INDEX IF EXISTS "Order_group_Place_idx"')
     assert '"Order' in step
 
