@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 
 from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.query import running
+from superset_ext.cache.redis.scripts import FILL, LEFT, PARTS, READ, SWAP, source
 from superset_ext.core import warn_once
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
@@ -192,6 +193,28 @@ def test_a_refused_command_is_named(user_url: str, command: str, caplog: pytest.
     messages = "\n".join([*reasons, *(record.getMessage() for record in caplog.records)])
     for name in refused:
         assert f"'{name}'" in messages.lower(), messages
+
+
+@pytest.mark.parametrize(
+    ("script", "keys", "words"),
+    [
+        (READ, ["entry", "seen", "stamps"], ["digest"]), (LEFT, ["entry"], ["", ""]), (PARTS, ["entry"], []),
+        (SWAP, ["entry"], ["", "new", "0"]), (FILL, ["entry"], ["new", "0", "0"]),
+    ],
+    ids=["read", "left", "parts", "swap", "fill"],
+)  # fmt: skip
+def test_a_refused_entry_is_no_absent_one(
+    fresh_valkey: Callable[..., Valkey], script: bytes, keys: list[str], words: list[str]
+) -> None:
+    """Intent: a script that may not read an entry answers with the refusal; what somebody else has put under its key
+    is absent, as ever."""
+    with closing(redis.Redis.from_url(fresh_valkey().url)) as client:
+        client.rpush("entry", "of somebody else")
+        client.evalsha(client.script_load(source(script)), len(keys), *keys, *words)
+        client.delete("entry")
+        client.execute_command("ACL", "SETUSER", "default", "-getrange")
+        with pytest.raises(redis.ResponseError, match=r"(?i)getrange"):
+            client.evalsha(script.decode(), len(keys), *keys, *words)
 
 
 def test_a_role_that_owns_the_schema_alone_can_keep_the_log(postgres: Postgres, database_url: str, role: str) -> None:
