@@ -22,10 +22,12 @@ FROM (
     FROM superset_ext.perf_index_advice AS advice
     UNION ALL
     SELECT
-        'Other text', 'proposed', rewrite.taken_at, rewrite.database_id, rewrite.database, rewrite.chart, rewrite.chart,
-        rewrite.dataset, rewrite.fingerprint, array_to_string(rewrite.changed, '; '),
+        'Other text', rewrite.state, rewrite.taken_at, rewrite.database_id, rewrite.database, rewrite.chart, rewrite.chart,
+        rewrite.dataset, rewrite.fingerprint, rewrite.next_step,
         rewrite.seconds * (1 - 1 / greatest(rewrite.times, 1)), rewrite.seconds,
-        CASE WHEN rewrite.automatic THEN 'always helps where it applies' ELSE 'helps often; try it' END
+        array_to_string(rewrite.changed, '; ')
+            || CASE WHEN rewrite.reason <> '' THEN '; ' || rewrite.reason
+                    WHEN rewrite.automatic THEN '; always helps where it applies' ELSE '; helps often' END
             || coalesce('; sure below ' || rewrite.only_below_rows || ' rows', ''), ''
     FROM superset_ext.perf_rewrite AS rewrite
 ) AS proposal;
@@ -41,8 +43,8 @@ COMMENT ON COLUMN superset_ext.perf_proposal.subject IS 'The table of an index; 
 COMMENT ON COLUMN superset_ext.perf_proposal.charts IS 'Who gains: charts.';
 COMMENT ON COLUMN superset_ext.perf_proposal.datasets IS 'Who gains: datasets.';
 COMMENT ON COLUMN superset_ext.perf_proposal.fingerprint IS 'The statement that could be written otherwise; empty for an index.';
-COMMENT ON COLUMN superset_ext.perf_proposal.what IS 'The statement that builds an index; what changes in a text, without values.';
+COMMENT ON COLUMN superset_ext.perf_proposal.what IS 'The statement that builds an index; of another text, what to set or to run.';
 COMMENT ON COLUMN superset_ext.perf_proposal.seconds IS 'Of the last week, that it should save, an estimate; NULL where nothing was costed.';
 COMMENT ON COLUMN superset_ext.perf_proposal.reach_seconds IS 'Of the last week, that the statements took which it is about.';
-COMMENT ON COLUMN superset_ext.perf_proposal.note IS 'Why it is in this state, or how sure it is.';
+COMMENT ON COLUMN superset_ext.perf_proposal.note IS 'Why it is in this state; of another text what changes, without values, and how sure that is.';
 COMMENT ON COLUMN superset_ext.perf_proposal.costs IS 'What an index takes, and what it has to follow; estimated.';

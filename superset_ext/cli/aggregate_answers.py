@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from superset_ext.aggregates.route.report import answering, switched_off
+from superset_ext.core.amount import amount
 from superset_ext.errors import LogUnavailable, NoLogDatabase
 from superset_ext.package import package
 from superset_ext.plans.indexes.source import source_of
@@ -55,8 +56,9 @@ class Answers:
         elif row is None:
             yield f"   no chart was answered from it; {PREFIX}AGGREGATES names the datasets whose charts may be"
         else:
-            yield f"   {row['answered']:,} statements answered, {row['saved_seconds']:,.1f} s saved; compared " + (
-                f"{row['compared']:,} times, {row['differences']:,} with other rows; {row['failures']:,} failed"
+            answered, compared = amount(row["answered"], "statement"), amount(row["compared"], "time")
+            yield f"   {answered} answered, {row['saved_seconds']:,.1f} s saved; compared {compared}, " + (
+                f"{row['differences']:,} with other rows; {row['failures']:,} failed"
             )
             yield from (f"   left to Superset: {reason}" for reason in row["reasons"].split("; ") if reason)
         if off := self.off.get(name):

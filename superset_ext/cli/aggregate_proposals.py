@@ -16,6 +16,7 @@ from superset_ext.aggregates.propose.report import Report, as_dict, build_comman
 from superset_ext.aggregates.tables.definition import named_base
 from superset_ext.cli.options import budget_option, days_option, json_option
 from superset_ext.cli.output import show
+from superset_ext.core.amount import amount
 from superset_ext.core.quiet import unwarned
 from superset_ext.host.explaining import as_user
 from superset_ext.package import package, this_app
@@ -80,12 +81,11 @@ def _headline(result: Report) -> str:
     proposed = result.proposed
     number, size = len(proposed.proposals), sum(one.bytes for one in proposed.proposals)
     log = f"by the query log of {result.days} days" if result.days > 1 else "by the query log of a day"
-    held = f"; {proposed.held} statements are answered by those that are built" if proposed.held else ""
+    held = f"; those that are built answer {amount(proposed.held, 'statement')}" if proposed.held else ""
     if not number:
         return f"{result.database}: no aggregate is worth its bytes, {log}{held}"
-    what = "1 aggregate" if number == 1 else f"{number} aggregates"
     return (
-        f"{result.database}: {what} of {_size(size)} would save about "
+        f"{result.database}: {amount(number, 'aggregate')} of {_size(size)} would save about "
         f"{seconds(sum(one.seconds for one in proposed.proposals))} of {seconds(proposed.seconds)} a day,\n"
         f"{log}; the budget is {_size(proposed.budget)}{held}"
     )
@@ -115,11 +115,9 @@ def _upkeep(one: Proposal) -> str:
 
 
 def _served(one: Proposal, result: Report) -> str:
-    number = len(one.serves)
-    what = "1 statement" if number == 1 else f"{number} statements"
     charts, datasets = (_names(who(one, kind), kind, result) for kind in ("chart", "dataset"))
     of_charts = f" of {charts}" if charts else ""
-    return f"{what}{of_charts}{f' on {datasets}' if datasets else ''}"
+    return f"{amount(len(one.serves), 'statement')}{of_charts}{f' on {datasets}' if datasets else ''}"
 
 
 def _names(numbers: list[int], kind: str, result: Report) -> str:

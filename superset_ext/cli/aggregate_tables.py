@@ -19,6 +19,7 @@ from superset_ext.aggregates.tables.transaction import LOCK_SECONDS
 from superset_ext.cli.aggregate_answers import Answers
 from superset_ext.cli.options import json_option
 from superset_ext.cli.output import show
+from superset_ext.core.amount import amount
 from superset_ext.package import package, this_app
 
 _WIDTH = 110
@@ -71,7 +72,9 @@ def build(
     _say(as_json, (*_beginnings(plan.statements), *_wrapped(plan.notes)))
     _ask(yes, as_json, f"Build the aggregate {plan.definition.name} on {plan.database}?")
     done = service.built(this_app(), package().log(), plan, wait)
-    line = f"{done.name}: built, {done.groups:,} rows in {done.seconds:.1f} s; kept up by {plan.definition.upkeep}"
+    line = (
+        f"{done.name}: built, {amount(done.groups, 'row')} in {done.seconds:.1f} s; kept up by {plan.definition.upkeep}"
+    )
     show(as_json, {"name": done.name, "rows": done.groups, "seconds": done.seconds,
                    "upkeep": plan.definition.upkeep, "notes": plan.notes}, line)  # fmt: skip
 
@@ -155,7 +158,7 @@ def _row(one: Kept) -> dict[str, Any]:
 
 def _lines(one: Kept) -> Iterator[str]:
     state = "exact" if one.is_exact else one.state
-    size = f"{one.view.rows or 0:,} rows, {(one.bytes or 0) / _MEBI:,.1f} MiB"
+    size = f"{amount(one.view.rows or 0, 'row')}, {(one.bytes or 0) / _MEBI:,.1f} MiB"
     age = "never read" if one.age_seconds is None else f"exact as of {one.age_seconds:,.0f} s ago"
     upkeep = f"kept up by {one.definition.upkeep}, every {one.definition.every_seconds} s"
     yield f"{one.name}: {state}; {size}; {age}; {upkeep}"
@@ -167,8 +170,9 @@ def _refreshed(name: str, result: Refreshed | str) -> str:
     if isinstance(result, str):
         return f"{name}: {result}"
     what = {
-        "nothing": "nothing has changed", "groups": f"{result.groups:,} groups made anew",
-        "tail": f"the last {result.groups:,} groups made anew", "whole": f"all of it made anew, {result.groups:,} rows",
+        "nothing": "nothing has changed", "groups": f"{amount(result.groups, 'group')} made anew",
+        "tail": f"the last {amount(result.groups, 'group')} made anew",
+        "whole": f"all of it made anew, {amount(result.groups, 'row')}",
     }[result.how]  # fmt: skip
     return f"{name}: {what}, {result.seconds:.2f} s"
 

@@ -11,6 +11,7 @@ import click
 from flask.cli import with_appcontext
 
 from superset_ext.cli.options import budget_option, days_option, json_option
+from superset_ext.core.amount import amount
 from superset_ext.core.quiet import unwarned
 from superset_ext.host.explaining import as_user
 from superset_ext.package import package, this_app
@@ -69,7 +70,7 @@ def try_(
         plan = planned(
             app, log, database, budget, days, lambda number: Requests(app, log, number, days, identity).made()
         )
-    runs = f"{len(plan.lives)} statements are run, each {rounds + 1} times or more for each side of an index."
+    runs = f"Runs {amount(len(plan.lives), 'statement')}, {rounds + 1} times or more for each side of an index."
     if _agreed(plan, yes, as_json, "try", runs):
         notes: list[str] = []
         _show(tried(app, log, plan, rounds, timeout, wait, notes), as_json)
@@ -137,7 +138,7 @@ def _agreed(plan: Planned, yes: bool, as_json: bool, verb: str, warning: str) ->
         saved = "not costed" if proposal.seconds is None else f"saves {proposal.seconds:,.1f} s by the planner's costs"
         _say(as_json, [f"{number}. {item.create}", f"{_INDENT}{proposal.bytes / _MEBI:,.1f} MiB, {saved}"])
     _say(as_json, [warning])
-    _ask(yes, as_json, f"{verb.capitalize()} these {len(plan.items)} indexes on {plan.database}?")
+    _ask(yes, as_json, f"{verb.capitalize()} {amount(len(plan.items), 'index', 'indexes')} on {plan.database}?")
     return True
 
 
@@ -156,7 +157,13 @@ def _show(verdicts: Iterator[Verdict], as_json: bool) -> None:
         _say(as_json, _of(verdict))
     standing = {one.item: one.kept for one in results}
     kept = [one for one, stands in standing.items() if stands]
-    _say(as_json, [f"{len(kept)} of {len(standing)} indexes stand.", *(f"{_INDENT}{item.drop}" for item in kept)])
+    _say(
+        as_json,
+        [
+            f"Kept: {len(kept)} of {amount(len(standing), 'index', 'indexes')}.",
+            *(f"{_INDENT}{item.drop}" for item in kept),
+        ],
+    )
     if as_json:
         _json([_as_dict(one) for one in results])
 

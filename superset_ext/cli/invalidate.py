@@ -13,6 +13,7 @@ from superset_ext.cli.dbt import tables_built
 from superset_ext.cli.names import in_words, table_named
 from superset_ext.cli.options import ids, ids_or_all, json_option
 from superset_ext.cli.output import show
+from superset_ext.core.amount import amount
 from superset_ext.freshness.request import Invalidated
 from superset_ext.freshness.request import invalidate as drop
 from superset_ext.freshness.resolve import Names, TableName
@@ -75,4 +76,6 @@ def invalidate(
 
 def _text(done: Invalidated, named: Names) -> str:
     lines = [f"Nothing older is served of: {in_words(named)}."] if done.tags else []
-    return "\n".join([*lines, f"{done.keys_deleted} entries deleted."] if done.keys_deleted is not None else lines)
+    if done.keys_deleted is not None:
+        lines.append(f"{amount(done.keys_deleted, 'entry', 'entries')} deleted.")
+    return "\n".join(lines)

@@ -12,6 +12,7 @@ from superset_ext.cli import rewritten
 from superset_ext.cli.asking import asked, query_options
 from superset_ext.cli.options import json_option
 from superset_ext.cli.output import show
+from superset_ext.core.amount import amount
 from superset_ext.errors import PlanError
 from superset_ext.host.explaining import Asking, as_user, connected
 from superset_ext.plans.rewrite import AUTOMATIC
@@ -74,10 +75,10 @@ def _side(title: str, side: Side) -> Iterator[str]:
 
 def _outcome(comparison: Comparison) -> str:
     rows, below = comparison.rows, comparison.rewriting.below
-    sure = "" if below is None else f" A LIMIT may choose among ties: sure where fewer than {below} rows come back."
+    sure = "" if below is None else f" A LIMIT may choose among ties: sure where fewer than {below:,} rows come back."
     if comparison.equal is None:
         return f"Run both by --run, which compares their rows.{sure}"
-    return f"{rows} rows, the same.{sure}" if comparison.equal else f"OTHER ROWS: do not use it.{sure}"
+    return f"{amount(rows or 0, 'row')}, the same.{sure}" if comparison.equal else f"OTHER ROWS: do not use it.{sure}"
 
 
 def _verdicts(comparison: Comparison) -> Iterator[str]:

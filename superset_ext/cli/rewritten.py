@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from superset_ext.cli.output import show
+from superset_ext.core.amount import amount
 from superset_ext.host.regions import chart_region
 from superset_ext.package import package, this_app
 from superset_ext.plans.compared.switches import Switches
@@ -36,9 +37,10 @@ def _lines(made: Report) -> Iterator[str]:
     for row in made.uses:
         yield f"{_name(row)}: {', '.join(row['rules'])}"
         states = ", ".join(f"{row[state]} {state}" for state in ("used", "trying", "off"))
-        yield f"   {row['uses']} charts answered; of its statements {states}"
+        yield f"   {amount(row['uses'], 'chart')} answered; of its statements {states}"
         took = "" if row["stock_ms"] is None else f" ({row['stock_ms']:.1f} ms to {row['rewritten_ms']:.1f})"
-        yield f"   compared {row['runs']} times{took}, {row['differences']} with other rows; {row['failures']} failed"
+        runs = amount(row["runs"], "time")
+        yield f"   compared {runs}{took}, {row['differences']} with other rows; {row['failures']} failed"
         yield from (f"   off: {reason}" for reason in row["reasons"])
     for row in made.off:
         yield click.style(

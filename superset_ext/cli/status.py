@@ -11,6 +11,7 @@ from flask.cli import with_appcontext
 from superset_ext.cache.heard import PATIENCE
 from superset_ext.cli.options import json_option
 from superset_ext.cli.output import NOTHING, print_table, show
+from superset_ext.core.amount import amount
 from superset_ext.host.databases import names_by_id
 from superset_ext.host.regions import HELD
 from superset_ext.monitor import report
@@ -48,8 +49,10 @@ def status(as_json: bool) -> None:
 
 
 def _listening(row: Mapping[str, Any], name: str | None) -> str:
-    seconds, tables = row["heard_seconds_ago"], "1 table" if row["tables"] == 1 else f"{row['tables']} tables"
-    subject = f"Watched: {tables} of {name or 'database'} (id {row['database_id']}); its listener was"
+    seconds = row["heard_seconds_ago"]
+    subject = (
+        f"Watched: {amount(row['tables'], 'table')} of {name or 'database'} (id {row['database_id']}); its listener was"
+    )
     if seconds is not None and seconds <= PATIENCE:
         return f"{subject} heard {max(seconds, 0.0):.0f} s ago."
     last = "never heard" if seconds is None else f"last heard {seconds:.0f} s ago, so charts on them are not kept"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from superset_ext.aggregates.route.report import answering, switched_off
+from superset_ext.core.amount import amount
 from superset_ext.doctor.finding import Finding
 from superset_ext.host.dashboards import auto_refreshes, auto_refreshes_force
 from superset_ext.host.granting import is_enabled
@@ -64,7 +65,9 @@ def check_aggregates(_app: Any, package: Package) -> Iterator[Finding]:
         yield Finding("aggregates", "warning", message, "see: superset perf aggregates list; drop it and build it anew")
     if not off:
         answered = sum(row["answered"] for row in answering(package.database))
-        yield Finding("aggregates", "fine", f"{answered:,} statements answered from aggregates, none with other rows")
+        yield Finding(
+            "aggregates", "fine", f"{amount(answered, 'statement')} answered from aggregates, none with other rows"
+        )
 
 
 def check_refreshing(app: Any, _package: Package) -> Iterator[Finding]:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from superset_ext.core.amount import amount
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import LogUnavailable
 
-LEAST = 8  # plans; of fewer nothing is said
-MOST = 40
-_TAIL = 0.1  # of the plans, that take less or more than is said
+MOST = 40  # plans
+LEAST = 9  # plans: of fewer, more than two of ten queries take less than the least or more than the most of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Estimate:
 
     Attributes:
         seconds: half of the plans of like cost took less for a unit of cost, half more; `None` where that is not known.
-        least, most: between these are eight of ten such plans.
+        least, most: eight of ten queries take so long, if they are like those of the plans.
         plans: that it stands on.
         reason: why there is none; else empty.
     """
@@ -68,13 +68,22 @@ def estimate(log: LogDatabase | None, database_id: int, cost: float) -> Estimate
     except LogUnavailable:
         return Estimate(reason="the log database does not answer")
     if len(rows) < LEAST:
-        return Estimate(reason=f"{len(rows)} plans of this source are kept, and {LEAST} are needed", plans=len(rows))
+        return Estimate(
+            reason=f"{amount(len(rows), 'plan')} of this source kept, and {LEAST} are needed", plans=len(rows)
+        )
     took = sorted(row["duration_ms"] / row["cost"] * max(cost, 0.01) / 1000 for row in rows)
-    return Estimate(median(took), _quantile(took, _TAIL), _quantile(took, 1 - _TAIL), len(took))
+    return Estimate(median(took), *bounds(took), len(took))
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    return ordered[round(share * (len(ordered) - 1))]
+def bounds(ordered: Sequence[float]) -> tuple[float, float]:
+    """Between which times eight of ten further queries lie, of the ordered times of at least `LEAST` queries like them.
+
+    A further one is as likely in each of the gaps that n times leave before, between and behind them. So the k-th from
+    each end leaves out k of n + 1 there (S. S. Wilks, «Determination of Sample Sizes for
+    Setting Tolerance Limits», 1941).
+    """
+    left_out = (len(ordered) + 1) // 10
+    return ordered[left_out - 1], ordered[-left_out]
 
 
 def _shown(seconds: float | None) -> str:

@@ -110,7 +110,7 @@ def _rewrite(row: Row) -> Item:
     return Item(
         "rewrite", row["rule"], f"database:{row['database_id']}", _asker(row),
         f"{_asker(row)}: {'; '.join(row['changed'])} [{row['rule']}]",
-        f"superset perf explain --fingerprint {row['fingerprint']}, and superset perf rewrite --run with its SQL",
+        row["next_step"],
         f"about {row['times']:.1f} times as fast (estimated), {costs}{below}",
         saved / _DAYS, {"numbers": dict(row)},
     )  # fmt: skip

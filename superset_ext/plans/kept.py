@@ -44,8 +44,9 @@ FROM superset_ext.perf_finding ORDER BY seconds_at_most DESC, gain DESC, fingerp
 """
 _REWRITES = """
 SELECT fingerprint, taken_at, database_id, database, dataset, chart, rule, automatic, changed, times, cost, cost_after,
-    only_below_rows, seconds
-FROM superset_ext.perf_rewrite ORDER BY seconds * (1 - 1 / greatest(times, 1)) DESC, fingerprint, rule LIMIT %s
+    only_below_rows, seconds, next_step
+FROM superset_ext.perf_rewrite WHERE state = 'proposed'
+ORDER BY seconds * (1 - 1 / greatest(times, 1)) DESC, fingerprint, rule LIMIT %s
 """
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from superset_ext.core.amount import amount
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.errors import PlanError, SupersetExtError, Unanswerable
 from superset_ext.host.databases import database_typed
@@ -57,7 +58,9 @@ class Requests:
 
     def notes(self) -> list[str]:
         """Why requests led to no statement, a line a reason."""
-        return [f"{number} requests cannot be asked again: {why}" for why, number in self._failed.most_common()]
+        return [
+            f"{amount(number, 'request')} cannot be asked again: {why}" for why, number in self._failed.most_common()
+        ]
 
     def _tried(self, row: dict[str, Any]) -> list[Asking]:
         identity = Identity(row.pop("user_id"), _spelt(row.pop("guest")))

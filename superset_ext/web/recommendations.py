@@ -116,6 +116,7 @@ class RewriteAdvice(Answer):
     cost_after = fields.Float(metadata={"description": "The planner's, with all rules that apply"})
     only_below_rows = fields.Integer(allow_none=True, metadata={"description": "Sure where fewer rows come back"})
     seconds = fields.Float(metadata={"description": "Of the statement in the last week"})
+    next_step = fields.String(metadata={"description": "What to set, or the command that compares both texts"})
 
 
 class SourceLook(Answer):

@@ -10,6 +10,7 @@ from superset_ext.aggregates.tables.definition import Definition
 from superset_ext.aggregates.tables.refreshing import refresh, refresh_within, source, switch_off
 from superset_ext.aggregates.tables.transaction import transaction
 from superset_ext.aggregates.view import Measure, quoted
+from superset_ext.core.amount import amount
 
 # A part of a table that is attached meanwhile is seen by one half of the comparison and not by the other.
 _TIMES = 2
@@ -43,7 +44,9 @@ def check(connection: Any, name: str) -> Checked:
         checked = _compared(connection, name)
         if not checked.differences:
             return checked
-    switch_off(connection, name, f"{checked.differences} rows differed from its base when all of it was compared")
+    switch_off(
+        connection, name, f"{amount(checked.differences, 'row')} differed from its base when all of it was compared"
+    )
     return checked
 
 

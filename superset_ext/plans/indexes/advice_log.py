@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from superset_ext.core.amount import amount
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.plans.indexes.advise import Proposal
 from superset_ext.plans.indexes.building import Named, Ours
@@ -169,7 +170,7 @@ def _in_words(brought: Mapping[str, Mapping[str, Any]]) -> str:
         return f"nobody has asked in {PATIENCE.days} days what could use it"
     before, after = (sum(item["calls_after"] * item[f"ms_{side}"] for item in brought.values()) / 1000
                      for side in ("before", "after"))  # fmt: skip
-    return f"{len(brought)} statements took {after:,.1f} s since, which were {before:,.1f} s before, by their medians"
+    return f"{amount(len(brought), 'statement')} took {after:,.1f} s since, and {before:,.1f} s before, by the medians"
 
 
 def trial_of(unit: str, changed: Sequence[Compared]) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from superset_ext.core.amount import amount
 from superset_ext.errors import NoScratch
 from superset_ext.plans.indexes.candidates import Wanted, candidates, could_use
 from superset_ext.plans.indexes.catalog import Catalog, read_catalog
@@ -114,7 +115,7 @@ def _costed_on_scratch(reason: str, lacks: Sequence[str]) -> str:
 def _unread(asked: Sequence[Asked], statements: Sequence[Asked]) -> list[str]:
     rest = [item for item in asked if item.statement is None]
     seconds = sum(item.seconds for item in rest)
-    line = f"{len(rest)} of {len(asked)} statements ({seconds:.0f} s) were left out: their text cannot be planned"
+    line = f"{len(rest)} of {len(asked)} statements ({seconds:.0f} s) left out: the text cannot be planned"
     return [line] if len(statements) < len(asked) else []
 
 
@@ -226,7 +227,7 @@ class _Costed:
             worth = search.steps(chosen)
         proposals = [self._proposed(search, *step) for step in worth]
         self._whatif.forget()
-        lines = [f"{len(failed)} statements were left out, which the source cannot plan"] if failed else []
+        lines = [f"{amount(len(failed), 'statement')} left out, which the source cannot plan"] if failed else []
         return Advice(
             tuple(proposals), tuple(needless(self._catalog.existing)), budget, search.total(0), search.total(chosen),
             (*notes, *lines), self._whatif.round_trips, self._whatif.plans,

@@ -56,7 +56,7 @@ def live_statements(
         seconds = sum(item.seconds for item in rest)
         made = "a request that can be made again, " if first else ""
         notes.append(
-            f"{len(rest)} of {len(asked)} statements ({seconds:.0f} s of the log) are left out: the log keeps no "
+            f"{len(rest)} of {len(asked)} statements ({seconds:.0f} s of the log) left out: the log keeps no "
             f"values, and neither {made}a chart as it is saved nor SQL Lab's history has them{_names(rest)}"
         )
     return list(lives.values()), notes

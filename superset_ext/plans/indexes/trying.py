@@ -10,6 +10,7 @@ from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from superset_ext.core.amount import amount
 from superset_ext.errors import PlanError
 from superset_ext.plans.indexes.building import WAIT_SECONDS, Named, build, drop, refusal
 from superset_ext.plans.indexes.live import Live
@@ -167,7 +168,7 @@ class Trial:
             return Verdict(item, False, "no plan of a statement that was run uses it")
         if saved <= 0 or not any(one.quicker for _, one in pairs):
             return Verdict(item, False, "it does not help, beyond noise", saved, firsts)
-        return Verdict(item, True, f"{len(pairs)} plans changed, and none became slower", saved, firsts)
+        return Verdict(item, True, f"{amount(len(pairs), 'plan')} changed, and none became slower", saved, firsts)
 
     def _compared(self, live: Live, item: Named) -> tuple[Compared, Compared] | None:
         """The statement with the index, beside what it took before the first one; and beside what it took before this.

@@ -177,7 +177,7 @@ def test_how_long_a_query_would_take(superset_app: InProcess, source: Source) ->
         return ask(admin, "analyze-query", sql, source).json["estimate"]
 
     few = seconds_of(ORDERS)
-    assert (few["seconds"], few["plans"]) == (None, 0) and "8 are needed" in few["reason"]
+    assert (few["seconds"], few["plans"]) == (None, 0) and "9 are needed" in few["reason"]
     try:
         superset_app.rows(_PLANS, (source.number + 10**6, 9e9, [float(n) for n in range(1, 30)]))  # another source's
         superset_app.rows(_PLANS, (source.number, 0.5, [1000.0 * n for n in range(1, 12)]))

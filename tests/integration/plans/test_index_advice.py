@@ -139,7 +139,7 @@ def test_with_hypopg_what_is_saved_is_the_planners(costed: str) -> None:
         if new is not None and old is not None
     )
     assert advice.after == pytest.approx(after, rel=1e-9)
-    assert "1 statements were left out, which the source cannot plan" in advice.notes
+    assert "1 statement left out, which the source cannot plan" in advice.notes
     assert sum(proposal.seconds or 0.0 for proposal in advice.proposals) == pytest.approx(advice.seconds - advice.after)
 
 

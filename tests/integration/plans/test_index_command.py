@@ -194,7 +194,7 @@ def test_what_is_applied_is_followed_by_the_log(superset_app: InProcess, source:
     (result,) = advice(superset_app, "--database", NAME)
     (standing,) = result["standing"]
     assert (standing["state"], standing["slower"]) == ("brought", [])
-    assert standing["reason"].startswith("1 statements took 0.1 s since, which were 2.0 s before")
+    assert standing["reason"].startswith("1 statement took 0.1 s since, and 2.0 s before")
     text = superset_app.perf("indexes", "--database", NAME).output
     assert f"brought {standing['applied_at'][:10]}: {verdict['index']}" in text and standing["drop"] in text
     superset_app.rows("DELETE FROM superset_ext.query_performance_log WHERE host = 'h'")

@@ -94,4 +94,4 @@ def test_a_trial_runs_its_statement(superset_app: InProcess, source: Source, cha
     superset_app.rows(slow, (source.number,))
     result: Any = superset_app.perf("indexes", "try", "--database", source.name)
     assert result.exit_code == 1 and "Aborted" in result.output, (result.output, result.exception)
-    assert "1 statements are run" in result.output and "left out: the log keeps no" not in result.output
+    assert "Runs 1 statement, 4 times" in result.output and "left out: the log keeps no" not in result.output

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from fnmatch import fnmatchcase
 from typing import Any
 
 import psycopg2
@@ -405,6 +407,63 @@ def test_advice_stands_by_what_it_saves(superset_app: InProcess, shop: Shop, all
         ("brought", 7000.0), ("applied", 6000.0), ("proposed", advised_seconds), ("proposed", 0.0), ("tried", 9000.0),
         ("dropped", 8000.0),
     ]  # fmt: skip
+
+
+_NAMED = "INSERT INTO superset_ext.object_name (kind, id, name) VALUES ('database', %s, %s)"
+_STEPS = "SELECT rule, next_step FROM superset_ext.perf_rewrite WHERE database_id = %s ORDER BY rule"
+
+
+def test_what_to_do_about_another_text_can_be_done(superset_app: InProcess) -> None:
+    """Intent: where a rule always helps, what stands there is the setting that allows it on this database, whatever
+    that is called, as a shell takes it; elsewhere the command that compares both texts."""
+    number, name = 10**6, 'Anna\'s "own"'
+    rules = [{"rule": rule, "automatic": rule != "not_in", "changed": ["c"], "times": 2.0}
+             for rule in ("not_in", "unneeded_order")]  # fmt: skip
+    try:
+        superset_app.rows(_NAMED, (number, name))
+        superset_app.rows(_PLAN, (number, "[]", json.dumps(_REWRITE | {"applied": rules})))
+        steps = dict(superset_app.rows(_STEPS, (number,)))
+    finally:
+        superset_app.rows("DELETE FROM superset_ext.query_plan WHERE database_id = %s", (number,))
+        superset_app.rows("DELETE FROM superset_ext.object_name WHERE kind = 'database' AND id = %s", (number,))
+    assert steps["not_in"].startswith(
+        "superset perf explain --fingerprint of the shop, and superset perf rewrite --run"
+    )
+    (word,) = shlex.split(steps["unneeded_order"])
+    variable, _, value = word.partition("=")
+    own = {"SUPERSET_EXT_REDIS_URL": "redis://cache:6379", "SUPERSET_EXT_DATABASE_URL": "postgresql://db/superset"}
+    (allowed,) = load({**own, variable: value}).rewrites
+    assert allowed.rules == ("unneeded_order",) and fnmatchcase(name.casefold(), str(allowed.database).casefold())
+
+
+_USED = """
+INSERT INTO superset_ext.rewrite_use (dataset_id, fingerprint, rules, database_id, state, reason, runs, stock_ms,
+    rewritten_ms)
+VALUES (1, 'of the shop', '{not_in,unneeded_order}', %s, %s, %s, 4, 800, 40)
+"""
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "shown", "note"),
+    [
+        ("used", "", "applied", "c; 4 of 4 runs of both texts gave the same rows, in 200.0 ms and 10.0 ms on average"),
+        ("off", "it is not quicker", "tried", "c; it is not quicker"),
+        ("trying", "", "proposed", "c; helps often"),
+    ],
+)
+def test_what_is_in_use_is_not_proposed(
+    superset_app: InProcess, shop: Shop, all_kinds: None, state: str, reason: str, shown: str, note: str
+) -> None:
+    """Intent: another text that charts are answered by, or that was tried in vain, is no advice any more; the dashboard
+    says what became of it."""
+    texts = "SELECT state, note FROM superset_ext.perf_proposal WHERE database_id = %s AND kind = 'Other text'"
+    try:
+        superset_app.rows(_USED, (shop.number, state, reason))
+        assert superset_app.rows(texts, (shop.number,)) == [(shown, note)]
+        rewrites = superset_app.client().get(RECOMMENDATIONS).json["rewrites"]
+        assert (shop.number in {row["database_id"] for row in rewrites}) is (shown == "proposed")
+    finally:
+        superset_app.rows("DELETE FROM superset_ext.rewrite_use WHERE database_id = %s", (shop.number,))
 
 
 def test_plans_off_takes_it_out_of_beat() -> None:

@@ -94,7 +94,7 @@ def test_a_person_reads_both_texts_and_every_reason(superset_app: InProcess, sou
     """Intent: what applied, what it should bring, and why the other rules did not, each in a line."""
     sql = "SELECT COUNT(*) AS n FROM orders WHERE CAST(id AS text) = '12345' AND EXTRACT(MONTH FROM placed) = 2"
     output = superset_app.perf("rewrite", sql, "--database", source.name, "--run").output
-    assert "id = 12345" in output and "1 rows, the same." in output
+    assert "id = 12345" in output and "1 row, the same." in output
     assert "+ integer_as_text (automatic" in output and "- extract_range: " in output and "- not_in: " in output
 
 

@@ -215,7 +215,7 @@ def test_advice_without_hypopg_is_costed_and_writes_nothing(plain: str) -> None:
     assert advice.after is not None
     assert advice.after < 0.2 * advice.seconds
     assert "costed by a PostgreSQL 18 without rows" in advice.notes[0]
-    assert any("1 statements were left out" in note for note in advice.notes)
+    assert any("1 statement left out" in note for note in advice.notes)
 
 
 def test_what_nobody_would_notice_is_not_named(plain: str) -> None:
