@@ -11,7 +11,7 @@
 DO $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_grants', 0)); END $$;
 
 CREATE SCHEMA IF NOT EXISTS superset_ext_grants;
-COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 7';
+COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 8';
 GRANT USAGE ON SCHEMA superset_ext_grants TO PUBLIC;
 
 CREATE TABLE IF NOT EXISTS superset_ext_grants.change (
@@ -256,7 +256,9 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('superset_ext_grants.tidy', 0)) THEN
         RETURN;
     END IF;
-    SELECT max(oldest) INTO ended FROM superset_ext_grants.horizon WHERE at < clock_timestamp() - interval '2 hours';
+    -- Not max(), which xid8 has not before PostgreSQL 15.
+    SELECT oldest INTO ended FROM superset_ext_grants.horizon WHERE at < clock_timestamp() - interval '2 hours'
+    ORDER BY oldest DESC LIMIT 1;
     DELETE FROM superset_ext_grants.change WHERE xid < ended;
     DELETE FROM superset_ext_grants.horizon WHERE oldest < ended;
     INSERT INTO superset_ext_grants.horizon (at) SELECT clock_timestamp()

@@ -174,6 +174,9 @@ def test_which_database_is_the_log(own: str, metadata: str, expected: str | None
 
 
 def test_no_file_needs_a_later_postgresql_than_14() -> None:
-    """Intent: PostgreSQL 14 has no MERGE, no NULLS NOT DISTINCT, no virtual columns."""
-    for path in (SQL / "schema").glob("*.sql"):
-        assert not re.search(r"\bMERGE INTO\b|NULLS NOT DISTINCT|\bVIRTUAL\b", path.read_text())
+    """Intent: PostgreSQL 14 has no MERGE, no NULLS NOT DISTINCT, no virtual columns, and no least or largest xid8."""
+    texts = {path: path.read_text() for path in SQL.rglob("*.sql")}
+    numbers = set(re.findall(r"^\s+(\w+) xid8\b", "\n".join(texts.values()), re.M))
+    newer = rf"\bMERGE INTO\b|NULLS NOT DISTINCT|\bVIRTUAL\b|\b(max|min)\((\w+\.)?({'|'.join(numbers)})\)"
+    assert {"xid", "oldest"} <= numbers
+    assert {path.name: match[0] for path, text in texts.items() if (match := re.search(newer, text))} == {}
