@@ -25,6 +25,7 @@ _FORGETFUL = "\nfsync = off\nfull_page_writes = off\nsynchronous_commit = off\nm
 _MEMORY = Path("/dev/shm")
 _PREFIX = "superset_ext_tests_of_"  # and the number of their process
 _LEAST_FREE = 6 << 30  # bytes; a session of three processes takes about 2 GiB
+_SERVER = ("initdb", "postgres")
 
 
 def forgetful(data_dir: Path) -> None:
@@ -64,19 +65,22 @@ def _free_memory() -> int:
 
 
 def another_version() -> str | None:
-    """Have all servers of this process be of the programs in `TEST_POSTGRES`, where that is set.
+    """Have all servers that this process starts be of the programs in the folder `TEST_POSTGRES`, where that is set.
+
+    What speaks to a server (`psql`, `pg_dump`, `pg_basebackup`) stays the wheel's: it takes older servers too, and a
+    folder need have no more than `initdb` and `postgres`.
 
     Returns:
-        Their major version; `None` where the wheel's are used.
+        What these say of their version; `None` where the wheel's are used.
     """
-    programs = os.environ.get("TEST_POSTGRES")
-    if not programs:
+    folder = os.environ.get("TEST_POSTGRES")
+    if not folder:
         return None
-    version = subprocess.run([Path(programs) / "postgres", "--version"], capture_output=True, text=True, check=True)
-    major = version.stdout.split()[2].partition(".")[0]
-    embedded.binary = lambda name: Path(programs) / name
-    embedded.MAJOR = major
-    return major
+    version = subprocess.run([Path(folder) / "postgres", "--version"], capture_output=True, text=True, check=True)
+    wheel = embedded.binary
+    embedded.binary = lambda name: Path(folder) / name if name in _SERVER else wheel(name)
+    setattr(Postgres, "_refuse_other_versions", lambda _: None)  # noqa: B010 - mypy takes no method that is replaced
+    return version.stdout.strip()
 
 
 @contextmanager
@@ -132,22 +136,22 @@ class Databases:
     @contextmanager
     def _created(self, template: str) -> Iterator[str]:
         name = f"t_{uuid.uuid4().hex[:12]}"
-        self._run(f"CREATE DATABASE {name} TEMPLATE {template}{_strategy()}")
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template}{self._strategy()}")
         try:
             yield self._server.url(name)
         finally:
             self._run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def _strategy(self) -> str:
+        """How files are copied: whole, in half the time of a copy by way of the log; before 15 there is no other."""
+        version = int((self._server.data_dir / "PG_VERSION").read_text())
+        return " STRATEGY file_copy" if version >= 15 else ""
 
     def _run(self, statement: str) -> None:
         with closing(psycopg2.connect(self._server.url(), connect_timeout=60)) as connection:
             connection.autocommit = True
             cursor: Any = connection.cursor()
             cursor.execute(statement)
-
-
-def _strategy() -> str:
-    """How files are copied: whole, which takes half as long as by way of the log; before 15 there is no other way."""
-    return " STRATEGY file_copy" if int(embedded.MAJOR) >= 15 else ""
 
 
 def _apply_schema(url: str) -> None:

@@ -11,6 +11,7 @@ import psycopg2
 from superset_ext.plans.asked import Asked
 from superset_ext.plans.explain import explain
 from superset_ext.plans.review import Review, judged
+from testing.counted import count_now
 
 ROWS = 100_000
 # Autovacuum is off, so that what the tests show does not depend on when it comes.
@@ -77,7 +78,7 @@ def fill(url: str) -> None:
         # VACUUM marks no page as visible before the commit that wrote it is on disk.
         cursor.execute("SET synchronous_commit = on")
         cursor.execute(TABLES)
-        _flush(cursor)
+        count_now(cursor)
         cursor.execute(f"VACUUM ANALYZE {_ANALYZED}")
         while not _is_visible(cursor):  # a snapshot of somebody else in this database may have held VACUUM back
             cursor.execute("VACUUM orders")
@@ -85,24 +86,19 @@ def fill(url: str) -> None:
         cursor.execute("INSERT INTO grown SELECT n, n % 10 FROM generate_series(2001, 20000) AS n")
         cursor.execute("VACUUM ANALYZE visited")
         cursor.execute("UPDATE visited SET kind = kind + 1")
-        _flush(cursor)
+        count_now(cursor)
         cursor.execute("ANALYZE visited")
-        _flush(cursor)
+        count_now(cursor)
         load_and_analyze(cursor, "at_once")
 
 
 def load_and_analyze(cursor: Any, table: str) -> None:
     """Make a table as a load does that is over within a second: PostgreSQL counts its rows after its ANALYZE."""
     cursor.execute(f"CREATE TABLE {table} (id int, kind int) WITH (autovacuum_enabled = off)")
-    _flush(cursor)
-    cursor.execute(f"INSERT INTO {table} SELECT n, n % 10 FROM generate_series(1, 20000) AS n")
-    cursor.execute(f"ANALYZE {table}")
-    _flush(cursor)
-
-
-def _flush(cursor: Any) -> None:
-    """Have what was changed be counted now: what is counted after an ANALYZE counts as changed since."""
-    cursor.execute("SELECT pg_stat_force_next_flush()")
+    count_now(cursor)
+    # As one transaction, which is counted at its end.
+    cursor.execute(f"INSERT INTO {table} SELECT n, n % 10 FROM generate_series(1, 20000) AS n; ANALYZE {table}")
+    count_now(cursor)
 
 
 def _is_visible(cursor: Any) -> bool:

@@ -24,6 +24,7 @@ from superset_ext.freshness.probe import schedule as probing
 from superset_ext.freshness.probe.schedule import probe_now, run_due
 from superset_ext.freshness.probe.subject import Probed
 from superset_ext.settings import Probe
+from testing.counted import count_now
 
 T0 = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
@@ -46,8 +47,9 @@ class Source:
         """Run statements, each committed, and hand in what PostgreSQL counted of them."""
         with closing(psycopg2.connect(self.url)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
-            for statement in (*statements, "SELECT pg_stat_force_next_flush()"):
+            for statement in statements:
                 cursor.execute(statement)
+            count_now(cursor)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with closing(psycopg2.connect(self.url)) as connection, connection.cursor() as cursor:

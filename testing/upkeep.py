@@ -12,6 +12,7 @@ from superset_ext.plans.indexes.source import only_reading
 from superset_ext.plans.upkeep.check import Check
 from superset_ext.plans.upkeep.checks import CHECKS
 from superset_ext.plans.upkeep.examine import Upkeep, examine
+from testing.counted import count_now
 from testing.plans import load_and_analyze
 
 # Autovacuum is off for each, so that what the tests show does not depend on when it comes.
@@ -87,15 +88,15 @@ def fill(url: str) -> None:
         connection.autocommit = True
         cursor = connection.cursor()
         cursor.execute(_TABLES)
-        cursor.execute("SELECT pg_stat_force_next_flush()")
+        count_now(cursor)
         cursor.execute(f"ANALYZE {_ANALYZED}")
         for change in _CHANGES:
             cursor.execute(change)
-        cursor.execute("SELECT pg_stat_force_next_flush()")
+        count_now(cursor)
         cursor.execute(f"VACUUM ANALYZE {_VACUUMED}")
         while not _is_empty(cursor):  # a snapshot of somebody else in this database may have held VACUUM back
             cursor.execute(f"VACUUM ANALYZE {_VACUUMED}")
-        cursor.execute("SELECT pg_stat_force_next_flush()")
+        count_now(cursor)
         load_and_analyze(cursor, "at_once")
 
 

@@ -32,10 +32,17 @@ from testing.stack import FIRST_START_SECONDS, READY, RunningStack, Up, copy_sta
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
+OTHER_POSTGRES = another_version()  # before a test's module, or a fixture, starts a server
+
 PREPARED = "stack-prepared"  # a folder beside those of the processes
 # What tests share within a process, and the group of these tests. Two processes have a stack each, one for browsers and
 # one for all else; the third needs none.
 SHARED = {"superset_stack": ("a stack for browsers", "a stack"), "in_process": ("in_process", "in_process")}
+
+
+def pytest_report_header() -> str:
+    """Which PostgreSQL the tests are about."""
+    return f"servers: {OTHER_POSTGRES or 'the PostgreSQL of the wheel'}"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -79,7 +86,6 @@ def forked_programs() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A PostgreSQL server; tests take a database of their own with the next four."""
-    another_version()
     with quick_folder(tmp_path_factory.mktemp("postgres")) as folder, postgres_in(folder) as server:
         yield server
 
@@ -261,6 +267,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: tuple(places.get(name, len(FIRST)) for name in (groups[item], item.path.name)))
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
+        if OTHER_POSTGRES and "superset_stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.skip(reason="`make up` has the wheel's PostgreSQL, not that of TEST_POSTGRES"))
     if any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
         return
     if os.environ.get("CI") == "true" and any(item.get_closest_marker("browser") for item in items):

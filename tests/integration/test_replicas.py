@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,10 +11,10 @@ from typing import Any
 import psycopg2
 import pytest
 
-from superset_ext.core import unprivileged
-from superset_ext.embedded.postgres import Postgres, binary
+from superset_ext.embedded.postgres import Postgres
 from testing.asking import Asking
 from testing.in_process import InProcess
+from testing.standby import standby_of
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -23,15 +22,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def standby(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A streaming replica of the session's server."""
-    folder = tmp_path_factory.mktemp("standby")
-    made = Postgres(folder / "data")
-    made.data_dir.mkdir(mode=0o700)
-    copy = [str(binary("pg_basebackup")), "-D", str(made.data_dir), "-R", "-X", "stream", "-c", "fast", "-N"]
-    done = subprocess.run(
-        [*unprivileged.prefix(made.data_dir), *copy, "-d", postgres.url()], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    made._password_file.write_text(postgres.password)
+    made = standby_of(postgres, tmp_path_factory.mktemp("standby") / "data")
     made.start()
     yield made
     made.stop()

@@ -30,6 +30,7 @@ from testing.aggregate_tables import (
     run,
 )  # fmt: skip
 from testing.databases import Databases
+from testing.versions import is_since, need
 from testing.watches import CATALOG
 
 CHANGES = {
@@ -85,6 +86,8 @@ def test_every_kind_of_change_is_noted_and_made_good(source: Any, sql: str) -> N
     definition = built(source, sql)
     assert exact_and_differences(source, definition) == (True, 0)
     for name, change in CHANGES.items():
+        if name == "merge" and not is_since(source, 15):
+            continue
         run(source, change)
         assert not exact_and_differences(source, definition)[0], name
         done = refresh(source, "agg")
@@ -226,10 +229,11 @@ def test_types_and_collations_are_the_querys_own(source: Any) -> None:
 
 
 def test_what_readers_filter_by_has_an_index(source: Any) -> None:
-    """Intent: the keys are unique, NULLs too, and each column that readers filter by leads an index."""
+    """Intent: the keys are unique, NULLs too where the server has that, and what readers filter by leads an index."""
     built(source, BY_DAY, filters=["ts", "shop"])
     indexes = {row[0] for row in run(source, "SELECT indexdef FROM pg_indexes WHERE tablename = 'agg'")}
-    assert any("UNIQUE" in text and "(shop, ts_day) NULLS NOT DISTINCT" in text for text in indexes)
+    keys = "(shop, ts_day)" + " NULLS NOT DISTINCT" * is_since(source, 15)
+    assert any("UNIQUE" in text and text.endswith(keys) for text in indexes)
     assert any(text.endswith("(ts_day)") for text in indexes)
 
 
@@ -460,8 +464,7 @@ def test_what_cannot_be_noted_is_refused_in_one_line(source: Any, prepare: str, 
 
 def test_a_column_that_triggers_see_as_null_is_refused(source: Any) -> None:
     """Intent: a virtual generated column, which has no value in a trigger's rows, is no key and no measure of notes."""
-    if source.server_version < 180_000:
-        pytest.skip("virtual generated columns came with PostgreSQL 18")
+    need(source, 18, "virtual generated columns")
     run(source, "ALTER TABLE sales ADD twice int GENERATED ALWAYS AS (amount * 2) VIRTUAL")
     with pytest.raises(AggregateError, match="twice is a virtual generated column"):
         build(source, defined(source, "SELECT twice, COUNT(*) AS n FROM sales GROUP BY twice"))

@@ -27,8 +27,10 @@ from superset_ext.plans.upkeep.checks import (
 )  # fmt: skip
 from superset_ext.plans.upkeep.statements import shown
 from testing import hypopg
+from testing.counted import count_now
 from testing.databases import Databases, postgres_in, quick_folder
 from testing.upkeep import examined, fill, session, subjects
+from testing.versions import is_since
 
 PATIENCE_MS = 60_000
 
@@ -180,11 +182,13 @@ def test_connections_near_their_limit(source: str) -> None:
 def test_checkpoints_that_come_too_soon(source: str) -> None:
     """Intent: many checkpoints that were asked for are named; after a reset there are too few to say anything."""
     with session(source) as cursor:
-        counters = "checkpointer" if cursor.connection.server_version >= 170_000 else "bgwriter"
+        counters = "checkpointer" if is_since(cursor.connection, 17) else "bgwriter"
         cursor.execute("SELECT pg_stat_reset_shared(%s)", (counters,))
+        count_now(cursor)
         assert not subjects(source, "checkpoints")
         for _ in range(25):
             cursor.execute("CHECKPOINT")
+        count_now(cursor)
         (finding,) = examined(source, "checkpoints").findings
     assert finding.numbers["requested"] >= 20 and finding.command.startswith("ALTER SYSTEM SET max_wal_size = '2048")
 
@@ -396,7 +400,7 @@ def test_reads_that_miss_the_memory(server: Postgres, source: str) -> None:
 def _read(cursor: Any, times: int) -> None:
     for _ in range(times):
         cursor.execute("SELECT count(*) FROM bloated")
-    cursor.execute("SELECT pg_stat_force_next_flush()")
+    count_now(cursor)
 
 
 @pytest.mark.thorough

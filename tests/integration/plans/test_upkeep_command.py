@@ -13,6 +13,7 @@ import pytest
 from superset_ext.plans.tasks import UPKEEP, beat_schedule, upkeep_tick
 from superset_ext.plans.upkeep import kept as upkeep_rows
 from superset_ext.settings import load
+from testing.counted import count_now
 from testing.databases import Databases
 from testing.in_process import InProcess
 from testing.upkeep import session, subjects
@@ -26,7 +27,6 @@ INSERT INTO dead SELECT generate_series(1, 40000);
 ANALYZE dead;
 DELETE FROM dead WHERE id % 2 = 0;
 ALTER TABLE dead ADD CONSTRAINT positive CHECK (id > 0) NOT VALID;
-SELECT pg_stat_force_next_flush();
 """
 
 
@@ -36,6 +36,7 @@ def source(in_process: InProcess, databases: Databases) -> Iterator[str]:
     with databases.empty() as url, in_process.awake():
         with session(url) as cursor:
             cursor.execute(_TABLES)
+            count_now(cursor)
         with in_process.app.app_context():
             _make(
                 {NAME: url, f"{NAME} away": "postgresql://nobody:secret@127.0.0.1:1/none", f"{NAME} other": "sqlite://"}

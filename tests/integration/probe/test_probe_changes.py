@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,12 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
-from superset_ext.embedded.postgres import Postgres, binary
+from superset_ext.embedded.postgres import Postgres
 from superset_ext.freshness.change import SourceTable
 from superset_ext.sqltables.table import Table
 from testing.probes import TABLE, Charts, Source, is_refused, lite_run, registered, running, until
+from testing.standby import standby_of
+from testing.versions import need
 
 PARTS = (
     "CREATE TABLE w (id int, n int) PARTITION BY LIST (id)",
@@ -75,6 +76,9 @@ CHANGES = {
 def test_a_change_is_told_once(source: Source, charts: Charts, change: str) -> None:
     """Intent: whatever changes the rows of a table, a partition, a view or a materialized view is noticed."""
     before, after = CHANGES[change]
+    if change == "merge":
+        with closing(psycopg2.connect(source.url)) as connection:
+            need(connection, 15, "MERGE")
     source.run(*before)
     probe = source.probe(table="public.w")
     assert charts.seen(probe) == "changed"
@@ -193,7 +197,7 @@ def test_a_replica_is_refused(context: Any, tmp_path: Path, charts: Charts) -> N
     with running(tmp_path / "primary") as primary:
         source = registered(primary.url())
         source.run(*TABLE)
-        with running(copied(primary, tmp_path / "replica")) as replica:
+        with running(standby_of(primary, tmp_path / "replica").data_dir) as replica:
             behind = registered(replica.url())
             until(lambda: behind.rows("SELECT pg_is_in_recovery()") == [(True,)])
             assert is_refused(charts, behind.probe(table="public.w"), "a replica counts no changes")
@@ -202,14 +206,6 @@ def test_a_replica_is_refused(context: Any, tmp_path: Path, charts: Charts) -> N
             source.run("INSERT INTO w VALUES (9, 9)")
             assert until(lambda: behind.rows("SELECT max(n) FROM w") == [(9,)])
             assert charts.seen(growing) == "changed"
-
-
-def copied(primary: Postgres, folder: Path) -> Path:
-    """The data of a replica of a server."""
-    command = [binary("pg_basebackup"), "-d", primary.url(), "-D", folder, "-R", "-c", "fast", "-X", "stream"]
-    subprocess.run([*map(str, command), "--no-sync"], check=True, capture_output=True)
-    folder.with_name(f"{folder.name}.password").write_text(primary.password)
-    return folder
 
 
 def test_a_role_that_may_read_nothing_else_may_probe(source: Source, charts: Charts) -> None:
