@@ -13,6 +13,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 
 from superset_ext.core.driver_errors import driver_error
 from superset_ext.core.warn_once import warn
+from superset_ext.host.event_engine import is_in_transaction, unasked
 
 logger = logging.getLogger(__name__)
 
@@ -69,18 +70,30 @@ class _Away(Exception):
         self.cause = cause
 
 
+class _Lost(_Away):
+    """The connection was lost before its commit was asked for, so that nothing is written."""
+
+
 def _commit(engine: Any, events: list[Event]) -> None:
-    """Write events in one transaction.
+    """Write events in one transaction; in another one at once if the connection had been closed while it was idle.
 
     Raises:
         _Away: see there.
         Exception: the database refuses them.
     """
-    connected = sent = False
     try:
-        with engine.connect() as connection:
+        _commit_once(engine, events)
+    except _Lost:
+        _commit_once(engine, events)
+
+
+def _commit_once(engine: Any, events: list[Event]) -> None:
+    connected = sent = is_safe = False
+    try:
+        with unasked(engine).connect() as connection:
             connected = True
             with connection.begin():
+                is_safe = is_in_transaction(connection)
                 rows = [row for event in _unwritten(connection, events) for row in event.rows]
                 if rows:
                     connection.execute(_table().insert(), rows)
@@ -92,7 +105,7 @@ def _commit(engine: Any, events: list[Event]) -> None:
             doubt = object()
             for event in events:
                 event.doubt = doubt
-        raise _Away(error) from error
+        raise (_Lost if is_safe and not sent else _Away)(error) from error
 
 
 def _unwritten(connection: Any, events: list[Event]) -> list[Event]:
