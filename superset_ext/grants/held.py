@@ -5,7 +5,8 @@ these moments no row of a change became visible: all of them see the same rows. 
 it of one moment did of every other. A set goes on from a moment to a later one only where the server says that no row
 is visible now that was not visible then, and that the triggers are still those of the set's marks. Threads that do so
 at once share the set, in whatever order they end: whoever reads the set asks the server afterwards, and what the server
-sees then includes all that was visible when any of its marks was added.
+sees then includes all that was visible when any of its marks was added. Moments of one name see the same transactions,
+and so the same rows: what holds at one of them is added to the set of the other.
 
 Rows that are older than every grant are deleted. A moment is used for a minute only, so that no row can come and go in
 between.
@@ -20,6 +21,8 @@ SECONDS = 60.0  # for which a moment is used; a row lives for hours
 _MOST = 10_000  # marks that are remembered
 
 Asked = tuple[str, str, str | None]  # a snapshot, what names the triggers, and the dashboards that matter
+# The same with no moment; or a moment and its triggers, for all that held then.
+Question = tuple[str | None, str | None, str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,13 @@ class Held:
         """The same at a later moment, since which nothing has changed."""
         return self if moment == self.moment else replace(self, moment=moment, _until=time.monotonic() + SECONDS)
 
-    def with_one_more(self, asked: Asked) -> Held:
-        """The same with something else that holds; all others are forgotten where they are too many."""
+    @property
+    def still(self) -> Question:
+        """Asks the server if all that held then holds."""
+        return (None, self.under, None, self.moment)
+
+    def add(self, asked: Asked) -> None:
+        """Remember something else that holds; all others are forgotten where they are too many."""
         if len(self._asked) >= _MOST:
             self._asked.clear()
         self._asked.add(asked)
-        return self

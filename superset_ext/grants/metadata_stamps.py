@@ -33,7 +33,8 @@ from superset_ext.core.warn_once import warn
 from superset_ext.core.within import within
 from superset_ext.errors import Unanswerable
 from superset_ext.grants.connections import Connections
-from superset_ext.grants.held import Asked, Held
+from superset_ext.grants.held import Asked, Held, Question
+from superset_ext.grants.rounds import Rounds
 
 FILES = tuple(sorted((sql_folder() / "grants").glob("[0-9][0-9]_*.sql")))
 _UNINSTALL = sql_folder() / "grants" / "uninstall.sql"
@@ -47,7 +48,7 @@ _BEGIN = "SELECT superset_ext_grants.begin_run()"
 _UNTOLD = f"ARRAY(SELECT name::text FROM superset_ext_grants.untold({_TABLES}) AS u(name))"  # noqa: S608
 _LOOK = f"SELECT superset_ext_grants.anchor(), {_UNTOLD}"
 _NOW = "SELECT pg_current_snapshot()::text, superset_ext_grants.anchor()"
-_HELD = "SELECT superset_ext_grants.held_still(%s::pg_snapshot, %s, %s::integer[], %s)"
+_HELD = "superset_ext_grants.held_still(%s::pg_snapshot, %s, %s::integer[], %s)"
 _TIDY = "SELECT superset_ext_grants.tidy()"
 _LOCKS = "SET LOCAL lock_timeout = '2s'"
 _POOL = 16
@@ -85,6 +86,7 @@ class MetadataStamps:
         self._anchor: str | None = None
         self._look_at = self._tidy_at = self._silent_until = float("-inf")
         self._held = Held()
+        self._rounds = Rounds(self._moments)
         self.missing = "it was not looked yet"
 
     def ready(self) -> bool:
@@ -116,21 +118,30 @@ class MetadataStamps:
         return self._holds((*mark, numbers), self._held)
 
     def _holds(self, asked: Asked, held: Held) -> bool:
-        if asked in held and (moment := self._moment(asked, held.moment)):
-            self._held = held.at(moment)
-            return True
-        moment = self._moment(asked, None)
+        if asked in held:
+            (moment,) = self._rounds.answers(held.still)
+            if moment is not None:
+                self._held = held.at(moment)
+                return True
+            held = Held()  # something was written
+        return self._holds_by_itself(asked, held)
+
+    def _holds_by_itself(self, asked: Asked, held: Held) -> bool:
+        """The same, asked of the mark, and at the same moment of those that held: it is one of them then."""
+        others = [held.still] if held.is_usable(asked) else []
+        moment, *goes_on = self._rounds.answers((*asked, None), *others)
         if moment is None:
             return False
-        if not (held.is_usable(asked) and (moment == held.moment or self._moment(asked, held.moment))):
-            held = Held(under=asked[1])
-        self._held = held.at(moment).with_one_more(asked)
+        with self._lock:
+            if self._held.moment != moment or not self._held.is_usable(asked):  # nobody has come before for this moment
+                self._held = held.at(moment) if any(goes_on) else Held(moment, asked[1])
+            self._held.add(asked)
         return True
 
-    def _moment(self, asked: Asked, last: str | None) -> str | None:
-        """What names this moment, if what is asked holds, or with `last` all that held then; `None` otherwise."""
-        row = self._row(_HELD, (*asked, last))
-        return None if row is None else row[0]
+    def _moments(self, questions: Sequence[Question]) -> Sequence[str | None]:
+        """For each what names this moment, if what it asks about holds; all by one statement, so of one moment."""
+        row = self._row(f"SELECT {', '.join([_HELD] * len(questions))}", sum(questions, ()))
+        return [None] * len(questions) if row is None else list(row)
 
     def install(self) -> None:
         """Make schema and triggers as far as they are not there.

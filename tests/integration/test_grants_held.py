@@ -188,3 +188,30 @@ def test_a_moment_costs_one_look(url: str, stamps: MetadataStamps) -> None:
         assert sent == [before] + [stamps._held.moment] * 9 and before != stamps._held.moment
         writer.run(WRITES[0])
         assert not any(stamps.holds(mark) for mark in marks if mark)
+
+
+def test_after_a_write_that_does_not_matter_each_is_asked_about_once(url: str, stamps: MetadataStamps) -> None:
+    """Intent: something was written to another dashboard than five grants have read, after which the first is asked
+    about by two statements, each of the others by one, and afterwards all of them by what held then."""
+    with writers(url, 1) as (writer,):
+        marks = [
+            mark for _ in range(5) if (mark := stamps.now()) and writer.run("INSERT INTO elsewhere VALUES (1)") is None
+        ]
+        assert all(stamps.holds(mark, (1,)) for mark in marks)
+        before, sent = stamps._held.moment, _asks(stamps)
+        writer.run(WRITES[2])
+        assert all(stamps.holds(mark, (1,)) for mark in marks)
+        last = stamps._held.moment
+        assert sent == [before, None, *[last] * 4] and before != last
+        assert all(stamps.holds(mark, (1,)) for mark in marks) and sent[6:] == [last] * 5
+        assert not stamps.holds(marks[0], (2,))
+
+
+def test_a_moment_that_is_too_old_is_replaced(url: str, stamps: MetadataStamps) -> None:
+    """Intent: a minute has passed in which nothing was committed; what is asked about then is remembered as of now."""
+    mark = stamps.now()
+    assert mark and stamps.holds(mark)
+    moment, sent = stamps._held.moment, _asks(stamps)
+    stamps._held = held.Held(moment, stamps._held.under, _until=0.0)
+    assert stamps.holds(mark) and stamps.holds(mark)
+    assert sent == [None, moment]
