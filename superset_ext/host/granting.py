@@ -7,9 +7,14 @@ from datetime import datetime
 from functools import wraps
 from typing import Any
 
+from flask import g
+from sqlalchemy import inspect
+from sqlalchemy.orm.attributes import set_committed_value
+from werkzeug.local import LocalProxy
+
 from superset_ext.cache import used
 from superset_ext.cache.used import Used
-from superset_ext.core.signals import harmless
+from superset_ext.core.signals import count_failure, harmless
 
 _ARGUMENTS = (
     "user_id",
@@ -66,14 +71,31 @@ class _Noted:
 
 
 def logged(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """Have what is logged of a request that is watched be noted, whichever event logger takes it."""
+    """Have what is logged of a request that is watched be noted, whichever event logger takes it.
+
+    Superset takes the number of the user first. Where the request has committed something, SQLAlchemy has forgotten it
+    with all else, and would read the user again; it is the identity by which it would do so.
+    """
 
     @wraps(stock)
     def log_with_context(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _know_number()
         noted = used.watched.get()
         return stock(self if noted is None else _Noted(self, noted), *args, **kwargs)
 
     return log_with_context
+
+
+def _know_number() -> None:
+    """Have the number of this request's user at hand, if the user was read and is in the session."""
+    try:
+        is_of_login = type(g.get("user")) is LocalProxy  # which looks who it is
+        user = g.get("_login_user" if is_of_login else "user")
+        state = None if user is None else inspect(user, raiseerr=False)
+        if state is not None and state.persistent and "id" in state.expired_attributes:
+            set_committed_value(user, "id", state.identity[0])
+    except Exception as error:  # noqa: BLE001  (Superset reads the user then)
+        count_failure("knowing the user of an event", error)
 
 
 def log_json(record: Any) -> str | None:
@@ -96,7 +118,6 @@ def metadata_engine(app: Any) -> Any:
 
 def has_read_metadata() -> bool:
     """Whether this request has a transaction with the metadata database by now, or knows somebody by an earlier one."""
-    from flask import g
     from superset.extensions import db
 
     return "_login_user" in g or bool(db.session.registry.has() and db.session().in_transaction())

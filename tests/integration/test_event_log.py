@@ -71,6 +71,19 @@ def both():
 
 results["rows"] = list(both())
 """
+COMMITTED = """
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+begin, sent = site.last_id(), []
+hear = lambda *given: sent.append(given[2])
+event.listen(Engine, "before_cursor_execute", hear)
+assert site.ask("GET", "/mine/committed").status_code == 200
+event.remove(Engine, "before_cursor_execute", hear)
+after = sent[[statement.startswith("INSERT INTO favstar") for statement in sent].index(True):]
+users = [statement for statement in after if "FROM ab_user" in statement]
+results["committed"] = [[row["user_id"] for row in site.rows(begin)], users]
+"""
 COMMAND = """
 from superset.models.core import FavStar
 
@@ -242,7 +255,7 @@ def ran(script: str, postgres: Postgres, valkey: Valkey, folder: Path, settings:
 @pytest.fixture(scope="module")
 def results(postgres: Postgres, shared_valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What everything came to, in one process; the last part leaves the log without its queue."""
-    script = "".join((SHOWN, KEPT, ROWS, COMMAND, WARMED, LOST))
+    script = "".join((SHOWN, KEPT, ROWS, COMMITTED, COMMAND, WARMED, LOST))
     result: dict[str, Any] = ran(script, postgres, shared_valkey, tmp_path_factory.mktemp("events"), KEYS)
     return result
 
@@ -282,6 +295,12 @@ def test_what_only_the_log_s_commit_committed_is_committed(results: dict[str, An
     """Intent: Superset leaves rows of `cache_keys` in its session, for its logger to commit; they are kept, as stock
     keeps them, and so is what somebody's own view has left, by the ORM or by SQL, flushed or not."""
     assert results["kept"] == [[1, 3], [2, 6]]
+
+
+def test_who_has_committed_something_is_known_by_number(results: dict[str, Any]) -> None:
+    """Intent: a request that commits before it is logged has the user's number in its row, as with stock, and no
+    statement reads the user again for it."""
+    assert results["committed"] == [[1], []]
 
 
 def test_what_is_no_request_is_written_at_once(results: dict[str, Any]) -> None:
