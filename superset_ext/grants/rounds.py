@@ -20,7 +20,7 @@ MOST = 16  # questions of one round
 class _Round(Generic[Question]):
     questions: dict[Question, None] = field(default_factory=dict)
     answers: dict[Question, Any] = field(default_factory=dict)
-    ended: threading.Event = field(default_factory=threading.Event)
+    ends: threading.Lock = field(default_factory=threading.Lock)  # held by who asks, until there are answers
 
 
 class Rounds(Generic[Question]):
@@ -42,12 +42,14 @@ class Rounds(Generic[Question]):
             leads = self._next is None or len(self._next.questions) >= MOST
             if leads:
                 self._next = _Round()
+                self._next.ends.acquire()
             shared: Any = self._next
             shared.questions.update(dict.fromkeys(questions))
         if leads:
             self._run(shared)
         else:
-            shared.ended.wait()
+            with shared.ends:
+                pass
         return [shared.answers.get(question) for question in questions]
 
     def _run(self, shared: _Round[Question]) -> None:
@@ -57,7 +59,7 @@ class Rounds(Generic[Question]):
                 asked = list(shared.questions)
                 shared.answers = dict(zip(asked, self._ask(asked), strict=True))
         finally:
-            shared.ended.set()
+            shared.ends.release()
 
     def _begin(self, shared: _Round[Question]) -> None:
         with self._lock:
