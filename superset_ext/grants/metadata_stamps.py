@@ -34,7 +34,6 @@ from superset_ext.core.within import within
 from superset_ext.errors import Unanswerable
 from superset_ext.grants.connections import Connections
 from superset_ext.grants.held import Asked, Held, Question
-from superset_ext.grants.rounds import Rounds
 
 FILES = tuple(sorted((sql_folder() / "grants").glob("[0-9][0-9]_*.sql")))
 _UNINSTALL = sql_folder() / "grants" / "uninstall.sql"
@@ -86,7 +85,6 @@ class MetadataStamps:
         self._anchor: str | None = None
         self._look_at = self._tidy_at = self._silent_until = float("-inf")
         self._held = Held()
-        self._rounds = Rounds(self._moments)
         self.missing = "it was not looked yet"
 
     def ready(self) -> bool:
@@ -119,7 +117,7 @@ class MetadataStamps:
 
     def _holds(self, asked: Asked, held: Held) -> bool:
         if asked in held:
-            (moment,) = self._rounds.answers(held.still)
+            (moment,) = self._moments(held.still)
             if moment is not None:
                 self._held = held.at(moment)
                 return True
@@ -129,7 +127,7 @@ class MetadataStamps:
     def _holds_by_itself(self, asked: Asked, held: Held) -> bool:
         """The same, asked of the mark, and at the same moment of those that held: it is one of them then."""
         others = [held.still] if held.is_usable(asked) else []
-        moment, *goes_on = self._rounds.answers((*asked, None), *others)
+        moment, *goes_on = self._moments((*asked, None), *others)
         if moment is None:
             return False
         with self._lock:
@@ -138,7 +136,7 @@ class MetadataStamps:
             self._held.add(asked)
         return True
 
-    def _moments(self, questions: Sequence[Question]) -> Sequence[str | None]:
+    def _moments(self, *questions: Question) -> Sequence[str | None]:
         """For each what names this moment, if what it asks about holds; all by one statement, so of one moment."""
         row = self._row(f"SELECT {', '.join([_HELD] * len(questions))}", sum(questions, ()))
         return [None] * len(questions) if row is None else list(row)
