@@ -24,7 +24,12 @@ FLAGS = [
     "--no-first-run",
 ]
 CHART_PATHS = ("/api/v1/chart/data", "/superset/explore_json/")
-BUSY = "[data-test='loading-indicator'], .loading, .ant-spin-spinning"
+# What says that something is loading. A person's browser leaves out charts that are more than a screen away.
+BUSY = """() => [...document.querySelectorAll("[data-test='loading-indicator'], .loading, .ant-spin-spinning")]
+    .some(sign => {
+        const place = (sign.closest(".grid-row") ?? sign).getBoundingClientRect();
+        return navigator.webdriver || (place.top < 2 * innerHeight && place.bottom > -innerHeight);
+    })"""
 PATIENCE = 180.0
 LOGINS = 6  # times that the form of the login page is sent
 # By the page's own clock, and until it has shown a frame: one that stalls does not rest.
@@ -132,7 +137,7 @@ class Visit:
                 waits = sorted(request.url for request in self.pending)
                 raise TimeoutError(f"{self.page.url} is still loading after {PATIENCE:.0f} s: {waits}")
             self.page.evaluate(MOMENT)
-            busy = bool(self.pending) or self.page.locator(BUSY).count() > 0
+            busy = bool(self.pending) or self.page.evaluate(BUSY)
             quiet = 0 if busy else quiet + 1
 
 
@@ -187,14 +192,20 @@ def chromium() -> str | None:
 
 
 @contextmanager
-def browser(draws_maps: bool = False) -> Iterator[Browser]:
+def browser(draws_maps: bool = False, person: bool = False) -> Iterator[Browser]:
     """A headless Chromium of the system.
 
     Args:
+        person: whether pages take it for a person's. Superset draws all charts of a dashboard at once where the browser
+            says that a program drives it, as that of a report must; for a person it draws those a screen away at most.
         draws_maps: whether maps are drawn. Without a graphics card that takes half a minute of processor time for each
             opening of a dashboard of maps; it asks for the same without.
     """
-    flags = FLAGS if draws_maps else [*FLAGS, "--disable-3d-apis"]
+    flags = [
+        *FLAGS,
+        *([] if draws_maps else ["--disable-3d-apis"]),
+        *(["--disable-blink-features=AutomationControlled"] if person else []),
+    ]
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium(), args=flags, headless=True)
         try:
