@@ -12,6 +12,8 @@ from typing import Any
 
 from sqlalchemy.engine import Engine
 
+from superset_ext.core.signals import count_failure
+
 AUTOCOMMIT = "AUTOCOMMIT"
 _PING = ("superset.utils.core", "ping_connection")
 
@@ -19,10 +21,19 @@ _PING = ("superset.utils.core", "ping_connection")
 def unasked(engine: Engine) -> Engine:
     """An engine with the pool and the listeners of this one but for that question; this one where it has to stay.
 
-    It has to where a lost connection does not mean that nothing was written: where statements commit themselves.
+    It has to where a lost connection does not mean that nothing was written: where statements commit themselves. It
+    does too where SQLAlchemy keeps listeners in another way than it did in 1.4.
     """
     if type(engine) is not Engine or not _tells_of_loss(engine):
         return engine
+    try:
+        return _twin(engine)
+    except Exception as error:  # noqa: BLE001  (of whatever is another one by then)
+        count_failure("asking no more whether a connection lives", error)
+        return engine
+
+
+def _twin(engine: Engine) -> Engine:
     twin = copy(engine)
     vars(twin).pop("dispatch", None)  # it has listeners of its own
     twin.dispatch._update(engine.dispatch, only_propagate=False)

@@ -14,7 +14,7 @@ from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text, create_
 from sqlalchemy.engine import Engine
 
 from superset_ext.embedded.postgres import Postgres
-from superset_ext.host import event_rows
+from superset_ext.host import event_engine, event_rows
 from superset_ext.host.event_rows import Event, write
 
 END = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
@@ -73,6 +73,14 @@ def test_a_batch_is_one_statement(url: str) -> None:
         engine.connect().close()
         assert sent[2:] == ["SELECT"]
     assert there(url) == ["first", "second", "third"]
+
+
+def test_where_listeners_are_kept_otherwise_it_is_asked(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: a SQLAlchemy whose listeners cannot be copied costs a question, and no row."""
+    monkeypatch.setattr(event_engine, "copy", lambda _: object())
+    with superset_engine(url) as (engine, sent):
+        assert write(rows(engine, "asked")) == [] and sent == ["SELECT", "INSERT"]
+    assert there(url) == ["asked"]
 
 
 @pytest.mark.parametrize("options", [{}, {"isolation_level": "AUTOCOMMIT"}])
