@@ -36,6 +36,7 @@ PARTS = (
     "public_bi_proposed",
     "public_bi_findings",
     "automatic",
+    "plan_taking",
     "indexes",
     "index_trial",
     "estimates",
