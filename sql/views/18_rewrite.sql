@@ -42,6 +42,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT u.state, u.reason, u.runs, u.differences, u.stock_ms, u.rewritten_ms FROM superset_ext.rewrite_use AS u
     WHERE u.fingerprint = latest.fingerprint AND u.database_id = latest.database_id AND applied ->> 'rule' = ANY (u.rules)
+        AND u.changed_at >= now() - interval '7 days'  -- its setting may be gone since
     ORDER BY u.state = 'used' DESC, u.state_at DESC LIMIT 1
 ) AS used ON true
 LEFT JOIN superset_ext.object_name AS database ON database.kind = 'database' AND database.id = latest.database_id

@@ -443,6 +443,9 @@ VALUES (1, 'of the shop', '{not_in,unneeded_order}', %s, %s, %s, 4, 800, 40)
 """
 
 
+_LONG_AGO = "UPDATE superset_ext.rewrite_use SET changed_at = now() - interval '8 days' WHERE database_id = %s"
+
+
 @pytest.mark.parametrize(
     ("state", "reason", "shown", "note"),
     [
@@ -455,13 +458,15 @@ def test_what_is_in_use_is_not_proposed(
     superset_app: InProcess, shop: Shop, all_kinds: None, state: str, reason: str, shown: str, note: str
 ) -> None:
     """Intent: another text that charts are answered by, or that was tried in vain, is no advice any more; the dashboard
-    says what became of it."""
+    says what became of it. What nobody has used for a week, as where the setting is gone, is advice again."""
     texts = "SELECT state, note FROM superset_ext.perf_proposal WHERE database_id = %s AND kind = 'Other text'"
     try:
         superset_app.rows(_USED, (shop.number, state, reason))
         assert superset_app.rows(texts, (shop.number,)) == [(shown, note)]
         rewrites = superset_app.client().get(RECOMMENDATIONS).json["rewrites"]
         assert (shop.number in {row["database_id"] for row in rewrites}) is (shown == "proposed")
+        superset_app.rows(_LONG_AGO, (shop.number,))
+        assert superset_app.rows(texts, (shop.number,)) == [("proposed", "c; helps often")]
     finally:
         superset_app.rows("DELETE FROM superset_ext.rewrite_use WHERE database_id = %s", (shop.number,))
 
