@@ -11,7 +11,7 @@
 DO $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_grants', 0)); END $$;
 
 CREATE SCHEMA IF NOT EXISTS superset_ext_grants;
-COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 8';
+COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 9';
 GRANT USAGE ON SCHEMA superset_ext_grants TO PUBLIC;
 
 CREATE TABLE IF NOT EXISTS superset_ext_grants.change (
@@ -38,6 +38,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS superset_ext_grants.run (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     id uuid NOT NULL DEFAULT gen_random_uuid()
 );
+GRANT SELECT ON superset_ext_grants.run TO PUBLIC;
 COMMENT ON TABLE superset_ext_grants.run IS 'One row, which a crash of the server removes.';
 COMMENT ON COLUMN superset_ext_grants.run.one IS 'There is one row.';
 COMMENT ON COLUMN superset_ext_grants.run.id IS 'Drawn anew after a crash.';
@@ -226,7 +227,7 @@ COMMENT ON FUNCTION superset_ext_grants.holds(pg_snapshot, text, integer[]) IS '
 CREATE OR REPLACE FUNCTION superset_ext_grants.held_still(since pg_snapshot, under text, dashboards integer[], last text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
+DECLARE  -- web processes make the same name by a statement of theirs
     run text := ' ' || extract(epoch FROM pg_postmaster_start_time()) || ' ' || (SELECT id FROM superset_ext_grants.run);
     moment text := pg_current_snapshot() || run;
     earlier text := split_part(last, ' ', 1);

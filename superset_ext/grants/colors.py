@@ -22,26 +22,28 @@ _SIGN = b'label_colors":'
 _TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 _LIST = rb"\[(?:%b(?:,%b)*)?\]" % (_TEXT, _TEXT)
 _TABLE = rb"\{(?:%b:%b(?:,%b:%b)*)?\}" % (_TEXT, _TEXT, _TEXT, _TEXT)
-# As JSON.stringify writes it. Within a text, the quotes of a name would have backslashes before them.
-_COLORS = re.compile(rb'([{,]"(?:map_|shared_)?label_colors":)(%b|%b)' % (_LIST, _TABLE))
+_BEFORE = b"|".join(rb'(?<=[{,]"%b%b)' % (kind, _SIGN) for kind in (b"", b"map_", b"shared_"))
+# As JSON.stringify writes it. Within a text, the quotes of a name would have backslashes before them. The sign stands
+# first, and what is before it is looked at afterwards: that is found three times as fast in a body that has few.
+_COLORS = re.compile(rb"%b(?:%b)(%b|%b)" % (_SIGN, _BEFORE, _LIST, _TABLE))
 
 
 def without(body: bytes) -> bytes:
     """The JSON of a request with `~` in the place of each list or table of label colors."""
-    return _COLORS.sub(rb"\g<1>~", body) if _SIGN in body else body
+    return _COLORS.sub(_SIGN + b"~", body) if _SIGN in body else body
 
 
 def digest(body: bytes) -> str:
     """What stands for all that `without` leaves out of a body; empty where it is nothing."""
     if _SIGN not in body:
         return ""
-    parts = [value for _, value in _COLORS.findall(body)]
+    parts = _COLORS.findall(body)
     return blake2b(b"\n".join(parts), digest_size=16).hexdigest() if parts else ""
 
 
 def is_apart(body: bytes) -> bool:
     """Whether `without` leaves nothing out of a body but colors of its form data."""
-    plain = _COLORS.sub(rb"\g<1>0", body)
+    plain = _COLORS.sub(_SIGN + b"0", body)
     if plain == body:
         return True
     try:

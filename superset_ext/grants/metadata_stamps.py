@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,11 +34,12 @@ from superset_ext.core.within import within
 from superset_ext.errors import Unanswerable
 from superset_ext.grants.connections import Connections
 from superset_ext.grants.held import Asked, Held, Question
+from superset_ext.grants.planned import STILL, is_unplanned, planned
 
 FILES = tuple(sorted((sql_folder() / "grants").glob("[0-9][0-9]_*.sql")))
 _UNINSTALL = sql_folder() / "grants" / "uninstall.sql"
 _INSTALLED = "SELECT obj_description(to_regnamespace('superset_ext_grants'), 'pg_namespace')"
-_VERSION = "version 8"
+_VERSION = "version 9"
 # By the search path of whoever asks: that of Superset's connection decides which tables it reads.
 _TABLES = "ARRAY(SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(%s AS text[])) AS t(name))"
 _WATCH = f"SELECT superset_ext_grants.watch({_TABLES})"
@@ -85,6 +86,7 @@ class MetadataStamps:
         self._anchor: str | None = None
         self._look_at = self._tidy_at = self._silent_until = float("-inf")
         self._held = Held()
+        self._are_planned = True  # whether connections have the statement; not behind a pooler that changes them
         self.missing = "it was not looked yet"
 
     def ready(self) -> bool:
@@ -117,12 +119,20 @@ class MetadataStamps:
 
     def _holds(self, asked: Asked, held: Held) -> bool:
         if asked in held:
-            (moment,) = self._moments(held.still)
+            moment = self._goes_on(held)
             if moment is not None:
                 self._held = held.at(moment)
                 return True
             held = Held()  # something was written
         return self._holds_by_itself(asked, held)
+
+    def _goes_on(self, held: Held) -> str | None:
+        """What names this moment, if all that held at an earlier one holds."""
+        if self._are_planned:
+            row = self._row(STILL, (held.moment, held.under))
+            if row is not None:
+                return cast("str | None", row[0])
+        return None if self._are_planned else self._moments(held.still)[0]
 
     def _holds_by_itself(self, asked: Asked, held: Held) -> bool:
         """The same, asked of the mark, and at the same moment of those that held: it is one of them then."""
@@ -161,6 +171,8 @@ class MetadataStamps:
                 cursor.execute(_LOCKS)
                 cursor.execute(_WATCH, (_array([table]),))
                 cursor.execute("COMMIT")
+        self._connections().dispose()  # what was connected before could not plan
+        self._are_planned = True
 
     def uninstall(self) -> bool:
         """Remove triggers and schema; whether there were any.
@@ -248,17 +260,28 @@ class MetadataStamps:
                     return lent.cursor.fetchone()
             except Exception as error:  # noqa: BLE001  (as above)
                 if getattr(driver_error(error), "pgcode", None):
-                    self._anchor = None
+                    self._refused(sql, error)
                     return None
                 if time.monotonic() - began >= _WAIT:
                     self._silent_until = time.monotonic() + _SILENT
                     return None
         return None
 
+    def _refused(self, sql: str, error: Exception) -> None:
+        """The server refuses a statement: it is not what was looked at, or has no plan of it."""
+        if sql == STILL and is_unplanned(error):
+            self._cannot_plan()
+        else:
+            self._anchor = None
+
+    def _cannot_plan(self) -> None:
+        self._are_planned = False
+
     def _connections(self) -> Connections:
         with self._lock:
             if self._pool is None:
-                connect = partial(within, _CONNECT, self._engine().pool._creator)
+                creator = self._engine().pool._creator
+                connect = partial(within, _CONNECT, planned, creator, self._cannot_plan)
                 self._pool = Connections(connect, _POOL, _WAIT, _RECYCLE)
             return self._pool
 

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine
 
 from superset_ext.grants import held
 from superset_ext.grants.metadata_stamps import MetadataStamps
+from superset_ext.grants.planned import NAME, STILL
 from testing.databases import Databases
 
 pytestmark = pytest.mark.timeout(600)
@@ -48,13 +49,15 @@ def url(databases: Databases) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def stamps(url: str) -> Iterator[MetadataStamps]:
-    """Stamps of it."""
+@pytest.fixture(params=["planned", "behind a pooler"])
+def stamps(url: str, request: pytest.FixtureRequest) -> Iterator[MetadataStamps]:
+    """Stamps of it, whose connections have the statement of a hit, or find that they have not."""
     engine = create_engine(url)
     made = MetadataStamps(lambda: engine, lambda: ["ab_user_role"])
     made.install()
     assert made.look(), made.missing
+    if request.param != "planned":
+        _lose_plans(made)
     yield made
     made._connections().dispose()
     engine.dispose()
@@ -100,14 +103,22 @@ def writers(url: str, count: int) -> Iterator[list[Writer]]:
             writer.raw.close()
 
 
+def _lose_plans(stamps: MetadataStamps) -> None:
+    """Have the next statement find another connection of the server, as a pooler gives it for each transaction."""
+    with stamps._connections().lent() as lent:
+        lent.cursor.execute("DEALLOCATE ALL")
+
+
 def _asks(stamps: MetadataStamps) -> list[Any]:
     """What is asked of the server from now on: the name of the moment that was sent."""
     sent: list[Any] = []
     row = stamps._row
 
     def noted(sql: str, values: Any) -> Any:
-        sent.append(values[-1] if "held_still(" in sql else None)
-        return row(sql, values)
+        moment = values[0] if sql == STILL else values[-1] if "held_still(" in sql else None
+        if not (sql == STILL and (answer := row(sql, values)) is None):
+            sent.append(moment)
+        return answer if sql == STILL else row(sql, values)
 
     stamps._row = noted  # type: ignore[method-assign]
     return sent
@@ -215,3 +226,24 @@ def test_a_moment_that_is_too_old_is_replaced(url: str, stamps: MetadataStamps) 
     stamps._held = held.Held(moment, stamps._held.under, _until=0.0)
     assert stamps.holds(mark) and stamps.holds(mark)
     assert sent == [None, moment]
+
+
+def test_both_statements_name_a_moment_alike(url: str, stamps: MetadataStamps) -> None:
+    """Intent: the planned statement makes the very name that `held_still` makes: were it another one, each hit would
+    cost what a change costs, and nobody would see it."""
+    mark = stamps.now()
+    assert mark and stamps.holds(mark)
+    with writers(url, 1) as (writer,):
+        assert writer.run(f"SELECT {NAME}") == stamps._held.moment
+
+
+def test_a_statement_that_is_gone_is_asked_in_the_other_way(url: str, stamps: MetadataStamps) -> None:
+    """Intent: a pooler gives each transaction another connection of the server, which has no plan: what holds holds all
+    the same, and what was written is seen, by the connections that plan as by those that cannot."""
+    mark = stamps.now()
+    with writers(url, 1) as (writer,):
+        assert mark and stamps.holds(mark)
+        _lose_plans(stamps)
+        assert stamps.holds(mark) and not stamps._are_planned and stamps.ready()
+        writer.run(WRITES[0])
+        assert not stamps.holds(mark) and stamps.ready()

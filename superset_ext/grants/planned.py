@@ -1,0 +1,52 @@
+"""The statement of a hit, which each connection plans once: whether this moment has the name of an earlier one.
+
+Mostly nothing has been written since, and the name is the same: then nothing else is looked at. That is so for the
+reasons that `held_still` has in `sql/grants`, which makes the same name and is asked where it is another one. Behind a
+pooler that changes connections the plan is not there, and `held_still` is asked each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from superset_ext.core.driver_errors import driver_error
+
+# Of this moment: the transactions that it sees, and the run of the server.
+NAME = """
+pg_catalog.concat_ws(' ', pg_catalog.pg_current_snapshot(), extract(epoch FROM pg_catalog.pg_postmaster_start_time()),
+    (SELECT id FROM superset_ext_grants.run))"""
+_PREPARE = f"""
+PREPARE superset_ext_still_9 (text, text) AS
+SELECT CASE WHEN name OPERATOR(pg_catalog.=) $1 THEN name ELSE superset_ext_grants.held_still(NULL, $2, NULL, $1) END
+FROM (SELECT {NAME} AS name) AS moment
+"""  # noqa: S608  (nothing but constants)
+# With a moment's name, and that of the triggers: what names this moment, NULL where what held then may not hold.
+STILL = "EXECUTE superset_ext_still_9 (%s, %s)"
+_CLASSES = ("26", "42", "3F")  # of SQLSTATEs: no such plan, or it is there already, or may not be made
+
+
+def planned(connect: Callable[[], Any], cannot: Callable[[], object]) -> Any:
+    """A connection of psycopg2 that has planned the statement.
+
+    Args:
+        cannot: called where the server will not plan it.
+
+    Raises:
+        Exception: what connecting raises.
+    """
+    raw = connect()
+    raw.autocommit = True  # else the plan would be undone with the transaction
+    try:
+        with raw.cursor() as cursor:
+            cursor.execute(_PREPARE)
+    except Exception as error:
+        if not is_unplanned(error):
+            raise
+        cannot()
+    return raw
+
+
+def is_unplanned(error: Exception) -> bool:
+    """Whether the server says that it has no such plan, or may make none."""
+    return str(getattr(driver_error(error), "pgcode", None)).startswith(_CLASSES)
