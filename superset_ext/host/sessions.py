@@ -1,4 +1,4 @@
-"""Sessions whose signatures this process has checked before: a browser sends the same cookie with each of its requests.
+"""Session cookies whose signatures this process has checked before: a browser sends the same one with each request.
 
 Flask derives a key and checks the signature of a cookie each time. The same bytes have the same signature, so that is
 not done again. How old a cookie is, is looked at each time; and each request gets a session of its own, which it may
@@ -7,16 +7,19 @@ write to. A session that holds more than plain values, as the messages of a form
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
-from flask import Flask
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Response, request
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from itsdangerous import URLSafeTimedSerializer
 
 from superset_ext.core.fork_reset import reset_on_fork
 
 MOST = 1000  # cookies that a process remembers; each has 4 kB at most
+_FILES = "static"  # the endpoint of Superset's files
+_DIGEST = re.compile(r"[./](?:[0-9a-f]{8}|[0-9a-f]{20})\.[^/]+$")  # as webpack writes it into their names
 _PLAIN = (str, int, float, bool, type(None))  # what nobody can change in place
 
 
@@ -56,7 +59,13 @@ class RememberingSerializer(URLSafeTimedSerializer):
 
 
 class RememberingSessions(SecureCookieSessionInterface):
-    """Flask's sessions, with a serializer that is kept for as long as the keys are the same."""
+    """Flask's sessions, with a serializer that is kept for as long as the keys are the same.
+
+    An answer for which a session was read says so (`Vary: Cookie`), and a browser asks for it again once its cookie is
+    another one. Superset reads the session before each answer, of files too: after each log-in a browser asks about
+    all of its scripts again. A file that has a digest in its name is the same for everybody for ever, and does not say
+    so here. Others do, since a browser may have them of an earlier Superset.
+    """
 
     def __init__(self) -> None:
         reset_on_fork(self)
@@ -79,6 +88,16 @@ class RememberingSessions(SecureCookieSessionInterface):
         )
         self._kept = keys, serializer
         return serializer
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """See `SecureCookieSessionInterface`."""
+        if session.modified or not _is_lasting():
+            super().save_session(app, session, response)
+
+
+def _is_lasting() -> bool:
+    """Whether a file is asked for that is the same for ever."""
+    return request.endpoint == _FILES and _DIGEST.search(request.path) is not None
 
 
 def install(app: Flask) -> None:

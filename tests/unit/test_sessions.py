@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Response, session
+from flask import Flask, Response, request, session
 from flask.sessions import SecureCookieSessionInterface
 
 from superset_ext.host import sessions
@@ -125,3 +126,38 @@ def test_another_kind_of_sessions_is_left_alone() -> None:
     app.session_interface = SecureCookieSessionInterface()
     install(app)
     assert type(app.session_interface) is RememberingSessions
+
+
+@pytest.mark.parametrize(
+    ("path", "varies"),
+    [
+        ("assets/theme.0123456789abcdef0123.entry.js", False),
+        ("assets/0123456789abcdef0123.chunk.js", False),
+        ("assets/Area1.b13966ae.png", False),
+        ("assets/manifest.json", True),
+        ("assets/images/favicon.png", True),
+        ("assets/0123456789abcdef0123.d/plain.js", True),
+    ],
+)
+def test_files_that_last_do_not_depend_on_the_cookie(tmp_path: Path, path: str, varies: bool) -> None:
+    """Intent: a file with a digest in its name is not asked for again after a log-in, however the session was read
+    before; another file and a page are, and a session that was changed is saved with a file too."""
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text("text")
+    app = Flask("testing", static_folder=str(tmp_path), static_url_path="/static")
+    app.secret_key = SECRET
+    install(app)
+
+    @app.before_request
+    def read() -> None:
+        if session.get("locale") and request.headers.get("Accept-Language"):
+            session["locale"] = "de"
+
+    app.add_url_rule("/page", "page", lambda: "page")
+    headers = {"Cookie": f"session={_cookie(app, KEPT)}"}
+    client = app.test_client(use_cookies=False)
+    assert ("Cookie" in client.get(f"/static/{path}", headers=headers).headers.get("Vary", "")) is varies
+    assert "Cookie" in client.get("/page", headers=headers).headers["Vary"]
+    changed = client.get(f"/static/{path}", headers={**headers, "Accept-Language": "de"})
+    assert changed.status_code == 200 and "Cookie" in changed.headers["Vary"] and "Set-Cookie" in changed.headers
