@@ -139,6 +139,7 @@ class Openings:
         One that stays open goes on with its animations and maps, at the cost of the next server's.
         """
         page = self.visit.page
+        page.bring_to_front()  # the browser draws less often what is behind another page
         self.visit.pending.clear()
         page.goto(f"{self.visit.base}/superset/dashboard/{dashboard_id}/")
         page.wait_for_selector(".grid-container")
