@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 from superset_ext.aggregates.base import base
@@ -279,7 +280,7 @@ def _compare(engine: Engine, asked: tuple[str, Shape], result: Match, allowed: A
     if not shape.order or allowed.floats:  # a last digit may turn an order around
         return ""
     tally.ordered += is_total(shape)
-    show = _value if allowed.loose else shown
+    show = _value if allowed.loose else _sorting
     return "another order" if in_order(stock, shape, show) != in_order(rows, shape, show) else ""
 
 
@@ -310,6 +311,15 @@ def differs(stock: Sequence[Sequence[Any]], rows: Sequence[Sequence[Any]], allow
 def _value(row: Sequence[Any]) -> str:
     """A row by value: 1.0 is 1.00, −0 is 0, é is É, and floats have nine digits."""
     return repr([_loose(value) for value in row])
+
+
+def _sorting(row: Sequence[Any]) -> str:
+    """A row by what ORDER BY sees of it: 1.0 and 1.00 tie, and −0 and 0, so that either may come first."""
+    return shown([value + 0 if isinstance(value, float) else _plain(value) for value in row])
+
+
+def _plain(value: Any) -> Any:
+    return value.normalize() + 0 if isinstance(value, Decimal) and value.is_finite() else value
 
 
 def _loose(value: Any) -> Any:
