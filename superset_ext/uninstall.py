@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from superset_ext.aggregates.tables.service import removed, sources
+from superset_ext.aggregates.service import removed, sources
 from superset_ext.core.driver_errors import first_line
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.schema import SCHEMA_SECONDS

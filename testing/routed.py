@@ -123,14 +123,25 @@ def shop_in(app: InProcess, url: str) -> Iterator[Shop]:
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         run(connection, SALES)
+    with known_to(app, url, "public", (VIRTUAL, JINJA)) as shop:
+        yield shop
+
+
+@contextmanager
+def known_to(app: InProcess, url: str, schema: str, texts: tuple[str, str]) -> Iterator[Shop]:
+    """Let Superset know a source.
+
+    Args:
+        texts: the queries of two virtual datasets, the second with a template.
+    """
     with app.awake(), app.app.app_context():
-        shop = _made(url)
+        shop = _made(url, schema, texts)
     yield shop
     with app.awake(), app.app.app_context():
         _unmake(shop)
 
 
-def _made(url: str) -> Shop:
+def _made(url: str, schema: str, texts: tuple[str, str]) -> Shop:
     from superset.connectors.sqla.models import RowLevelSecurityFilter, SqlaTable
     from superset.extensions import db, security_manager
     from superset.models.core import Database
@@ -141,8 +152,8 @@ def _made(url: str) -> Shop:
     db.session.add(database)
     db.session.flush()
     datasets = []
-    for title, sql in (("sales", None), (f"virtual {name}", VIRTUAL), (f"jinja {name}", JINJA)):
-        dataset = SqlaTable(table_name=title, sql=sql, database=database, schema="public")
+    for title, sql in (("sales", None), (f"virtual {name}", texts[0]), (f"jinja {name}", texts[1])):
+        dataset = SqlaTable(table_name=title, sql=sql, database=database, schema=schema)
         db.session.add(dataset)
         db.session.flush()
         dataset.fetch_metadata()

@@ -33,8 +33,8 @@ from sqlalchemy.engine import make_url
 from sqlglot import exp
 
 from superset_ext.aggregates.propose.asks import Ask, Asked, candidates, read
+from superset_ext.aggregates.service import Wanted, planned
 from superset_ext.aggregates.tables.building import build, drop_all
-from superset_ext.aggregates.tables.service import Wanted, planned
 from superset_ext.aggregates.view import View
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.valkey import Valkey

@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import shared_task
 
-from superset_ext.aggregates.tables.service import kept_up, sources
+from superset_ext.aggregates.service import kept_up, sources
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import SupersetExtError
 from superset_ext.package import log_database, this_app

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+from superset_ext.aggregates.opened import source_named
 from superset_ext.aggregates.route.report import answering, switched_off
 from superset_ext.core.amount import amount
 from superset_ext.errors import LogUnavailable, NoLogDatabase
 from superset_ext.package import package
-from superset_ext.plans.indexes.source import source_of
 from superset_ext.settings import PREFIX
 
 _SHOWN = ("answered", "saved_seconds", "compared", "differences", "failures", "refused", "reasons")
@@ -35,7 +35,7 @@ class Answers:
     @classmethod
     def of(cls, database: str) -> Answers:
         """Of Superset's database of this name or id. Needs an app context."""
-        number, _ = source_of(database, "aggregates are built")
+        number, _ = source_named(database)
         try:
             log = package().log()
             rows, off = answering(log, number), switched_off(log, number)

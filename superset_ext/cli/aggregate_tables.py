@@ -10,7 +10,7 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from superset_ext.aggregates.tables import service
+from superset_ext.aggregates import service
 from superset_ext.aggregates.tables.catalogue import Kept
 from superset_ext.aggregates.tables.checking import Checked
 from superset_ext.aggregates.tables.definition import Upkeep

@@ -15,9 +15,9 @@ from typing import Any, Literal
 from marshmallow import fields
 from pydantic import BaseModel, ConfigDict, Field
 
+from superset_ext.aggregates import service
 from superset_ext.aggregates.over import Allowed
 from superset_ext.aggregates.propose.report import as_dict, report
-from superset_ext.aggregates.tables import service
 from superset_ext.aggregates.tables.checking import Checked
 from superset_ext.aggregates.tables.renewing import Refreshed
 from superset_ext.errors import NotAllowed, UnknownDatabase
@@ -29,7 +29,7 @@ from superset_ext.web.openapi import Answer
 from superset_ext.web.resource import Resource, route
 
 _ERRORS = {
-    400: "The source refuses, it is not PostgreSQL, there is no such aggregate, or the body is not valid",
+    400: "The source refuses, its engine has no aggregates, there is no such aggregate, or the body is not valid",
     403: "The permission is missing, you are no administrator, or Superset does not let you do this on the database",
     503: "The log or the source does not answer",
 }

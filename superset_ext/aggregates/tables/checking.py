@@ -74,6 +74,6 @@ def _columns(definition: Definition) -> tuple[list[str], tuple[str, ...]]:
 def text(definition: Definition, columns: list[str]) -> str:
     """The one statement that counts differences, in both directions."""
     chosen = ", ".join(["n", *map(quoted, columns)])
-    own = f"SELECT {chosen} FROM {definition.table}"  # noqa: S608  (identifiers)
+    own = f"SELECT {chosen} FROM {definition.view.table}"  # noqa: S608  (identifiers)
     base = f"SELECT {chosen} FROM ({definition.select()}) AS made"  # noqa: S608
     return f"SELECT count(*) FROM (({own} EXCEPT ALL {base}) UNION ALL ({base} EXCEPT ALL {own})) AS differences"  # noqa: S608

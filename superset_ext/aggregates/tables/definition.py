@@ -152,16 +152,17 @@ def stored(view: View) -> dict[str, Any]:
 
 
 def restored(
-    name: str, definition: Mapping[str, Any], types: Mapping[str, str], rows: int | None, distinct: Mapping[str, int]
+    name: str, definition: Mapping[str, Any], types: Mapping[str, str], rows: int | None, distinct: Mapping[str, int],
+    engine: str = ENGINE,
 ) -> View:  # fmt: skip
     """An aggregate as it was stored, with what is known of its table."""
-    measures = tuple(Measure(function, _expression(sql)) for function, sql in definition["measures"])
+    measures = tuple(Measure(function, _expression(sql, engine)) for function, sql in definition["measures"])
     columns = {
         column: Column(column, Kind(kind), is_null, is_identical)
         for column, (kind, is_null, is_identical) in definition["columns"].items()
     }
     keys = tuple(Key(column, unit) for column, unit in definition["keys"])
-    view = View(ENGINE, definition["relation"], full(name), keys, measures, columns, rows, distinct)
+    view = View(engine, definition["relation"], full(name), keys, measures, columns, rows, distinct)
     return view.typed(types) if set(view.names.values()) <= set(types) else view
 
 
@@ -171,7 +172,7 @@ def refuse_unstorable(view: View) -> None:
     Raises:
         AggregateError: it is not.
     """
-    if restored("same", json.loads(json.dumps(stored(view))), {}, None, {}).measures != view.measures:
+    if restored("same", json.loads(json.dumps(stored(view))), {}, None, {}, view.engine).measures != view.measures:
         raise AggregateError("a measure of the aggregate cannot be written down")
 
 
@@ -189,8 +190,8 @@ def indexed(view: View, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys({**by_column, **own}[name] for name in names))
 
 
-def _expression(sql: str) -> exp.Expression:
-    tree = parsed(f"SELECT {sql}", ENGINE)
+def _expression(sql: str, engine: str) -> exp.Expression:
+    tree = parsed(f"SELECT {sql}", engine)
     if isinstance(tree, str):
         raise AggregateError(f"a measure in the catalogue cannot be read: {tree}")
     node: exp.Expression = tree.expressions[0]

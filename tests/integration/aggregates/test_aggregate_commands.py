@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from superset_ext.aggregates.tables.service import sources
+from superset_ext.aggregates.service import sources
 from superset_ext.aggregates.tasks import aggregates_tick
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.package import package

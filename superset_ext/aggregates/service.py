@@ -4,7 +4,7 @@ Everything here needs an app context.
 
 Raises:
     UnknownDatabase: Superset has no database of this name or id.
-    AdviceError: it is not PostgreSQL.
+    AdviceError: no aggregates are built for its engine.
     WatchError: it does not answer.
     AggregateError: it refuses, or what is asked for is not there.
     LogUnavailable: the log database does not answer.
@@ -17,8 +17,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from superset_ext.aggregates.tables import building, checking
-from superset_ext.aggregates.tables.catalogue import Kept, kept
+from superset_ext.aggregates.opened import opened, source_named
+from superset_ext.aggregates.source import Source
+from superset_ext.aggregates.tables import checking
+from superset_ext.aggregates.tables.catalogue import Kept
 from superset_ext.aggregates.tables.definition import (
     EVERY_SECONDS,
     Definition,
@@ -26,22 +28,17 @@ from superset_ext.aggregates.tables.definition import (
     checked_name,
     indexed,
     named_base,
-    view_of,
 )
-from superset_ext.aggregates.tables.refreshing import Busy, refresh
+from superset_ext.aggregates.tables.refreshing import Busy
 from superset_ext.aggregates.tables.renewing import Refreshed
 from superset_ext.aggregates.tables.rights import Unnoted
-from superset_ext.aggregates.tables.transaction import LOCK_SECONDS, transaction
+from superset_ext.aggregates.tables.transaction import LOCK_SECONDS
 from superset_ext.aggregates.view import View, quoted
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import AggregateError, SupersetExtError
-from superset_ext.freshness.watch.source import connect
-from superset_ext.plans.indexes.source import source_of
-from superset_ext.plans.rewrite.catalogue.postgresql import PostgreSQL
 
 SCHEDULE_SECONDS = 3600  # between two times that all of an aggregate is made anew
-_WHAT = "aggregates are built"
 _REMEMBER = "INSERT INTO superset_ext.aggregate_source (database_id) VALUES (%s) ON CONFLICT DO NOTHING"
 _FORGET = "DELETE FROM superset_ext.aggregate_source WHERE database_id = %s"
 _SOURCES = "SELECT database_id FROM superset_ext.aggregate_source ORDER BY 1"
@@ -89,20 +86,20 @@ class Plan:
 
 def planned(app: Any, database: str, asked: str | View, wanted: Wanted) -> Plan:
     """What would be built for a statement, or of a view that somebody has worked out; nothing is done."""
-    number, title = source_of(database, _WHAT)
-    with connect(app, number) as connection:
-        path = _path(connection, wanted.schema)
-        view = asked if isinstance(asked, View) else _view_of(connection, path, asked)
-        definition = _definition(view, path, wanted)
+    number, title = source_named(database)
+    with opened(app, number) as source:
+        path = source.path(wanted.schema)
+        view = asked if isinstance(asked, View) else source.view_of(asked, path)
+        definition = _definition(view, path, wanted, source.upkeep)
         try:
-            definition, statements = building.planned(connection, definition)
+            definition, statements = source.planned(definition)
             notes: tuple[str, ...] = ()
         except Unnoted as reason:
             if wanted.upkeep is not None:
                 raise
             every = wanted.every_seconds or SCHEDULE_SECONDS
             definition = replace(definition, upkeep="schedule", every_seconds=every)
-            definition, statements = building.planned(connection, definition)
+            definition, statements = source.planned(definition)
             notes = (f"All of it is made anew every {every} s: {reason}",)
     return Plan(number, title, definition, tuple(statements), notes)
 
@@ -111,24 +108,24 @@ def built(app: Any, log: LogDatabase, plan: Plan, lock_seconds: float = LOCK_SEC
     """Build what was planned."""
     with log.transaction() as cursor:  # before the source is written to: what is left there can be found by this
         cursor.execute(_REMEMBER, (plan.database_id,))
-    with connect(app, plan.database_id) as connection:
-        return building.build(connection, plan.definition, lock_seconds)
+    with opened(app, plan.database_id) as source:
+        return source.build(plan.definition, lock_seconds)
 
 
 def refreshed(app: Any, database: str, names: Collection[str], whole: bool) -> Iterator[tuple[str, Refreshed | str]]:
     """Bring aggregates up to date, all without names; each with what was done, or why it was not possible."""
-    for connection, one in _chosen(app, database, names):
+    for source, one in _chosen(app, database, names):
         try:
-            yield one.name, refresh(connection, one.name, whole)
+            yield one.name, source.refresh(one.name, whole)
         except AggregateError as error:
             yield one.name, str(error)
 
 
 def checked(app: Any, database: str, names: Collection[str]) -> Iterator[tuple[str, checking.Checked | str]]:
     """Compare aggregates with their bases, all without names; each with what came of it, or why it was not possible."""
-    for connection, one in _chosen(app, database, names):
+    for source, one in _chosen(app, database, names):
         try:
-            yield one.name, checking.check(connection, one.name)
+            yield one.name, source.check(one.name)
         except AggregateError as error:
             yield one.name, str(error)
 
@@ -137,15 +134,15 @@ def dropped(
     app: Any, log: LogDatabase, database: str, names: Collection[str], lock_seconds: float = LOCK_SECONDS
 ) -> Iterator[tuple[str, str]]:
     """Drop aggregates, all without names; each with why it is still there, or `""`."""
-    number, _ = source_of(database, _WHAT)
-    for connection, one in _chosen(app, database, names):
+    number, _ = source_named(database)
+    for source, one in _chosen(app, database, names):
         try:
-            building.drop(connection, one.name, lock_seconds)
+            source.drop(one.name, lock_seconds)
             yield one.name, ""
         except AggregateError as error:
             yield one.name, str(error)
-    with connect(app, number) as connection, transaction(connection) as cursor:
-        is_bare = not kept(cursor)
+    with opened(app, number) as source:
+        is_bare = not source.kept()
     if is_bare:
         with log.transaction() as writing:
             writing.execute(_FORGET, (number,))
@@ -153,9 +150,9 @@ def dropped(
 
 def listed(app: Any, database: str) -> list[Kept]:
     """The aggregates of a database, as its source has them at this moment."""
-    number, _ = source_of(database, _WHAT)
-    with connect(app, number) as connection, transaction(connection) as cursor:
-        return kept(cursor)
+    number, _ = source_named(database)
+    with opened(app, number) as source:
+        return source.kept()
 
 
 def sources(log: LogDatabase) -> list[int]:
@@ -165,8 +162,8 @@ def sources(log: LogDatabase) -> list[int]:
 
 def removed(app: Any, log: LogDatabase, number: int) -> list[str]:
     """Drop all aggregates of a database, with everything of ours on its source; their names."""
-    with connect(app, number) as connection:
-        names = building.drop_all(connection)
+    with opened(app, number) as source:
+        names = source.drop_all()
     with log.transaction() as cursor:
         cursor.execute(_FORGET, (number,))
     return names
@@ -176,12 +173,11 @@ def kept_up(app: Any, number: int) -> list[Refreshed]:
     """Bring those aggregates of a database up to date whose turn it is. What fails says so in the catalogue and the log
     of this process, and holds up none of the others."""
     done = []
-    with connect(app, number) as connection:
-        with transaction(connection) as cursor:
-            due = [one.name for one in kept(cursor) if is_due(one)]
+    with opened(app, number) as source:
+        due = [one.name for one in source.kept() if is_due(one)]
         for name in due:
             try:
-                done.append(refresh(connection, name))
+                done.append(source.refresh(name, whole=False))
             except Busy:
                 continue
             except SupersetExtError as error:
@@ -197,41 +193,20 @@ def is_due(one: Kept) -> bool:
     return one.age_seconds is None or one.age_seconds >= one.definition.every_seconds
 
 
-def _chosen(app: Any, database: str, names: Collection[str]) -> Iterator[tuple[Any, Kept]]:
-    number, _ = source_of(database, _WHAT)
-    with connect(app, number) as connection:
-        with transaction(connection) as cursor:
-            known = kept(cursor)
+def _chosen(app: Any, database: str, names: Collection[str]) -> Iterator[tuple[Source, Kept]]:
+    number, _ = source_named(database)
+    with opened(app, number) as source:
+        known = source.kept()
         if unknown := sorted(set(names) - {one.name for one in known}):
             raise AggregateError(f"not built here: {', '.join(unknown)}; see: superset perf aggregates list")
         for one in known:
             if not names or one.name in names:
-                yield connection, one
+                yield source, one
 
 
-def _path(connection: Any, schema: str | None) -> tuple[str, ...]:
-    """Where names without a schema are looked up, as a dataset of this schema has it."""
-    if schema is not None:
-        return (schema,)
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT current_schemas(false)")
-        return tuple(cursor.fetchone()[0])
-
-
-def _view_of(connection: Any, path: Sequence[str], sql: str) -> View:
-    with transaction(connection, path) as cursor:
-
-        def ask(query: str, values: Sequence[Any]) -> list[Sequence[Any]]:
-            cursor.execute(query, values or None)
-            return list(cursor.fetchall())
-
-        return view_of(sql, PostgreSQL(ask), "unnamed")
-
-
-def _definition(view: View, path: tuple[str, ...], wanted: Wanted) -> Definition:
-    upkeep: Upkeep = wanted.upkeep or ("tail" if wanted.tail else "notes")
-    every = wanted.every_seconds or (EVERY_SECONDS if upkeep == "notes" else SCHEDULE_SECONDS)
+def _definition(view: View, path: tuple[str, ...], wanted: Wanted, mostly: Upkeep) -> Definition:
+    upkeep: Upkeep = wanted.upkeep or ("tail" if wanted.tail else mostly)
+    every = wanted.every_seconds or (EVERY_SECONDS if upkeep == mostly else SCHEDULE_SECONDS)
     tail = indexed(view, [wanted.tail])[0] if wanted.tail else None
     definition = Definition(
         "unnamed", view, path, None, indexed(view, wanted.filters), upkeep, every, tail, wanted.late_seconds
