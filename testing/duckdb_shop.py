@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,28 @@ import duckdb, sys
 connection = duckdb.connect(sys.argv[1])
 print("open", flush=True)
 sys.stdin.read()
+"""
+# A program that writes to files: it opens one for each text, waits for those who read
+# it, and closes it.
+_WRITE = """
+import contextlib, duckdb, json, sys, time
+def opened(file, sql):
+    until = time.monotonic() + 20
+    while True:
+        try:
+            return duckdb.connect(file, read_only=sql.startswith("SELECT"))
+        except duckdb.IOException as error:
+            if "lock" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.005)
+for line in sys.stdin:
+    file, sql = json.loads(line)
+    try:
+        with contextlib.closing(opened(file, sql)) as connection:
+            rows = connection.execute(sql).fetchall()
+        print(json.dumps([rows, ""]), flush=True)
+    except Exception as error:
+        print(json.dumps([[], str(error)]), flush=True)
 """
 
 
@@ -82,12 +107,23 @@ def fill(file: Path, sql: str = SALES) -> None:
     written(file, sql)
 
 
-def written(file: Path, sql: str) -> list[tuple[Any, ...]]:
-    """Run SQL on a file, and close it; what the last statement gives."""
-    import duckdb
+@cache
+def _writer() -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", _WRITE]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(process.terminate)
+    return process
 
-    with closing(duckdb.connect(str(file))) as connection:
-        return list(connection.execute(sql).fetchall())
+
+def written(file: Path, sql: str) -> list[Any]:
+    """Run SQL on a file as another process, which closes it afterwards; what the last statement gives."""
+    process = _writer()
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(f"{json.dumps([str(file), sql])}\n")
+    process.stdin.flush()
+    rows, error = json.loads(process.stdout.readline())
+    assert not error, error
+    return list(rows)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ class Sent:
         seen_until_us: of a replica, up to when its rows have what was committed, in microseconds since 1970, 0 where it
             does not say; `None` where the rows are as of now.
         before: called once with the DBAPI cursor of the next statement, before that is sent, and `None` from then on.
+        stands_for: a statement that names all that the rows depend on, where those that were sent do not.
         number: its own in this process.
     """
 
@@ -42,12 +43,13 @@ class Sent:
     known: bool = True
     seen_until_us: int | None = None
     before: Callable[[Any], None] | None = None
+    stands_for: str = ""
     number: int = field(default_factory=_numbers.__next__)
 
     @property
     def sql(self) -> str:
-        """The statements as one text; a comment at the end of one does not reach into the next."""
-        return "\n;\n".join(self.statements)
+        """What they read, as one text; a comment at the end of a statement does not reach into the next."""
+        return self.stands_for or "\n;\n".join(self.statements)
 
 
 under_way: ContextVar[Sent | None] = ContextVar("superset_ext_sending", default=None)

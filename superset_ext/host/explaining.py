@@ -15,13 +15,14 @@ from sqlalchemy.orm import object_session
 
 from superset_ext.cache.sent import Sent, sending
 from superset_ext.core.driver_errors import first_line
-from superset_ext.errors import PlanError
+from superset_ext.errors import PlanError, SourceBusy
 from superset_ext.host.databases import detached
 from superset_ext.host.people import Identity
 from superset_ext.host.sql import parsed
 
 _POSTGRESQL: Mapping[str, str] = {"postgresql": "PostgreSQL"}
 WITH_PLANS: Mapping[str, str] = {**_POSTGRESQL, "duckdb": "DuckDB"}  # engines of which plans are taken
+_IS_WRITTEN = "Could not set lock on file"  # DuckDB's words
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,7 @@ def connected(asking: Asking, engines: Mapping[str, str] = _POSTGRESQL) -> Itera
         engines: that will do, and what people call them.
 
     Raises:
+        SourceBusy: another process writes to its file, and nobody can read it meanwhile (DuckDB).
         PlanError: the database is of another engine or reached by another driver, or does not answer.
     """
     database = asking.database
@@ -195,7 +197,8 @@ def connected(asking: Asking, engines: Mapping[str, str] = _POSTGRESQL) -> Itera
         try:
             pooled = opened.__enter__()
         except Exception as error:  # noqa: BLE001  (a tunnel or a driver raises what it likes)
-            raise PlanError(f"the database {name!r} cannot be connected to: {first_line(error)}") from None
+            kind = SourceBusy if _IS_WRITTEN in str(error) else PlanError
+            raise kind(f"the database {name!r} cannot be connected to: {first_line(error)}") from None
         try:
             connection = pooled.dbapi_connection
             if engine == "postgresql" and not hasattr(connection, "server_version"):

@@ -65,7 +65,7 @@ class Substitution:
             `None` where they are as of now. `None` where there is nothing to look at.
         below: the rows are only sure if there are fewer than this; `None`: always.
         tags: what its answer depends on beside the tables that the text names.
-        stands_for: whether its answer depends on all that Superset's own statement reads, too.
+        stands_for: whether its answer depends on what Superset's own statement reads, and its own text names nothing.
         note: the substitute's own; nobody else looks at it.
     """
 
@@ -133,17 +133,11 @@ def _by(substitute: Substitute, substitution: Substitution, ask: Ask, posed: Pos
     if reason:
         attempt(substitute.failed, posed, substitution, reason)
         return ask(posed.sql)
-    _depend(substitution, posed, query, sent)
+    query.opened |= substitution.tags
+    sent.stands_for = posed.sql if substitution.stands_for else ""
     sent.seen_until_us = min((us for us in (sent.seen_until_us, *as_of) if us is not None), default=None)
     attempt(substitute.answered, posed, substitution)
     return rows
-
-
-def _depend(substitution: Substitution, posed: Posed, query: Query, sent: Sent) -> None:
-    """Note what an answer depends on beside what was sent."""
-    query.opened |= substitution.tags
-    if substitution.stands_for:
-        query.sent.append(Sent(sent.database, sent.schema, sent.catalog, [posed.sql]))
 
 
 def _unsure(substitution: Substitution, rows: Any, looked: bool) -> str:

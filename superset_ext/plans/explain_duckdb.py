@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from threading import Event, Timer
 from typing import Any
 
@@ -39,23 +40,28 @@ def explain_duckdb(connection: Any, sql: str, seconds: float, analyze: bool = Fa
         PlanError: it is not one SELECT that only reads, or the source did not explain it.
     """
     select = one_select(sql, ENGINE)
-    with _reading(connection, seconds) as ask:
+    with reading(connection, seconds) as cursor:
+        ask = partial(_asked, cursor)
         text = ask(f"EXPLAIN (FORMAT JSON) {select}")[0][1]
         if analyze:
-            _refuse_volatile(ask, f"{text} {select}")
+            _refuse_calls(ask, f"{text} {select}", "; it is explained without --analyze")
             text = ask(f"EXPLAIN (ANALYZE, FORMAT JSON) {select}")[0][1]
         plan = plan_from(json.loads(text), _version(ask), Words(select, ENGINE))
         return Explained(plan, _tables(ask, plan))
 
 
 @contextmanager
-def _reading(connection: Any, seconds: float) -> Iterator[Ask]:
-    """What asks within a transaction that can only read; it is rolled back."""
-    cursor, over = connection.cursor(), Event()
+def reading(connection: Any, seconds: float) -> Iterator[Any]:
+    """A cursor within a transaction that can only read; it is rolled back.
 
-    def ask(sql: str, parameters: Sequence[Any] = ()) -> list[Sequence[Any]]:
-        cursor.execute(sql, list(parameters))
-        return list(cursor.fetchall())
+    Args:
+        connection: of duckdb-engine or of DuckDB; no transaction is open on it.
+        seconds: that all statements may take together.
+
+    Raises:
+        PlanError: the source refuses, or takes longer.
+    """
+    cursor, over = connection.cursor(), Event()
 
     def end() -> None:
         over.set()
@@ -66,7 +72,7 @@ def _reading(connection: Any, seconds: float) -> Iterator[Ask]:
     try:
         cursor.execute("BEGIN TRANSACTION READ ONLY")
         timer.start()
-        yield ask
+        yield cursor
     except PlanError:
         raise
     except Exception as error:  # noqa: BLE001  (of the driver, whichever it is)
@@ -74,6 +80,21 @@ def _reading(connection: Any, seconds: float) -> Iterator[Ask]:
     finally:
         timer.cancel()
         _roll_back(cursor)
+
+
+def refuse_volatile(cursor: Any, sql: str, hint: str) -> None:
+    """Plan a statement, and run nothing of it.
+
+    Raises:
+        PlanError: it may do more than return a value; `hint` ends the message.
+    """
+    ask = partial(_asked, cursor)
+    _refuse_calls(ask, f"{ask(f'EXPLAIN (FORMAT JSON) {sql}')[0][1]} {sql}", hint)
+
+
+def _asked(cursor: Any, sql: str, parameters: Sequence[Any] = ()) -> list[Sequence[Any]]:
+    cursor.execute(sql, list(parameters))
+    return list(cursor.fetchall())
 
 
 def _roll_back(cursor: Any) -> None:
@@ -90,12 +111,12 @@ def _refused(error: Exception, seconds: float, was_late: bool) -> PlanError:
     return PlanError(f"the source does not explain it: {first_line(error)}", name)
 
 
-def _refuse_volatile(ask: Ask, text: str) -> None:
+def _refuse_calls(ask: Ask, text: str, hint: str) -> None:
     calls = sorted({name.lower() for name in _CALL.findall(text)})
     names = [row[0] for row in ask(query_text("duckdb_volatile_parts"), [calls])]
     if names:
         what = f"it calls {', '.join(names[:3])}, which may do more than return a value"
-        raise PlanError(f"{what}; it is explained without --analyze")
+        raise PlanError(f"{what}{hint}", "Volatile")
 
 
 def _version(ask: Ask) -> int:

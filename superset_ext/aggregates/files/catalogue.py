@@ -33,7 +33,7 @@ class Entry:
         path: where names without a schema were looked up.
         base: schema and name of its table; `None` where it is made of a query.
         bases: schema, name and statement of each table that it is made of.
-        settings: of the session that has made it.
+        settings, database, zone: of the session that has made it.
         state: `ready`, or `off` for `reason`. A refresh that failed for a while leaves a reason too.
         version: counts its refreshes.
         anchor: of the source's file when it was made; see `anchor`.
@@ -51,6 +51,8 @@ class Entry:
     every_seconds: int
     bases: Sequence[Sequence[str]] = ()
     settings: str = ""
+    database: str = ""
+    zone: str = ""
     state: str = "ready"
     reason: str = ""
     version: int = 0
@@ -115,14 +117,14 @@ def new_entry(definition: Definition) -> Entry:
 
 def entries(place: Place) -> list[Entry]:
     """All aggregates of a source, by name; none where the folder is not there."""
-    if not is_ours(place):
-        return []
     names = sorted(path.stem for path in place.folder.glob("*.json"))
     return [entry for name in names if (entry := entry_of(place, name)) is not None]
 
 
 def entry_of(place: Place, name: str) -> Entry | None:
-    """What is known of an aggregate; `None` where there is none, or its file is not ours."""
+    """What is known of an aggregate; `None` where there is none, or where others may have written what lies there."""
+    if not is_ours(place):
+        return None
     try:
         values = json.loads(place.entry(name).read_text(encoding="utf-8"))
         return Entry(**values) if values.get("name") == name else None

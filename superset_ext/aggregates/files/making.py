@@ -110,7 +110,8 @@ def _filled(cursor: Any, session: Session, place: Place, entry: Entry, new: Path
         raise explained(error) from None
     now = time.time()
     return replace(
-        entry, bases=bases, settings=session.settings, state="ready", reason="", version=entry.version + 1,
+        entry, bases=bases, settings=session.settings, database=session.database, zone=session.zone,
+        state="ready", reason="", version=entry.version + 1,
         refreshed_at=now, built_at=entry.built_at or now, **measured,
     )  # fmt: skip
 

@@ -32,6 +32,9 @@ _FLOATS = ("DOUBLE", "FLOAT")
 class DuckDBSource:
     """See `Source`; one of Superset's databases, detached.
 
+    Attributes:
+        place: where its aggregates lie.
+
     Raises:
         AggregateError: it is no file here.
     """
@@ -40,11 +43,11 @@ class DuckDBSource:
 
     def __init__(self, database: Any) -> None:
         self._database = database
-        self._place: Place = place_of(database.url_object.database)
+        self.place: Place = place_of(database.url_object.database)
 
     @contextmanager
     def _connected(self) -> Iterator[tuple[Any, Session]]:
-        with connected(self._database, self._place) as pair:
+        with connected(self._database, self.place) as pair:
             yield pair
 
     def path(self, schema: str | None) -> tuple[str, ...]:
@@ -73,22 +76,22 @@ class DuckDBSource:
 
     def build(self, definition: Definition, lock_seconds: float) -> Refreshed:
         """See `Source`. Nobody waits for it, and it for nobody."""
-        with alone(self._place, definition.name) as now_ns:
+        with alone(self.place, definition.name) as now_ns:
             self._refuse_known(definition)
             with self._connected() as (cursor, session):
-                entry = remade(cursor, session, self._place, new_entry(definition), now_ns)
+                entry = remade(cursor, session, self.place, new_entry(definition), now_ns)
         return _as_refreshed(entry)
 
     def refresh(self, name: str, whole: bool) -> Refreshed:
         """See `Source`."""
         entry = self._ready(name)
-        if entry.is_exact(self._place) and not whole:
+        if entry.is_exact(self.place) and not whole:
             return Refreshed(name, "nothing")
-        with alone(self._place, name) as now_ns:
+        with alone(self.place, name) as now_ns:
             entry = self._ready(name)
             try:
                 with self._connected() as (cursor, session):
-                    return _as_refreshed(remade(cursor, session, self._place, entry, now_ns))
+                    return _as_refreshed(remade(cursor, session, self.place, entry, now_ns))
             except AggregateError as error:
                 self._write(replace(entry, reason=str(error)))
                 raise
@@ -98,7 +101,7 @@ class DuckDBSource:
         checked = Checked(name, 0)
         for _ in range(_TIMES):
             self.refresh(name, whole=False)
-            with alone(self._place, name):
+            with alone(self.place, name):
                 entry = self._ready(name)
                 checked = self._compared(entry)
                 if not checked.differences:
@@ -110,14 +113,14 @@ class DuckDBSource:
 
     def drop(self, name: str, lock_seconds: float) -> None:
         """See `Source`. Who reads it can go on."""
-        named(self._place, name)
+        named(self.place, name)
         self._drop(name)
         self._leave()
 
     def drop_all(self) -> list[str]:
         """See `Source`."""
-        names = [entry.name for entry in entries(self._place)]
-        left = [path.stem for path in self._place.folder.glob("*.lock")]  # of builds that were broken off
+        names = [entry.name for entry in entries(self.place)]
+        left = [path.stem for path in self.place.folder.glob("*.lock")]  # of builds that were broken off
         for name in sorted({*names, *left}):
             self._drop(name)
         self._leave()
@@ -125,27 +128,27 @@ class DuckDBSource:
 
     def kept(self) -> list[Kept]:
         """See `Source`."""
-        return [entry.kept(self._place) for entry in entries(self._place)]
+        return [entry.kept(self.place) for entry in entries(self.place)]
 
     def _drop(self, name: str) -> None:
-        with alone(self._place, name):
-            self._place.entry(name).unlink(missing_ok=True)  # first: nobody reads it from now on
-            remove_rows(self._place, name)
-            clear(self._place, name)
-            self._place.lock(name).unlink()
+        with alone(self.place, name):
+            self.place.entry(name).unlink(missing_ok=True)  # first: nobody reads it from now on
+            remove_rows(self.place, name)
+            clear(self.place, name)
+            self.place.lock(name).unlink()
 
     def _leave(self) -> None:
         with suppress(OSError):  # something is in it, or it is not there
-            self._place.folder.rmdir()
+            self.place.folder.rmdir()
 
     def _ready(self, name: str) -> Entry:
-        entry = named(self._place, name)
+        entry = named(self.place, name)
         if entry.state != "ready":
             raise AggregateError(f"the aggregate {name} is {entry.state}: {entry.reason}")
         return entry
 
     def _refuse_known(self, definition: Definition) -> None:
-        if entry_of(self._place, definition.name) is not None:
+        if entry_of(self.place, definition.name) is not None:
             raise AggregateError(
                 f"there is an aggregate {definition.name} already; drop it first, or give another --name"
             )
@@ -155,16 +158,16 @@ class DuckDBSource:
 
     def _write(self, entry: Entry) -> None:
         try:
-            write(self._place, entry)
+            write(self.place, entry)
         except OSError as error:
-            raise AggregateError(f"{self._place.entry(entry.name)} cannot be written ({error.strerror})") from None
+            raise AggregateError(f"{self.place.entry(entry.name)} cannot be written ({error.strerror})") from None
 
     def _compared(self, entry: Entry) -> Checked:
-        definition = entry.definition(self._place)
+        definition = entry.definition(self.place)
         columns, left_out = _columns(definition)
         with self._connected() as (cursor, _), reading(cursor):
             ((differences,),) = _asked(cursor, text(definition, columns))
-        if anchor(self._place.file) != entry.anchor:
+        if anchor(self.place.file) != entry.anchor:
             raise AggregateError("its file was changed meanwhile, so that nothing was compared; try again")
         return Checked(entry.name, differences, left_out)
 

@@ -11,29 +11,18 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
-from sqlglot import exp
-
-from superset_ext.aggregates.route.looked import Known, Looked, Named
-from superset_ext.aggregates.tables.catalogue import Kept, kept
-from superset_ext.aggregates.tables.definition import ENGINE
-from superset_ext.aggregates.tables.transaction import transaction
-from superset_ext.aggregates.view import quoted
+from superset_ext.aggregates.route.engines import look
+from superset_ext.aggregates.route.looked import Looked
+from superset_ext.aggregates.tables.catalogue import Kept
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.signals import attempt
 from superset_ext.core.warn_once import warn
 from superset_ext.core.within import within
 from superset_ext.errors import SupersetExtError
-from superset_ext.freshness.watch.source import connect
-from superset_ext.plans.rewrite.rewriting import parsed
 
 EVERY_SECONDS = 5.0  # between two looks at a source
 WANTED_SECONDS = 300.0  # for which a source is looked at that no chart asks for
 PATIENCE_SECONDS = 10.0  # for a source that does not answer
-_SESSION = "SELECT current_setting('TimeZone'), current_database()::text, current_schemas(false)::text[]"
-_MEANT = """
-SELECT e.written, n.nspname::text, r.relname::text FROM unnest(%s::text[]) AS e (written)
-JOIN pg_class r ON r.oid = to_regclass(e.written) JOIN pg_namespace n ON n.oid = r.relnamespace
-"""
 
 
 class Catalogue:
@@ -95,7 +84,7 @@ class Catalogue:
     def look(self, database_id: int) -> None:
         """Look at a source; where it does not answer, nothing is answered from its aggregates."""
         try:
-            looked, all_kept = within(PATIENCE_SECONDS, self._read, database_id)
+            looked, all_kept = within(PATIENCE_SECONDS, look, self._app, database_id)
         except (SupersetExtError, TimeoutError) as error:
             self._looked.pop(database_id, None)
             text = "no chart is answered from an aggregate of database %d: %s"
@@ -103,40 +92,3 @@ class Catalogue:
             return
         self._looked[database_id] = looked.after(self._looked.get(database_id))
         attempt(self._noted, database_id, all_kept)
-
-    def _read(self, database_id: int) -> tuple[Looked, list[Kept]]:
-        with connect(self._app, database_id) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(_SESSION)
-                zone, database, path = cursor.fetchone()
-            with transaction(connection) as cursor:
-                all_kept = kept(cursor)
-                ready = [one for one in all_kept if one.state == "ready" and one.built_at is not None]
-                known = [fit for one in ready if (fit := _known(cursor, one)) is not None]
-        return Looked(known, zone, database, path), all_kept
-
-
-def _known(cursor: Any, one: Kept) -> Known | None:
-    """An aggregate with the tables of its query; `None` where these are not sure."""
-    if one.definition.base is not None:
-        return Known(one, (), monotonic())
-    written = _written(one.view.relation)
-    if not written:
-        return None
-    cursor.execute(f"SET LOCAL search_path = {', '.join(map(quoted, one.definition.path)) or 'pg_catalog'}")
-    cursor.execute(_MEANT, (written,))
-    tables: list[Named] = [(text, schema, name) for text, schema, name in cursor.fetchall()]
-    return Known(one, tuple(tables), monotonic()) if len(tables) == len(written) else None
-
-
-def _written(query: str) -> list[str]:
-    """The tables that a query names, as `to_regclass` takes them; none where it names others than tables."""
-    tree = parsed(query, ENGINE)
-    if isinstance(tree, str) or tree.find(exp.CTE):
-        return []
-    tables = list(tree.find_all(exp.Table))
-    if not all(isinstance(table.this, exp.Identifier) for table in tables):
-        return []
-    parts = [(table.args.get("catalog"), table.args.get("db"), table.this) for table in tables]
-    return sorted({".".join(part.sql(dialect=ENGINE) for part in names if part) for names in parts})

@@ -18,7 +18,6 @@ from superset_ext.aggregates.match import Match
 from superset_ext.aggregates.over import SOURCE, Allowed
 from superset_ext.aggregates.route.guard import Held
 from superset_ext.aggregates.route.looked import Known
-from superset_ext.aggregates.tables.definition import ENGINE
 from superset_ext.errors import PlanError
 from superset_ext.plans.answers import same_rows
 from superset_ext.plans.compared.shadow import Other, Rows
@@ -33,34 +32,36 @@ def other_text(sql: str, match: Match, known: Known, held: Held, allowed: Allowe
     Raises:
         PlanError: one cannot be changed for that.
     """
+    engine = match.view.engine
     text, own, timed = match.sql, "", ""
     if allowed.ties:  # rows that tie at a LIMIT may be others: what it chooses from has to be the same
-        text, own = _uncut(text), _uncut(sql)
+        text, own = _uncut(text, engine), _uncut(sql, engine)
     if not held.is_exact:
         text, timed = _made_anew(text, known), match.sql
     return Other(text, (known.edition,), match.below, own=own, timed=timed, same=_same(allowed))
 
 
-def _tree(sql: str) -> exp.Query:
-    tree = parsed(sql, ENGINE)
+def _tree(sql: str, engine: str) -> exp.Query:
+    tree = parsed(sql, engine)
     if isinstance(tree, str):
         raise PlanError(tree, "NotParsed")
     return tree
 
 
-def _uncut(sql: str) -> str:
-    tree = _tree(sql)
+def _uncut(sql: str, engine: str) -> str:
+    tree = _tree(sql, engine)
     for part in ("limit", "offset", "order"):
         tree.set(part, None)
-    return tree.sql(dialect=ENGINE)
+    return tree.sql(dialect=engine)
 
 
 def _made_anew(sql: str, known: Known) -> str:
     """A text that reads what makes an aggregate's table."""
-    tree = _tree(sql)
+    engine = known.kept.view.engine
+    tree = _tree(sql, engine)
     for table in list(tree.find_all(exp.Table)):  # one, or two where there is a series limit
-        table.replace(exp.alias_(exp.Subquery(this=_tree(known.kept.definition.select())), SOURCE, table=True))
-    return tree.sql(dialect=ENGINE)
+        table.replace(exp.alias_(exp.Subquery(this=_tree(known.kept.definition.select(), engine)), SOURCE, table=True))
+    return tree.sql(dialect=engine)
 
 
 def _same(allowed: Allowed) -> Callable[[Rows, Rows], bool]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
+from superset_ext.aggregates.files.place import Place
 from superset_ext.aggregates.lookup import Lookup
 from superset_ext.aggregates.match import Match, Refusal
 from superset_ext.aggregates.over import Allowed
@@ -24,11 +25,13 @@ class Known:
     Attributes:
         tables: of the query that it is made of, as that writes them; empty where its base is a table.
         at: when it was looked at, by `time.monotonic()` in seconds.
+        place: of the files of a DuckDB source.
     """
 
     kept: Kept
     tables: tuple[Named, ...]
     at: float
+    place: Place | None = None
 
     @property
     def name(self) -> str:
@@ -58,7 +61,7 @@ class Known:
         return self.tables if base is None else ((view.relation, *base),)
 
 
-class Place:
+class Schema:
     """What answers statements whose names are looked up in one schema.
 
     Args:
@@ -68,7 +71,8 @@ class Place:
 
     def __init__(self, known: Sequence[Known], path: Sequence[str]) -> None:
         self._lock = threading.Lock()
-        self._lookup = Lookup((view for one in known for view in _views(one, path)), ENGINE)
+        engine = known[0].kept.view.engine if known else ENGINE
+        self._lookup = Lookup((view for one in known for view in _views(one, path)), engine)
 
     def answer(self, sql: str, allowed: Allowed) -> Match | Refusal:
         """The text over the smallest aggregate that answers a statement, or why none does."""
@@ -84,14 +88,18 @@ class Looked:
         zone: of Superset's sessions.
         database: the source's own name of it.
         path: where Superset's sessions look names up.
+        is_fixed: whether they do so there whatever the dataset's schema is.
     """
 
-    def __init__(self, known: Sequence[Known], zone: str, database: str, path: Sequence[str]) -> None:
+    def __init__(
+        self, known: Sequence[Known], zone: str, database: str, path: Sequence[str], is_fixed: bool = False
+    ) -> None:  # fmt: skip
         self.zone = zone
         self.database = database
         self._path = tuple(path)
+        self._is_fixed = is_fixed
         self._by_table: Mapping[str, Known] = {one.kept.view.table: one for one in known}
-        self._places: dict[str | None, Place] = {}
+        self._places: dict[str | None, Schema] = {}
 
     @property
     def _same(self) -> object:
@@ -108,12 +116,12 @@ class Looked:
         """The aggregate of a view."""
         return self._by_table[view.table]
 
-    def place(self, schema: str | None) -> Place:
+    def place(self, schema: str | None) -> Schema:
         """What answers statements of a dataset of this schema."""
         place = self._places.get(schema)
         if place is None:
-            path = self._path if schema is None else (schema,)
-            place = self._places[schema] = Place(tuple(self._by_table.values()), path)
+            path = self._path if schema is None or self._is_fixed else (schema,)
+            place = self._places[schema] = Schema(tuple(self._by_table.values()), path)
         return place
 
 

@@ -13,7 +13,8 @@ from superset_ext.aggregates.over import Allowed
 from superset_ext.aggregates.route.catalogue import Catalogue
 from superset_ext.aggregates.route.comparing import other_text
 from superset_ext.aggregates.route.counts import Counts, as_key
-from superset_ext.aggregates.route.guard import as_of_us, hold, now
+from superset_ext.aggregates.route.engines import ENGINES, Engine
+from superset_ext.aggregates.route.guard import as_of_us, now
 from superset_ext.aggregates.route.looked import Known, Looked
 from superset_ext.aggregates.tables.catalogue import Kept
 from superset_ext.cache.chart import ChartCache
@@ -26,14 +27,13 @@ from superset_ext.plans.compared.kept import Books
 from superset_ext.plans.compared.pairs import Key, Pairs
 from superset_ext.plans.compared.shadow import SECONDS, Job, Other
 from superset_ext.plans.compared.substitute import ComparedTexts, job_of, names
-from superset_ext.plans.postgresql import ENGINE
 from superset_ext.settings import AggregateRule, Settings
 
 KIND = "aggregate"
 WORTH, SAVED_MS = 1.2, 5.0  # a text is used that is so many times as fast, and saves more than the guard takes
 _MOMENT_SECONDS = 5.0  # for which an aggregate is left alone after something that passes
 _LASTING_SECONDS = 60.0  # and after something that does not
-_LOST = {"OperationalError", "InterfaceError", "QueryCanceled", "QueryCanceledError"}
+_LOST = {"OperationalError", "InterfaceError", "QueryCanceled", "QueryCanceledError", "IOException"}
 
 
 @dataclass
@@ -49,11 +49,12 @@ class Asked:
     known: Known
     allowed: Allowed
     looked: tuple[str, str]
+    engine: Engine
     refused: NotHeld | None = None
 
 
 class RoutedCharts(ComparedTexts):
-    """Answers charts of PostgreSQL sources from aggregates.
+    """Answers charts from aggregates.
 
     Args:
         app: Superset's.
@@ -89,8 +90,9 @@ class RoutedCharts(ComparedTexts):
         rule = next((rule for rule in self._settings.aggregates if names(rule, posed)), None)
         if posed.dataset_id is None or rule is None or not rule.use:
             return "no rule of the settings names its dataset"
-        looked = None if posed.engine.partition("+")[0] != ENGINE else self.catalogue.source(posed.database_id)
-        if looked is None:
+        engine = ENGINES.get(posed.engine.partition("+")[0])
+        looked = None if engine is None else self.catalogue.source(posed.database_id)
+        if engine is None or looked is None:
             return "its source has no aggregates, or was not looked at yet"
         allowed = Allowed(rule.floats, rule.ties, rule.loose, looked.zone)
         match = looked.place(posed.schema).answer(posed.sql, allowed)
@@ -100,7 +102,7 @@ class RoutedCharts(ComparedTexts):
         reason = self._unfit(posed, looked) or self._unready(posed, known, rule)
         if reason:
             return self._counted(posed, known.kept.view.relation, known.name, reason)
-        return self._proven(posed, Asked(match, known, allowed, (looked.zone, looked.database)), rule)
+        return self._proven(posed, Asked(match, known, allowed, (looked.zone, looked.database), engine), rule)
 
     def _unfit(self, posed: Posed, looked: Looked) -> str:
         """Why no aggregate may answer a statement, whichever it is; empty, if one may."""
@@ -168,7 +170,7 @@ class RoutedCharts(ComparedTexts):
         asked: Asked = job.note
         try:
             view = asked.match.view
-            held = hold(cursor, asked.known, view, asked.looked, job.sql, int(SECONDS * 1000))
+            held = asked.engine.hold(cursor, asked.known, view, asked.looked, job.sql, int(SECONDS * 1000))
         except NotHeld as refused:
             if refused.passing:
                 raise SourceBusy(str(refused)) from None
@@ -206,7 +208,7 @@ def _held(cursor: Any, asked: Asked, sql: str, ms: int, stale_seconds: float) ->
     """See `Substitution.before`."""
     began = now()
     try:
-        held = hold(cursor, asked.known, asked.match.view, asked.looked, sql, ms)
+        held = asked.engine.hold(cursor, asked.known, asked.match.view, asked.looked, sql, ms)
         return as_of_us(held, stale_seconds, began)
     except NotHeld as refused:
         asked.refused = refused

@@ -16,9 +16,9 @@ from typing import Any
 from superset_ext.core.bounded_queue import BoundedQueue
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.errors import PlanError, SourceBusy
-from superset_ext.host.explaining import Asking, as_asker, as_sent, connected
-from superset_ext.plans.answers import MAX_ROWS, SAME_MOMENT, same_rows
-from superset_ext.plans.explain import asked, reading, refuse_busy, refuse_volatile
+from superset_ext.host.explaining import WITH_PLANS, Asking, as_asker, as_sent, connected
+from superset_ext.plans.answers import MAX_ROWS, same_rows
+from superset_ext.plans.compared.sources import Source, source_of
 from superset_ext.plans.one_select import one_select
 from superset_ext.plans.postgresql import ENGINE
 
@@ -41,6 +41,7 @@ class Job:
         catalog, schema: where names without them are looked up.
         note: what the substitute makes the other text from.
         superset_first: whether Superset's own text is run first.
+        engine: SQLAlchemy's name of the source's engine.
     """
 
     sql: str
@@ -52,6 +53,7 @@ class Job:
     user_id: int | None
     note: Any
     superset_first: bool = True
+    engine: str = ENGINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,21 +169,20 @@ class Shadow:
 
     def _run(self, job: Job) -> Shown:
         with self._app.app_context(), as_asker(job.user_id, job.database_id) as database:
-            one_select(job.sql, ENGINE)
+            source = source_of(database)
+            one_select(job.sql, source.engine)
             asking = Asking(database, job.sql, job.catalog, job.schema)
-            with connected(asking) as connection, reading(connection, SECONDS) as cursor:
-                cursor.execute(SAME_MOMENT)
-                refuse_busy(cursor, self._most)
+            with connected(asking, WITH_PLANS) as connection, source.reading(connection, SECONDS, self._most) as cursor:
                 other = self._made(cursor, job)
                 if not other.rules:
                     return Shown(other)
-                return _compared(cursor, job, other, lambda sql: as_sent(database, sql))
+                return _compared(cursor, job, other, source, lambda sql: as_sent(database, sql))
 
 
-def _compared(cursor: Any, job: Job, other: Other, sent: Callable[[str], str]) -> Shown:
+def _compared(cursor: Any, job: Job, other: Other, source: Source, sent: Callable[[str], str]) -> Shown:
     texts = [sent(other.own or job.sql), sent(other.sql)]
     for text in texts:
-        refuse_volatile(cursor, asked(cursor, "", text), "")
+        source.refuse_volatile(cursor, text)
     answers = {text: _answer(cursor, text) for text in (texts if job.superset_first else texts[::-1])}
     (stock, stock_ms, columns), (rows, other_ms, other_columns) = (answers[text] for text in texts)
     if other.timed:
@@ -191,7 +192,7 @@ def _compared(cursor: Any, job: Job, other: Other, sent: Callable[[str], str]) -
     return Shown(other, same, sure, stock_ms, other_ms)
 
 
-def _answer(cursor: Any, text: str) -> tuple[Rows, float, list[tuple[str, int]]]:
+def _answer(cursor: Any, text: str) -> tuple[Rows, float, list[tuple[Any, Any]]]:
     """Rows, milliseconds, and the names and types of columns.
 
     Raises:
@@ -202,5 +203,5 @@ def _answer(cursor: Any, text: str) -> tuple[Rows, float, list[tuple[str, int]]]
     rows = list(cursor.fetchmany(MAX_ROWS + 1))
     if len(rows) > MAX_ROWS:
         raise PlanError(f"it gives more than {MAX_ROWS} rows", "TooManyRows")
-    columns = [(column.name, column.type_code) for column in cursor.description]
+    columns = [(column[0], column[1]) for column in cursor.description]  # names and types
     return rows, (time.perf_counter() - started) * 1000, columns

@@ -22,7 +22,6 @@ from superset_ext.plans.compared.kept import Books, End
 from superset_ext.plans.compared.pairs import Key, Pairs, State
 from superset_ext.plans.compared.shadow import Job, Other, Shadow, Shown
 from superset_ext.plans.compared.switches import Switches
-from superset_ext.plans.postgresql import ENGINE
 
 EVERY_SECONDS = 30.0  # between two looks at what other processes know
 LEAST_MS = 5_000  # that a text may take; or twice what Superset's own takes
@@ -158,7 +157,7 @@ class ComparedTexts(ABC):
     def _differs(self, key: Key, job: Job, shown: Shown) -> None:
         """End the rules: here, in the log, in Redis; and drop what they have answered."""
         self._pairs.ended(key, job.database_id, "it gave other rows", "differences")
-        original, other = (normalised(sql, ENGINE)[:MAX_TEXT] for sql in (job.sql, shown.other.sql))
+        original, other = (normalised(sql, job.engine)[:MAX_TEXT] for sql in (job.sql, shown.other.sql))
         # The rows first: what lies in Redis goes after a while, and must not be all that says so.
         self._ends.append(End(key, job.database_id, original, other))
         attempt(self._write_ends)
@@ -190,7 +189,7 @@ class ComparedTexts(ABC):
     def fingerprint(self, posed: Posed) -> str:
         """What stands for a statement without its values."""
         with self._lock:
-            return self._statements.of(posed.sql, ENGINE, posed.database_id).fingerprint
+            return self._statements.of(posed.sql, _engine(posed), posed.database_id).fingerprint
 
     def left_alone(self, dataset_id: int, fingerprint: str) -> str:
         """Why a statement is left alone; empty, if it is not."""
@@ -202,8 +201,12 @@ def job_of(posed: Posed, fingerprint: str, note: Any) -> Job:
     """A statement as one that is to be compared."""
     return Job(
         posed.sql, fingerprint, posed.dataset_id or 0, posed.database_id, posed.catalog, posed.schema, posed.user_id,
-        note,
+        note, engine=_engine(posed),
     )  # fmt: skip
+
+
+def _engine(posed: Posed) -> str:
+    return posed.engine.partition("+")[0]
 
 
 def names(rule: Any, posed: Posed) -> bool:
