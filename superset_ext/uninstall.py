@@ -22,7 +22,9 @@ from superset_ext.package import Package
 _WATCHED = "SELECT DISTINCT database_id FROM superset_ext.cache_watch"
 _HAS_TABLES = "SELECT to_regclass('superset_ext.cache_watch') IS NOT NULL AS has_tables"
 _BY_HAND = 'psql "$SOURCE" -f sql/watch/uninstall.sql'
-_AGGREGATES_BY_HAND = 'psql "$SOURCE" -f sql/aggregates/uninstall.sql'
+_AGGREGATES_BY_HAND = (
+    'psql "$SOURCE" -f sql/aggregates/uninstall.sql (of a DuckDB file, take the folder away that begins with its name)'
+)
 _DROP = "DROP SCHEMA superset_ext CASCADE"
 REPLY_SECONDS = 5.0
 

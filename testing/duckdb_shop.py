@@ -51,6 +51,7 @@ for line in sys.stdin:
     file, sql = json.loads(line)
     try:
         with contextlib.closing(opened(file, sql)) as connection:
+            connection.execute("SET enable_progress_bar = false")
             rows = connection.execute(sql).fetchall()
         print(json.dumps([rows, ""]), flush=True)
     except Exception as error:

@@ -102,11 +102,13 @@ def _facts(one: Proposal, result: Report) -> Iterator[tuple[str, str]]:
     read = f"about {one.estimate.rows:,.0f} rows ({one.estimate.how}) are read instead of {one.base_rows:,.0f}"
     yield "Saves", f"about {seconds(one.seconds)} a day: {read}"
     yield "Size", _size(one.bytes)
-    yield "Upkeep", _upkeep(one)
+    yield "Upkeep", _upkeep(one, result)
     yield "Serves", _served(one, result)
 
 
-def _upkeep(one: Proposal) -> str:
+def _upkeep(one: Proposal, result: Report) -> str:
+    if result.upkeep == "schedule":
+        return "all of it is made anew where the source's file has changed"
     if named_base(one.view) is None:
         return "it is made of a query, so that all of it is made anew each time"
     if one.writes_a_day is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,8 @@ def connected(database: Any, place: Place) -> Iterator[tuple[Any, Session]]:
                              f"{_reason(error)}") from None  # fmt: skip
         try:
             cursor = pooled.dbapi_connection.cursor()
+            with suppress(Exception):  # settings may be locked
+                cursor.execute("SET enable_progress_bar = false")  # it would be drawn on a command's own output
             session = session_of(cursor)
             refuse(session, place)
             yield cursor, session

@@ -46,20 +46,21 @@ class DuckDBSource:
         self.place: Place = place_of(database.url_object.database)
 
     @contextmanager
-    def _connected(self) -> Iterator[tuple[Any, Session]]:
+    def connected(self) -> Iterator[tuple[Any, Session]]:
+        """A cursor of a connection as Superset has it, and what that is; see `session.connected`."""
         with connected(self._database, self.place) as pair:
             yield pair
 
     def path(self, schema: str | None) -> tuple[str, ...]:
         """See `Source`. Superset sets no schema in DuckDB, so names are looked up where each session does."""
-        with self._connected() as (_, session):
+        with self.connected() as (_, session):
             if schema not in (None, session.schema):
                 raise AggregateError(f"Superset has DuckDB look names up in {session.schema!r}; write {schema}.table")
             return (session.schema,)
 
     def view_of(self, sql: str, path: Sequence[str]) -> View:
         """See `Source`."""
-        with self._connected() as (cursor, _), reading(cursor):
+        with self.connected() as (cursor, _), reading(cursor):
             return view_of(sql, DuckDB(lambda query, values: rows_of(cursor, query, values)), "unnamed")
 
     def planned(self, definition: Definition) -> tuple[Definition, list[str]]:
@@ -69,7 +70,7 @@ class DuckDBSource:
                 "DuckDB has no triggers, so all of it is made anew where the file has changed; take schedule"
             )
         refuse_unstorable(definition.view)
-        with self._connected() as (cursor, session), reading(cursor):
+        with self.connected() as (cursor, session), reading(cursor):
             definition = _settled(cursor, session, definition)
         self._refuse_known(definition)
         return definition, statements(definition, _NEW)
@@ -78,7 +79,7 @@ class DuckDBSource:
         """See `Source`. Nobody waits for it, and it for nobody."""
         with alone(self.place, definition.name) as now_ns:
             self._refuse_known(definition)
-            with self._connected() as (cursor, session):
+            with self.connected() as (cursor, session):
                 entry = remade(cursor, session, self.place, new_entry(definition), now_ns)
         return _as_refreshed(entry)
 
@@ -90,7 +91,7 @@ class DuckDBSource:
         with alone(self.place, name) as now_ns:
             entry = self._ready(name)
             try:
-                with self._connected() as (cursor, session):
+                with self.connected() as (cursor, session):
                     return _as_refreshed(remade(cursor, session, self.place, entry, now_ns))
             except AggregateError as error:
                 self._write(replace(entry, reason=str(error)))
@@ -165,7 +166,7 @@ class DuckDBSource:
     def _compared(self, entry: Entry) -> Checked:
         definition = entry.definition(self.place)
         columns, left_out = _columns(definition)
-        with self._connected() as (cursor, _), reading(cursor):
+        with self.connected() as (cursor, _), reading(cursor):
             ((differences,),) = _asked(cursor, text(definition, columns))
         if anchor(self.place.file) != entry.anchor:
             raise AggregateError("its file was changed meanwhile, so that nothing was compared; try again")

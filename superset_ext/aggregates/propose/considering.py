@@ -30,7 +30,7 @@ Writes = Callable[[str], float | None]
 
 
 class Sizes(Protocol):
-    """How large relations and aggregates of them are, as `rows.Source` tells it of PostgreSQL."""
+    """How large relations and aggregates of them are, as each engine tells it."""
 
     def total(self, relation: str) -> float:
         """About how many rows a relation has."""
@@ -207,7 +207,7 @@ def _named(proposals: Sequence[Proposal], taken: Collection[str]) -> list[Propos
     numbers: Counter[str] = Counter()
     named = []
     for one in proposals:
-        table = first_table(one.view.relation)
+        table = first_table(one.view.relation, one.view.engine)
         words = re.sub(r"[^a-z0-9]+", "_", table.name.lower() if table is not None else "").strip("_")[:25]
         numbers[words] += 1
         while full(f"{words}_{numbers[words]}") in taken:
@@ -216,9 +216,9 @@ def _named(proposals: Sequence[Proposal], taken: Collection[str]) -> list[Propos
     return named
 
 
-def first_table(relation: str) -> exp.Table | None:
+def first_table(relation: str, engine: str = "postgres") -> exp.Table | None:
     """The table that a relation is, or the first that it reads."""
-    tree = parsed(f"SELECT 1 FROM {relation}" if relation.startswith('"') else relation, "postgres")  # noqa: S608
+    tree = parsed(f"SELECT 1 FROM {relation}" if relation.startswith('"') else relation, engine)  # noqa: S608
     return None if isinstance(tree, str) else next(tree.find_all(exp.Table), None)
 
 

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from superset_ext.aggregates.opened import source_named
 from superset_ext.aggregates.over import EXACT, Allowed
 from superset_ext.aggregates.propose.asks import Asked
 from superset_ext.aggregates.propose.considering import Proposal, Proposed
-from superset_ext.aggregates.propose.proposals import propose
-from superset_ext.aggregates.tables.catalogue import kept
+from superset_ext.aggregates.propose.engines import propose_of
+from superset_ext.aggregates.tables.definition import Upkeep
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.host.names import object_names
 from superset_ext.host.people import Identity
 from superset_ext.plans.indexes.live import Live, left, live_statements
-from superset_ext.plans.indexes.source import reading, source_of
 from superset_ext.plans.indexes.workload import Asked as Logged
 from superset_ext.plans.indexes.workload import workload
 from superset_ext.warm.asked_again import Requests
@@ -31,6 +31,7 @@ class Report:
         names: of charts and datasets, by their kind and id.
         notes: what was left out, and why.
         allowed: what answers may differ by.
+        upkeep: how aggregates are mostly kept up there.
     """
 
     database: str
@@ -39,6 +40,7 @@ class Report:
     names: Mapping[tuple[str, int], str]
     notes: tuple[str, ...]
     allowed: Allowed
+    upkeep: Upkeep
 
 
 def report(
@@ -54,20 +56,21 @@ def report(
 
     Raises:
         UnknownDatabase: there is none of that name.
-        AdviceError: it is not PostgreSQL, or does not answer.
+        AdviceError: no aggregates are built for its engine, or it does not answer.
+        WatchError: it cannot be connected to.
+        AggregateError: none could be built there.
         LogUnavailable: the log does not answer.
     """
-    number, name = source_of(named, "aggregates are proposed")
+    number, name = source_named(named)
+    propose, upkeep = propose_of(number)
     logged = workload(log, number, days)
     requests = Requests(app, log, number, days, identity)
     lives, notes = live_statements(number, logged, requests.statements())
-    with reading(app, number) as cursor:
-        held = [one.view for one in kept(cursor) if one.state == "ready"]
-        proposed = propose(cursor, list(_asked(lives, logged, days)), budget, allowed, held)
+    proposed = propose(app, number, list(_asked(lives, logged, days)), budget, allowed)
     names = {(kind, id_): label for kind, id_, label in object_names()}
     if left(logged, [live.fingerprint for live in lives]):
         notes += requests.notes()
-    return Report(name, days, proposed, names, tuple(notes), allowed)
+    return Report(name, days, proposed, names, tuple(notes), allowed, upkeep)
 
 
 def _asked(lives: Sequence[Live], logged: Sequence[Logged], days: int) -> list[Asked]:

@@ -103,8 +103,19 @@ class Source:
             return Estimate(groups, "counted")
         if not rows:
             return self._planned(view, keys)
-        estimate = rows * groups / (rows - once + once * rows / max(whole, rows))
-        return Estimate(min(estimate, whole), f"by a sample of {rows:,.0f} rows")
+        return groups_of_sample(groups, rows, once, whole)
+
+
+def groups_of_sample(groups: float, rows: float, once: float, whole: float) -> Estimate:
+    """How many groups there are, from those of a sample (Haas and Stokes).
+
+    Args:
+        groups, rows: of the sample.
+        once: groups of one row there.
+        whole: rows in all.
+    """
+    estimate = rows * groups / (rows - once + once * rows / max(whole, rows))
+    return Estimate(min(estimate, whole), f"by a sample of {rows:,.0f} rows")
 
 
 def _from(relation: str) -> str:

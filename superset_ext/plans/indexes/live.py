@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from superset_ext.errors import PlanError
+from superset_ext.host.databases import database_of
 from superset_ext.host.explaining import Asking, charts_on, of_chart
 from superset_ext.host.sql_lab import sent_lately
 from superset_ext.monitor.log.fingerprint import Statements
 from superset_ext.plans.indexes.workload import Asked
 from superset_ext.plans.one_select import one_select
-from superset_ext.plans.postgresql import ENGINE
 
 _NAMED = 3  # statements in a note
 
@@ -78,14 +78,15 @@ def _take(
 ) -> None:
     """Take those that are in the log, until each statement of it is there."""
     by_print = {item.fingerprint: item for item in asked}
+    engine = str(database_of(database_id).db_engine_spec.engine)
     numbers = Statements()
     for asking in askings:
-        fingerprint = numbers.of(asking.posed or asking.sql, ENGINE, database_id).fingerprint
+        fingerprint = numbers.of(asking.posed or asking.sql, engine, database_id).fingerprint
         item = by_print.pop(fingerprint, None)
         if item is None:
             continue
         try:
-            lives[fingerprint] = Live(fingerprint, one_select(asking.sql, ENGINE), item.calls, asking.schema)
+            lives[fingerprint] = Live(fingerprint, one_select(asking.sql, engine), item.calls, asking.schema)
         except PlanError as error:
             notes.append(f"statement {fingerprint} is not run: {error}")
         if not by_print:

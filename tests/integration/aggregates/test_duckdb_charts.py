@@ -141,7 +141,7 @@ def test_what_is_stored_depends_on_the_base(superset_app: InProcess, shop: DuckS
 
 def test_what_may_be_stale_is_as_of_its_time(superset_app: InProcess, shop: DuckShop, make: Make) -> None:
     """Intent: what is not exact answers where a rule allows so many seconds, and not a second longer; what is stored of
-    it is as of the aggregate; and not where its table is not what it was."""
+    it is as of the aggregate; and not where its table is not what it was, or it is off."""
     shop.build()
     one = make(aggregates=(AggregateRule(database=shop.name, stale_seconds=3600),))
     proven(superset_app, one, shop.sales)
@@ -160,7 +160,13 @@ def test_what_may_be_stale_is_as_of_its_time(superset_app: InProcess, shop: Duck
     assert not answer.is_routed and answer.shown == stock(superset_app, shop.sales).shown != before.shown
     refreshed(shop, one)
     assert ask(superset_app, shop.sales).is_routed
+    rested(one)
     shop.run("DELETE FROM sales WHERE id < 10")
+    assert ask(superset_app, shop.sales).is_routed
+    _edit(shop, state="off", reason="it differs")
+    assert not ask(superset_app, shop.sales).is_routed
+    _edit(shop, state="ready")
+    one._waiting.clear()
     _edit(shop, as_of=(entry_of(place_of(shop.url), "by_day").as_of or 0) - 3601)  # type: ignore[union-attr]
     answer = ask(superset_app, shop.sales)
     assert not answer.is_routed and answer.shown == stock(superset_app, shop.sales).shown
@@ -213,6 +219,15 @@ def _same_stamp(shop: DuckShop, change: Callable[[bytes], bytes]) -> None:
     os.utime(_rows(shop), ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
+def _refreshed_meanwhile(shop: DuckShop) -> None:
+    """Make it anew, up to the moment before the rows are taken away that it had."""
+    rows = _rows(shop).read_bytes()
+    shop.run("UPDATE sales SET amount = amount + 1 WHERE shop = 'shop1'")
+    with source_of(shop) as source:
+        source.refresh("by_day", whole=False)
+    _rows(shop).write_bytes(rows)
+
+
 _A_VIEW = "ALTER TABLE sales RENAME TO old; CREATE VIEW sales AS SELECT * FROM old LIMIT 9"
 FAULTS: dict[str, Callable[[DuckShop], Any]] = {
     "its rows are gone": lambda shop: _rows(shop).unlink(),
@@ -231,7 +246,7 @@ FAULTS: dict[str, Callable[[DuckShop], Any]] = {
     "the file is gone": lambda shop: shop.file.unlink(),
     "it was switched off": lambda shop: _edit(shop, state="off", reason="it differs"),
     "it was built anew": lambda shop: _edit(shop, built_at=1.0),
-    "it was refreshed": lambda shop: _edit(shop, version=2),
+    "it was refreshed": _refreshed_meanwhile,
     "other settings": lambda shop: _edit(shop, settings="TimeZone=Asia/Tokyo"),
 }  # fmt: skip
 
