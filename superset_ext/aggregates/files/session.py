@@ -103,11 +103,18 @@ def connected(database: Any, place: Place) -> Iterator[tuple[Any, Session]]:
             cursor = pooled.dbapi_connection.cursor()
             with suppress(Exception):  # settings may be locked
                 cursor.execute("SET enable_progress_bar = false")  # it would be drawn on a command's own output
-            session = session_of(cursor)
-            refuse(session, place)
-            yield cursor, session
+            yield cursor, _fit(cursor, place)
         finally:
             pooled.invalidate()  # closed, and not kept
+
+
+def _fit(cursor: Any, place: Place) -> Session:
+    try:
+        session = session_of(cursor)
+    except Exception as error:  # noqa: BLE001  (of the driver; another version may have other settings)
+        raise explained(error) from None
+    refuse(session, place)
+    return session
 
 
 @contextmanager

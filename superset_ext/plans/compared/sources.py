@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
-from superset_ext.errors import PlanError
+from superset_ext.errors import PlanError, SourceBusy
 from superset_ext.plans import duckdb, explain_duckdb, postgresql
 from superset_ext.plans.answers import SAME_MOMENT
 from superset_ext.plans.explain import asked, reading, refuse_busy, refuse_volatile
@@ -63,8 +63,13 @@ class _DuckDB:
     @contextmanager
     def reading(self, connection: Any, seconds: float, most: int) -> Iterator[Any]:
         del most  # it lies in this process, and nothing tells what others ask
-        with explain_duckdb.reading(connection, 2 * seconds) as cursor:
-            yield cursor
+        try:
+            with explain_duckdb.reading(connection, 2 * seconds) as cursor:
+                yield cursor
+        except PlanError as error:
+            if error.cause != "IOException":
+                raise
+            raise SourceBusy("one of its files was put in its place meanwhile", error.cause) from None
 
     def refuse_volatile(self, cursor: Any, sql: str) -> None:
         explain_duckdb.refuse_volatile(cursor, sql, "")

@@ -13,9 +13,13 @@ import pytest
 
 from superset_ext.aggregates.files.catalogue import entry_of, stamp_of, write
 from superset_ext.aggregates.files.place import place_of
+from superset_ext.aggregates.route.duckdb import hold
 from superset_ext.aggregates.service import removed
+from superset_ext.errors import NotHeld, SourceBusy
 from superset_ext.host import substitutes
+from superset_ext.host.explaining import WITH_PLANS, Asking, connected
 from superset_ext.host.regions import chart_region
+from superset_ext.plans.compared.sources import source_of as source_of_texts
 from superset_ext.settings import AggregateRule
 from testing.duckdb_shop import SALES, VIRTUAL, DuckShop, duck_shop, fill, held, kept_of, source_of, written
 from testing.in_process import InProcess
@@ -314,6 +318,51 @@ def test_an_old_file_that_is_open(superset_app: InProcess, shop: DuckShop, make:
     assert ask(superset_app, shop.sales).is_routed
 
 
+def test_a_statement_that_fails(superset_app: InProcess, shop: DuckShop, make: Make) -> None:
+    """Intent: what DuckDB would not take is not answered from an aggregate, so that it fails as in stock."""
+    shop.build()
+    looked = make().catalogue.source(shop.number)
+    assert looked is not None
+    (known,) = (looked.known(kept_of(shop)["by_day"].view),)
+    session = (looked.zone, looked.database)
+    with _open(superset_app, shop) as cursor:
+        sql = "SELECT shop, SUM(amount) AS a FROM main.sales GROUP BY shop;"
+        assert hold(cursor, known, known.kept.view, session, sql, 0).is_exact
+        for wrong in (sql.replace("amount", "cost"), sql.replace("main.sales", "main.others"), f"{sql} {sql}"):
+            with pytest.raises(NotHeld, match="the source refused"):
+                hold(cursor, known, known.kept.view, session, wrong, 0)
+
+
+def test_what_is_compared_while_it_is_made_anew(superset_app: InProcess, shop: DuckShop) -> None:
+    """Intent: a comparison whose rows are taken away under it is put off, and its statement is not left alone."""
+    from superset.extensions import db
+    from superset.models.core import Database
+
+    shop.build()
+    table = kept_of(shop)["by_day"].view.table
+    with superset_app.app.app_context():
+        database = db.session.get(Database, shop.number)
+        source = source_of_texts(database)
+        with (
+            pytest.raises(SourceBusy),
+            connected(Asking(database, "SELECT 1"), WITH_PLANS) as connection,
+            source.reading(connection, 5.0, 1) as cursor,
+        ):
+            _rows(shop).unlink()
+            cursor.execute(f"SELECT * FROM {table}")
+
+
+def test_what_is_compared_waits_for_a_writer(superset_app: InProcess, shop: DuckShop) -> None:
+    """Intent: a comparison that meets a writer is put off, and its statement is not left alone for that."""
+    from superset.extensions import db
+    from superset.models.core import Database
+
+    with held(shop.file), superset_app.app.app_context():
+        asking = Asking(db.session.get(Database, shop.number), "SELECT 1")
+        with pytest.raises(SourceBusy), connected(asking, WITH_PLANS):
+            pass
+
+
 class _open:
     """A connection as Superset has it, open within the block."""
 
@@ -425,10 +474,11 @@ def test_refreshes_and_questions_at_once(superset_app: InProcess, shop: DuckShop
     finally:
         over.set()
         worker.join()
+    rested(one)
     one.catalogue.look(shop.number)
-    assert one.left_alone(shop.sales, "") == "" and kept_of(shop)["by_day"].is_exact
     one._waiting.clear()
-    assert ask(superset_app, shop.sales).is_routed
+    assert kept_of(shop)["by_day"].is_exact
+    assert ask(superset_app, shop.sales).is_routed, _reasons(superset_app, one)
 
 
 def _reasons(app: InProcess, one: Routed) -> Any:

@@ -37,6 +37,7 @@ from testing.duckdb_shop import (
     written,
 )
 from testing.in_process import InProcess
+from testing.routed import client
 
 BY_SHOP = (
     "SELECT shop, COUNT(*) AS n, SUM(amount) AS a, MIN(amount) AS low, MAX(price) AS high FROM sales GROUP BY shop"
@@ -89,6 +90,32 @@ def test_an_aggregate_from_its_statement_to_its_end(superset_app: InProcess, sho
     assert not shop.folder.exists()
     with superset_app.app.app_context():
         assert shop.number not in sources(superset_app.package.log())
+
+
+def test_over_http(superset_app: InProcess, shop: DuckShop) -> None:
+    """Intent: the routes do for a DuckDB file what they do for PostgreSQL, where Superset lets its administrator make
+    tables; and uninstalling takes all of it away, while another process has the file too."""
+    from superset_ext.uninstall import _remove_aggregates
+
+    def done(verb: str, status: int = 200, **values: Any) -> Any:
+        path = f"/api/v1/performance/aggregates/{verb}"
+        answer = client(superset_app).post(path, json={"database": shop.name, **values})
+        assert answer.status_code == status, answer.json
+        return answer.json.get("result", answer.json)
+
+    wanted = {"sql": BY_SHOP, "name": "by_shop", "run": True}
+    assert "Allow DDL and DML" in str(done("build", 403, **wanted))
+    superset_app.rows("UPDATE dbs SET allow_dml = true WHERE id = %s", (shop.number,))
+    assert not done("build", **{**wanted, "run": False})["built"] and not shop.folder.exists()
+    assert (done("build", **wanted)["rows"], done("build", 400, **wanted)["message"][:18]) == (6, "there is an aggreg")
+    shop.run("DELETE FROM sales WHERE shop = 'shop1'")
+    assert [row["how"] for row in done("refresh")] == ["whole"]
+    assert [row["differences"] for row in done("check")] == [0]
+    assert [row["dropped"] for row in done("drop", aggregates=["by_shop"], run=True)] == [True]
+    done("build", **wanted)
+    with superset_app.app.app_context(), held(shop.file):
+        (step,) = _remove_aggregates(superset_app.app, superset_app.package.log())
+    assert step.removed and step.text.endswith(": by_shop") and not shop.folder.exists()
 
 
 def test_rows_that_differ_switch_it_off(shop: DuckShop) -> None:
