@@ -290,6 +290,30 @@ def test_two_runs_at_once(superset_app: InProcess, shop: DuckShop) -> None:
     assert exact_and_different(shop) == (True, 0)
 
 
+def test_another_process_is_at_it(superset_app: InProcess, shop: DuckShop) -> None:
+    """Intent: while another process builds or refreshes it, this one does not; and its lock goes with that process,
+    however it ends."""
+    shop.build()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with alone(place_of(shop.url), "by_day"):
+            os.write(writing, b"x")
+            signal.pause()
+        os._exit(1)
+    try:
+        assert os.read(reading, 1) == b"x"
+        with pytest.raises(Busy, match="another run is at"), source_of(shop) as source:
+            source.refresh("by_day", whole=True)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reading)
+        os.close(writing)
+    with source_of(shop) as source:
+        assert source.refresh("by_day", whole=True).how == "whole"
+
+
 def test_upkeep(superset_app: InProcess, shop: DuckShop) -> None:
     """Intent: what has not changed is not made anew; what has is, by the task that looks; a refresh that fails says why,
     and goes on when it can."""
