@@ -18,7 +18,7 @@ from superset_ext.plans.rewrite.facts import Kind
 
 _CUTS = (exp.TimestampTrunc, exp.DateTrunc)
 PARTS = (exp.Extract, exp.Year, exp.Quarter, exp.Month, exp.Week, exp.Day)
-_TIMES = {Kind.DATE, Kind.TIMESTAMP, Kind.TIMESTAMPTZ}
+TIMES = {Kind.DATE, Kind.TIMESTAMP, Kind.TIMESTAMPTZ}
 
 
 def refuse_infinite(shape: Shape, view: View) -> None:
@@ -42,7 +42,7 @@ def refuse_infinite(shape: Shape, view: View) -> None:
 
 def _times(node: exp.Expression, shape: Shape) -> set[str]:
     """The columns of time that it is of."""
-    return {name.name for name in node.find_all(exp.Column) if shape.columns[name.name].kind in _TIMES}
+    return {name.name for name in node.find_all(exp.Column) if shape.columns[name.name].kind in TIMES}
 
 
 def _above(conditions: Iterable[exp.Expression]) -> set[str]:

@@ -16,13 +16,12 @@ from superset_ext.aggregates.files.bases import bases_of
 from superset_ext.aggregates.files.catalogue import Entry, own_table, stamp_of, write
 from superset_ext.aggregates.files.place import Place, protect
 from superset_ext.aggregates.files.session import Session, explained, rows_of
+from superset_ext.aggregates.finite import TIMES
 from superset_ext.aggregates.tables.definition import SCHEMA, Definition
 from superset_ext.aggregates.view import quoted
 from superset_ext.errors import AggregateError
-from superset_ext.plans.rewrite.facts import Kind
 
-_TIMES = (Kind.DATE, Kind.TIMESTAMP, Kind.TIMESTAMPTZ)
-_TIMES_TRIED = 3
+_TRIED = 3
 _CHANGED = "its file was changed each time while its rows were read; nothing was changed here; try again later"
 
 
@@ -46,7 +45,7 @@ def remade(cursor: Any, session: Session, place: Place, entry: Entry, now_ns: Ca
     """
     began = time.monotonic()
     clear(place, entry.name)
-    for _ in range(_TIMES_TRIED):
+    for _ in range(_TRIED):
         now, as_of = settled(place.file, now_ns), time.time()
         new = place.folder / f".{entry.name}.{secrets.token_hex(8)}.new"
         try:
@@ -120,7 +119,7 @@ def _measured(cursor: Any, definition: Definition, table: str) -> dict[str, Any]
     """Its rows, the types of its columns, the values of its keys, and which of its times are never infinite."""
     view = definition.view
     keys = [view.names[key] for key in view.keys]
-    times = [key for key in view.keys if view.columns[key.column].kind in _TIMES]
+    times = [key for key in view.keys if view.columns[key.column].kind in TIMES]
     parts = [f"count(DISTINCT {quoted(name)}) + CAST(count(*) > count({quoted(name)}) AS INTEGER)" for name in keys]
     parts += [f"coalesce(bool_and(isfinite({quoted(view.names[key])})), true)" for key in times]
     ((rows, *numbers),) = rows_of(cursor, f"SELECT {', '.join(['count(*)', *parts])} FROM {table}")  # noqa: S608

@@ -10,13 +10,14 @@ from typing import Any
 from superset_ext.aggregates.files.bases import ENGINE
 from superset_ext.aggregates.files.session import rows_of
 from superset_ext.aggregates.files.source import DuckDBSource
+from superset_ext.aggregates.finite import TIMES
 from superset_ext.aggregates.opened import opened
 from superset_ext.aggregates.over import Allowed
 from superset_ext.aggregates.propose.asks import Asked, read
 from superset_ext.aggregates.propose.considering import Considering, Proposed
 from superset_ext.aggregates.propose.rows import Estimate, groups_of_sample
 from superset_ext.aggregates.tables.definition import full
-from superset_ext.aggregates.view import Key, View
+from superset_ext.aggregates.view import Key, View, quoted
 from superset_ext.errors import AdviceError, PlanError
 from superset_ext.plans.explain_duckdb import reading
 from superset_ext.plans.rewrite.catalogue.duckdb import DuckDB
@@ -70,6 +71,7 @@ class Sizes:
         self._cursor = cursor
         self._totals: dict[str, float] = {}
         self._groups: dict[tuple[str, tuple[Key, ...]], Estimate] = {}
+        self._finite: dict[tuple[str, str], bool] = {}
 
     def total(self, relation: str) -> float:
         """See `considering.Sizes`: it is counted."""
@@ -86,8 +88,10 @@ class Sizes:
         return self._groups[name]
 
     def types(self, view: View) -> View:
-        """See `considering.Sizes`."""
-        return view.typed(dict(self._described(view.select())))
+        """See `considering.Sizes`; and which of its times are never infinite, as a build would find them."""
+        times = {key.column for key in view.keys if view.columns[key.column].kind in TIMES}
+        finite = frozenset(name for name in times if self._is_finite(view.relation, name))
+        return replace(view.typed(dict(self._described(view.select()))), finite=finite)
 
     def bytes(self, view: View, rows: float) -> float:
         """See `considering.Sizes`: before DuckDB has made values smaller that are alike."""
@@ -108,6 +112,13 @@ class Sizes:
         if share == 1 or not rows:
             return Estimate(float(groups), "counted")
         return groups_of_sample(float(groups), float(rows), float(once), whole)
+
+    def _is_finite(self, relation: str, column: str) -> bool:
+        name = (relation, column)
+        if name not in self._finite:
+            text = f"SELECT coalesce(bool_and(isfinite({quoted(column)})), true) FROM {_source(relation)}"  # noqa: S608
+            ((self._finite[name],),) = rows_of(self._cursor, text)
+        return self._finite[name]
 
     def _described(self, sql: str) -> list[tuple[str, str]]:
         return [(row[0], row[1]) for row in rows_of(self._cursor, f"DESCRIBE {sql}")]

@@ -13,7 +13,10 @@ import pytest
 
 from superset_ext.aggregates.base import base
 from superset_ext.aggregates.needs import needs
+from superset_ext.aggregates.over import Allowed
 from superset_ext.aggregates.propose import duckdb as proposing
+from superset_ext.aggregates.propose.asks import Asked, read
+from superset_ext.aggregates.propose.considering import Considering
 from superset_ext.aggregates.propose.duckdb import SAMPLE, Sizes
 from superset_ext.aggregates.service import removed
 from superset_ext.aggregates.shape import shape_of
@@ -93,3 +96,29 @@ def test_rows_are_counted_or_taken_from_a_sample(monkeypatch: pytest.MonkeyPatch
         assert sizes.groups(view, view.keys).rows == pytest.approx(200_000, rel=0.25)
         assert sizes.bytes(view, 200_000) > sizes.bytes(view, 7) > 0 and sizes.base_bytes(view.relation) > 0
         assert replace(sizes.types(view), rows=None).keys == view.keys
+
+
+def test_a_month_of_days_is_proposed_where_no_time_is_infinite() -> None:
+    """Intent: a chart by month whose range ends within one needs an aggregate by day. It is proposed where all times
+    are finite, as the build will find them, and left to Superset where one is not."""
+    import duckdb
+
+    asked = (
+        "SELECT DATE_TRUNC('MONTH', ts) AS ts, SUM(n) AS n FROM {} WHERE ts >= '2024-01-01 00:00:00'"
+        " AND ts < '2025-12-30 00:00:00' GROUP BY DATE_TRUNC('MONTH', ts)"
+    )
+    with closing(duckdb.connect()) as connection:
+        connection.execute(
+            "CREATE TABLE finite AS SELECT TIMESTAMP '2024-01-01' + i * INTERVAL 1 MINUTE AS ts, i AS n"
+            " FROM range(100000) AS r(i); CREATE TABLE infinite AS FROM finite;"
+            "INSERT INTO infinite VALUES ('infinity', 1)"
+        )
+        facts = DuckDB(lambda sql, values: connection.execute(sql, list(values)).fetchall())
+        considering = Considering(Allowed(zone="UTC"))
+        statements = [Asked(name, asked.format(name), None, 1.0, 1.0) for name in ("finite", "infinite")]
+        asks, refused = read(statements, lambda _: facts, "UTC")
+        considering.take(asks, Sizes(connection.cursor()))
+        proposed = considering.chosen(2.0, None, lambda _: None)
+    assert not refused and proposed.served == 1
+    assert [one.view.relation for one in proposed.proposals] == ['"finite"']
+    assert [one.reason for one in proposed.refused] == ["it cuts 'ts', which may be infinite"]
