@@ -96,6 +96,27 @@ def added(cursor: Any, definition: Definition) -> tuple[int, dict[str, int]]:
     return cursor.rowcount - gone, more
 
 
+def put_beside(cursor: Any, definition: Definition) -> tuple[int, dict[str, int]]:
+    """Put all rows, as they are to be, into a table beside the aggregate's, which has no indexes yet.
+
+    Where many groups have changed, that takes a fraction of what changing each row in its place takes.
+
+    Returns:
+        How many rows there are; and for each key how many values more there are at most.
+    """
+    table, change, new = definition.table, delta(definition.name), full(f"new_{definition.name}")
+    more = _more_values(cursor, definition, f"FROM {change} WHERE {PLACE} IS NULL AND {ROWS} > 0")
+    keys = _keys(definition)
+    names = [quoted(ROWS), *(quoted(definition.view.names[one]) for one in definition.view.measures)]
+    values = [f"CASE WHEN d.{ROWS} IS NULL THEN a.{name} ELSE d.{name} END" for name in (*keys, *names)]
+    cursor.execute(f"CREATE TABLE {new} (LIKE {table})")
+    cursor.execute(
+        f"INSERT INTO {new} ({', '.join((*keys, *names))}) SELECT {', '.join(values)} FROM {table} AS a"  # noqa: S608
+        f" FULL JOIN {change} AS d ON a.ctid = d.{PLACE} WHERE coalesce(d.{ROWS}, a.{ROWS}) > 0"
+    )
+    return cursor.rowcount, more
+
+
 def _more_values(cursor: Any, definition: Definition, new: str) -> dict[str, int]:
     counts = ["count(*)"]
     for name in _keys(definition):

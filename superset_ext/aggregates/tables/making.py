@@ -17,8 +17,13 @@ WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
 
 def statements(definition: Definition, server_version: int) -> list[str]:
     """What makes the table beside the one that is there, if any, with its indexes."""
-    view, table = definition.view, full(f"new_{definition.name}")
-    made = [f"CREATE TABLE {table} AS {definition.select()}"]
+    made = f"CREATE TABLE {full(f'new_{definition.name}')} AS {definition.select()}"
+    return [made, *finished(definition, server_version)]
+
+
+def finished(definition: Definition, server_version: int) -> list[str]:
+    """What makes the indexes of that table, once its rows are there, and has it analyzed."""
+    view, table, made = definition.view, full(f"new_{definition.name}"), []
     if view.keys:
         names = ", ".join(quoted(view.names[key]) for key in view.keys)
         nulls = " NULLS NOT DISTINCT" if server_version >= _NULLS_ARE_ONE else ""

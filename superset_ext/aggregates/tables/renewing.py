@@ -11,7 +11,7 @@ from typing import Any, Literal
 import psycopg2
 
 from superset_ext.aggregates.tables import making
-from superset_ext.aggregates.tables.adding import Taken, added, delta
+from superset_ext.aggregates.tables.adding import Taken, added, delta, put_beside
 from superset_ext.aggregates.tables.catalogue import Kept
 from superset_ext.aggregates.tables.definition import full
 from superset_ext.aggregates.tables.region import Region, region
@@ -19,6 +19,7 @@ from superset_ext.aggregates.tables.transaction import SourceRefused
 from superset_ext.aggregates.view import quoted
 
 SHARE = 0.25  # of the base's rows that may have to be read again; beyond, all of it is made anew
+BESIDE_SHARE, BESIDE_LEAST = 0.25, 1000  # of an aggregate's groups, that are not changed in their places
 SWAP_SECONDS = 1.0  # that a swap waits for readers; others wait behind it
 _DONE = """
 UPDATE superset_ext_aggregates.catalogue SET
@@ -97,9 +98,22 @@ class Renewal:
         return self._grouped(noted, more - gone + came, distinct)
 
     def _added(self, noted: Taken) -> Refreshed:
-        more, values = added(self.cursor, self.definition)
+        rows = self.one.view.rows or 0
+        if noted.groups >= max(BESIDE_LEAST, BESIDE_SHARE * rows):
+            now, values = self._put_beside()
+            more = now - rows
+        else:
+            more, values = added(self.cursor, self.definition)
         distinct = {name: number + values[name] for name, number in self.one.view.distinct.items()}
         return self._grouped(noted, more, distinct)
+
+    def _put_beside(self) -> tuple[int, dict[str, int]]:
+        """Make the table anew from itself and from what was noted, and put it in its place."""
+        rows, values = put_beside(self.cursor, self.definition)
+        for statement in making.finished(self.definition, self.cursor.connection.server_version):
+            self.cursor.execute(statement)
+        self._put_in_place()
+        return rows, values
 
     def _grouped(self, noted: Taken, more: int, distinct: Mapping[str, int]) -> Refreshed:
         self.cursor.execute(f"DROP TABLE {delta(self.one.name)}")

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from superset_ext.aggregates.tables import making, notes, refreshing
+from superset_ext.aggregates.tables import making, notes, refreshing, renewing
 from superset_ext.aggregates.tables.building import build, drop, drop_all, planned
 from superset_ext.aggregates.tables.checking import check
 from superset_ext.aggregates.tables.definition import checked_name
@@ -80,6 +80,15 @@ def other(url: str) -> Iterator[Any]:
         yield connection
 
 
+@pytest.fixture(params=["in place", "beside"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How groups are changed: one by one, or, as where they are many, in a table beside."""
+    monkeypatch.setattr(renewing, "BESIDE_LEAST", 0 if request.param == "beside" else 10**9)
+    monkeypatch.setattr(renewing, "BESIDE_SHARE", 0.0)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("sql", [BY_DAY, *(pytest.param(sql, marks=pytest.mark.thorough) for sql in (BY_SHOP, TOTAL))])
 def test_every_kind_of_change_is_noted_and_made_good(source: Any, sql: str) -> None:
     """Intent: after each kind of write an aggregate either says that it is not exact, or is; after a refresh it is."""
@@ -116,15 +125,32 @@ NOT_READ = {
 }  # fmt: skip
 
 
-def test_what_adds_up_is_not_read_from_the_base(source: Any) -> None:
-    """Intent: counts, sums, and extremes that somebody still has, follow from the notes alone."""
+def test_what_adds_up_is_not_read_from_the_base(source: Any, way: str) -> None:
+    """Intent: counts, sums, and extremes that somebody still has, follow from the notes alone; in the table that is
+    there or in another one, which has its columns, readers and indexes."""
     definition = built(source, BY_DAY)
+    run(source, f"GRANT SELECT ON {definition.table} TO PUBLIC")
+    before, shape = run(source, _WHICH, (definition.table,)), _shape(source, definition.table)
     for name, change in NOT_READ.items():
         run(source, change)
         done = refresh(source, "agg")
         assert (done.how, done.read) == ("groups", 0), (name, done)
         assert exact_and_differences(source, definition) == (True, 0), name
         assert one(source).view.rows == making.counted(source.cursor(), definition)[0], name
+    assert (run(source, _WHICH, (definition.table,)) == before) is (way == "in place")
+    assert _shape(source, definition.table) == shape
+
+
+_WHICH = "SELECT to_regclass(%s)::oid"
+
+
+def _shape(connection: Any, table: str) -> Any:
+    """The columns of a table with their types and collations, its indexes, and who may read it."""
+    columns = run(connection, "SELECT attname, atttypid, atttypmod, attcollation, attnotnull FROM pg_attribute"
+                              " WHERE attrelid = to_regclass(%s) AND attnum > 0 ORDER BY attnum", (table,))  # fmt: skip
+    indexes = run(connection, "SELECT indkey::text, indisunique, indisvalid FROM pg_index"
+                              " WHERE indrelid = to_regclass(%s) ORDER BY 1", (table,))  # fmt: skip
+    return columns, indexes, run(connection, "SELECT relacl::text FROM pg_class WHERE oid = to_regclass(%s)", (table,))
 
 
 def test_columns_may_be_called_what_the_trigger_calls_its_own(source: Any) -> None:
