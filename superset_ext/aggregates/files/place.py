@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from superset_ext.errors import AggregateError
 _SUFFIX = ".superset_ext_aggregates"
 _GLOB = set("*?[]{}")  # DuckDB takes them for patterns
 _ACL = "system.posix_acl_access"
+_INHERITED = "system.posix_acl_default"  # what a folder gives to all that is made in it
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,9 @@ def protect(path: Path, source: Path, folder: bool = False) -> None:
 
     It gets the owner and the group of that, if this process may give it those. Where it has others, people are in other
     classes of its mode, so that the rest may only what all classes of the source may. The same person who has made it
-    can always read it.
+    can always read it. A list of rights (ACL) that it has of its folder is taken away.
     """
+    _unlisted(path)
     theirs = source.stat()
     for owner, group in ((theirs.st_uid, theirs.st_gid), (-1, theirs.st_gid)):
         try:
@@ -109,6 +112,13 @@ def protect(path: Path, source: Path, folder: bool = False) -> None:
     if (ours.st_uid, ours.st_gid) != (theirs.st_uid, theirs.st_gid):
         mode = _narrowed(theirs.st_mode & mode, same_group=ours.st_gid == theirs.st_gid)
     path.chmod(mode | (mode & 0o444) >> 2 if folder else mode)
+
+
+def _unlisted(path: Path) -> None:
+    """Take away what gives more people a right than a mode does; a source may lie where new files get such a list."""
+    for name in (_ACL, _INHERITED) if hasattr(os, "removexattr") else ():
+        with suppress(OSError):  # it has none
+            os.removexattr(path, name)
 
 
 def _narrowed(mode: int, same_group: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from superset_ext.aggregates.files import anchor as anchors
 from superset_ext.aggregates.files import making
 from superset_ext.aggregates.files.anchor import COARSE_NS, MARGIN_NS, anchor, is_open_here, is_settled
 from superset_ext.aggregates.files.catalogue import entry_of, stamp_of, write
-from superset_ext.aggregates.files.place import place_of, protect
+from superset_ext.aggregates.files.place import make_folder, place_of, protect
 from superset_ext.aggregates.files.turn import alone
 from superset_ext.aggregates.service import Wanted, kept_up, planned, refreshed, removed, sources
 from superset_ext.aggregates.tables.refreshing import Busy
@@ -168,6 +169,22 @@ def test_whatever_is_committed_is_seen(shop: DuckShop) -> None:
     assert refresh(shop).how == "whole" and exact_and_different(shop) == (True, 0)
     shop.replace(SALES)
     assert not kept_of(shop)["by_day"].is_exact and Path(f"{shop.url}.wal").exists()
+
+
+def test_a_commit_behind_a_link(tmp_path: Path) -> None:
+    """Intent: where the source's file lies behind a link, what a killed writer has left in the write-ahead log alone,
+    beside the file itself, counts too, since DuckDB reads it."""
+    import duckdb
+
+    file, link = tmp_path / "real.duckdb", tmp_path / "link.duckdb"
+    fill(file)
+    link.symlink_to(file)
+    before, of_file = anchor(link), anchor(file)
+    logged = "SET checkpoint_threshold = '1 GB'; PRAGMA disable_checkpoint_on_shutdown; DELETE FROM sales"
+    written(file, logged)
+    with closing(duckdb.connect(str(link), read_only=True)) as connection:
+        assert connection.execute("SELECT count(*) FROM sales").fetchall() == [(0,)]
+    assert anchor(file) != of_file and anchor(link) != before
 
 
 def test_a_file_in_its_place(shop: DuckShop) -> None:
@@ -414,6 +431,27 @@ def test_who_may_read_it(shop: DuckShop, mode: int, ours: int, folder: int) -> N
     protect(other, link)
     assert other.stat().st_mode & 0o777 == 0o600
     link.unlink()
+
+
+def test_a_list_of_rights_that_is_inherited(tmp_path: Path) -> None:
+    """Intent: where a folder gives all new files to one more person (a default ACL), who may not read the source, what
+    lies beside it is not that person's either."""
+    everybody = 0xFFFFFFFF
+    rights = ((1, 7, everybody), (2, 7, 1234), (4, 5, everybody), (16, 7, everybody), (32, 0, everybody))
+    place = place_of(str(tmp_path / "shop.duckdb"))
+    place.file.touch(0o640)
+    listed = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *one) for one in rights)
+    try:
+        os.setxattr(tmp_path, "system.posix_acl_default", listed)
+    except OSError:
+        pytest.skip("this file system has no lists of rights")
+    make_folder(place)
+    rows = place.rows("by_day", 1)
+    os.setxattr(place.folder, "system.posix_acl_default", listed)  # as an earlier version has left it
+    rows.touch()
+    protect(rows, place.file)
+    assert os.listxattr(rows) == []
+    assert "system.posix_acl_access" not in os.listxattr(place.folder)
 
 
 def test_a_folder_of_somebody_else(superset_app: InProcess, shop: DuckShop) -> None:
