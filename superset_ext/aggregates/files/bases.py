@@ -13,6 +13,10 @@ from superset_ext.errors import AggregateError
 from superset_ext.plans.rewrite.rewriting import parsed
 
 ENGINE = "duckdb"
+_SHADOWS = """
+SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE function_type LIKE '%macro' AND NOT internal
+INTERSECT SELECT lower(function_name) FROM duckdb_functions() WHERE internal ORDER BY 1
+"""
 Base = tuple[str, str, str]  # schema, name, and the statement that makes it
 
 
@@ -28,6 +32,17 @@ def bases_of(cursor: Any, relation: str, schema: str) -> list[Base]:
     names = _names(relation, schema)
     rows = rows_of(cursor, query_text("duckdb_named_relations"), [sorted({name for _, name in names})])
     return [_base(rows, place, name) for place, name in names]
+
+
+def refuse_shadows(cursor: Any) -> None:
+    """Check that functions are DuckDB's own. It takes too long for each chart, but macros are in the source's file.
+
+    Raises:
+        AggregateError: a macro has the name of one, so that `avg` may be anything.
+    """
+    names = [row[0] for row in rows_of(cursor, _SHADOWS)]
+    if names:
+        raise AggregateError(f"a macro has the name of a function of DuckDB: {', '.join(names[:3])}")
 
 
 def _names(relation: str, schema: str) -> list[tuple[str, str]]:

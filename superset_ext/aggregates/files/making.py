@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from superset_ext.aggregates.files.anchor import anchor, is_open_here, settled
-from superset_ext.aggregates.files.bases import bases_of
+from superset_ext.aggregates.files.bases import bases_of, refuse_shadows
 from superset_ext.aggregates.files.catalogue import Entry, own_table, stamp_of, write
 from superset_ext.aggregates.files.place import Place, protect
 from superset_ext.aggregates.files.session import Session, explained, rows_of
@@ -92,6 +92,7 @@ def _filled(cursor: Any, session: Session, place: Place, entry: Entry, new: Path
         cursor.execute(f"ATTACH '{str(new).replace(chr(39), chr(39) * 2)}' AS {database} (READ_WRITE)")
         try:
             cursor.execute("BEGIN TRANSACTION")
+            refuse_shadows(cursor)
             bases = bases_of(cursor, definition.settled_view.relation, session.schema)
             for statement in statements(definition, database):
                 cursor.execute(statement)

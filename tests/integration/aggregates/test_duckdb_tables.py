@@ -171,6 +171,18 @@ def test_whatever_is_committed_is_seen(shop: DuckShop) -> None:
     assert not kept_of(shop)["by_day"].is_exact and Path(f"{shop.url}.wal").exists()
 
 
+def test_a_macro_in_place_of_a_function(shop: DuckShop) -> None:
+    """Intent: where a macro has the name of a function of DuckDB, nothing is built or refreshed, since a chart that
+    calls it does not mean what an aggregate keeps; other macros are no matter."""
+    shop.run("CREATE MACRO own(x) AS x + 1")
+    shop.build()
+    shop.run("CREATE MACRO AVG(x) AS 0")
+    with pytest.raises(AggregateError, match="function of DuckDB: avg"):
+        refresh(shop)
+    one = kept_of(shop)["by_day"]
+    assert not one.is_exact and "a macro has the name" in one.reason
+
+
 def test_a_commit_behind_a_link(tmp_path: Path) -> None:
     """Intent: where the source's file lies behind a link, what a killed writer has left in the write-ahead log alone,
     beside the file itself, counts too, since DuckDB reads it."""
