@@ -18,7 +18,7 @@ _OPEN = "/dev/fd"  # the files that this process has open
 
 
 def anchor(file: Path) -> str | None:
-    """The anchor at this moment, `None` where there is no such file. It takes some ten microseconds."""
+    """The anchor at this moment, `None` where there is no such file. It takes tens of microseconds."""
     names = dict.fromkeys((os.path.realpath(file), str(file)))  # DuckDB has the logs of a link beside what it leads to
     parts = [_stamp(f"{name}{suffix}") for name in names for suffix in _PARTS]
     return None if parts[0] is None else json.dumps(parts)
