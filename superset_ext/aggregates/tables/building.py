@@ -16,7 +16,7 @@ import psycopg2
 from superset_ext.aggregates.tables import making, notes
 from superset_ext.aggregates.tables.catalogue import begin_text, files, is_installed, kept, named
 from superset_ext.aggregates.tables.definition import SCHEMA, Definition, full, refuse_unstorable
-from superset_ext.aggregates.tables.refreshing import refreshed
+from superset_ext.aggregates.tables.refreshing import anchor_of, refreshed
 from superset_ext.aggregates.tables.renewing import Refreshed
 from superset_ext.aggregates.tables.rights import refuse_role, settled
 from superset_ext.aggregates.tables.transaction import LOCK_SECONDS, explained, transaction
@@ -60,8 +60,7 @@ def build(connection: Any, definition: Definition, lock_seconds: float = LOCK_SE
         _clear(connection)
         definition, _ = planned(connection, definition)
         try:
-            _begin(connection, definition, lock_seconds)
-            return refreshed(connection, definition, whole=True)
+            return refreshed(connection, definition, True, _begin(connection, definition, lock_seconds))
         except BaseException:
             if not connection.closed:
                 _remove(connection, definition.name, lock_seconds)
@@ -118,14 +117,15 @@ def _statements(cursor: Any, definition: Definition) -> list[str]:
     return [*made, f"SELECT {SCHEMA}.swap('{definition.name}')"]
 
 
-def _begin(connection: Any, definition: Definition, lock_seconds: float) -> None:
-    """Make notes and triggers, and write down that the build has begun."""
+def _begin(connection: Any, definition: Definition, lock_seconds: float) -> str | None:
+    """Make notes and triggers, and write down that the build has begun; what the base and the triggers are then."""
     with transaction(connection, definition.path, lock_seconds) as cursor:
         cursor.execute(*begin_text(definition))
         if definition.upkeep == "notes":
             for statement in notes.statements(definition):
                 cursor.execute(statement)
             cursor.execute("SELECT superset_ext_aggregates.attach(%s)", (definition.name,))
+        return anchor_of(cursor, definition.name)
 
 
 def _remove(connection: Any, name: str, lock_seconds: float) -> None:

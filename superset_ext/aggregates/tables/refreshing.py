@@ -15,7 +15,8 @@ column is retyped, a trigger is switched off. All of these change the *anchor*, 
 catalogue, which is compared in the same snapshot. The triggers that are missing are made first then, in a transaction
 of their own: it waits for those who write. Notes whose columns have other types by now are made anew there. After that,
 all of the aggregate is made anew. A part may be attached in between; there is no anchor while a part has no triggers,
-and nothing is exact without one.
+and nothing is exact without one. A column may be retyped in between: then the anchor is another one than at the end of
+that transaction, none is written down, and the next refresh does both again.
 
 Where nobody takes notes, a trigger ends their being written (`mute`), by putting a function that does nothing in the
 place of the one that notes. Its version is in the anchor, and whoever runs the new one commits after it was put there:
@@ -76,8 +77,7 @@ def refresh(connection: Any, name: str, whole: bool = False) -> Refreshed:
     if one.state != "ready":
         raise AggregateError(f"the aggregate {name} is {one.state}: {one.reason or 'its build has not ended'}")
     try:
-        _mend(connection, one)
-        return refreshed(connection, one.definition, whole)
+        return refreshed(connection, one.definition, whole, _mend(connection, one))
     except Busy:
         raise
     except AggregateError as error:
@@ -87,19 +87,23 @@ def refresh(connection: Any, name: str, whole: bool = False) -> Refreshed:
         raise AggregateError(f"the source was lost: {type(error).__name__}") from None
 
 
-def refreshed(connection: Any, definition: Definition, whole: bool) -> Refreshed:
+def refreshed(connection: Any, definition: Definition, whole: bool, mended: str | None) -> Refreshed:
     """Bring an aggregate up to date, in one transaction.
+
+    Args:
+        mended: what the base and our triggers were when it was last seen to that changes are noted as they are.
 
     Raises:
         Busy: another run is at it.
         AggregateError: the source refused.
     """
     with transaction(connection, definition.path, base=source(definition)) as cursor:
-        return refresh_within(cursor, definition, whole)
+        return refresh_within(cursor, definition, whole, mended)
 
 
-def refresh_within(cursor: Any, definition: Definition, whole: bool) -> Refreshed:
-    """The same within a transaction that sees one snapshot, in which the aggregate is exact afterwards."""
+def refresh_within(cursor: Any, definition: Definition, whole: bool, mended: str | None = None) -> Refreshed:
+    """The same within a transaction that sees one snapshot, in which the aggregate is exact afterwards; but for one
+    whose base was changed since it was mended, since a column of another type may be noted as the old one."""
     began = time.monotonic()
     _turn(cursor, definition.name)
     one = named(cursor, definition.name)
@@ -108,7 +112,8 @@ def refresh_within(cursor: Any, definition: Definition, whole: bool) -> Refreshe
     anchor, is_there = cursor.fetchone()
     if not is_there:
         raise SourceRefused(f"its table {source(definition)} is gone", "42P01")
-    done = Renewal(cursor, one, anchor, began)
+    is_sure = definition.upkeep != "notes" or anchor in (one.anchor, mended)
+    done = Renewal(cursor, one, anchor if is_sure else None, began)
     cursor.execute(_MEMORY)
     whole = whole or anchor != one.anchor or definition.upkeep == "schedule"
     noted = taken(cursor, definition, whole) if definition.upkeep == "notes" else Taken(0, whole)
@@ -126,19 +131,21 @@ def _turn(cursor: Any, name: str) -> None:
         raise Busy(f"another run is at the aggregate {name}")
 
 
-def _mend(connection: Any, one: Kept) -> None:
+def _mend(connection: Any, one: Kept) -> str | None:
     """Where the base is not what it was, see whether it may still be read, and make the triggers that are missing.
+
+    Returns:
+        The anchor under which changes are noted as they are.
 
     Raises:
         AggregateError: it may not, or they cannot be made.
     """
     if one.definition.base is None:
-        return
+        return None
     with transaction(connection) as cursor:
-        cursor.execute(_ANCHOR, (one.name,))
-        anchor, _ = cursor.fetchone()
+        anchor = anchor_of(cursor, one.name)
         if anchor is not None and anchor == one.anchor:
-            return
+            return anchor
         base = base_of(cursor, source(one.definition))
         if one.definition.upkeep == "notes":
             if why := unnoted(cursor, base, one.definition.base_columns):
@@ -148,6 +155,14 @@ def _mend(connection: Any, one: Kept) -> None:
             if notes.is_muted(cursor, one.definition):
                 notes.unmute(cursor, one.definition)
             cursor.execute("SELECT superset_ext_aggregates.attach(%s)", (one.name,))
+        return anchor_of(cursor, one.name)
+
+
+def anchor_of(cursor: Any, name: str) -> str | None:
+    """What the base of an aggregate and our triggers are, as a transaction sees it."""
+    cursor.execute(_ANCHOR, (name,))
+    anchor: str | None = cursor.fetchone()[0]
+    return anchor
 
 
 def switch_off(connection: Any, name: str, reason: str) -> None:

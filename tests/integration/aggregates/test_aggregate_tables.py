@@ -311,6 +311,30 @@ def test_a_column_of_another_type_is_not_noted_as_the_old_one(source: Any) -> No
     assert exact_and_differences(source, definition) == (True, 0)
 
 
+def test_a_column_that_is_retyped_while_triggers_are_made_is_not_noted_as_the_old_one(
+    source: Any, other: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: a column gets another type after the notes were made anew for one that it had before, and before the rows
+    are read: the aggregate is not exact until notes have its type, and nothing is rounded."""
+    definition = built(source, BY_DAY)
+    mend = refreshing._mend
+
+    def retyped(*args: Any) -> Any:
+        mended = mend(*args)
+        run(other, "ALTER TABLE sales ALTER amount TYPE numeric(12, 2)")
+        return mended
+
+    run(other, "ALTER TABLE sales ALTER amount TYPE bigint")
+    with monkeypatch.context() as patch:
+        patch.setattr(refreshing, "_mend", retyped)
+        refresh(source, "agg")
+    assert not one(source).is_exact
+    refresh(source, "agg")
+    run(other, "INSERT INTO sales (shop, ts, amount) VALUES ('shop1', '2024-01-01', 0.75)")
+    assert refresh(source, "agg").how == "groups"
+    assert exact_and_differences(source, definition) == (True, 0)
+
+
 def test_a_snapshot_from_before_notes_were_emptied_does_not_take_them_for_none(source: Any, other: Any) -> None:
     """Intent: who still sees the aggregate as it was before is not misled by notes that were emptied after that."""
     definition = built(source, BY_SHOP)
