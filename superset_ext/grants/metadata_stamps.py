@@ -194,7 +194,7 @@ class MetadataStamps:
 
     def look(self) -> bool:
         """Look whether every table that Superset reads tells of its changes; `missing` says why where it does not."""
-        self._anchor, self.missing = None, ""
+        self._anchor, self.missing, self._are_planned = None, "", True
         try:
             self._must_be_possible()
             self._anchor = self._looked()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, request
@@ -48,7 +49,7 @@ class RememberingSerializer(URLSafeTimedSerializer):
         if known is not None and (max_age is None or 0 <= int(time.time()) - known[1] <= max_age):
             return dict(known[0])
         payload, signed = super().loads(s, max_age, return_timestamp=True)
-        if all(type(value) in _PLAIN for value in payload.values()):
+        if isinstance(payload, dict) and all(type(value) in _PLAIN for value in payload.values()):
             self._remember(s, dict(payload), int(signed.timestamp()))
         return payload
 
@@ -91,13 +92,14 @@ class RememberingSessions(SecureCookieSessionInterface):
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """See `SecureCookieSessionInterface`."""
-        if session.modified or not _is_lasting():
+        if session.modified or session.permanent or not _is_lasting(response):
             super().save_session(app, session, response)
 
 
-def _is_lasting() -> bool:
-    """Whether a file is asked for that is the same for ever."""
-    return request.endpoint == _FILES and _DIGEST.search(request.path) is not None
+def _is_lasting(response: Response) -> bool:
+    """Whether a file is answered that is the same for ever."""
+    is_file = request.endpoint == _FILES and response.status_code < HTTPStatus.BAD_REQUEST
+    return is_file and _DIGEST.search(request.path) is not None
 
 
 def install(app: Flask) -> None:

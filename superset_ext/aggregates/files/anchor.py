@@ -44,6 +44,22 @@ def settled(file: Path, now_ns: Callable[[], int]) -> str:
     raise AggregateError("its file changes all the time; nothing was changed here; try again later")
 
 
+def unopened(file: Path, now_ns: Callable[[], int]) -> str:
+    """The settled anchor of a file that nothing has open in this process: a connection that is made from now on reads
+    what the anchor stands for, or something later.
+
+    Raises:
+        AggregateError: as of `settled`; or the file is open all the time.
+    """
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < until:
+        current = settled(file, now_ns)
+        if not is_open_here(file):
+            return current
+        time.sleep(0.02)  # nothing tells that it was closed
+    raise AggregateError("charts read its file in this process all the time; nothing was changed here; try again later")
+
+
 def is_settled(current: str, now_ns: int) -> bool:
     """Whether a change after `now_ns` would give another anchor."""
     changed: list[int] = [part[4] for part in json.loads(current) if part is not None]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import stat
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,6 +25,8 @@ from superset_ext.aggregates.view import View, quoted
 from superset_ext.compat import UTC
 from superset_ext.errors import AggregateError
 
+_MOST_BYTES = 1 << 20  # of a file that says what is known of an aggregate
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -37,7 +41,8 @@ class Entry:
         state: `ready`, or `off` for `reason`. A refresh that failed for a while leaves a reason too.
         version: counts its refreshes.
         anchor: of the source's file when it was made; see `anchor`.
-        stamp: of the file of its rows: inode, bytes, and when it was changed (ns since 1970).
+        stamp: of the file of its rows: inode, bytes, and when it was written and changed (ns since 1970).
+        token: in the names of its files, so that no later aggregate of its name has the same.
         as_of, built_at, refreshed_at, checked_at: seconds since 1970.
         seconds: that its last refresh took.
         finite: columns of time without an infinite value.
@@ -56,6 +61,7 @@ class Entry:
     state: str = "ready"
     reason: str = ""
     version: int = 0
+    token: str = ""
     anchor: str | None = None
     stamp: Sequence[int] = ()
     as_of: float | None = None
@@ -68,11 +74,15 @@ class Entry:
     refreshed_at: float | None = None
     checked_at: float | None = None
 
+    def file(self, place: Place) -> Path:
+        """Of its rows. DuckDB takes two files of one name for the same while the first one is read."""
+        return place.rows(self.name, self.version, self.token)
+
     def definition(self, place: Place) -> Definition:
         """What it is made of, with the view that answers statements."""
         view = restored(self.name, self.view, self.types, self.rows, self.distinct, ENGINE)
         view = View(
-            ENGINE, view.relation, table_of(place, self.name, self.version), view.keys, view.measures, view.columns,
+            ENGINE, view.relation, table_of(self.file(place)), view.keys, view.measures, view.columns,
             view.rows, view.distinct, frozenset(self.finite),
         )  # fmt: skip
         base = None if self.base is None else (self.base[0], self.base[1])
@@ -82,7 +92,7 @@ class Entry:
 
     def is_exact(self, place: Place) -> bool:
         """Whether it has what its query gives, for all that is committed at this moment."""
-        is_whole = self.state == "ready" and stamp_of(place.rows(self.name, self.version)) == [*self.stamp]
+        is_whole = self.state == "ready" and stamp_of(self.file(place)) == [*self.stamp]
         return is_whole and self.anchor is not None and self.anchor == anchor(place.file)
 
     def kept(self, place: Place) -> Kept:
@@ -96,9 +106,9 @@ class Entry:
         )  # fmt: skip
 
 
-def table_of(place: Place, name: str, version: int) -> str:
+def table_of(file: Path) -> str:
     """What stands for its table in a statement: nothing is attached for that, which others could see."""
-    path = str(place.rows(name, version)).replace("'", "''")
+    path = str(file).replace("'", "''")
     return f"system.main.read_duckdb('{path}')"
 
 
@@ -111,14 +121,24 @@ def new_entry(definition: Definition) -> Entry:
     """What is known of an aggregate before its first rows are made."""
     return Entry(
         definition.name, stored(definition.view), definition.path, definition.base, definition.filters,
-        definition.every_seconds,
+        definition.every_seconds, token=secrets.token_hex(4),
     )  # fmt: skip
 
 
 def entries(place: Place) -> list[Entry]:
     """All aggregates of a source, by name; none where the folder is not there."""
     names = sorted(path.stem for path in place.folder.glob("*.json"))
-    return [entry for name in names if (entry := entry_of(place, name)) is not None]
+    all_entries = [entry for name in names if (entry := entry_of(place, name)) is not None]
+    return [entry for entry in all_entries if _is_readable(entry, place)]
+
+
+def _is_readable(entry: Entry, place: Place) -> bool:
+    """Whether what is said of an aggregate is of the kinds that it has to be."""
+    try:
+        entry.kept(place)
+    except (ValueError, TypeError, AttributeError, LookupError, OverflowError, AggregateError):
+        return False
+    return True
 
 
 def entry_of(place: Place, name: str) -> Entry | None:
@@ -126,10 +146,22 @@ def entry_of(place: Place, name: str) -> Entry | None:
     if not is_ours(place):
         return None
     try:
-        values = json.loads(place.entry(name).read_text(encoding="utf-8"))
-        return Entry(**values) if values.get("name") == name else None
-    except (OSError, ValueError, TypeError, AttributeError):
+        entry = Entry(**json.loads(_text(place.entry(name))))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    return entry if entry.name == name else None
+
+
+def _text(path: Path) -> str:
+    """What is in a file of ours.
+
+    Raises:
+        OSError: it is none, or too large to be one.
+    """
+    there = path.stat()
+    if not stat.S_ISREG(there.st_mode) or there.st_size > _MOST_BYTES:
+        raise OSError(f"{path} is no file of ours")
+    return path.read_text(encoding="utf-8")
 
 
 def named(place: Place, name: str) -> Entry:
@@ -165,7 +197,7 @@ def stamp_of(path: Path) -> list[int]:
         there = path.stat()
     except OSError:
         return []
-    return [there.st_ino, there.st_size, there.st_mtime_ns]
+    return [there.st_ino, there.st_size, there.st_mtime_ns, there.st_ctime_ns]
 
 
 def _moment(seconds: float | None) -> datetime | None:

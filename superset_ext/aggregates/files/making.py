@@ -6,12 +6,12 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from superset_ext.aggregates.files.anchor import anchor, is_open_here, settled
+from superset_ext.aggregates.files.anchor import anchor, is_open_here, unopened
 from superset_ext.aggregates.files.bases import bases_of, refuse_shadows
 from superset_ext.aggregates.files.catalogue import Entry, own_table, stamp_of, write
 from superset_ext.aggregates.files.place import Place, protect
@@ -22,6 +22,7 @@ from superset_ext.aggregates.view import quoted
 from superset_ext.errors import AggregateError
 
 _TRIED = 3
+Connect = Callable[[], AbstractContextManager[tuple[Any, Session]]]
 _CHANGED = "its file was changed each time while its rows were read; nothing was changed here; try again later"
 
 
@@ -37,8 +38,11 @@ def statements(definition: Definition, database: str) -> list[str]:
     ]
 
 
-def remade(cursor: Any, session: Session, place: Place, entry: Entry, now_ns: Callable[[], int]) -> Entry:
+def remade(connected: Connect, place: Place, entry: Entry, now_ns: Callable[[], int]) -> Entry:
     """Make all rows of an aggregate anew, in a file of the next version, and put it in place.
+
+    Args:
+        connected: a connection to the source, once its anchor was read.
 
     Raises:
         AggregateError: it could not be made; nothing is left of it, and what was there is there still.
@@ -46,11 +50,13 @@ def remade(cursor: Any, session: Session, place: Place, entry: Entry, now_ns: Ca
     began = time.monotonic()
     clear(place, entry.name)
     for _ in range(_TRIED):
-        now, as_of = settled(place.file, now_ns), time.time()
+        now, as_of = unopened(place.file, now_ns), time.time()
         new = place.folder / f".{entry.name}.{secrets.token_hex(8)}.new"
         try:
-            made = _filled(cursor, session, place, entry, new)
-            if anchor(place.file) == now and is_open_here(place.file):
+            with connected() as (cursor, session):
+                made = _filled(cursor, session, place, entry, new)
+                is_same = anchor(place.file) == now and is_open_here(place.file)
+            if is_same:
                 made = replace(made, anchor=now, as_of=as_of, seconds=time.monotonic() - began)
                 return _put_in_place(place, made, new)
         except OSError as error:
@@ -66,21 +72,21 @@ def clear(place: Place, name: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def remove_rows(place: Place, name: str, but: int | None = None) -> None:
-    """Take the rows of an aggregate away, but for those of one version. Who reads them can go on."""
+def remove_rows(place: Place, name: str, but: Path | None = None) -> None:
+    """Take the rows of an aggregate away, but for those in one file. Who reads them can go on."""
     for path in place.folder.glob(f"{name}.*.duckdb*"):
-        if but is None or path != place.rows(name, but):
+        if path != but:
             path.unlink(missing_ok=True)
 
 
 def _put_in_place(place: Place, entry: Entry, new: Path) -> Entry:
     _synced(new)
     protect(new, place.file)
-    rows = place.rows(entry.name, entry.version)
+    rows = entry.file(place)
     new.replace(rows)
     done = replace(entry, stamp=stamp_of(rows))
     write(place, done)
-    remove_rows(place, entry.name, but=entry.version)
+    remove_rows(place, entry.name, but=rows)
     return done
 
 

@@ -39,9 +39,9 @@ class Place:
         """What is locked by whoever builds, refreshes or drops it."""
         return self.folder / f"{name}.lock"
 
-    def rows(self, name: str, version: int) -> Path:
+    def rows(self, name: str, version: int, token: str) -> Path:
         """Its rows."""
-        return self.folder / f"{name}.{version}.duckdb"
+        return self.folder / f"{name}.{version}.{token}.duckdb"
 
 
 def place_of(database: str | None) -> Place:
@@ -97,21 +97,30 @@ def protect(path: Path, source: Path, folder: bool = False) -> None:
 
     It gets the owner and the group of that, if this process may give it those. Where it has others, people are in other
     classes of its mode, so that the rest may only what all classes of the source may. The same person who has made it
-    can always read it. A list of rights (ACL) that it has of its folder is taken away.
+    can always read it. A list of rights (ACL) that it has of its folder is taken away. A file that is as it should be
+    is not touched, since that would show as a change.
     """
     _unlisted(path)
     theirs = source.stat()
-    for owner, group in ((theirs.st_uid, theirs.st_gid), (-1, theirs.st_gid)):
-        try:
-            os.chown(path, owner, group)
-            break
-        except PermissionError:
-            continue
+    _give(path, theirs)
     mode = 0o600 if _is_private(source) else theirs.st_mode & 0o666 | 0o600
     ours = path.stat()
     if (ours.st_uid, ours.st_gid) != (theirs.st_uid, theirs.st_gid):
         mode = _narrowed(theirs.st_mode & mode, same_group=ours.st_gid == theirs.st_gid)
-    path.chmod(mode | (mode & 0o444) >> 2 if folder else mode)
+    mode |= (mode & 0o444) >> 2 if folder else 0
+    if stat.S_IMODE(ours.st_mode) != mode:
+        path.chmod(mode)
+
+
+def _give(path: Path, theirs: os.stat_result) -> None:
+    """Give a file the owner and the group of another one; or the group alone, if that is all that may be."""
+    ours = path.stat()
+    for owner, group in ((theirs.st_uid, theirs.st_gid), (ours.st_uid, theirs.st_gid)):
+        if (ours.st_uid, ours.st_gid) == (owner, group):
+            return
+        with suppress(PermissionError):
+            os.chown(path, owner, group)
+            return
 
 
 def _unlisted(path: Path) -> None:
@@ -119,6 +128,13 @@ def _unlisted(path: Path) -> None:
     for name in (_ACL, _INHERITED) if hasattr(os, "removexattr") else ():
         with suppress(OSError):  # it has none
             os.removexattr(path, name)
+
+
+def protect_again(place: Place) -> None:
+    """Have all files there follow the source's, whose rights may have been taken back since."""
+    with suppress(OSError):  # one may be gone meanwhile; another run does the rest
+        for path in (place.folder, *place.folder.iterdir()):
+            protect(path, place.file, folder=path == place.folder)
 
 
 def _narrowed(mode: int, same_group: bool) -> int:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from superset_ext.aggregates.files.anchor import anchor
+from superset_ext.aggregates.files.anchor import anchor, unopened
 from superset_ext.aggregates.files.bases import bases_of
 from superset_ext.aggregates.files.catalogue import Entry, entries, entry_of, named, new_entry, write
 from superset_ext.aggregates.files.making import clear, remade, remove_rows, statements
-from superset_ext.aggregates.files.place import Place, place_of
+from superset_ext.aggregates.files.place import Place, place_of, protect_again
 from superset_ext.aggregates.files.session import Session, connected, explained, reading, rows_of
 from superset_ext.aggregates.files.turn import alone
 from superset_ext.aggregates.tables.catalogue import Kept
@@ -79,8 +79,7 @@ class DuckDBSource:
         """See `Source`. Nobody waits for it, and it for nobody."""
         with alone(self.place, definition.name) as now_ns:
             self._refuse_known(definition)
-            with self.connected() as (cursor, session):
-                entry = remade(cursor, session, self.place, new_entry(definition), now_ns)
+            entry = remade(self.connected, self.place, new_entry(definition), now_ns)
         return _as_refreshed(entry)
 
     def refresh(self, name: str, whole: bool) -> Refreshed:
@@ -91,8 +90,7 @@ class DuckDBSource:
         with alone(self.place, name) as now_ns:
             entry = self._ready(name)
             try:
-                with self.connected() as (cursor, session):
-                    return _as_refreshed(remade(cursor, session, self.place, entry, now_ns))
+                return _as_refreshed(remade(self.connected, self.place, entry, now_ns))
             except AggregateError as error:
                 self._write(replace(entry, reason=str(error)))
                 raise
@@ -102,9 +100,9 @@ class DuckDBSource:
         checked = Checked(name, 0)
         for _ in range(_TIMES):
             self.refresh(name, whole=False)
-            with alone(self.place, name):
+            with alone(self.place, name) as now_ns:
                 entry = self._ready(name)
-                checked = self._compared(entry)
+                checked = self._compared(entry, now_ns)
                 if not checked.differences:
                     self._write(replace(entry, checked_at=time.time()))
                     return checked
@@ -128,7 +126,8 @@ class DuckDBSource:
         return names
 
     def kept(self) -> list[Kept]:
-        """See `Source`."""
+        """See `Source`. Upkeep asks for this twice a minute, so files follow the rights of the source's here."""
+        protect_again(self.place)
         return [entry.kept(self.place) for entry in entries(self.place)]
 
     def _drop(self, name: str) -> None:
@@ -163,8 +162,9 @@ class DuckDBSource:
         except OSError as error:
             raise AggregateError(f"{self.place.entry(entry.name)} cannot be written ({error.strerror})") from None
 
-    def _compared(self, entry: Entry) -> Checked:
+    def _compared(self, entry: Entry, now_ns: Callable[[], int]) -> Checked:
         definition = entry.definition(self.place)
+        unopened(self.place.file, now_ns)
         columns, left_out = _columns(definition)
         with self.connected() as (cursor, _), reading(cursor):
             ((differences,),) = _asked(cursor, text(definition, columns))

@@ -48,8 +48,8 @@ def hold(cursor: Any, known: Known, view: View, looked: tuple[str, str], sql: st
     """
     if known.place is None:
         raise NotHeld(_ANOTHER, passing=True)
-    entry = _same_entry(known, known.place)
     try:
+        entry = _same_entry(known, known.place)
         session = session_of(cursor)
         _refuse_session(session, known.place, entry, looked)
         bases = bases_of(cursor, view.relation, session.schema)

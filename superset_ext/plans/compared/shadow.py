@@ -66,6 +66,7 @@ class Other:
         own: what is compared with it in the place of Superset's own text; empty for that itself.
         timed: what answers charts, and is timed, where that is another text; empty for this one.
         same: whether two answers are the same.
+        before_ms: what is looked at before it each time takes.
         note: the substitute's own.
     """
 
@@ -75,6 +76,7 @@ class Other:
     own: str = ""
     timed: str = ""
     same: Callable[[Rows, Rows], bool] = same_rows
+    before_ms: float = 0.0
     note: Any = field(default=None, compare=False)
 
 
@@ -85,7 +87,7 @@ class Shown:
     Attributes:
         same: whether both gave the same rows and columns; `None` where they were not run, since there is no other text.
         sure: whether the rows are the only right ones; where a LIMIT cuts they are not.
-        stock_ms, other_ms: what they took.
+        stock_ms, other_ms: what they took, with what is looked at before the other one.
     """
 
     other: Other
@@ -189,7 +191,7 @@ def _compared(cursor: Any, job: Job, other: Other, source: Source, sent: Callabl
         _, other_ms, other_columns = _answer(cursor, sent(other.timed))
     sure = other.below is None or max(len(stock), len(rows)) < other.below
     same = columns == other_columns and (not sure or other.same(stock, rows))
-    return Shown(other, same, sure, stock_ms, other_ms)
+    return Shown(other, same, sure, stock_ms, other_ms + other.before_ms)
 
 
 def _answer(cursor: Any, text: str) -> tuple[Rows, float, list[tuple[Any, Any]]]:

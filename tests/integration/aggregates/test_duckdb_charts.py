@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from superset_ext.aggregates.files.catalogue import entry_of, stamp_of, write
+from superset_ext.aggregates.files.catalogue import entry_of, named, stamp_of, write
 from superset_ext.aggregates.files.place import place_of
 from superset_ext.aggregates.route.duckdb import hold
 from superset_ext.aggregates.service import removed
@@ -213,23 +213,30 @@ def test_a_virtual_dataset(superset_app: InProcess, shop: DuckShop, make: Make) 
 
 
 def _rows(shop: DuckShop) -> Any:
-    return place_of(shop.url).rows("by_day", 1)
+    place = place_of(shop.url)
+    return named(place, "by_day").file(place)
 
 
 def _same_stamp(shop: DuckShop, change: Callable[[bytes], bytes]) -> None:
     """Change the bytes of an aggregate so that nothing but them tells."""
-    times = _rows(shop).stat()
     _rows(shop).write_bytes(change(_rows(shop).read_bytes()))
-    os.utime(_rows(shop), ns=(times.st_atime_ns, times.st_mtime_ns))
+    _edit(shop, stamp=stamp_of(_rows(shop)))
+
+
+def _no_file(shop: DuckShop) -> None:
+    """What is known of it is what nobody writes to, so that who opens it waits for ever."""
+    path = place_of(shop.url).entry("by_day")
+    path.unlink()
+    os.mkfifo(path)
 
 
 def _refreshed_meanwhile(shop: DuckShop) -> None:
     """Make it anew, up to the moment before the rows are taken away that it had."""
-    rows = _rows(shop).read_bytes()
+    path, rows = _rows(shop), _rows(shop).read_bytes()
     shop.run("UPDATE sales SET amount = amount + 1 WHERE shop = 'shop1'")
     with source_of(shop) as source:
         source.refresh("by_day", whole=False)
-    _rows(shop).write_bytes(rows)
+    path.write_bytes(rows)
 
 
 _A_VIEW = "ALTER TABLE sales RENAME TO old; CREATE VIEW sales AS SELECT * FROM old LIMIT 9"
@@ -241,6 +248,8 @@ FAULTS: dict[str, Callable[[DuckShop], Any]] = {
     "the folder is gone": lambda shop: shop.folder.rename(shop.folder.with_suffix(".away")),
     "what is known of it is gone": lambda shop: place_of(shop.url).entry("by_day").unlink(),
     "what is known of it is junk": lambda shop: place_of(shop.url).entry("by_day").write_text("{"),
+    "what is known of it is of other kinds": lambda shop: _edit(shop, view=5, as_of="now"),
+    "what is known of it is no file": _no_file,
     "more may write to the folder": lambda shop: shop.folder.chmod(0o777),
     "the base is gone": lambda shop: shop.run("DROP TABLE sales"),
     "the base is a view": lambda shop: shop.run(_A_VIEW),
@@ -392,11 +401,11 @@ class _open:
 
 
 def test_nothing_is_attached(superset_app: InProcess, shop: DuckShop, make: Make) -> None:
-    """Intent: neither a chart that is answered from an aggregate nor a build leaves anything in DuckDB that SQL Lab or
-    another chart could see or read by name."""
+    """Intent: a chart that is answered from an aggregate leaves nothing in DuckDB that SQL Lab or another chart could
+    see or read by name."""
     seen = "SELECT database_name FROM duckdb_databases() WHERE NOT internal"
+    shop.build()
     with _open(superset_app, shop) as cursor:
-        shop.build()
         one = make()
         proven(superset_app, one, shop.sales)
         assert ask(superset_app, shop.sales).is_routed

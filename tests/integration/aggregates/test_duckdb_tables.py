@@ -20,7 +20,7 @@ import pytest
 from superset_ext.aggregates.files import anchor as anchors
 from superset_ext.aggregates.files import making
 from superset_ext.aggregates.files.anchor import COARSE_NS, MARGIN_NS, anchor, is_open_here, is_settled
-from superset_ext.aggregates.files.catalogue import entry_of, stamp_of, write
+from superset_ext.aggregates.files.catalogue import entry_of, named, stamp_of, write
 from superset_ext.aggregates.files.place import make_folder, place_of, protect
 from superset_ext.aggregates.files.turn import alone
 from superset_ext.aggregates.service import Wanted, kept_up, planned, refreshed, removed, sources
@@ -122,7 +122,7 @@ def test_over_http(superset_app: InProcess, shop: DuckShop) -> None:
 def test_rows_that_differ_switch_it_off(shop: DuckShop) -> None:
     """Intent: what is not what its query gives is seen when all is compared, and nobody reads it from then on."""
     shop.build()
-    rows = place_of(shop.url).rows("by_day", 1)
+    rows = named(place_of(shop.url), "by_day").file(place_of(shop.url))
     written(rows, "UPDATE superset_ext_aggregates.by_day SET n = n + 1 WHERE shop = 'shop1'")
     assert not kept_of(shop)["by_day"].is_exact  # another file than the one that was built
     entry = entry_of(place_of(shop.url), "by_day")
@@ -289,8 +289,9 @@ def test_a_build_that_is_killed(superset_app: InProcess, shop: DuckShop) -> None
     shop.run("DELETE FROM sales WHERE id < 10")
     assert refresh(shop).how == "whole" and exact_and_different(shop) == (True, 0)
     assert not list(shop.folder.glob(".*"))
-    assert sorted(path.name for path in shop.folder.iterdir()) == ["by_day.2.duckdb", "by_day.json", "by_day.lock"]
-    assert place.rows("by_day", 2).exists()
+    rows = named(place, "by_day").file(place)
+    assert rows.name.startswith("by_day.2.")
+    assert sorted(path.name for path in shop.folder.iterdir()) == sorted([rows.name, "by_day.json", "by_day.lock"])
 
 
 def test_two_runs_at_once(superset_app: InProcess, shop: DuckShop) -> None:
@@ -458,7 +459,7 @@ def test_a_list_of_rights_that_is_inherited(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system has no lists of rights")
     make_folder(place)
-    rows = place.rows("by_day", 1)
+    rows = place.rows("by_day", 1, "token")
     os.setxattr(place.folder, "system.posix_acl_default", listed)  # as an earlier version has left it
     rows.touch()
     protect(rows, place.file)
@@ -506,3 +507,57 @@ def test_the_lock_of_the_source_is_kept(shop: DuckShop) -> None:
 def test_anchors_by_name() -> None:
     """Intent: all files are looked at that DuckDB writes of a database."""
     assert anchors._PARTS == ("", ".wal", ".wal.checkpoint", ".wal.recovery")
+
+
+def test_nothing_is_made_over_an_earlier_connection(shop: DuckShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: a chart of this process has the file open, and somebody reads the file by a function, which takes DuckDB's
+    lock away, so that another process writes. A connection that is made then would read what the chart's does. Nothing
+    is built or compared over it; once the chart has ended, what was committed is in it."""
+    import duckdb
+
+    monkeypatch.setattr(anchors, "_PATIENCE_SECONDS", 0.5)
+    shop.build()
+    with closing(duckdb.connect(str(shop.file), read_only=True)) as chart:
+        assert chart.execute("SELECT count(*) FROM sales").fetchone() == (1000,)
+        os.close(os.open(shop.file, os.O_RDONLY))  # as a function does that reads a file, whenever it closes it
+        shop.run("DELETE FROM sales WHERE id <= 500")
+        with source_of(shop) as source:
+            for made in (lambda: source.refresh("by_day", whole=False), lambda: source.check("by_day")):
+                with pytest.raises(AggregateError, match="in this process"):
+                    made()
+        assert not kept_of(shop)["by_day"].is_exact
+    assert refresh(shop).how == "whole" and exact_and_different(shop) == (True, 0)
+    assert sum(row[0] for row in shop.run("SELECT count(*) FROM sales")) == 500
+
+
+def test_no_later_aggregate_has_the_same_file(shop: DuckShop) -> None:
+    """Intent: DuckDB takes a file of the same name for the one that a statement reads still, so that one that is
+    dropped and built again has another."""
+    place, names = place_of(shop.url), set[str]()
+    for _ in range(2):
+        shop.build()
+        names.add(named(place, "by_day").file(place).name)
+        with source_of(shop) as source:
+            source.drop("by_day", 0.0)
+    assert len(names) == 2
+
+
+def test_rights_that_are_taken_back_later(superset_app: InProcess, shop: DuckShop) -> None:
+    """Intent: where fewer people may read the source than when an aggregate was built, no more may read that after the
+    next time that upkeep looks, though its rows are right; and where nothing was taken back nothing is touched."""
+    shop.file.chmod(0o644)
+    shop.build()
+    place = place_of(shop.url)
+    rows = named(place, "by_day").file(place)
+    before = rows.stat().st_ctime_ns
+    kept_up(superset_app.app, shop.number)
+    assert rows.stat().st_ctime_ns == before and rows.stat().st_mode & 0o777 == 0o644
+    shop.file.chmod(0o600)
+    try:
+        kept_up(superset_app.app, shop.number)
+        modes = {path.name: path.stat().st_mode & 0o077 for path in (shop.folder, *shop.folder.iterdir())}
+        assert set(modes.values()) == {0}, modes
+        refresh(shop)  # what was touched is made anew
+        assert exact_and_different(shop) == (True, 0)
+    finally:
+        shop.file.chmod(0o644)
