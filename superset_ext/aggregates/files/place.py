@@ -131,7 +131,10 @@ def _unlisted(path: Path) -> None:
 
 
 def protect_again(place: Place) -> None:
-    """Have all files there follow the source's, whose rights may have been taken back since."""
+    """Have all files there follow the source's, whose rights may have been taken back since; a folder that others may
+    have written to stays one that is not believed."""
+    if not is_ours(place):
+        return
     with suppress(OSError):  # one may be gone meanwhile; another run does the rest
         for path in (place.folder, *place.folder.iterdir()):
             protect(path, place.file, folder=path == place.folder)
