@@ -25,7 +25,8 @@ from testing.browser import Visit, browser
 from testing.programs import program
 from testing.serving import Client, web
 
-WORKERS, THREADS = 2, 4  # as `docker/entrypoint.sh` has
+WORKERS, THREADS = 2, 4  # as `docker/entrypoint.sh` has, and where a worker's heartbeat is written
+_IN_MEMORY = " --worker-tmp-dir /dev/shm" if os.access("/dev/shm", os.W_OK) else ""
 STOCK = "stock"
 _LOGS = {"SUPERSET_EXT_EVENT_LOG_SECONDS": "0.5"}
 STEPS: Mapping[str, Mapping[str, str]] = {
@@ -168,7 +169,8 @@ def servers(
             own = {key: value for key, value in env.items() if key not in ("SUPERSET_PORT", "SUPERSET_BIND")}
             more = {
                 # A client's connection is kept; Superset's chord chart shows its nodes in the order of a set of text.
-                "GUNICORN_CMD_ARGS": "--no-control-socket --keep-alive 75", "PYTHONHASHSEED": "0", **STEPS[step],
+                "GUNICORN_CMD_ARGS": f"--no-control-socket --keep-alive 75{_IN_MEMORY}", "PYTHONHASHSEED": "0",
+                **STEPS[step],
             }  # fmt: skip
             urls[step] = running.enter_context(web(config, own | more, workers=workers, threads=THREADS))
         yield urls
