@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,16 +14,15 @@ import pytest
 from superset_ext.aggregates.files.catalogue import entry_of, named, stamp_of, write
 from superset_ext.aggregates.files.place import place_of
 from superset_ext.aggregates.route.duckdb import hold
-from superset_ext.aggregates.service import removed
 from superset_ext.errors import NotHeld, SourceBusy
-from superset_ext.host import substitutes
 from superset_ext.host.explaining import WITH_PLANS, Asking, connected
 from superset_ext.host.regions import chart_region
 from superset_ext.plans.compared.sources import source_of as source_of_texts
 from superset_ext.settings import AggregateRule
-from testing.duckdb_shop import SALES, VIRTUAL, DuckShop, duck_shop, fill, held, kept_of, source_of, written
+from testing.duckdb_shop import SALES, VIRTUAL, DuckShop, fill, held, kept_of, source_of, written
 from testing.in_process import InProcess
-from testing.routed import MEAN, SOLD, Routed, ask, body, client, proven, rested, routed, stock
+from testing.routed import MEAN, SOLD, Routed, ask, body, client, proven, rested, stock
+from tests.integration.aggregates.conftest import Make
 
 MONTH = {"columns": [{
     "timeGrain": "P1M", "columnType": "BASE_AXIS", "sqlExpression": "ts", "label": "ts", "expressionType": "SQL",
@@ -32,40 +31,10 @@ STEPS = int(os.environ.get("ROUTE_STEPS", "25"))
 SEED = int(os.environ.get("ROUTE_SEED", "0")) or random.randrange(10**6)
 
 
-@pytest.fixture(scope="module")
-def source(in_process: InProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckShop]:
-    with duck_shop(in_process, tmp_path_factory.mktemp("duckdb") / "shop.duckdb") as shop:
-        yield shop
-
-
 @pytest.fixture
-def shop(superset_app: InProcess, source: DuckShop) -> Iterator[DuckShop]:
-    """The source as new."""
-    fill(source.file)
-    for table in ("aggregate_use", "aggregate_switched_off", "aggregate_state", "aggregate_refusal"):
-        superset_app.rows(f"DELETE FROM superset_ext.{table}")
-    yield source
-    with superset_app.app.app_context():
-        removed(superset_app.app, superset_app.package.log(), source.number)
-
-
-Make = Callable[..., Routed]
-
-
-@pytest.fixture
-def make(superset_app: InProcess, shop: DuckShop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    """Makes the substitute of a process."""
-
-    def made(**settings: Any) -> Routed:
-        one = routed(superset_app, shop, **settings)
-        monkeypatch.setattr(substitutes, "substitutes", (one,))
-        everyone.append(one)
-        return one
-
-    everyone: list[Routed] = []
-    yield made
-    for one in everyone:
-        rested(one)
+def shop(duck: DuckShop) -> DuckShop:
+    """The source, a DuckDB file."""
+    return duck
 
 
 def refreshed(shop: DuckShop, one: Routed, whole: bool = False) -> None:

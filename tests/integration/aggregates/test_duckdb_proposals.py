@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -18,12 +17,11 @@ from superset_ext.aggregates.propose import duckdb as proposing
 from superset_ext.aggregates.propose.asks import Asked, read
 from superset_ext.aggregates.propose.considering import Considering
 from superset_ext.aggregates.propose.duckdb import SAMPLE, Sizes
-from superset_ext.aggregates.service import removed
 from superset_ext.aggregates.shape import shape_of
 from superset_ext.aggregates.view import View
 from superset_ext.plans.rewrite.catalogue.duckdb import DuckDB
 from superset_ext.plans.rewrite.rewriting import parsed
-from testing.duckdb_shop import SALES, DuckShop, duck_shop, fill
+from testing.duckdb_shop import SALES, DuckShop, fill
 from testing.in_process import InProcess
 from testing.probes import until
 from testing.routed import SOLD, body, client
@@ -31,19 +29,11 @@ from testing.routed import SOLD, body, client
 LOGGED = "SELECT count(*) FROM superset_ext.query_performance_log WHERE database_id = %s AND error IS NULL"
 
 
-@pytest.fixture(scope="module")
-def source(in_process: InProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckShop]:
-    with duck_shop(in_process, tmp_path_factory.mktemp("duckdb") / "shop.duckdb") as shop:
-        yield shop
-
-
 @pytest.fixture
-def shop(superset_app: InProcess, source: DuckShop) -> Iterator[DuckShop]:
+def shop(duck: DuckShop) -> DuckShop:
     """The source with as many rows as are worth an aggregate."""
-    fill(source.file, SALES.replace("range(1, 1001)", "range(1, 30001)"))
-    yield source
-    with superset_app.app.app_context():
-        removed(superset_app.app, superset_app.package.log(), source.number)
+    fill(duck.file, SALES.replace("range(1, 1001)", "range(1, 30001)"))
+    return duck
 
 
 def test_what_charts_ask_is_proposed(superset_app: InProcess, shop: DuckShop) -> None:

@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +22,12 @@ from superset_ext.aggregates.files.anchor import COARSE_NS, MARGIN_NS, anchor, i
 from superset_ext.aggregates.files.catalogue import entry_of, named, stamp_of, write
 from superset_ext.aggregates.files.place import make_folder, place_of, protect
 from superset_ext.aggregates.files.turn import alone
-from superset_ext.aggregates.service import Wanted, kept_up, planned, refreshed, removed, sources
+from superset_ext.aggregates.service import Wanted, kept_up, planned, refreshed, sources
 from superset_ext.aggregates.tables.refreshing import Busy
 from superset_ext.errors import AggregateError, SupersetExtError, WatchError
 from testing.duckdb_shop import (
     SALES,
     DuckShop,
-    duck_shop,
     exact_and_different,
     fill,
     held,
@@ -45,19 +43,10 @@ BY_SHOP = (
 )
 
 
-@pytest.fixture(scope="module")
-def source(in_process: InProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckShop]:
-    with duck_shop(in_process, tmp_path_factory.mktemp("duckdb") / "shop.duckdb") as shop:
-        yield shop
-
-
 @pytest.fixture
-def shop(superset_app: InProcess, source: DuckShop) -> Iterator[DuckShop]:
-    """The source as new."""
-    fill(source.file)
-    yield source
-    with superset_app.app.app_context():
-        removed(superset_app.app, superset_app.package.log(), source.number)
+def shop(duck: DuckShop) -> DuckShop:
+    """The source, a DuckDB file."""
+    return duck
 
 
 def refresh(shop: DuckShop, name: str = "by_day") -> Any:

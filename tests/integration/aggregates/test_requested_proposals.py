@@ -11,10 +11,9 @@ import pytest
 
 from superset_ext.host import substitutes
 from testing.aggregate_tables import AS_NEW, SALES
-from testing.databases import Databases
 from testing.in_process import InProcess
 from testing.probes import until
-from testing.routed import SOLD, Shop, ask, body, client, guest, proven, rested, routed, shop_in
+from testing.routed import SOLD, Shop, ask, body, client, guest, proven, rested, routed
 from testing.unsaved_chart import unsaved_chart
 
 CHART = "Sold by month"
@@ -30,12 +29,6 @@ JOIN superset_ext.cache_request AS r USING (database_id)
 JOIN superset_ext.cache_access_scope AS s ON s.fingerprint = r.fingerprint
 WHERE q.database_id = %s AND q.error IS NULL
 """
-
-
-@pytest.fixture(scope="module")
-def source(in_process: InProcess, databases: Databases) -> Iterator[Shop]:
-    with databases.empty() as url, shop_in(in_process, url) as shop:
-        yield shop
 
 
 @pytest.fixture

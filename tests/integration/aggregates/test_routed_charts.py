@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +11,9 @@ import pytest
 
 from superset_ext.aggregates.tables.refreshing import refresh
 from superset_ext.doctor.superset import check_aggregates
-from superset_ext.host import substitutes
 from superset_ext.host.regions import chart_region
 from superset_ext.monitor.prometheus import exposition
 from superset_ext.settings import AggregateRule
-from testing.aggregate_tables import AS_NEW, SALES
-from testing.databases import Databases
 from testing.in_process import InProcess
 from testing.routed import (
     MEAN,
@@ -31,49 +27,13 @@ from testing.routed import (
     client,
     proven,
     rested,
-    routed,
-    shop_in,
     stock,
 )  # fmt: skip
+from tests.integration.aggregates.conftest import Make
 
 MONTH = {"columns": [{
     "timeGrain": "P1M", "columnType": "BASE_AXIS", "sqlExpression": "ts", "label": "ts", "expressionType": "SQL",
 }]}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def source(in_process: InProcess, databases: Databases) -> Iterator[Shop]:
-    with databases.empty() as url, shop_in(in_process, url) as shop:
-        yield shop
-
-
-@pytest.fixture
-def shop(superset_app: InProcess, source: Shop) -> Iterator[Shop]:
-    """The source as new."""
-    source.run(AS_NEW)
-    source.run(SALES)
-    for table in ("aggregate_use", "aggregate_switched_off", "aggregate_state", "aggregate_refusal"):
-        superset_app.rows(f"DELETE FROM superset_ext.{table}")
-    yield source
-
-
-Make = Callable[..., Routed]
-
-
-@pytest.fixture
-def make(superset_app: InProcess, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    """Makes the substitute of a process."""
-
-    def made(**settings: Any) -> Routed:
-        one = routed(superset_app, shop, **settings)
-        monkeypatch.setattr(substitutes, "substitutes", (one,))
-        everyone.append(one)
-        return one
-
-    everyone: list[Routed] = []
-    yield made
-    for one in everyone:
-        rested(one)
 
 
 @pytest.mark.parametrize(

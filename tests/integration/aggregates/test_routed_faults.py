@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,45 +16,11 @@ import pytest
 from superset_ext.aggregates.tables.refreshing import refresh
 from superset_ext.errors import AggregateError
 from superset_ext.host import source_queries, substitutes
-from testing.aggregate_tables import AS_NEW, SALES, one, run
-from testing.databases import Databases, postgres_in
+from testing.aggregate_tables import one, run
+from testing.databases import postgres_in
 from testing.in_process import InProcess
-from testing.routed import MEAN, NUMBER, SOLD, Routed, Shop, ask, proven, rested, routed, shop_in, stock
-
-
-@pytest.fixture(scope="module")
-def source(in_process: InProcess, databases: Databases) -> Iterator[Shop]:
-    with databases.empty() as url, shop_in(in_process, url) as shop:
-        yield shop
-
-
-@pytest.fixture
-def shop(superset_app: InProcess, source: Shop) -> Iterator[Shop]:
-    """The source as new."""
-    source.run(AS_NEW)
-    source.run(SALES)
-    for table in ("aggregate_use", "aggregate_switched_off", "aggregate_state", "aggregate_refusal"):
-        superset_app.rows(f"DELETE FROM superset_ext.{table}")
-    yield source
-
-
-Make = Callable[[Shop], Routed]
-
-
-@pytest.fixture
-def make(superset_app: InProcess, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    """Makes the substitute of a process."""
-
-    def made(shop: Shop) -> Routed:
-        substitute = routed(superset_app, shop)
-        monkeypatch.setattr(substitutes, "substitutes", (substitute,))
-        everyone.append(substitute)
-        return substitute
-
-    everyone: list[Routed] = []
-    yield made
-    for substitute in everyone:
-        rested(substitute)
+from testing.routed import MEAN, NUMBER, SOLD, Shop, ask, proven, rested, shop_in, stock
+from tests.integration.aggregates.conftest import Make
 
 
 @contextmanager
@@ -103,7 +69,7 @@ LARGE = "SELECT id, COUNT(*) AS n, SUM(amount) AS a FROM sales GROUP BY id"
 FULL = "the source's disk is full; nothing is left of what was made"
 
 
-def test_a_full_disk_at_the_build(superset_app: InProcess, shop: Shop, make: Make) -> None:
+def test_a_full_disk_at_the_build(superset_app: InProcess, shop: Shop, make_for: Make) -> None:
     """Intent: an aggregate for which there is no room is not built, one line says why, nothing of it is left, writers go
     on, and charts are answered from the base."""
     with small_disk(shop):
@@ -114,17 +80,17 @@ def test_a_full_disk_at_the_build(superset_app: InProcess, shop: Shop, make: Mak
         with shop.connection() as connection:
             assert run(connection, "SELECT count(*) FROM pg_tables WHERE tablename = 'large'") == [(0,)]
         shop.run("UPDATE sales SET amount = amount + 1 WHERE shop = 'shop1'")
-        make(shop)
+        make_for(shop)
         answer = ask(superset_app, shop.sales)
         assert not answer.is_routed and answer.shown == stock(superset_app, shop.sales).shown and answer.status == 200
 
 
-def test_a_full_disk_at_a_refresh(superset_app: InProcess, shop: Shop, make: Make) -> None:
+def test_a_full_disk_at_a_refresh(superset_app: InProcess, shop: Shop, make_for: Make) -> None:
     """Intent: an aggregate that cannot be refreshed is as it was, and not exact; its line says why; charts are answered
     from the base, and from the aggregate again once there is room and it was refreshed."""
     with small_disk(shop):
         shop.build()
-        substitute = make(shop)
+        substitute = make_for(shop)
         proven(superset_app, substitute, shop.sales)
         assert ask(superset_app, shop.sales).is_routed
         shop.run("UPDATE sales SET amount = amount + 1 WHERE shop = 'shop1'")
@@ -146,14 +112,14 @@ def test_a_full_disk_at_a_refresh(superset_app: InProcess, shop: Shop, make: Mak
         assert answer.is_routed and answer.shown == stock(superset_app, shop.sales).shown
 
 
-def test_a_source_that_is_started_anew(in_process: InProcess, tmp_path: Path, make: Make) -> None:
+def test_a_source_that_is_started_anew(in_process: InProcess, tmp_path: Path, make_for: Make) -> None:
     """Intent: while the source is away a chart fails as without the package; as soon as it is back charts are answered, at
     first by Superset's own statement, and then from the aggregate again."""
     with postgres_in(tmp_path / "postgres") as server:
         url = server.create_database("shop")
         with shop_in(in_process, url) as shop, in_process.awake():
             shop.build()
-            substitute = make(shop)
+            substitute = make_for(shop)
             proven(in_process, substitute, shop.sales)
             assert ask(in_process, shop.sales).is_routed
             rested(substitute)
@@ -178,7 +144,7 @@ CHARTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("is_named", [False, True])
 def test_off_is_off(
-    superset_app: InProcess, shop: Shop, make: Make, is_named: bool, monkeypatch: pytest.MonkeyPatch
+    superset_app: InProcess, shop: Shop, make_for: Make, is_named: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Intent: with aggregates on the source and nothing switched on, or rules that name other datasets, PostgreSQL gets
     the very bytes that it gets from Superset without the seam, and nothing besides."""
@@ -186,7 +152,7 @@ def test_off_is_off(
 
     shop.build()
     if is_named:
-        substitute = make(shop)
+        substitute = make_for(shop)
         rule = substitute._settings.aggregates[0].model_copy(update={"database": "another"})
         substitute._settings = substitute._settings.model_copy(update={"aggregates": (rule,)})
     else:

@@ -6,9 +6,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,53 +14,19 @@ from superset_ext.aggregates import grain
 from superset_ext.host import substitutes
 from superset_ext.monitor.alerts.metrics import METRICS
 from superset_ext.settings import AggregateRule
-from testing.aggregate_tables import AS_NEW, SALES
-from testing.databases import Databases
 from testing.in_process import InProcess
-from testing.routed import Routed, Shop, ask, proven, rested, routed, shop_in, stock
+from testing.routed import Shop, ask, proven, rested, stock
 from testing.routed_steps import Ready, Steps
+from tests.integration.aggregates.conftest import Make
 
 STEPS = int(os.environ.get("ROUTE_STEPS", 120))
 SEED = int(os.environ.get("ROUTE_SEED", 1))
 COUNTS = os.environ.get("ROUTE_COUNTS", "")
-Make = Callable[..., Routed]
 BY_MONTH = "SELECT DATE_TRUNC('month', ts) AS m, SUM(amount) AS a, COUNT(*) AS n FROM sales GROUP BY 1"
 WEEK = {"columns": [{
     "timeGrain": "P1W", "columnType": "BASE_AXIS", "sqlExpression": "ts", "label": "ts", "expressionType": "SQL",
 }]}  # fmt: skip
 OF_SHOP = {"filters": [{"col": "shop", "op": "==", "val": "shop4"}], "columns": []}
-
-
-@pytest.fixture(scope="module")
-def source(in_process: InProcess, databases: Databases) -> Iterator[Shop]:
-    with databases.empty() as url, shop_in(in_process, url) as shop:
-        yield shop
-
-
-@pytest.fixture
-def shop(superset_app: InProcess, source: Shop) -> Iterator[Shop]:
-    """The source as new."""
-    source.run(AS_NEW)
-    source.run(SALES)
-    for table in ("aggregate_use", "aggregate_switched_off", "aggregate_state", "aggregate_refusal"):
-        superset_app.rows(f"DELETE FROM superset_ext.{table}")
-    yield source
-
-
-@pytest.fixture
-def make(superset_app: InProcess, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    """Makes the substitute of a process."""
-
-    def made(**settings: Any) -> Routed:
-        one = routed(superset_app, shop, **settings)
-        monkeypatch.setattr(substitutes, "substitutes", (one,))
-        everyone.append(one)
-        return one
-
-    everyone: list[Routed] = []
-    yield made
-    for one in everyone:
-        rested(one)
 
 
 def test_weeks_made_of_months_never_answer(
