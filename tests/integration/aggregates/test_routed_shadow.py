@@ -7,12 +7,18 @@ import os
 import random
 from collections import Counter
 from pathlib import Path
+from time import monotonic
+from typing import Any, cast
 
 import pytest
 
 from superset_ext.aggregates import grain
+from superset_ext.aggregates.route import guard, postgresql, substitute
+from superset_ext.aggregates.route.engines import ENGINES, Engine
+from superset_ext.aggregates.route.guard import Held
 from superset_ext.host import substitutes
 from superset_ext.monitor.alerts.metrics import METRICS
+from superset_ext.plans.compared.pairs import Pairs
 from superset_ext.settings import AggregateRule
 from testing.in_process import InProcess
 from testing.routed import Shop, ask, proven, rested, stock
@@ -98,6 +104,32 @@ def test_what_may_be_stale_is_compared_as_it_should_be(superset_app: InProcess, 
     assert ask(superset_app, shop.sales).is_routed
     rested(one)
     assert not superset_app.rows("SELECT * FROM superset_ext.aggregate_switched_off")
+
+
+@pytest.mark.parametrize(("seconds", "is_routed"), [(0.0, True), (100.0, False)])
+def test_the_guard_counts_in_what_a_text_takes(
+    superset_app: InProcess, shop: Shop, make: Make, monkeypatch: pytest.MonkeyPatch, seconds: float, is_routed: bool
+) -> None:
+    """Intent: what is looked at before a text is part of what the text takes: where both together are no quicker than
+    Superset's own statement, charts are left to that, and the reason is noted."""
+    ahead = 0.0
+
+    def slow(*values: Any) -> Held:
+        nonlocal ahead
+        ahead += seconds
+        return guard.hold(*values)
+
+    monkeypatch.setitem(cast("dict[str, Engine]", ENGINES), "postgresql", Engine(postgresql.look, slow))
+    monkeypatch.setattr(substitute, "monotonic", lambda: monotonic() + ahead)
+    shop.build()
+    one = make(pairs=lambda: Pairs(0.0, -60_000.0))  # the text alone may be slower by as much as no machine stalls
+    proven(superset_app, one, shop.sales, **OF_SHOP)
+    answer = ask(superset_app, shop.sales, **OF_SHOP)
+    assert answer.is_routed == is_routed and answer.shown == stock(superset_app, shop.sales, **OF_SHOP).shown
+    rested(one)
+    one.flush()
+    reasons = superset_app.rows("SELECT reason FROM superset_ext.aggregate_refusal")
+    assert (("the other text is not quicker",) in reasons) == (not is_routed)
 
 
 @pytest.mark.parametrize("steps", [40, pytest.param(STEPS, marks=pytest.mark.thorough)])
