@@ -125,20 +125,19 @@ def new_entry(definition: Definition) -> Entry:
     )  # fmt: skip
 
 
-def entries(place: Place) -> list[Entry]:
-    """All aggregates of a source, by name; none where the folder is not there."""
+def entries(place: Place) -> list[tuple[Entry, Kept]]:
+    """All aggregates of a source, by name, and as those of other engines are known; none where there is no folder."""
     names = sorted(path.stem for path in place.folder.glob("*.json"))
     all_entries = [entry for name in names if (entry := entry_of(place, name)) is not None]
-    return [entry for entry in all_entries if _is_readable(entry, place)]
+    return [(entry, kept) for entry in all_entries if (kept := _readable(entry, place)) is not None]
 
 
-def _is_readable(entry: Entry, place: Place) -> bool:
-    """Whether what is said of an aggregate is of the kinds that it has to be."""
+def _readable(entry: Entry, place: Place) -> Kept | None:
+    """See `Entry.kept`; `None` where what is said of an aggregate is not of the kinds that it has to be."""
     try:
-        entry.kept(place)
+        return entry.kept(place)
     except (ValueError, TypeError, AttributeError, LookupError, OverflowError, AggregateError):
-        return False
-    return True
+        return None
 
 
 def entry_of(place: Place, name: str) -> Entry | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from superset_ext.aggregates.files.anchor import anchor, is_open_here, unopened
-from superset_ext.aggregates.files.bases import bases_of, refuse_shadows
+from superset_ext.aggregates.files.bases import Base, bases_of, refuse_shadows
 from superset_ext.aggregates.files.catalogue import Entry, own_table, stamp_of, write
 from superset_ext.aggregates.files.place import Place, protect
 from superset_ext.aggregates.files.session import Session, explained, rows_of
@@ -91,25 +91,11 @@ def _put_in_place(place: Place, entry: Entry, new: Path) -> Entry:
 
 
 def _filled(cursor: Any, session: Session, place: Place, entry: Entry, new: Path) -> Entry:
-    """The rows in a new file, which is attached under a name that nobody knows and only until it is written."""
-    database = f"superset_ext_{secrets.token_hex(8)}"
+    """The rows in a new file, and what is known of them."""
     definition = entry.definition(place)
     try:
-        cursor.execute(f"ATTACH '{str(new).replace(chr(39), chr(39) * 2)}' AS {database} (READ_WRITE)")
-        try:
-            cursor.execute("BEGIN TRANSACTION")
-            refuse_shadows(cursor)
-            bases = bases_of(cursor, definition.settled_view.relation, session.schema)
-            for statement in statements(definition, database):
-                cursor.execute(statement)
-            measured = _measured(cursor, definition, f"{database}.{own_table(entry.name)}")
-            cursor.execute("COMMIT")
-        except BaseException:
-            with suppress(Exception):
-                cursor.execute("ROLLBACK")
-            raise
-        finally:
-            cursor.execute(f"DETACH {database}")
+        with _attached(cursor, new) as database, _committed(cursor):
+            bases, measured = _made(cursor, session, definition, database)
     except (AggregateError, OSError):
         raise
     except Exception as error:  # noqa: BLE001  (of the driver, whichever it is)
@@ -120,6 +106,39 @@ def _filled(cursor: Any, session: Session, place: Place, entry: Entry, new: Path
         state="ready", reason="", version=entry.version + 1,
         refreshed_at=now, built_at=entry.built_at or now, **measured,
     )  # fmt: skip
+
+
+@contextmanager
+def _attached(cursor: Any, new: Path) -> Iterator[str]:
+    """A new file, under a name that nobody knows and only until it is written."""
+    database = f"superset_ext_{secrets.token_hex(8)}"
+    cursor.execute(f"ATTACH '{str(new).replace(chr(39), chr(39) * 2)}' AS {database} (READ_WRITE)")
+    try:
+        yield database
+    finally:
+        cursor.execute(f"DETACH {database}")
+
+
+@contextmanager
+def _committed(cursor: Any) -> Iterator[None]:
+    """A transaction that is rolled back where something fails."""
+    try:
+        cursor.execute("BEGIN TRANSACTION")
+        yield
+        cursor.execute("COMMIT")
+    except BaseException:
+        with suppress(Exception):
+            cursor.execute("ROLLBACK")
+        raise
+
+
+def _made(cursor: Any, session: Session, definition: Definition, database: str) -> tuple[list[Base], dict[str, Any]]:
+    """The tables that the rows were read from, and what was counted of the rows."""
+    refuse_shadows(cursor)
+    bases = bases_of(cursor, definition.settled_view.relation, session.schema)
+    for statement in statements(definition, database):
+        cursor.execute(statement)
+    return bases, _measured(cursor, definition, f"{database}.{own_table(definition.name)}")
 
 
 def _measured(cursor: Any, definition: Definition, table: str) -> dict[str, Any]:

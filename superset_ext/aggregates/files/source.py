@@ -118,7 +118,7 @@ class DuckDBSource:
 
     def drop_all(self) -> list[str]:
         """See `Source`."""
-        names = [entry.name for entry in entries(self.place)]
+        names = [entry.name for entry, _ in entries(self.place)]
         left = [path.stem for path in self.place.folder.glob("*.lock")]  # of builds that were broken off
         for name in sorted({*names, *left}):
             self._drop(name)
@@ -128,7 +128,7 @@ class DuckDBSource:
     def kept(self) -> list[Kept]:
         """See `Source`. Upkeep asks for this twice a minute, so files follow the rights of the source's here."""
         protect_again(self.place)
-        return [entry.kept(self.place) for entry in entries(self.place)]
+        return [kept for _, kept in entries(self.place)]
 
     def _drop(self, name: str) -> None:
         with alone(self.place, name):

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from superset_ext.aggregates.files.anchor import is_open_here
-from superset_ext.aggregates.files.bases import bases_of
+from superset_ext.aggregates.files.bases import Base, bases_of
 from superset_ext.aggregates.files.catalogue import Entry, entries, entry_of
 from superset_ext.aggregates.files.place import Place, place_of
 from superset_ext.aggregates.files.session import Session, refuse, session_of
@@ -30,14 +30,14 @@ def look(app: Any, database_id: int) -> tuple[Looked, list[Kept]]:
     """See `engines.Engine`. No connection is opened, which would be in the way of those who write to the file."""
     with app.app_context():
         place = place_of(detached(database_of(database_id)).url_object.database)
-    all_entries = entries(place)
-    ready = [one for one in all_entries if one.state == "ready"]
-    last = max(ready, key=lambda one: one.refreshed_at or 0.0, default=None)
-    known = [
-        Known(one.kept(place), (), monotonic(), place) for one in ready if last and _session(one) == _session(last)
-    ]
-    zone, database, path = (last.zone, last.database, last.path) if last else ("", "", ())
-    return Looked(known, zone, database, path, is_fixed=True), [one.kept(place) for one in all_entries]
+    began, all_entries = monotonic(), entries(place)
+    all_kept = [kept for _, kept in all_entries]
+    ready = [(entry, kept) for entry, kept in all_entries if entry.state == "ready"]
+    if not ready:
+        return Looked([], "", "", (), is_fixed=True), all_kept
+    last, _ = max(ready, key=lambda one: one[0].refreshed_at or 0.0)
+    known = [Known(kept, (), began, place) for entry, kept in ready if _session(entry) == _session(last)]
+    return Looked(known, last.zone, last.database, last.path, is_fixed=True), all_kept
 
 
 def hold(cursor: Any, known: Known, view: View, looked: tuple[str, str], sql: str, _ms: int) -> Held:
@@ -50,22 +50,15 @@ def hold(cursor: Any, known: Known, view: View, looked: tuple[str, str], sql: st
         raise NotHeld(_ANOTHER, passing=True)
     try:
         entry = _same_entry(known, known.place)
-        session = session_of(cursor)
-        _refuse_session(session, known.place, entry, looked)
-        bases = bases_of(cursor, view.relation, session.schema)
-        cursor.execute(f"EXPLAIN SELECT 1 FROM (\n{sql.rstrip().rstrip(';')}\n) AS asked")  # noqa: S608
-        cursor.fetchall()
+        bases = _bases_asked(cursor, known.place, entry, view, looked)
+        _refuse_unplanned(cursor, sql)
     except NotHeld:
         raise
     except AggregateError as error:
         raise NotHeld(str(error)) from None
     except Exception as error:  # noqa: BLE001  (of the driver; its text may have values)
         raise NotHeld(f"the source refused ({type(driver_error(error)).__name__})") from None
-    stored = [tuple(base) for base in entry.bases]
-    if [base[:2] for base in bases] != [base[:2] for base in stored]:
-        raise NotHeld("a name of the statement means another table than the aggregate's")
-    age = time.time() - (entry.as_of or 0.0)
-    return Held(entry.is_exact(known.place), age, bases == stored)  # last: what follows is as of this look
+    return _held(known.place, entry, bases)
 
 
 def _same_entry(known: Known, place: Place) -> Entry:
@@ -77,6 +70,28 @@ def _same_entry(known: Known, place: Place) -> Entry:
     if entry.version != known.kept.version:
         raise NotHeld("it was refreshed since it was looked at", passing=True)
     return entry
+
+
+def _bases_asked(cursor: Any, place: Place, entry: Entry, view: View, looked: tuple[str, str]) -> list[Base]:
+    """The tables that the statement means over this connection, which must be as the one that has built the rows."""
+    session = session_of(cursor)
+    _refuse_session(session, place, entry, looked)
+    return bases_of(cursor, view.relation, session.schema)
+
+
+def _refuse_unplanned(cursor: Any, sql: str) -> None:
+    """Have DuckDB plan Superset's own statement: what is no statement there has no answer."""
+    cursor.execute(f"EXPLAIN SELECT 1 FROM (\n{sql.rstrip().rstrip(';')}\n) AS asked")  # noqa: S608
+    cursor.fetchall()
+
+
+def _held(place: Place, entry: Entry, bases: list[Base]) -> Held:
+    """What may be said of the rows, if they are of the tables that the statement means."""
+    stored = [tuple(base) for base in entry.bases]
+    if [base[:2] for base in bases] != [base[:2] for base in stored]:
+        raise NotHeld("a name of the statement means another table than the aggregate's")
+    age = time.time() - (entry.as_of or 0.0)
+    return Held(entry.is_exact(place), age, bases == stored)  # last: what follows is as of this look
 
 
 def _refuse_session(session: Session, place: Place, entry: Entry, looked: tuple[str, str]) -> None:
