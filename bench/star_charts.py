@@ -33,7 +33,8 @@ from superset_ext.plans.indexes.source import only_reading
 from testing.aggregate_tables import connected, run
 from testing.databases import postgres_in
 from testing.in_process import InProcess, start, stop
-from testing.routed import Answer, Routed, Shop, ask, client, in_order, routed, stock
+from testing.routed import Answer, Routed, ask, client, in_order, routed, stock
+from testing.routed_shop import Shop
 from testing.routed_steps import Ready
 
 Query = Mapping[str, Any]

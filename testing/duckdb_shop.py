@@ -17,7 +17,7 @@ from superset_ext.aggregates.opened import opened
 from superset_ext.aggregates.service import Wanted, built, planned
 from superset_ext.aggregates.tables.catalogue import Kept
 from testing.in_process import InProcess
-from testing.routed import BY_DAY, Shop, known_to
+from testing.routed_shop import BY_DAY, Shop, known_to
 
 SALES = """
 CREATE TABLE sales (id INTEGER, shop VARCHAR, day DATE, ts TIMESTAMP, amount INTEGER, price DECIMAL(10, 2));

@@ -19,20 +19,8 @@ from superset_ext.aggregates.tables.refreshing import refresh
 from superset_ext.errors import AggregateError
 from superset_ext.plans.compared.pairs import Key, Pairs, State
 from testing.in_process import ADMIN, InProcess
-from testing.routed import (
-    MEAN,
-    NUMBER,
-    SOLD,
-    Answer,
-    Routed,
-    Shop,
-    ask_all,
-    guest,
-    in_order,
-    label_of,
-    order_of,
-    stock_all,
-)
+from testing.routed import MEAN, NUMBER, SOLD, Answer, Routed, ask_all, guest, in_order, label_of, order_of, stock_all
+from testing.routed_shop import Shop
 
 _LEAST = {"expressionType": "SQL", "sqlExpression": "MIN(amount)", "label": "least"}
 _MOST = {"expressionType": "SQL", "sqlExpression": "MAX(price)", "label": "most"}

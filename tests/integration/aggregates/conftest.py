@@ -14,7 +14,8 @@ from testing.aggregate_tables import AS_NEW, SALES
 from testing.databases import Databases
 from testing.duckdb_shop import DuckShop, duck_shop, fill
 from testing.in_process import InProcess
-from testing.routed import Routed, Shop, rested, routed, shop_in
+from testing.routed import Routed, rested, routed
+from testing.routed_shop import Shop, shop_in
 
 Make = Callable[..., Routed]
 _KNOWN = ("aggregate_use", "aggregate_switched_off", "aggregate_state", "aggregate_refusal")

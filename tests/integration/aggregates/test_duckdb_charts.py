@@ -21,12 +21,9 @@ from superset_ext.plans.compared.sources import source_of as source_of_texts
 from superset_ext.settings import AggregateRule
 from testing.duckdb_shop import SALES, VIRTUAL, DuckShop, fill, held, kept_of, source_of, written
 from testing.in_process import InProcess
-from testing.routed import MEAN, SOLD, Routed, ask, body, client, proven, rested, stock
+from testing.routed import MEAN, MONTH, SOLD, Routed, ask, body, client, proven, rested, stock
 from tests.integration.aggregates.conftest import Make
 
-MONTH = {"columns": [{
-    "timeGrain": "P1M", "columnType": "BASE_AXIS", "sqlExpression": "ts", "label": "ts", "expressionType": "SQL",
-}]}  # fmt: skip
 STEPS = int(os.environ.get("ROUTE_STEPS", "25"))
 SEED = int(os.environ.get("ROUTE_SEED", "0")) or random.randrange(10**6)
 

@@ -13,13 +13,12 @@ from superset_ext.host import substitutes
 from testing.aggregate_tables import AS_NEW, SALES
 from testing.in_process import InProcess
 from testing.probes import until
-from testing.routed import SOLD, Shop, ask, body, client, guest, proven, rested, routed
+from testing.routed import MONTH, SOLD, ask, body, client, guest, proven, rested, routed
+from testing.routed_shop import Shop
 from testing.unsaved_chart import unsaved_chart
 
 CHART = "Sold by month"
-MONTH = {"columns": [{
-    "timeGrain": "P1M", "columnType": "BASE_AXIS", "sqlExpression": "ts", "label": "ts", "expressionType": "SQL",
-}], "metrics": [SOLD]}  # fmt: skip
+BY_MONTH = {**MONTH, "metrics": [SOLD]}
 RULE = "shop = 'shop3'"
 HIDDEN = "a value that is a secret"
 LOGGED = """
@@ -53,7 +52,7 @@ def chart(superset_app: InProcess, shop: Shop) -> Iterator[int]:
 
 def opened(shop: Shop, chart: int | None, who: Any, **query: Any) -> None:
     form = {"slice_id": chart} if chart else {}
-    asked = {**body(shop.sales, **{**MONTH, **query}), "form_data": form}
+    asked = {**body(shop.sales, **{**BY_MONTH, **query}), "form_data": form}
     answer = who.post("/api/v1/chart/data", json=asked)
     assert answer.status_code == 200, answer.json
 
@@ -98,8 +97,8 @@ def test_charts_that_were_opened_are_proposed_for_built_for_and_routed(
     one = routed(superset_app, shop)
     monkeypatch.setattr(substitutes, "substitutes", (one,))
     for who in ("admin", ruled(shop)):
-        proven(superset_app, one, shop.sales, who, **MONTH)
-        assert ask(superset_app, shop.sales, who, **MONTH).is_routed
+        proven(superset_app, one, shop.sales, who, **BY_MONTH)
+        assert ask(superset_app, shop.sales, who, **BY_MONTH).is_routed
     rested(one)
 
 

@@ -15,25 +15,9 @@ from superset_ext.host.regions import chart_region
 from superset_ext.monitor.prometheus import exposition
 from superset_ext.settings import AggregateRule
 from testing.in_process import InProcess
-from testing.routed import (
-    MEAN,
-    NUMBER,
-    SOLD,
-    Answer,
-    Routed,
-    Shop,
-    ask,
-    body,
-    client,
-    proven,
-    rested,
-    stock,
-)  # fmt: skip
+from testing.routed import MEAN, MONTH, NUMBER, SOLD, Answer, Routed, ask, body, client, proven, rested, stock
+from testing.routed_shop import Shop
 from tests.integration.aggregates.conftest import Make
-
-MONTH = {"columns": [{
-    "timeGrain": "P1M", "columnType": "BASE_AXIS", "sqlExpression": "ts", "label": "ts", "expressionType": "SQL",
-}]}  # fmt: skip
 
 
 @pytest.mark.parametrize(

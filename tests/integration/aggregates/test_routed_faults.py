@@ -19,7 +19,8 @@ from superset_ext.host import source_queries, substitutes
 from testing.aggregate_tables import one, run
 from testing.databases import postgres_in
 from testing.in_process import InProcess
-from testing.routed import MEAN, NUMBER, SOLD, Shop, ask, proven, rested, shop_in, stock
+from testing.routed import MEAN, NUMBER, SOLD, ask, proven, rested, stock
+from testing.routed_shop import Shop, shop_in
 from tests.integration.aggregates.conftest import Make
 
 

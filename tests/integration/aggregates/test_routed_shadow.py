@@ -21,7 +21,8 @@ from superset_ext.monitor.alerts.metrics import METRICS
 from superset_ext.plans.compared.pairs import Pairs
 from superset_ext.settings import AggregateRule
 from testing.in_process import InProcess
-from testing.routed import Shop, ask, proven, rested, stock
+from testing.routed import ask, proven, rested, stock
+from testing.routed_shop import Shop
 from testing.routed_steps import Ready, Steps
 from tests.integration.aggregates.conftest import Make
 
