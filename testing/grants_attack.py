@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from testing import documents, grants_faults
+from testing import documents_asked, documents_site, grants_faults
 from testing.grants import OTHERS, PEOPLE, World, same
 from testing.grants_counts import write_down
 from testing.grants_kinds import Kind, of_documents, of_models, of_pages, of_sql
@@ -246,11 +246,11 @@ def _document(name: str, *, with_etag: bool) -> Callable[[World, Any, Any], Ask]
     """A document; `with_etag`, as a browser asks that has the last one, for which a 304 stands."""
 
     def ask(world: World, client: Any, body: Any) -> Ask:
-        path = documents.paths(world, body["form_data"]["dashboardId"])[name]
+        path = documents_site.paths(world, body["form_data"]["dashboardId"])[name]
         last: dict[str, Any] = {}
 
         def asked() -> tuple[int, Any]:
-            answer = documents.ask(client, path, last.get("etag") if with_etag else None)
+            answer = documents_asked.ask(client, path, last.get("etag") if with_etag else None)
             if answer.status == 304:
                 return 200, last["words"]
             words = [_ageless(answer.words)]
@@ -277,7 +277,7 @@ ASKS: dict[str, Callable[[World, Any, Any], Ask]] = {
 _AGAIN = ", again"
 DOCUMENTS = {
     f"{name}{_AGAIN * again}": _document(name, with_etag=again)
-    for name in documents.KINDS for again in (False, True)
+    for name in documents_site.KINDS for again in (False, True)
 }  # fmt: skip
 _CHARTS = ("json", "spaced", "form", "saved", "old")
 GRANTED = (*_CHARTS, *DOCUMENTS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from testing import documents
+from testing import documents_changes
 from testing.grants import World
 from testing.grants_ways import Statements
 
@@ -237,6 +237,6 @@ def of_pages(world: World, who: str) -> list[Kind]:
 
 
 def of_documents(world: World, who: str) -> list[Kind]:
-    """What may be done to the words of a dashboard's documents; `documents.prepare` has written what is changed."""
-    changes = documents.changes(world) if who == "p1" else []
+    """What may be done to the words of a dashboard's documents; `documents_site.prepare` has written it."""
+    changes = documents_changes.changes(world) if who == "p1" else []
     return [Kind(f"documents: {change.name}", who, change.do, change.undo) for change in changes]

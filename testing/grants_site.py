@@ -37,12 +37,12 @@ class Site:
     def __init__(self, world: World, redis_url: str) -> None:
         from superset.extensions import db
 
-        from testing import documents
+        from testing import documents_site
 
         self.world, self.redis_url = world, redis_url
         world.source(";".join(f"CREATE TABLE {table} (v bigint); INSERT INTO {table} VALUES (0)" for table in TABLES))
         world.source("CREATE VIEW a_view AS SELECT v AS x, v AS y FROM a")
-        documents.prepare(world, ("p1", "p2", "p3"))
+        documents_site.prepare(world, ("p1", "p2", "p3"))
         self.charts: dict[str, int] = {}
         self.datasets: dict[str, int] = {}
         with world.app.app_context():

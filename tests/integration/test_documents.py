@@ -15,18 +15,18 @@ import pytest
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from superset_ext.grants.documents import ENDPOINTS, unwatched_tables
-from testing.documents import KINDS
+from testing.documents_site import KINDS
 from testing.grants import CSRF_SETTINGS
 from testing.regions import PATIENT
 from testing.superset_app import run
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.thorough]  # they are off, as grants are
 START = """
-from testing import documents, grants
+from testing import documents, documents_site, grants
 world = grants.World(app, source, os.environ["METADATA"])
 from flask.globals import _cv_app
 _cv_app.get().pop()
-documents.prepare(world)
+documents_site.prepare(world)
 world.ready()
 """
 SCRIPT = """

@@ -26,9 +26,9 @@ DOCUMENTS = {"SUPERSET_EXT_GRANTS_DOCUMENTS": "true"}
 ATTACK = """
 import logging
 logging.disable(logging.ERROR)  # each refusal is logged with where it came from
-from testing import documents, grants_attack, grants_changes
+from testing import documents_site, grants_attack, grants_changes
 from testing.grants import OTHERS, PEOPLE
-documents.prepare(world, (*PEOPLE, *OTHERS))
+documents_site.prepare(world, (*PEOPLE, *OTHERS))
 results = {{
     "ways": grants_attack.rights(world, {seed}, {one_by_one}),
     "at once": grants_attack.at_once(world, {seed}, {at_once}),
