@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg2
 
+from testing.asking import layer
 from testing.charts import database_id
 from testing.serving import Client
 
@@ -48,21 +49,13 @@ class World:
         dataset = {"annotated": "other", "noted": "other"}.get(name, name)
         query: dict[str, Any] = {"columns": [], "metrics": [TOTAL], "filters": [], "row_limit": 100}
         if name == "annotated":
-            query["annotation_layers"] = [self._layer("table", self.charts["table"])]
+            query["annotation_layers"] = [layer("table", self.charts["table"])]
         if name == "noted":
-            query["annotation_layers"] = [self._layer("NATIVE", self.charts["layer"])]
+            query["annotation_layers"] = [layer("NATIVE", self.charts["layer"])]
         return {
             "datasource": {"id": self.datasets[dataset], "type": "table"}, "queries": [query],
             "form_data": {"viz_type": "table", "slice_id": self.charts.get(name)}, "result_type": "full",
             "result_format": "json",
-        }  # fmt: skip
-
-    @staticmethod
-    def _layer(source: str, value: int) -> dict[str, Any]:
-        return {
-            "name": "a layer", "annotationType": "EVENT", "sourceType": source, "value": value, "show": True,
-            "showLabel": False, "showMarkers": False, "overrides": {}, "style": "solid", "titleColumn": "",
-            "timeColumn": "", "descriptionColumns": [],
         }  # fmt: skip
 
     def look(self, name: str, client: Client | None = None) -> tuple[bool, Any]:
