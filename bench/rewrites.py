@@ -17,7 +17,8 @@ from statistics import median
 
 from superset_ext.plans.rewrite import ADVICE, AUTOMATIC, Rule, rewritten
 from testing.databases import Databases, postgres_in
-from testing.rewrites import Source, differs, duckdb, postgresql
+from testing.rewrite_sources import Source, duckdb, postgresql
+from testing.rewrites import differs
 
 ROWS = int(os.environ.get("BENCH_ROWS", 2_000_000))
 ROUNDS = 5

@@ -20,70 +20,13 @@ from superset_ext.aggregates.tables.definition import Definition
 from superset_ext.aggregates.tables.refreshing import refresh
 from superset_ext.aggregates.tables.transaction import transaction
 from superset_ext.errors import AggregateError
+from testing.aggregate_machine_sql import AGGREGATES, ATTACH, START, SWAP, WRITES
 from testing.aggregate_tables import AS_NEW, built, one, run
+from testing.interleaved import Interleaved
 
 WRITERS = 3
 _SOON = 0.002  # seconds that a step waits for a lock; who holds it can only end it in another step
 _MOST_BYTES = 3 * 8192  # of notes, so that they are often too many
-_TABLE = "(k int, ts timestamp, shop text, amount int, price numeric)"
-_START = f"""
-CREATE TABLE parts {_TABLE} PARTITION BY RANGE (k);
-CREATE TABLE part_0 PARTITION OF parts FOR VALUES FROM (0) TO (10);
-CREATE TABLE part_1 PARTITION OF parts FOR VALUES FROM (10) TO (20);
-CREATE TABLE part_2 {_TABLE};
-CREATE TABLE plain {_TABLE};
-CREATE INDEX ON plain (ts);
-INSERT INTO parts SELECT i % 20, '2024-01-01', 's' || i % 3, i, i / 3.0 FROM generate_series(1, 200) i;
-INSERT INTO plain SELECT * FROM parts
-"""
-_AGGREGATES = {
-    "parts_by_k": "SELECT k, SUM(amount) AS a, COUNT(*) AS n, MIN(price) AS l, MAX(shop) AS h FROM parts GROUP BY k",
-    "plain_by_day": "SELECT DATE_TRUNC('day', ts) AS d, shop, SUM(amount) AS a, MAX(price) AS h, COUNT(shop) AS c"
-                    " FROM plain GROUP BY DATE_TRUNC('day', ts), shop",
-    "plain_by_shop": "SELECT shop, MIN(amount) AS l, MAX(ts) AS h, COUNT(*) AS n FROM plain GROUP BY shop",
-    "part_by_shop": "SELECT shop, SUM(amount) AS a, MAX(amount) AS h FROM part_0 GROUP BY shop",
-    "plain_of_all": "SELECT SUM(amount) AS a, SUM(price) AS p, MIN(ts) AS l, COUNT(*) AS n FROM plain",
-}  # fmt: skip
-
-
-@dataclass
-class Interleaved:
-    """A connection on which something else happens before each statement."""
-
-    real: Any
-    before: Callable[[], None]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.real, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("real", "before"):
-            object.__setattr__(self, name, value)
-        else:
-            setattr(self.real, name, value)
-
-    def cursor(self) -> Any:
-        """A cursor, likewise."""
-        return _Cursor(self.real.cursor(), self)
-
-
-@dataclass
-class _Cursor:
-    real: Any
-    connection: Interleaved
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.real, name)
-
-    def __enter__(self) -> _Cursor:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.real.close()
-
-    def execute(self, *arguments: Any) -> None:
-        self.connection.before()
-        self.real.execute(*arguments)
 
 
 @dataclass
@@ -106,10 +49,10 @@ class Machine:
         self.some = random.Random(self.seed)
         self.aside = self._connected()
         run(self.aside, AS_NEW)
-        run(self.aside, _START)
+        run(self.aside, START)
         self.bounds = ExitStack()
         self.bounds.enter_context(patch.object(notes, "MOST_BYTES", _MOST_BYTES))
-        self.definitions = {name: built(self.aside, sql, name) for name, sql in _AGGREGATES.items()}
+        self.definitions = {name: built(self.aside, sql, name) for name, sql in AGGREGATES.items()}
         self.writers = [self._connected(autocommit=False) for _ in range(WRITERS)]
         self.old, self.remembered = self._connected(), dict[str, list[Any]]()
         self.upkeep = self._connected()
@@ -168,7 +111,7 @@ class Machine:
     def write(self) -> None:
         """A statement within a transaction that may have had others."""
         writer = self.some.choice(self.writers)
-        sql = self.some.choice(_WRITES).format(
+        sql = self.some.choice(WRITES).format(
             t=self.some.choice(("parts", "plain", "plain", "part_0")), k=self.some.choice(range(10)),
             day=self.some.choice(range(1, 29)), shop=self.some.choice(("'s0'", "'s1'", "'x'", "NULL")),
             some=self.some.choice(("k = 1", "k < 3", "shop IS NULL", "amount = (SELECT max(amount) FROM plain)",
@@ -228,13 +171,13 @@ class Machine:
         writer = self.some.choice(self.writers)
         ((is_part,),) = run(self.aside, "SELECT relispartition FROM pg_class WHERE relname = 'part_2'")
         run(self.aside, "INSERT INTO part_2 SELECT 20 + i, NULL, 'p', i FROM generate_series(1, 3) i")
-        self._run(writer, f"ALTER TABLE parts {'DETACH PARTITION part_2' if is_part else _ATTACH}")
+        self._run(writer, f"ALTER TABLE parts {'DETACH PARTITION part_2' if is_part else ATTACH}")
 
     def swap(self) -> None:
         """The table is made anew beside and takes the name, as dbt does."""
         writer = self.some.choice(self.writers)
         writer.rollback()
-        self._run(writer, _SWAP)
+        self._run(writer, SWAP)
 
     def written_anew(self) -> None:
         """All rows are written into another file."""
@@ -346,33 +289,6 @@ def _columns(definition: Definition) -> list[str]:
     return list(definition.view.names.values())
 
 
-_SWAP = """
-CREATE TABLE anew (LIKE plain INCLUDING ALL); INSERT INTO anew SELECT * FROM plain WHERE k < 15;
-ALTER TABLE plain RENAME TO gone; ALTER TABLE anew RENAME TO plain; DROP TABLE gone
-"""
-_ATTACH = "ATTACH PARTITION part_2 FOR VALUES FROM (20) TO (30)"
-_WRITES = (
-    "INSERT INTO {t} VALUES ({k}, '2024-01-{day:02}', {shop}, {day}, {k})",
-    "INSERT INTO {t} SELECT {k}, timestamp '2024-01-{day:02}' + i * interval '7 hours', {shop}, i"
-    " FROM generate_series(1, 4) i",
-    "INSERT INTO {t} (k) VALUES ({k})",
-    "UPDATE {t} SET amount = {day}, price = price * 2 WHERE {some}",
-    "UPDATE {t} SET shop = {shop} WHERE k = {k}",
-    "UPDATE {t} SET ts = '2024-01-{day:02} 12:00' WHERE {some}",
-    "UPDATE parts SET k = k + 10 WHERE k = {k}",
-    "DELETE FROM {t} WHERE {some}",
-    "DELETE FROM {t} WHERE k = {k}",
-    "UPDATE plain SET shop = {shop} WHERE {some}",
-    "INSERT INTO {t} (k, shop, amount) VALUES ({k}, {shop}, {day} / 4.0)",
-    "UPDATE plain SET amount = amount - 1, price = {k} WHERE ctid = (SELECT ctid FROM plain WHERE {some} LIMIT 1)",
-    "UPDATE plain SET shop = {shop} WHERE ctid = (SELECT ctid FROM plain WHERE {some} LIMIT 1)",
-    "DELETE FROM plain WHERE ctid = (SELECT ctid FROM plain WHERE {some} LIMIT 1)",
-    "DELETE FROM plain WHERE shop = {shop}",
-    "INSERT INTO plain (k, price) VALUES ({k}, 'NaN')",
-    "MERGE INTO plain USING (VALUES (80), ({k})) v (i) ON k = i WHEN MATCHED AND amount > {day} THEN DELETE"
-    " WHEN MATCHED THEN UPDATE SET amount = {day} WHEN NOT MATCHED THEN INSERT (k, shop) VALUES (i, {shop})",
-    "DELETE FROM parts WHERE amount > {day}",
-)  # fmt: skip
 _STEPS: dict[Callable[[Machine], None], int] = {
     Machine.write: 40, Machine.savepoint: 2, Machine.commit: 20, Machine.rollback: 4, Machine.repeatable: 2,
     Machine.truncate: 1, Machine.attach: 1, Machine.swap: 1, Machine.written_anew: 1, Machine.refresh: 20,

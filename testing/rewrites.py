@@ -9,20 +9,15 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from superset_ext.plans.rewrite import Rule, rewritten
-from superset_ext.plans.rewrite.catalogue.duckdb import DuckDB
-from superset_ext.plans.rewrite.catalogue.postgresql import PostgreSQL
 from superset_ext.plans.rewrite.facts import Facts
+from testing.rewrite_sources import Source
 
 ROUND = 10  # queries over the same tables
-_NODES = (
-    "seqscan", "indexscan", "bitmapscan", "hashagg", "hashjoin", "mergejoin", "nestloop", "sort", "material",
-)  # fmt: skip
 TYPES = {
     "k": "int", "a": "bigint", "d": "date", "ts": "timestamp", "z": "timestamptz", "n": "text", "c": "char(3)",
     "f": "float8", "m": "numeric", "p": "numeric(8, 2)", "b": "boolean",
@@ -62,23 +57,6 @@ _MEASURES = [
     "MIN(v.d)", "MAX(v.n)", "MIN(v.m)", "MAX(v.f)", "SUM(v.f)", "BOOL_OR(v.b)", "STRING_AGG(v.n, ',')", "MAX(v.c)",
     "SUM(CASE WHEN v.b THEN v.k ELSE 0 END)", "COUNT(*) FILTER (WHERE v.b)",
 ]  # fmt: skip
-Run = Callable[[str], Sequence[Sequence[Any]]]
-
-
-@dataclass
-class Source:
-    """A server under test.
-
-    Attributes:
-        run: runs a statement and returns its rows, if it has any.
-        facts: makes a catalogue anew, after the tables have changed.
-        shake: makes the next plan another one, by chance.
-    """
-
-    name: str
-    run: Run
-    facts: Callable[[], Facts]
-    shake: Callable[[random.Random], None]
 
 
 @dataclass
@@ -98,47 +76,6 @@ class Tally:
     failed: int = 0
     applied: Counter[str] = field(default_factory=Counter)
     differences: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def postgresql(url: str) -> Iterator[Source]:
-    """A PostgreSQL database as a source."""
-    import psycopg2
-
-    with closing(psycopg2.connect(url)) as connection:
-        connection.autocommit = True
-
-        def run(sql: str, parameters: Sequence[Any] | None = None) -> Sequence[Sequence[Any]]:
-            with connection.cursor() as cursor:
-                cursor.execute(sql, parameters)
-                return list(cursor.fetchall()) if cursor.description else []
-
-        run("SET timezone = 'America/New_York'")
-
-        def shake(some: random.Random) -> None:
-            run(";".join(f"SET enable_{node} = {some.choice(('on', 'on', 'off'))}" for node in _NODES))
-
-        yield Source("postgresql", run, lambda: PostgreSQL(run), shake)
-
-
-@contextmanager
-def duckdb() -> Iterator[Source]:
-    """A new DuckDB database in memory as a source."""
-    import duckdb as engine
-
-    with closing(engine.connect()) as connection:
-
-        def run(sql: str, parameters: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
-            return list(connection.execute(sql, list(parameters)).fetchall())
-
-        run("SET threads = 1")
-        run("CREATE MACRO to_timestamp(a, b) AS strptime(a, '%Y-%m-%d %H:%M:%S.%f')")  # so that the same texts run
-        run("CREATE MACRO to_date(a, b) AS CAST(a AS DATE)")
-
-        def shake(some: random.Random) -> None:
-            run(f"SET preserve_insertion_order = {some.choice(('true', 'false'))}")
-
-        yield Source("duckdb", run, lambda: DuckDB(run), shake)
 
 
 def compare(source: Source, rules: Sequence[Rule], pairs: int, seed: int) -> Tally:

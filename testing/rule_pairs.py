@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 
 from superset_ext.plans.rewrite import Rule, rewritten
 from superset_ext.plans.rewrite.rewriting import Rewriting
-from testing.rewrites import TYPES, VALUES, Query, Source, Tally, differs
+from testing.rewrite_sources import Source
+from testing.rewrites import TYPES, VALUES, Query, Tally, differs
 from testing.rule_queries import QUERIES
 
 QUERIES_A_ROUND, FILLS = 10, 3

@@ -18,8 +18,9 @@ from superset_ext.plans.rewrite import ADVICE, ALL, AUTOMATIC, Rule, rewritten
 from superset_ext.plans.rewrite.statement import Statement
 from superset_ext.plans.rewrite.verdict import Verdict, Verdicts
 from testing.databases import Databases, postgres_in
+from testing.rewrite_sources import Source, duckdb, postgresql
 from testing.rewrite_traps import TABLES, TRAPS
-from testing.rewrites import Source, compare, differs, duckdb, postgresql
+from testing.rewrites import compare, differs
 from testing.rule_mistakes import MISTAKES
 from testing.rule_pairs import pairs_of
 
