@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import ReadOnlyError, RedisError
 
+from superset_ext.cache.redis.server_info import parse_info
 from superset_ext.core.fork_reset import reset_on_fork
 
 _Received = TypeVar("_Received")
@@ -217,18 +218,6 @@ class TimedSSLConnection(_Timed, SSLConnection):
 
 
 AnyConnection = TimedConnection | TimedSSLConnection
-
-
-def parse_info(text: Any) -> dict[str, str]:
-    """The fields of an `INFO` answer.
-
-    Raises:
-        RedisError: the server refused to give it.
-    """
-    if isinstance(text, Exception):
-        raise text
-    lines = bytes(text).decode("utf-8", "replace").splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
 def packed(commands: Iterable[tuple[Any, ...]]) -> list[bytes]:

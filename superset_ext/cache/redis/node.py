@@ -15,9 +15,9 @@ from typing import Any
 from redis import exceptions as redis_errors
 
 from superset_ext.cache.redis.circuit import Circuit, State
-from superset_ext.cache.redis.connection import NEVER, AnyConnection, Meanwhile, Pool, PoolExhausted, parse_info
+from superset_ext.cache.redis.connection import NEVER, AnyConnection, Meanwhile, Pool, PoolExhausted
 from superset_ext.cache.redis.scripts import source
-from superset_ext.cache.redis.server_info import ServerInfo
+from superset_ext.cache.redis.server_info import ServerInfo, parse_info
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import StoreUnavailable
 

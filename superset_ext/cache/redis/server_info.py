@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+
+def parse_info(text: Any) -> dict[str, str]:
+    """The fields of an `INFO` answer.
+
+    Raises:
+        RedisError: the server refused to give it.
+    """
+    if isinstance(text, Exception):
+        raise text
+    lines = bytes(text).decode("utf-8", "replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
 @dataclass(frozen=True, slots=True)
