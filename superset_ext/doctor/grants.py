@@ -7,7 +7,7 @@ from typing import Any
 
 from superset_ext.doctor.finding import Finding
 from superset_ext.grants.install import grants
-from superset_ext.grants.metadata_stamps import is_possible
+from superset_ext.grants.triggers import is_possible
 from superset_ext.host.granting import metadata_engine
 from superset_ext.package import Package
 from superset_ext.settings import PREFIX

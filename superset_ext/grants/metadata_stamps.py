@@ -28,29 +28,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from superset_ext.core.cut_off import cut_off
 from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.fork_reset import reset_on_fork
-from superset_ext.core.sql_folder import query_text, sql_folder
 from superset_ext.core.warn_once import warn
 from superset_ext.core.within import within
 from superset_ext.errors import Unanswerable
+from superset_ext.grants import triggers
 from superset_ext.grants.connections import Connections
 from superset_ext.grants.held import Asked, Held, Question
 from superset_ext.grants.planned import STILL, is_unplanned, planned
+from superset_ext.grants.triggers import is_possible
 
-FILES = tuple(sorted((sql_folder() / "grants").glob("[0-9][0-9]_*.sql")))
-_UNINSTALL = sql_folder() / "grants" / "uninstall.sql"
-_INSTALLED = "SELECT obj_description(to_regnamespace('superset_ext_grants'), 'pg_namespace')"
-_VERSION = "version 9"
-# By the search path of whoever asks: that of Superset's connection decides which tables it reads.
-_TABLES = "ARRAY(SELECT to_regclass(quote_ident(name)) FROM unnest(CAST(%s AS text[])) AS t(name))"
-_WATCH = f"SELECT superset_ext_grants.watch({_TABLES})"
-_THERE = "SELECT to_regclass('ab_user') IS NOT NULL"
-_BEGIN = "SELECT superset_ext_grants.begin_run()"
-_UNTOLD = f"ARRAY(SELECT name::text FROM superset_ext_grants.untold({_TABLES}) AS u(name))"  # noqa: S608
-_LOOK = f"SELECT superset_ext_grants.anchor(), {_UNTOLD}"
 _NOW = "SELECT pg_current_snapshot()::text, superset_ext_grants.anchor()"
 _HELD = "superset_ext_grants.held_still(%s::pg_snapshot, %s, %s::integer[], %s)"
 _TIDY = "SELECT superset_ext_grants.tidy()"
-_LOCKS = "SET LOCAL lock_timeout = '2s'"
 _POOL = 16
 _WAIT = 0.25  # seconds for a connection of the pool, and for an answer
 _CONNECT = 1.0  # seconds for a connection to be made
@@ -59,7 +48,6 @@ _SILENT = 5.0  # seconds for which a server is not asked that was silent
 _RETRY = 60.0  # seconds after which triggers that were not there are looked for again
 _AGAIN = 1.0  # the same where they were there
 _TIDY_EVERY = 60.0
-FIX = "run superset perf upgrade; see docs/grants.md"
 
 Mark = tuple[str, str]  # the snapshot; the triggers and the run of the server
 
@@ -160,17 +148,7 @@ class MetadataStamps:
         """
         self._must_be_possible()
         with self._connections().lent() as lent:
-            cursor = lent.cursor
-            cursor.execute(query_text("grants_version"))
-            if not _is_current(cursor.fetchone()):
-                for path in FILES:
-                    cursor.execute(f"BEGIN; {_LOCKS}; {path.read_text(encoding='utf-8')}; COMMIT")
-            # One by one: who waits for the lock of a table keeps those waiting that write it.
-            for table in self._tables():
-                cursor.execute("BEGIN")
-                cursor.execute(_LOCKS)
-                cursor.execute(_WATCH, (_array([table]),))
-                cursor.execute("COMMIT")
+            triggers.make(lent.cursor, self._tables)
         self._connections().dispose()  # what was connected before could not plan
         self._are_planned = True
 
@@ -184,43 +162,21 @@ class MetadataStamps:
         if not is_possible(self._engine()):
             return False
         with self._connections().lent() as lent:
-            cursor = lent.cursor
-            cursor.execute(_INSTALLED)
-            present: bool = cursor.fetchone()[0] is not None
-            if present:
-                cursor.execute(_UNINSTALL.read_text(encoding="utf-8"))
+            present = triggers.remove(lent.cursor)
         self._connections().dispose()
-        return bool(present)
+        return present
 
     def look(self) -> bool:
         """Look whether every table that Superset reads tells of its changes; `missing` says why where it does not."""
         self._anchor, self.missing, self._are_planned = None, "", True
         try:
             self._must_be_possible()
-            self._anchor = self._looked()
+            with self._engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                anchor = triggers.anchor(connection, self._tables)
+            self._anchor = anchor
         except Exception as error:  # noqa: BLE001  (whatever it is, Superset answers without grants)
             self.missing = _line(error)
         return self._anchor is not None
-
-    def _looked(self) -> str:
-        """What names the triggers that are there.
-
-        Raises:
-            Unanswerable: they are not all there.
-            SQLAlchemyError: the database refused, or does not answer.
-        """
-        with self._engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if not connection.exec_driver_sql(_THERE).scalar():
-                raise Unanswerable("Superset's tables are not there")
-            if not _is_current(connection.exec_driver_sql(query_text("grants_version")).first()):
-                raise Unanswerable(f"the triggers are not there: {FIX}")
-            connection.exec_driver_sql(_BEGIN)
-            anchor, untold = connection.exec_driver_sql(_LOOK, (_array(self._tables()),)).one()
-        if untold:
-            raise Unanswerable(f"changes of {', '.join(untold[:3])} are not told: {FIX}")
-        if anchor is None:
-            raise Unanswerable("Superset reads a replica of its metadata database")
-        return str(anchor)
 
     def _look_soon(self) -> None:
         """Have a thread look; once in a while."""
@@ -284,20 +240,6 @@ class MetadataStamps:
                 connect = partial(within, _CONNECT, planned, creator, self._cannot_plan)
                 self._pool = Connections(connect, _POOL, _WAIT, _RECYCLE)
             return self._pool
-
-
-def is_possible(engine: Engine) -> bool:
-    """Whether a metadata database has such triggers."""
-    return bool(engine.dialect.name == "postgresql" and engine.dialect.driver == "psycopg2")
-
-
-def _is_current(row: Any) -> bool:
-    """Whether what `grants_version.sql` says is of this version."""
-    return bool(row is not None and row[0] and row[0].endswith(_VERSION))
-
-
-def _array(names: Sequence[str]) -> str:
-    return "{" + ",".join(f'"{name}"' for name in names) + "}"
 
 
 def _line(error: Exception) -> str:
