@@ -6,9 +6,9 @@ stored is False, and each is counted with its reason. Entries that hold what a c
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -17,22 +17,19 @@ from flask_caching.backends.base import BaseCache
 
 from superset_ext.cache import bulk
 from superset_ext.cache import query as queries
+from superset_ext.cache.configured import heed, ring_of, store_of
 from superset_ext.cache.entries import Entries, Lifetime, Lookup, Policy
 from superset_ext.cache.envelope import Envelope
-from superset_ext.cache.keyring import KeyRing
-from superset_ext.cache.names import Names
 from superset_ext.cache.query import Read
-from superset_ext.cache.redis.connect import Budget, connect
 from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.cache.store import Reading, Store
 from superset_ext.core.clock import skew
 from superset_ext.core.warn_once import warn
-from superset_ext.errors import CodecError, SettingsError, StoreUnavailable
+from superset_ext.errors import CodecError, StoreUnavailable
 from superset_ext.events import Miss, Outcome, Stored
-from superset_ext.settings import Region, Settings, current, override, stop
+from superset_ext.settings import Region, Settings, current
 
 _UNREAD = Lookup(Reading(None, 0, (), None, ""), Miss.ERROR)
-_RESULT_SECONDS = 30.0  # a SQL Lab result that is not stored fails the user's query, and may have 100 MB
 
 
 class RegionCache(BaseCache):
@@ -61,7 +58,7 @@ class RegionCache(BaseCache):
         Raises:
             SettingsError: the region has no Redis, its URL is malformed, or there is no secret key.
         """
-        _heed(Region(config["SUPERSET_EXT_REGION"]), config)
+        heed(Region(config["SUPERSET_EXT_REGION"]), config)
         cache = cls(config["SUPERSET_EXT_REGION"])
         cache.bind(app)
         return cache
@@ -72,8 +69,7 @@ class RegionCache(BaseCache):
         Raises:
             SettingsError: as for `factory`.
         """
-        previous = app.config.get("PREVIOUS_SECRET_KEY")
-        ring = KeyRing(app.config["SECRET_KEY"], [previous] if previous else [])
+        ring = ring_of(app.config)
         self._entries = Entries(self._policy, self._store, ring)
 
     def get(self, key: str) -> Any:
@@ -125,11 +121,9 @@ class RegionCache(BaseCache):
     def has(self, key: str) -> bool:
         """Whether `get` would return a value, or a stored `None`; it is not counted."""
         name = self._store.name(key)
-        try:
-            reading = self._store.read(name)[0]
-        except StoreUnavailable:
-            return False
-        return self._is_usable(name, reading)
+        with suppress(StoreUnavailable):
+            return self._is_usable(name, self._store.read(name)[0])
+        return False
 
     def delete(self, key: str) -> bool:
         """Delete a key; whether it was there."""
@@ -149,11 +143,17 @@ class RegionCache(BaseCache):
 
     def clear(self) -> bool:
         """Delete every entry of this region and nothing else; whether Redis did."""
-        return _done(lambda: bulk.clear(self._store))
+        with suppress(StoreUnavailable):
+            bulk.clear(self._store)
+            return True
+        return False
 
     def erase(self) -> bool:
         """Delete all that this region has ever written to its Redis; whether Redis did."""
-        return _done(lambda: bulk.erase(self._store))
+        with suppress(StoreUnavailable):
+            bulk.erase(self._store)
+            return True
+        return False
 
     def inc(self, key: str, delta: int = 1) -> int | None:
         """Add to a number, 0 where there is none, atomically; the new one, `None` where that failed.
@@ -205,10 +205,7 @@ class RegionCache(BaseCache):
 
     @cached_property
     def _store(self) -> Store:
-        own, budget = self._policy.own, _budget(self._policy)
-        topology = connect(self._settings.region_url(self.region), own.pool_size, budget)
-        names = Names.of(own.prefix, topology.clustered, self.stamped)
-        return Store(topology, names, self._settings.key_memory, budget.total)
+        return store_of(self._policy, self.region, self.stamped)
 
     @cached_property
     def _entries(self) -> Entries:
@@ -300,37 +297,3 @@ class RegionCache(BaseCache):
         data = self._entries.pack(name, number, read, lives)
         stored = self._store.swap(name, reading.data, data, lives.ttl_ms if absent else None)
         return number if stored else None
-
-
-def _heed(region: Region, config: Mapping[str, Any]) -> None:
-    """Take a region's timeout and prefix from its dict, which a config may have changed since we made it."""
-    values = {"timeout": config.get("CACHE_DEFAULT_TIMEOUT"), "prefix": config.get("CACHE_KEY_PREFIX")}
-    timeout = values["timeout"]
-    if isinstance(timeout, int | float):  # below 0 it is Superset's sign for «not cached», which it passes itself
-        values["timeout"] = None if timeout < 0 else math.ceil(timeout)
-    try:
-        override(region, **{name: value for name, value in values.items() if value is not None})
-    except SettingsError as error:
-        stop(error)
-
-
-def _budget(policy: Policy) -> Budget:
-    """How long Redis may take."""
-    settings, total = policy.settings, policy.settings.total_timeout_ms / 1000
-    return Budget(
-        connect=settings.connect_timeout_ms / 1000,
-        silence=settings.read_timeout_ms / 1000 if policy.capped else total,
-        total=total if policy.capped else max(total, _RESULT_SECONDS),
-        retry=policy.own.retry_on_timeout,
-        failures=settings.circuit_failures,
-        reset=settings.circuit_reset_seconds,
-    )
-
-
-def _done(command: Callable[[], object]) -> bool:
-    """Whether Redis did it."""
-    try:
-        command()
-    except StoreUnavailable:
-        return False
-    return True
