@@ -21,8 +21,8 @@ def commit(fault: str | None) -> None:
 def _unjudged() -> None:
     """Neither stamps nor ends of what a grant was made of are judged."""
 
-    def grant(self: Any, key: str, meanwhile: Any, read: Any) -> Any:
-        reading, _ = self._store.read_with_parts(self._store.name(key), meanwhile)
+    def grant(self: Any, key: str, read: Any) -> Any:
+        reading, _ = self._store.read_with_parts(self._store.name(key))
         verdict = self._entries.judge(self._store.name(key), reading)
         return (verdict[0], read(verdict[1])) if isinstance(verdict, tuple) else None
 
@@ -58,11 +58,11 @@ def _without_end() -> None:
     def endless(parts: Any, seconds: float, now_us: int) -> Any:
         return of_parts({name: replace(part, fresh_until_us=0) for name, part in parts.items()}, seconds, now_us)
 
-    def grant(self: Any, key: str, meanwhile: Any, read: Any) -> Any:
+    def grant(self: Any, key: str, read: Any) -> Any:
         with_parts = self._store.read_with_parts
         self._store.read_with_parts = lambda *args: (with_parts(*args)[0], True)
         try:
-            return granted(self, key, meanwhile, read)
+            return granted(self, key, read)
         finally:
             self._store.read_with_parts = with_parts
 

@@ -33,13 +33,10 @@ class Kept:
         self._entries = entries
         self._known = Known()
 
-    def grant(
-        self, key: str, meanwhile: Callable[[], object] | None = None, read: Callable[[Any], Any] = lambda value: value
-    ) -> tuple[Envelope, Any] | None:
+    def grant(self, key: str, read: Callable[[Any], Any] = lambda value: value) -> tuple[Envelope, Any] | None:
         """What `keep_grant` stored, while the entries that it was made of are there and fresh; nothing is counted.
 
         Args:
-            meanwhile: called while Redis works, or not at all.
             read: makes of what was stored what is returned, the same each time.
 
         Raises:
@@ -48,7 +45,7 @@ class Kept:
         if self._store.topology.clustered:
             return None  # nothing is kept there
         name = self._store.name(key)
-        reading, same = self._store.read_with_parts(name, meanwhile)
+        reading, same = self._store.read_with_parts(name)
         entry = self._read(name, reading, read)
         return entry if same and entry is not None and _is_fresh(entry[0], reading) else None
 

@@ -27,7 +27,6 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 from superset_ext.cache.envelope import tags_of
 from superset_ext.cache.lease import Lease
 from superset_ext.cache.names import Names
-from superset_ext.cache.redis.connection import Meanwhile
 from superset_ext.cache.redis.node import Addressed, Answer, Command
 from superset_ext.cache.redis.scripts import FILL, PARTS, READ, STAMPS, SWAP
 from superset_ext.cache.redis.server_info import ServerInfo
@@ -150,14 +149,14 @@ class Store:
         """The time and the stamp of `VIEWS`, where no reading has brought it."""
         return self.judgeable([b""], [None], views=True)[0]
 
-    def read_with_parts(self, name: str, meanwhile: Meanwhile = None) -> tuple[Reading, bool]:
+    def read_with_parts(self, name: str) -> tuple[Reading, bool]:
         """All that is known of an entry, and whether the entries that it was made of are the same still.
 
-        In one round trip; not in a cluster, where they lie on several servers. For `meanwhile` see `Node.ask`.
+        In one round trip; not in a cluster, where they lie on several servers.
         """
         key, look, deadline = name.encode(), self._look(), self.deadline()
         commands = [*look, *self._reads(key), (key, ("EVALSHA", PARTS, 1, key))]
-        answer = self.topology.node(key, deadline).ask(commands, deadline, meanwhile=meanwhile)
+        answer = self.topology.node(key, deadline).ask(commands, deadline)
         heard = self._heard(
             answer.replies[: len(look)], self._readings([key], answer.replies[len(look) : -1], answer.run_id)
         )

@@ -1,37 +1,41 @@
-"""A few connections to the metadata database, each with its cursor, for statements of one round trip.
+"""A few connections to the metadata database, for statements of one round trip whose answers may be read later.
 
-SQLAlchemy's pool keeps a record, an event and a reset for each loan, which cost more than the statement does.
+SQLAlchemy's pool keeps a record, an event and a reset for each loan, which cost more than the statement does. And it
+knows no statement that is sent now and read later, while others are at work; nor one that ends in time.
 """
 
 from __future__ import annotations
 
+import select
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import Any
 
+_DONE, _READING = 0, 1  # what `poll` of psycopg2 says; else it writes
+_DROPPED_SECONDS = 0.01  # for an answer that nobody needs, before its connection is closed
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection that commits each statement.
+    """A connection that commits each statement, and waits for none.
 
     Attributes:
-        descriptor: of its socket.
+        raw: an asynchronous connection of psycopg2.
+        cursor: its only one.
         made: when it was made, by the monotonic clock.
     """
 
     raw: Any
     cursor: Any
-    descriptor: int
     made: float
 
     @classmethod
     def over(cls, raw: Any) -> Connection:
         """One over a connection of psycopg2."""
-        raw.autocommit = True
-        return cls(raw, raw.cursor(), raw.fileno(), time.monotonic())
+        return cls(raw, raw.cursor(), time.monotonic())
 
     def close(self) -> None:
         """Give it up, whatever state it is in."""
@@ -39,43 +43,150 @@ class Connection:
             self.raw.close()
 
 
+def connected(make: Callable[[], Any], seconds: float) -> Any:
+    """An asynchronous connection of psycopg2 to where another one leads.
+
+    Args:
+        make: makes the other one, which is given up: how to connect may be worked out each time, as a password is.
+
+    Raises:
+        TimeoutError: the server did not answer within `seconds`.
+        Exception: what connecting raises.
+    """
+    from psycopg2 import connect
+
+    plain = make()
+    try:
+        raw = connect(**plain.info.dsn_parameters, password=plain.info.password, async_=1)
+    finally:
+        plain.close()
+    wait(raw, seconds)
+    return raw
+
+
+def wait(raw: Any, seconds: float) -> None:
+    """Wait until an asynchronous connection has done what it was asked.
+
+    Raises:
+        TimeoutError: it has not within `seconds`.
+        psycopg2.Error: the server refused, or is gone.
+    """
+    state = raw.poll()
+    if state == _DONE:
+        return
+    until, waiting = time.monotonic() + seconds, select.poll()
+    while state != _DONE:
+        waiting.register(raw.fileno(), select.POLLIN if state == _READING else select.POLLOUT)
+        left = until - time.monotonic()
+        # A process that stood still for longer is late by no fault of the server, whose answer may be there.
+        if not waiting.poll(max(left, 0) * 1000) and left <= 0:
+            raise TimeoutError(f"the metadata database did not answer within {seconds:g} s")
+        state = raw.poll()
+
+
+class Sent:
+    """A statement that is under way, to be read or dropped.
+
+    Args:
+        pool: where its connection goes afterwards.
+        connection: over which nothing else is under way.
+    """
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: Connections, connection: Connection) -> None:
+        self._pool = pool
+        self._connection: Connection | None = connection
+
+    def row(self, seconds: float) -> Any:
+        """The first row of the answer.
+
+        Raises:
+            LookupError: somebody has read it.
+            TimeoutError: it did not come within `seconds`.
+            psycopg2.Error: the server refused, or is gone.
+        """
+        connection, self._connection = self._connection, None
+        if connection is None:
+            raise LookupError("it was read before")
+        try:
+            wait(connection.raw, seconds)
+            row = connection.cursor.fetchone()
+        except BaseException:
+            self._pool.give_up(connection)
+            raise
+        self._pool.give_back(connection)
+        return row
+
+    def drop(self) -> None:
+        """Have nobody read it, unless somebody has: it is read here, so that no other takes it for an answer."""
+        if self._connection is not None:
+            with suppress(Exception):
+                self.row(_DROPPED_SECONDS)
+
+
 class Connections:
     """At most so many connections; one that failed, or is older than `recycle` seconds, is not used again.
 
     Args:
-        connect: makes a connection of psycopg2.
+        connect: makes an asynchronous connection of psycopg2, of which nothing is asked yet.
         size: how many there may be.
-        wait: seconds that somebody waits for one.
+        patience: seconds that somebody waits for one.
         recycle: seconds that one is used for.
     """
 
-    def __init__(self, connect: Callable[[], Any], size: int, wait: float, recycle: float) -> None:
+    def __init__(self, connect: Callable[[], Any], size: int, patience: float, recycle: float) -> None:
         self._connect = connect
-        self._wait = wait
+        self._patience = patience
         self._recycle = recycle
         self._room = BoundedSemaphore(size)
         self._idle: list[Connection] = []
 
-    @contextmanager
-    def lent(self) -> Iterator[Connection]:
-        """A connection for a while.
+    def send(self, sql: str, values: Any) -> Sent:
+        """Send a statement.
 
         Raises:
-            TimeoutError: all are in use.
+            TimeoutError: all connections are in use.
             Exception: what connecting raises.
         """
-        if not self._room.acquire(timeout=self._wait):
-            raise TimeoutError(f"no connection to the metadata database was free within {self._wait:g} s")
+        if not self._room.acquire(timeout=self._patience):
+            raise TimeoutError(f"no connection to the metadata database was free within {self._patience:g} s")
         try:
             connection = self._fresh() or Connection.over(self._connect())
-            try:
-                yield connection
-            except BaseException:
-                connection.close()
-                raise
-            self._idle.append(connection)
-        finally:
+        except BaseException:
             self._room.release()
+            raise
+        return self._sent(connection, sql, values)
+
+    def send_now(self, sql: str, values: Any) -> Sent | None:
+        """Send a statement if a connection waits for one; nobody waits here."""
+        if not self._room.acquire(blocking=False):
+            return None
+        connection = self._fresh()
+        if connection is None:
+            self._room.release()
+            return None
+        with suppress(Exception):  # it was closed while nobody used it: whoever asks again makes another one
+            return self._sent(connection, sql, values)
+        return None
+
+    def _sent(self, connection: Connection, sql: str, values: Any) -> Sent:
+        try:
+            connection.cursor.execute(sql, values)
+        except BaseException:
+            self.give_up(connection)
+            raise
+        return Sent(self, connection)
+
+    def give_back(self, connection: Connection) -> None:
+        """Have a connection used again, whose statement was read."""
+        self._idle.append(connection)
+        self._room.release()
+
+    def give_up(self, connection: Connection) -> None:
+        """Have a connection not used again."""
+        connection.close()
+        self._room.release()
 
     def _fresh(self) -> Connection | None:
         """An idle connection, the one that was used last; `None` where there is none."""

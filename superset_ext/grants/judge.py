@@ -43,7 +43,6 @@ have.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -56,19 +55,22 @@ from superset_ext.grants.moving import Pair, Range, joined
 
 _MARK_SECONDS = 0.25  # for which a mark is used
 _KEYS = 10_000  # whose marks a process remembers
-# Checks that are made while a connection to Redis waits for them. A metadata database that stalls holds these and no
-# others: who comes then asks it when Redis has answered.
-EARLY = 4
+
+
+class Early(Protocol):
+    """A check that is under way."""
+
+    def holds(self) -> bool:
+        """Whether it holds; asked once."""
+        ...
+
+    def drop(self) -> None:
+        """Nobody asks, unless somebody has."""
+        ...
 
 
 class Rights(Protocol):
-    """What knows of changes on the metadata database.
-
-    Attributes:
-        is_apart: whether it asks another server than Redis, so that both can be asked at once.
-    """
-
-    is_apart: bool
+    """What knows of changes on the metadata database."""
 
     def ready(self) -> bool:
         """Whether marks can be had by now, as far as is known without asking."""
@@ -85,17 +87,16 @@ class Rights(Protocol):
         """
         ...
 
+    def begin(self, mark: tuple[str, str], dashboards: Sequence[int] | None = None) -> Early | None:
+        """Begin to look at the same, without waiting for it; `None` where that cannot be."""
+        ...
+
 
 class Region(Protocol):
     """What keeps grants beside the entries that they were made of."""
 
-    def grant(
-        self, key: str, meanwhile: Callable[[], object] | None, read: Callable[[Any], Any]
-    ) -> tuple[Envelope, Any] | None:
-        """What `read` makes of what was kept under a key, while its parts are there and fresh.
-
-        `meanwhile` is called while Redis works.
-        """
+    def grant(self, key: str, read: Callable[[Any], Any]) -> tuple[Envelope, Any] | None:
+        """What `read` makes of what was kept under a key, while its parts are there and fresh."""
         ...
 
     def keep_grant(self, key: str, value: Any, parts: Mapping[str, Envelope], seconds: float) -> bool:
@@ -180,25 +181,6 @@ def _pair(piece: bytes | Sequence[int]) -> bytes | list[int]:
 _Asked = tuple[tuple[str, str], tuple[int, ...] | None]  # a mark, and the dashboards of a grant
 
 
-@dataclass(slots=True)
-class _Early:
-    """A check that is made while Redis brings the grant, which nearly always has this one."""
-
-    rights: Rights
-    asked: _Asked
-    room: threading.Semaphore
-    holds: bool | None = None
-
-    def __call__(self) -> None:
-        """Make the check, unless enough others are under way."""
-        if not self.room.acquire(blocking=False):
-            return
-        try:
-            self.holds = self.rights.holds(*self.asked)
-        finally:
-            self.room.release()
-
-
 class Judge:
     """Gives what holds.
 
@@ -212,7 +194,6 @@ class Judge:
         self._region = region
         self.rights = rights
         self._seconds = seconds
-        self._room = threading.Semaphore(EARLY)
         self._marked: tuple[tuple[str, str] | None, float] = (None, 0.0)
         self._last: dict[str, _Asked] = {}  # of grants that this process has given, by their keys
 
@@ -237,38 +218,43 @@ class Judge:
         Raises:
             StoreUnavailable: Redis did not answer.
         """
-        last = self._last.pop(key, None) if self.rights.is_apart and of_entries else None
-        early = _Early(self.rights, last, self._room) if last is not None else None
-        grant = self._kept(key, early, of_entries)
-        if grant is None:
-            return None
-        if not self._holds((grant.mark, grant.dashboards), early):
+        # It nearly always has the mark that it had: that one is asked about while Redis brings the grant.
+        last = self._last.pop(key, None) if of_entries else None
+        early = None if last is None else self.rights.begin(*last)
+        try:
+            grant = self._kept(key, of_entries)
+            if grant is None:
+                return None
+            asked = grant.mark, grant.dashboards
+            return self._given(key, grant, early if asked == last else None)
+        finally:
+            if early is not None:
+                early.drop()
+
+    def _given(self, key: str, grant: Grant, early: Early | None) -> tuple[Grant, bytes] | None:
+        asked = grant.mark, grant.dashboards
+        if not self._holds(asked, early):
             self._marked = None, 0.0  # something was written, so what is kept under this one would not hold either
             return None
-        self._remember(key, (grant.mark, grant.dashboards))
+        if len(self._last) >= _KEYS:
+            self._last.clear()
+        self._last[key] = asked
         body = grant.body()
         return None if body is None else (grant, body)
+
+    def _holds(self, asked: _Asked, early: Early | None) -> bool:
+        return self.rights.holds(*asked) if early is None else early.holds()
 
     def gave(self, key: str) -> bool:
         """Whether this process has given what is granted under a key lately."""
         return key in self._last
 
-    def _kept(self, key: str, early: _Early | None, of_entries: bool) -> Grant | None:
+    def _kept(self, key: str, of_entries: bool) -> Grant | None:
         if of_entries:
-            kept = self._region.grant(key, early, Grant.unpacked)
+            kept = self._region.grant(key, Grant.unpacked)
             return None if kept is None else kept[1]
         document = self._region.document(key)
         return None if document is None else Grant.unpacked(document)
-
-    def _holds(self, asked: _Asked, early: _Early | None) -> bool:
-        if early is not None and early.asked == asked and early.holds is not None:
-            return early.holds
-        return self.rights.holds(*asked)
-
-    def _remember(self, key: str, asked: _Asked) -> None:
-        if len(self._last) >= _KEYS:
-            self._last.clear()
-        self._last[key] = asked
 
     def keep(self, key: str, grant: Grant, parts: Mapping[str, Envelope]) -> bool:
         """Keep an answer that was made of entries; whether it was kept."""

@@ -18,21 +18,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any, cast
 
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from superset_ext.core.cut_off import cut_off
 from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.warn_once import warn
 from superset_ext.core.within import within
 from superset_ext.errors import Unanswerable
 from superset_ext.grants import triggers
-from superset_ext.grants.connections import Connections
+from superset_ext.grants.connections import Connections, Sent
+from superset_ext.grants.early import Early
 from superset_ext.grants.held import Asked, Held, Question
 from superset_ext.grants.planned import STILL, is_unplanned, planned
 from superset_ext.grants.triggers import is_possible
@@ -59,8 +60,6 @@ class MetadataStamps:
         engine: Superset's engine, of which it takes how to connect, and no connection.
         tables: the names of the tables to watch.
     """
-
-    is_apart = True
 
     def __init__(self, engine: Callable[[], Engine], tables: Callable[[], list[str]]) -> None:
         self._engine = engine
@@ -102,17 +101,36 @@ class MetadataStamps:
             mark: what was seen then.
             dashboards: the ids of those whose contents matter, less than 0 where colors do; `None` for any.
         """
-        numbers = None if dashboards is None else "{" + ",".join(map(str, dashboards)) + "}"
-        return self._holds((*mark, numbers), self._held)
+        return self._holds(_asked(mark, dashboards), self._held)
+
+    def begin(self, mark: Mark, dashboards: Sequence[int] | None = None) -> Early | None:
+        """Ask the same and read it later; `None` where it takes more than one statement that can be sent at once."""
+        asked, held = _asked(mark, dashboards), self._held
+        if not self._are_planned or asked not in held or time.monotonic() < self._silent_until:
+            return None
+        sent = self._connections().send_now(STILL, (held.moment, held.under))
+        return None if sent is None else Early(sent, partial(self._read, asked, held))
+
+    def _read(self, asked: Asked, held: Held, sent: Sent) -> bool:
+        began = time.monotonic()
+        try:
+            moment = sent.row(_WAIT)[0]
+        except Exception as error:  # noqa: BLE001  (it is asked anew, if that may help)
+            self._failed(STILL, error, began)
+            return self._holds(asked, self._held)
+        return self._holds_on(asked, held, moment)
 
     def _holds(self, asked: Asked, held: Held) -> bool:
-        if asked in held:
-            moment = self._goes_on(held)
-            if moment is not None:
-                self._held = held.at(moment)
-                return True
-            held = Held()  # something was written
-        return self._holds_by_itself(asked, held)
+        if asked not in held:
+            return self._holds_by_itself(asked, held)
+        return self._holds_on(asked, held, self._goes_on(held))
+
+    def _holds_on(self, asked: Asked, held: Held, moment: str | None) -> bool:
+        """Whether it holds, by what names this moment if nothing was written since what held."""
+        if moment is None:
+            return self._holds_by_itself(asked, Held())
+        self._held = held.at(moment)
+        return True
 
     def _goes_on(self, held: Held) -> str | None:
         """What names this moment, if all that held at an earlier one holds."""
@@ -147,8 +165,8 @@ class MetadataStamps:
             SQLAlchemyError, psycopg2.Error: the database refused, or does not answer.
         """
         self._must_be_possible()
-        with self._connections().lent() as lent:
-            triggers.make(lent.cursor, self._tables)
+        with self._alone() as cursor:
+            triggers.make(cursor, self._tables)
         self._connections().dispose()  # what was connected before could not plan
         self._are_planned = True
 
@@ -161,8 +179,8 @@ class MetadataStamps:
         self._anchor = None
         if not is_possible(self._engine()):
             return False
-        with self._connections().lent() as lent:
-            present = triggers.remove(lent.cursor)
+        with self._alone() as cursor:
+            present = triggers.remove(cursor)
         self._connections().dispose()
         return present
 
@@ -200,28 +218,39 @@ class MetadataStamps:
             self._tidy_at = time.monotonic() + _TIDY_EVERY
             self._row(_TIDY, ())
 
+    @contextmanager
+    def _alone(self) -> Iterator[Any]:
+        """The cursor of a connection of its own, which commits each statement, and may take its time."""
+        with closing(self._engine().pool._creator()) as raw:
+            raw.autocommit = True
+            yield raw.cursor()
+
     def _must_be_possible(self) -> None:
         if not is_possible(self._engine()):
             raise Unanswerable("the metadata database is not PostgreSQL by psycopg2")
 
     def _row(self, sql: str, values: Any) -> Any:
         """The one row of a statement in one round trip; `None` where the server does not answer, or not soon."""
-        if time.monotonic() < self._silent_until:
-            return None
         began = time.monotonic()
+        if began < self._silent_until:
+            return None
         for _ in range(2):  # a connection may have been closed while nobody used it
             try:
-                with self._connections().lent() as lent, cut_off.within(_WAIT, lent.descriptor):
-                    lent.cursor.execute(sql, values)
-                    return lent.cursor.fetchone()
+                return self._connections().send(sql, values).row(_WAIT)
             except Exception as error:  # noqa: BLE001  (as above)
-                if getattr(driver_error(error), "pgcode", None):
-                    self._refused(sql, error)
-                    return None
-                if time.monotonic() - began >= _WAIT:
-                    self._silent_until = time.monotonic() + _SILENT
+                if self._failed(sql, error, began):
                     return None
         return None
+
+    def _failed(self, sql: str, error: Exception, began: float) -> bool:
+        """Note why there is no answer; whether it is of no use to ask again."""
+        if getattr(driver_error(error), "pgcode", None):
+            self._refused(sql, error)
+            return True
+        if time.monotonic() - began >= _WAIT:
+            self._silent_until = time.monotonic() + _SILENT
+            return True
+        return False
 
     def _refused(self, sql: str, error: Exception) -> None:
         """The server refuses a statement: it is not what was looked at, or has no plan of it."""
@@ -237,9 +266,14 @@ class MetadataStamps:
         with self._lock:
             if self._pool is None:
                 creator = self._engine().pool._creator
-                connect = partial(within, _CONNECT, planned, creator, self._cannot_plan)
+                connect = partial(within, _CONNECT, planned, creator, _CONNECT, self._cannot_plan)
                 self._pool = Connections(connect, _POOL, _WAIT, _RECYCLE)
             return self._pool
+
+
+def _asked(mark: Mark, dashboards: Sequence[int] | None) -> Asked:
+    """What is asked of a mark, with the dashboards as PostgreSQL writes them."""
+    return (*mark, None if dashboards is None else "{" + ",".join(map(str, dashboards)) + "}")
 
 
 def _line(error: Exception) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from superset_ext.core.driver_errors import driver_error
+from superset_ext.grants.connections import connected, wait
 
 # Of this moment: the transactions that it sees, and the run of the server.
 NAME = """
@@ -26,22 +27,26 @@ STILL = "EXECUTE superset_ext_still_9 (%s, %s)"
 _CLASSES = ("26", "42", "3F")  # of SQLSTATEs: no such plan, or it is there already, or may not be made
 
 
-def planned(connect: Callable[[], Any], cannot: Callable[[], object]) -> Any:
-    """A connection of psycopg2 that has planned the statement.
+def planned(connect: Callable[[], Any], seconds: float, cannot: Callable[[], object]) -> Any:
+    """An asynchronous connection of psycopg2 that has planned the statement.
 
     Args:
+        connect: makes a connection to the same server.
+        seconds: that the server may take for each of its steps.
         cannot: called where the server will not plan it.
 
     Raises:
+        TimeoutError: the server did not answer.
         Exception: what connecting raises.
     """
-    raw = connect()
-    raw.autocommit = True  # else the plan would be undone with the transaction
+    raw = connected(connect, seconds)
     try:
         with raw.cursor() as cursor:
             cursor.execute(_PREPARE)
+            wait(raw, seconds)
     except Exception as error:
         if not is_unplanned(error):
+            raw.close()
             raise
         cannot()
     return raw

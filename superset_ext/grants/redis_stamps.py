@@ -52,8 +52,6 @@ class RedisStamps:
         charts: the region whose Redis has the stamps.
     """
 
-    is_apart = False
-
     def __init__(self, charts: ChartCache) -> None:
         self._charts = charts
         reset_on_fork(self)
@@ -80,6 +78,9 @@ class RedisStamps:
         except StoreUnavailable:
             return None
         return (stamp.decode(), "redis") if stamp else None
+
+    def begin(self, _mark: tuple[str, str], _dashboards: Sequence[int] | None = None) -> None:
+        """Nothing is asked early: Redis says it with what it is asked."""
 
     def holds(self, mark: Mark, dashboards: Sequence[int] | None = None) -> bool:
         """Whether nobody has written since, or is writing now, whatever it was."""

@@ -105,8 +105,7 @@ def writers(url: str, count: int) -> Iterator[list[Writer]]:
 
 def _lose_plans(stamps: MetadataStamps) -> None:
     """Have the next statement find another connection of the server, as a pooler gives it for each transaction."""
-    with stamps._connections().lent() as lent:
-        lent.cursor.execute("DEALLOCATE ALL")
+    stamps._connections().send("DEALLOCATE ALL; SELECT 1", ()).row(60)
 
 
 def _asks(stamps: MetadataStamps) -> list[Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,24 +12,40 @@ from flask import Flask, Response
 from superset_ext.core.signals import failures
 from superset_ext.errors import StoreUnavailable
 from superset_ext.grants import identity, judge, refusals
-from superset_ext.grants.connections import Connections
 from superset_ext.grants.identity import Caller
 from superset_ext.grants.judge import Grant, Judge
 from superset_ext.host.behind import behind
 from superset_ext.host.people import Identity
-from testing.warming import until
 
 OLD, NEW = ("old", "anchor"), ("new", "anchor")
 WHO = Caller("jwt", Identity(7))
 
 
+class Early:
+    """A check that was begun."""
+
+    def __init__(self, rights: Rights, mark: tuple[str, str], dashboards: Sequence[int] | None) -> None:
+        self._rights, self._asked = rights, (mark, dashboards)
+        rights.under_way += 1
+
+    def holds(self) -> bool:
+        self._rights.under_way -= 1
+        return self._rights.holds(*self._asked)
+
+    def drop(self) -> None:
+        if self._rights.under_way:
+            self._rights.under_way -= 1
+            self._rights.asked.append("dropped")
+
+
 class Rights:
     """Says which mark holds, and counts what it is asked."""
 
-    def __init__(self, *, is_apart: bool = True) -> None:
-        self.is_apart = is_apart
+    def __init__(self, *, begins: bool = True) -> None:
+        self.begins = begins
         self.current = OLD
         self.asked: list[str] = []
+        self.under_way = 0
 
     def ready(self) -> bool:
         return True
@@ -43,6 +58,12 @@ class Rights:
         self.asked.append(f"holds {mark[0]}" + ("" if dashboards is None else f" of {list(dashboards)}"))
         return mark == self.current
 
+    def begin(self, mark: tuple[str, str], dashboards: Sequence[int] | None = None) -> Early | None:
+        if not self.begins:
+            return None
+        self.asked.append("begins")
+        return Early(self, mark, dashboards)
+
 
 class Region:
     """Keeps one grant."""
@@ -52,11 +73,9 @@ class Region:
         self.dashboards: tuple[int, ...] | None = None
         self.is_away = False
 
-    def grant(self, _key: str, meanwhile: Callable[[], object] | None, read: Callable[[Any], Any]) -> Any:
+    def grant(self, _key: str, read: Callable[[Any], Any]) -> Any:
         if self.is_away:
             raise StoreUnavailable("away")
-        if meanwhile is not None:
-            meanwhile()
         if self.mark is None:
             return None
         replayed = "[]", "[[], []]"
@@ -84,10 +103,10 @@ def given(judge: Judge) -> bool:
 
 
 def test_rights_are_asked_once_for_each_answer(rights: Rights, region: Region) -> None:
-    """Intent: the check that is made while Redis works is the one that counts; it is made anew for each answer."""
+    """Intent: the check that is begun before Redis is asked is the one that counts; it is made anew for each answer."""
     judge = Judge(region, rights, 300)  # type: ignore[arg-type]
     assert [given(judge) for _ in range(3)] == [True] * 3
-    assert rights.asked == ["holds old"] * 3
+    assert rights.asked == ["holds old", *["begins", "holds old"] * 2]
 
 
 def test_a_change_ends_a_grant_that_was_just_given(rights: Rights, region: Region) -> None:
@@ -103,7 +122,8 @@ def test_another_mark_than_the_expected_one_is_asked_for(rights: Rights, region:
     judge = Judge(region, rights, 300)  # type: ignore[arg-type]
     assert given(judge)
     region.mark = NEW
-    assert not given(judge)  # the early one held, this one does not
+    assert not given(judge)  # the early one would have held, this one does not
+    assert rights.asked == ["holds old", "begins", "holds new", "dropped"]
     rights.current = NEW
     assert given(judge)
 
@@ -115,60 +135,30 @@ def test_an_early_check_of_other_dashboards_is_not_taken(rights: Rights, region:
     assert given(judge)
     region.dashboards = None
     assert given(judge)
-    assert rights.asked == ["holds old of [7]", "holds old of [7]", "holds old"]
+    assert rights.asked == ["holds old of [7]", "begins", "holds old", "dropped"]
 
 
-def test_what_asks_redis_itself_is_not_asked_meanwhile(region: Region) -> None:
-    """Intent: it would wait for a second connection of a pool whose others wait likewise."""
-    rights = Rights(is_apart=False)
+def test_what_cannot_be_asked_early_is_asked_afterwards(region: Region) -> None:
+    """Intent: stamps in Redis come with what Redis is asked; a connection may be in use."""
+    rights = Rights(begins=False)
     judge = Judge(region, rights, 300)  # type: ignore[arg-type]
-    seen: list[Any] = []
-    grant = region.grant
-    region.grant = lambda key, meanwhile, read: (seen.append(meanwhile), grant(key, None, read))[1]  # type: ignore[method-assign]
-    assert given(judge)
-    assert given(judge)
-    assert seen == [None, None]
+    assert [given(judge), given(judge)] == [True, True]
+    assert rights.asked == ["holds old", "holds old"]
 
 
-def test_a_metadata_database_that_stalls_leaves_redis_its_connections(region: Region) -> None:
-    """Intent: each early check holds a connection to Redis; a few at a time wait so, and all others without one."""
-    number, going_on, asking, holding = 12, threading.Event(), [], []
-    rights, grant, answers = Rights(), region.grant, list[bool]()
-    made = Judge(region, rights, 300)  # type: ignore[arg-type]
-
-    def stalled(mark: tuple[str, str], _dashboards: Sequence[int] | None = None) -> bool:
-        asking.append(mark)
-        going_on.wait()
-        return True
-
-    def held(key: str, meanwhile: Callable[[], object] | None, read: Callable[[Any], Any]) -> Any:
-        holding.append(key)
-        try:
-            return grant(key, meanwhile, read)
-        finally:
-            holding.remove(key)
-
-    keys = [f"key {place}" for place in range(number)]
-    assert all(made.granted(key) for key in keys)
-    rights.holds, region.grant = stalled, held  # type: ignore[method-assign]
-    threads = [threading.Thread(target=lambda key=key: answers.append(made.granted(key) is not None)) for key in keys]
-    for thread in threads:
-        thread.start()
-    until(lambda: len(asking) == number, 120)
-    assert len(holding) == judge.EARLY
-    going_on.set()
-    for thread in threads:
-        thread.join()
-    assert answers == [True] * number
-
-
-def test_redis_away_is_told(rights: Rights, region: Region) -> None:
-    """Intent: the early check changes nothing about a Redis that does not answer."""
+def test_an_early_check_is_dropped_where_nobody_reads_it(rights: Rights, region: Region) -> None:
+    """Intent: neither a grant that is gone nor a Redis that does not answer leaves a connection with an answer in
+    it."""
     judge = Judge(region, rights, 300)  # type: ignore[arg-type]
+    assert given(judge)
+    region.mark = None
+    assert not given(judge)
+    region.mark = OLD
     assert given(judge)
     region.is_away = True
     with pytest.raises(StoreUnavailable):
         given(judge)
+    assert rights.asked == ["holds old", "begins", "dropped", "holds old", "begins", "dropped"]
 
 
 def test_a_mark_serves_for_a_moment_and_until_something_is_written(
@@ -278,75 +268,3 @@ def test_work_behind_an_answer_fails_alone(app: Flask) -> None:
             behind(response, work)
         response.close()
     assert sum(failures.values()) == before + 2
-
-
-class Raw:
-    """A connection of psycopg2, as far as a pool knows it."""
-
-    autocommit = False
-    closed = 0
-
-    def cursor(self) -> object:
-        return object()
-
-    def fileno(self) -> int:
-        return 1
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-@pytest.fixture
-def made() -> list[Raw]:
-    """The connections that were made."""
-    return []
-
-
-@pytest.fixture
-def pool(made: list[Raw]) -> Iterator[Connections]:
-    """A pool of one."""
-
-    def connect() -> Raw:
-        made.append(Raw())
-        return made[-1]
-
-    pool = Connections(connect, 1, 0.01, 300)
-    yield pool
-    pool.dispose()
-    assert all(raw.closed for raw in made)
-
-
-def test_a_connection_is_used_again_until_it_fails(pool: Connections, made: list[Raw]) -> None:
-    """Intent: one that failed may have an answer on its way, which the next one would take for its own."""
-    for _ in range(3):
-        with pool.lent() as lent:
-            assert lent.raw.autocommit
-    assert len(made) == 1
-    with pytest.raises(ValueError), pool.lent():
-        raise ValueError
-    assert made[0].closed
-    with pool.lent():
-        pass
-    assert len(made) == 2
-
-
-def test_who_finds_all_connections_in_use_waits_for_a_moment(pool: Connections) -> None:
-    """Intent: requests do not queue for the check; its place is free again afterwards."""
-    with pool.lent(), pytest.raises(TimeoutError), pool.lent():
-        pass
-    with pool.lent():
-        pass
-
-
-def test_an_old_connection_is_not_used_again(made: list[Raw]) -> None:
-    """Intent: what a proxy or a server closes by age is gone before somebody asks over it."""
-
-    def connect() -> Raw:
-        made.append(Raw())
-        return made[-1]
-
-    pool = Connections(connect, 1, 0.01, -1)
-    for _ in range(2):
-        with pool.lent():
-            pass
-    assert [raw.closed for raw in made] == [1, 0]

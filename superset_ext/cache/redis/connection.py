@@ -26,7 +26,6 @@ from superset_ext.cache.redis.server_info import parse_info
 from superset_ext.core.fork_reset import reset_on_fork
 
 _Received = TypeVar("_Received")
-Meanwhile = Callable[[], object] | None
 NEVER = float("inf")
 _SLEPT = 0.02  # seconds by which a wait lasts longer than it was to: this process did not run
 _AT_ONCE = 0.001  # seconds that a look without waiting may last; TLS knows no shorter one
@@ -145,15 +144,9 @@ class _Timed:
         if self.info.get("role") == "slave":
             raise ReadOnlyError("this server is a replica")
 
-    def ask(self, commands: list[tuple[Any, ...]], meanwhile: Meanwhile = None) -> list[Any]:
-        """Send all commands at once and read all answers; a refused command's answer is its error.
-
-        Args:
-            meanwhile: called while the server works. What it takes is not taken for the server's time.
-        """
+    def ask(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        """Send all commands at once and read all answers; a refused command's answer is its error."""
         self.send_packed_command(packed(commands), check_health=False)  # type: ignore[attr-defined]
-        if meanwhile is not None:
-            meanwhile()
         return [self._answer() for _ in commands]
 
     def _answer(self) -> Any:

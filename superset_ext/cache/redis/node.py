@@ -15,7 +15,7 @@ from typing import Any
 from redis import exceptions as redis_errors
 
 from superset_ext.cache.redis.circuit import Circuit, State
-from superset_ext.cache.redis.connection import NEVER, AnyConnection, Meanwhile, Pool, PoolExhausted
+from superset_ext.cache.redis.connection import NEVER, AnyConnection, Pool, PoolExhausted
 from superset_ext.cache.redis.scripts import source
 from superset_ext.cache.redis.server_info import ServerInfo, parse_info
 from superset_ext.core.warn_once import warn
@@ -85,13 +85,10 @@ class Node:
         """This server."""
         return [self]
 
-    def ask(
-        self, commands: Sequence[Addressed], deadline: float, weigh: bool = False, meanwhile: Meanwhile = None
-    ) -> Answer:
+    def ask(self, commands: Sequence[Addressed], deadline: float, weigh: bool = False) -> Answer:
         """Send commands in one round trip; `deadline` is in `time.monotonic()` seconds.
 
-        With `weigh`, as writes do, a question about the server's memory travels along every few seconds. `meanwhile` is
-        called while the server works, or not at all where it does not get so far.
+        With `weigh`, as writes do, a question about the server's memory travels along every few seconds.
 
         Raises:
             StoreUnavailable: the server did not answer in time, refused, or is left alone.
@@ -103,7 +100,7 @@ class Node:
         if weighing:
             sent.append(("INFO", "memory"))
         try:
-            answer = self._tried(sent, deadline, meanwhile)
+            answer = self._tried(sent, deadline)
             if weighing:
                 self._learn(parse_info(answer.replies.pop()))
         except PoolExhausted as error:  # says nothing about the server
@@ -114,9 +111,9 @@ class Node:
             self.circuit.succeeded()
         return answer
 
-    def _tried(self, commands: list[Command], deadline: float, meanwhile: Meanwhile) -> Answer:
+    def _tried(self, commands: list[Command], deadline: float) -> Answer:
         try:
-            return self._once(commands, deadline, meanwhile)
+            return self._once(commands, deadline)
         except redis_errors.TimeoutError:
             late = time.monotonic() - deadline
             if late > _STOOD_STILL:  # longer than any wait: this process did not run, which says nothing of the server
@@ -125,11 +122,11 @@ class Node:
                 raise
             return self._once(commands, deadline)
 
-    def _once(self, commands: list[Command], deadline: float, meanwhile: Meanwhile = None) -> Answer:
+    def _once(self, commands: list[Command], deadline: float) -> Answer:
         with self._pool.connection(deadline) as connection:
             if self.circuit.state is State.OPEN:  # since this one waited
                 self.circuit.check()
-            replies = connection.ask(commands, meanwhile)
+            replies = connection.ask(commands)
             for reply in replies:
                 if isinstance(reply, redis_errors.NoScriptError):
                     loaded = connection.ask([*_loads(commands), *commands])

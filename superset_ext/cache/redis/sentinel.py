@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from redis.sentinel import Sentinel
 
 from superset_ext.cache.redis.circuit import Circuit
-from superset_ext.cache.redis.connection import AnyConnection, Meanwhile
+from superset_ext.cache.redis.connection import AnyConnection
 from superset_ext.cache.redis.node import Addressed, Answer, Node
 from superset_ext.cache.redis.topology import Address
 
@@ -59,15 +59,13 @@ class PrimaryNode(Node):
         self._address: Address | None = None
         self._looked_at = 0.0
 
-    def ask(
-        self, commands: Sequence[Addressed], deadline: float, weigh: bool = False, meanwhile: Meanwhile = None
-    ) -> Answer:
+    def ask(self, commands: Sequence[Addressed], deadline: float, weigh: bool = False) -> Answer:
         """See `Node.ask`."""
         now = time.monotonic()
         if now - self._looked_at >= _LOOK_EVERY:
             self._looked_at = now
             threading.Thread(target=self._look, name="superset-ext-sentinel", daemon=True).start()
-        return super().ask(commands, deadline, weigh, meanwhile)
+        return super().ask(commands, deadline, weigh)
 
     def _look(self) -> None:
         try:

@@ -70,6 +70,7 @@ def test_what_ties_where_a_limit_cuts_is_superset_s(
     shop.run("DELETE FROM sales WHERE shop = 'shop3'")
     shop.run("INSERT INTO sales (shop, ts) SELECT 'shop3', ts FROM sales WHERE shop = 'shop2'")
     _refreshed(shop, one)
+    rested(one)
     answer = ask(superset_app, shop.sales, **TIED[limit])
     assert not answer.is_routed and len(answer.sent) == 2 and answer.status == 200
     answer, expected = ask(superset_app, shop.sales, **TIED[limit]), stock(superset_app, shop.sales, **TIED[limit])
