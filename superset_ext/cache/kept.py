@@ -45,7 +45,7 @@ class Kept:
         if self._store.topology.clustered:
             return None  # nothing is kept there
         name = self._store.name(key)
-        reading, same = self._store.read_with_parts(name)
+        reading, same = self._store.read_with_parts(name, self._known.data(name))
         entry = self._read(name, reading, read)
         return entry if same and entry is not None and _is_fresh(entry[0], reading) else None
 

@@ -1,7 +1,8 @@
 """Entries that a process has read before: the same bytes under the same name are not checked and decoded again.
 
 A signature says the same of the same bytes each time. What an entry is judged by otherwise (stamps, times, the run of
-the server) is no part of this. What is kept is never newer than what Redis has sent, since that is compared.
+the server) is no part of this. What is kept is used while Redis has an entry of its id, which is drawn for each; such
+an entry need not be sent again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ class Known:
     def __init__(self) -> None:
         self._verdicts: dict[str, tuple[bytes, Verdict]] = {}
         self._bytes = 0
+
+    def data(self, name: str) -> bytes | None:
+        """The bytes that were read before under a name."""
+        known = self._verdicts.get(name)
+        return None if known is None else known[0]
 
     def get(self, name: str, data: bytes | None) -> Verdict | None:
         """What these bytes came to under this name; `None` where that is not known."""

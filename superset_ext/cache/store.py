@@ -28,7 +28,7 @@ from superset_ext.cache.envelope import tags_of
 from superset_ext.cache.lease import Lease
 from superset_ext.cache.names import Names
 from superset_ext.cache.redis.node import Addressed, Answer, Command
-from superset_ext.cache.redis.scripts import FILL, PARTS, READ, STAMPS, SWAP
+from superset_ext.cache.redis.scripts import FILL, GRANT, READ, STAMPS, SWAP
 from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.cache.redis.topology import Topology
 from superset_ext.cache.tags import VIEWS
@@ -41,6 +41,7 @@ _DIGITS = 16  # of a stamp, until the year 2286
 _KEEP = -1
 _TOLERATED_US = 1_000_000  # by which what is known of the server's time may be behind
 _ID = slice(8, 24)
+_NO_ID = bytes(16)
 _LOOK_SECONDS = 1.0
 _NONE = b"-"
 
@@ -149,20 +150,30 @@ class Store:
         """The time and the stamp of `VIEWS`, where no reading has brought it."""
         return self.judgeable([b""], [None], views=True)[0]
 
-    def read_with_parts(self, name: str) -> tuple[Reading, bool]:
+    def read_with_parts(self, name: str, known: bytes | None = None) -> tuple[Reading, bool]:
         """All that is known of an entry, and whether the entries that it was made of are the same still.
 
         In one round trip; not in a cluster, where they lie on several servers.
+
+        Args:
+            known: what the entry was when it was read before. It is not sent again while it has the same id.
         """
         key, look, deadline = name.encode(), self._look(), self.deadline()
-        commands = [*look, *self._reads(key), (key, ("EVALSHA", PARTS, 1, key))]
+        commands = [*look, (key, ("EVALSHA", GRANT, *self._judging(key)))]
+        if known is None:
+            commands.append((key, ("GET", key)))
         answer = self.topology.node(key, deadline).ask(commands, deadline)
-        heard = self._heard(
-            answer.replies[: len(look)], self._readings([key], answer.replies[len(look) : -1], answer.run_id)
-        )
+        reply, *sent = answer.replies[len(look) :]
+        word = bytes(whole(reply))
+        head, is_there = word[1:], word[1:17] != _NO_ID
+        if known is not None and is_there and not head.startswith(known[_ID]):
+            return self.read_with_parts(name)  # another one by now
+        data = sent[0] if sent else known if is_there else None
+        heard = self._heard(answer.replies[: len(look)], self._readings([key], [head, data], answer.run_id))
         if heard is None:
             return self.read_with_parts(name)
-        return heard[0], heard[0].data is not None and whole(answer.replies[-1]) == heard[0].data[_ID]
+        data = heard[0].data
+        return heard[0], word[:1] == b"1" and data is not None and head.startswith(data[_ID])
 
     def write(self, entries: Mapping[str, bytes], ttl_ms: int) -> list[bool]:
         """Store entries for `ttl_ms`, 0 for ever, and return of each whether the server had room for it.
@@ -279,9 +290,13 @@ class Store:
             raise
 
     def _reads(self, key: bytes) -> list[Addressed]:
+        return [(key, ("EVALSHA", READ, *self._judging(key))), (key, ("GET", key))]
+
+    def _judging(self, key: bytes) -> Command:
+        """What the scripts take that judge an entry."""
         seen, stamps = self.names.seen, self.names.stamps
         names = (3, key, seen, stamps) if stamps else (2, key, seen)
-        return [(key, ("EVALSHA", READ, *names, digest_of(key))), (key, ("GET", key))]
+        return (*names, digest_of(key))
 
     def _asks_views(self) -> list[Addressed]:
         stamps = self.names.stamps

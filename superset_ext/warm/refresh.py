@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from flask import Flask, has_request_context
+from flask import request as asked
 
 from superset_ext.cache.lease import Lease
 from superset_ext.core.fork_reset import reset_on_fork
@@ -35,7 +36,7 @@ class _Work:
 
 def _work(lease: Lease) -> _Work | None:
     """The current request, if it can be asked again."""
-    request = chart_request() if has_request_context() and not is_warming() else None
+    request = chart_request(asked) if has_request_context() and not is_warming() else None
     return _Work(this_app(), request, current_identity(), lease) if request else None
 
 

@@ -126,7 +126,7 @@ def _asks(stamps: MetadataStamps) -> list[Any]:
 def test_what_is_remembered_is_what_each_mark_says(url: str, stamps: MetadataStamps) -> None:
     """Intent: over transactions that end in any order, dashboards, triggers that are switched off and on, and minutes
     that pass, a mark holds just where the server says so of the mark itself."""
-    draw, marks, given = random.Random(STEPS), list[tuple[Mark, tuple[int, ...] | None]](), 0
+    draw, marks, given, begun = random.Random(STEPS), list[tuple[Mark, tuple[int, ...] | None]](), 0, 0
     with writers(url, 4) as made, pytest.MonkeyPatch.context() as patch:
         oracle = Writer(url)
         for number in range(STEPS):
@@ -142,10 +142,13 @@ def test_what_is_remembered_is_what_each_mark_says(url: str, stamps: MetadataSta
             for mark, boards in draw.sample(marks, min(6, len(marks))):
                 numbers = "NULL" if boards is None else f"'{{{','.join(map(str, boards))}}}'"
                 says = oracle.run(f"SELECT superset_ext_grants.holds('{mark[0]}', '{mark[1]}', {numbers})")
-                assert stamps.holds(mark, boards) is says, (number, mark, boards)
+                early = stamps.begin(mark, boards) if draw.random() < 0.5 else None
+                holds = stamps.holds(mark, boards) if early is None else early.holds()
+                assert holds is says, (number, mark, boards)
+                begun += early is not None
                 given += says
         oracle.raw.close()
-    assert given > STEPS / 4
+    assert given > STEPS / 4 and (begun > STEPS / 20) is stamps._are_planned
 
 
 def test_nothing_holds_that_was_committed_before_anybody_asked(url: str, stamps: MetadataStamps) -> None:
@@ -234,6 +237,34 @@ def test_both_statements_name_a_moment_alike(url: str, stamps: MetadataStamps) -
     assert mark and stamps.holds(mark)
     with writers(url, 1) as (writer,):
         assert writer.run(f"SELECT {NAME}") == stamps._held.moment
+
+
+def test_what_is_begun_is_as_of_when_it_was_sent(url: str, stamps: MetadataStamps) -> None:
+    """Intent: nothing that was committed before a check was begun is missed by it; where there is no statement that
+    could be sent at once, nothing is begun, and what is asked instead says the same."""
+    mark = stamps.now()
+    with writers(url, 1) as (writer,):
+        assert mark and stamps.begin(mark) is None  # of which nothing is known yet
+        assert stamps.holds(mark) and stamps.holds(mark)
+        early = stamps.begin(mark)
+        assert (early is not None) is stamps._are_planned and (early is None or early.holds())
+        writer.run(WRITES[0])
+        early = stamps.begin(mark)
+        assert (early is not None) is stamps._are_planned and (early is None or not early.holds())
+        assert not stamps.holds(mark) and stamps.ready()
+
+
+def test_a_check_whose_connection_is_lost_is_asked_anew(url: str, stamps: MetadataStamps) -> None:
+    """Intent: a server that restarts, or a proxy, ends the connection between sending and reading."""
+    mark = stamps.now()
+    assert mark and stamps.holds(mark) and stamps.holds(mark)
+    early = stamps.begin(mark)
+    if early is not None:
+        connection = early.sent._connection
+        assert connection is not None
+        connection.close()
+        assert early.holds() and stamps.ready()
+    assert stamps.holds(mark)
 
 
 def test_a_statement_that_is_gone_is_asked_in_the_other_way(url: str, stamps: MetadataStamps) -> None:

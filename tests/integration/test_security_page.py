@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 
 from superset_ext.cache.chart import ChartCache
 from superset_ext.cache.query import running
-from superset_ext.cache.redis.scripts import FILL, LEFT, PARTS, READ, SWAP, source
+from superset_ext.cache.redis.scripts import FILL, GRANT, LEFT, READ, SWAP, source
 from superset_ext.core import warn_once
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.embedded.postgres import Postgres
@@ -198,10 +198,11 @@ def test_a_refused_command_is_named(user_url: str, command: str, caplog: pytest.
 @pytest.mark.parametrize(
     ("script", "keys", "words"),
     [
-        (READ, ["entry", "seen", "stamps"], ["digest"]), (LEFT, ["entry"], ["", ""]), (PARTS, ["entry"], []),
+        (READ, ["entry", "seen", "stamps"], ["digest"]), (LEFT, ["entry"], ["", ""]),
+        (GRANT, ["entry", "seen", "stamps"], ["digest"]),
         (SWAP, ["entry"], ["", "new", "0"]), (FILL, ["entry"], ["new", "0", "0"]),
     ],
-    ids=["read", "left", "parts", "swap", "fill"],
+    ids=["read", "left", "grant", "swap", "fill"],
 )  # fmt: skip
 def test_a_refused_entry_is_no_absent_one(
     fresh_valkey: Callable[..., Valkey], script: bytes, keys: list[str], words: list[str]

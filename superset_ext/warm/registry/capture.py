@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hmac
 import time
+from functools import partial
 from http import HTTPStatus
 
-from flask import Flask, Response, current_app, g, has_request_context, request
+from flask import Flask, Request, Response, current_app, g, has_request_context, request
 
 from superset_ext.core.signals import unfailing
 from superset_ext.events import Asked, asked
-from superset_ext.host.people import current_identity
+from superset_ext.host.behind import behind
+from superset_ext.host.bodies import is_form, read
+from superset_ext.host.people import Identity, current_identity
 from superset_ext.host.scope import is_warming, mark_as_warming
 from superset_ext.warm.registry.registry import Registry
 from superset_ext.warm.registry.requests import ENDPOINTS, ChartRequest, safe_args
@@ -23,7 +26,6 @@ from superset_ext.warm.registry.uses import Ids, Use
 HEADER = "X-Superset-Ext-Discovery"
 _ENDED = "superset_ext_asked"  # name in Flask's `g` of the queries that have ended
 _HOUR = 3600
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def install(app: Flask, registry: Registry) -> None:
@@ -40,8 +42,15 @@ def install(app: Flask, registry: Registry) -> None:
 
 def _note(registry: Registry, response: Response) -> None:
     queries = g.pop(_ENDED, None)
-    if queries and not is_warming() and _is_worth_noting(response, queries) and (chart := chart_request()):
-        registry.note(_use(chart, queries))
+    if not queries or is_warming() or not _is_worth_noting(response, queries):
+        return
+    whole = read(request._get_current_object())  # type: ignore[attr-defined]
+    behind(response, partial(_remember, registry, whole, queries, current_identity(), time.time()))
+
+
+def _remember(registry: Registry, request: Request, queries: list[Asked], identity: Identity, at: float) -> None:
+    if chart := chart_request(request):
+        registry.note(_use(chart, queries, identity, at))
 
 
 def _is_worth_noting(response: Response, queries: list[Asked]) -> bool:
@@ -62,13 +71,13 @@ def credential(secret_key: str | bytes, hour: int | None = None) -> str:
     return hmac.new(key, f"superset_ext discovery {moment}".encode(), "sha256").hexdigest()
 
 
-def chart_request() -> ChartRequest | None:
-    """The current request, or `None` if it is not for chart data."""
+def chart_request(request: Request) -> ChartRequest | None:
+    """A request as it is kept, or `None` if it is not for chart data."""
     kind = ENDPOINTS.get(request.endpoint or "")
     if kind is None:
         return None
     # Without a form there is nothing to parse; to find that out by `form` takes longer.
-    form = request.form.get("form_data") if request.mimetype in _FORMS else None
+    form = request.form.get("form_data") if is_form(request) else None
     plain = "" if kind == "stored" else request.get_data(as_text=True)  # Superset itself has stored that context
     body = plain if form is None else form
     return ChartRequest(kind, request.path, safe_args(request.query_string.decode()), body, form is not None)
@@ -94,8 +103,8 @@ def _collect(_channel: str, event: Asked) -> None:
         g.setdefault(_ENDED, []).append(event)
 
 
-def _use(chart: ChartRequest, queries: list[Asked]) -> Use:
+def _use(chart: ChartRequest, queries: list[Asked], identity: Identity, at: float) -> Use:
     scope = queries[0].scope
     answers = tuple(answer for query in queries for answer in query.answers)
     ids = Ids(scope.dashboard_id, scope.chart_id, scope.dataset_id, scope.database_id)
-    return Use(chart, current_identity(), answers, ids, time.time())
+    return Use(chart, identity, answers, ids, at)

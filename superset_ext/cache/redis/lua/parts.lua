@@ -12,7 +12,7 @@ if type(head) ~= 'string' or #head < 88 then
 end
 local high, low = string.byte(head, 7, 8)
 local block = redis.call('GETRANGE', KEYS[1], 88, 87 + high * 256 + low)
-local same = ''
+local same, hex = '', string.rep('%02x', 16)
 for id, key in string.gmatch('\n' .. block, '\npart:(%x+):([^\n]+)') do
   local now = redis.pcall('GETRANGE', key, 8, 23)
   if type(now) == 'table' and string.sub(now.err, 1, 9) ~= 'WRONGTYPE' then
@@ -21,7 +21,7 @@ for id, key in string.gmatch('\n' .. block, '\npart:(%x+):([^\n]+)') do
   if type(now) ~= 'string' or #now ~= 16 then
     return ''
   end
-  if string.gsub(now, '.', function(c) return string.format('%02x', string.byte(c)) end) ~= id then
+  if string.format(hex, string.byte(now, 1, 16)) ~= id then
     return ''
   end
   same = string.sub(head, 9, 24)
