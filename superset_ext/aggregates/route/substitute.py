@@ -17,6 +17,7 @@ from superset_ext.aggregates.route.engines import ENGINES, Engine
 from superset_ext.aggregates.route.guard import as_of_us, now
 from superset_ext.aggregates.route.looked import Known, Looked
 from superset_ext.aggregates.tables.catalogue import Kept
+from superset_ext.aggregates.ties import SURE
 from superset_ext.cache.chart import ChartCache
 from superset_ext.core.log_database import LogDatabase
 from superset_ext.core.warn_once import warn
@@ -33,6 +34,7 @@ KIND = "aggregate"
 WORTH, SAVED_MS = 1.2, 5.0  # a text is used that, with the guard, is so many times as fast, and saves so much
 _MOMENT_SECONDS = 5.0  # for which an aggregate is left alone after something that passes
 _LASTING_SECONDS = 60.0  # and after something that does not
+_TIED = "rows tie where its LIMIT cuts"
 _LOST = {"OperationalError", "InterfaceError", "QueryCanceled", "QueryCanceledError", "IOException"}
 
 
@@ -148,7 +150,7 @@ class RoutedCharts(ComparedTexts):
         if refused is None and reason in _LOST:
             refused = NotHeld("the source was lost", passing=True)
         if refused is None:
-            self.unanswered(key, job, reason)
+            self.unanswered(key, job, _TIED if _has_tied(job, reason) else reason)
             return
         self._wait(posed, asked.known, refused)
         self._counted(posed, asked.known.kept.view.relation, asked.known.name, str(refused))
@@ -179,6 +181,10 @@ class RoutedCharts(ComparedTexts):
         before_ms = (monotonic() - began) * 1000
         return replace(other_text(job.sql, asked.match, asked.known, held, asked.allowed), before_ms=before_ms)
 
+    def refused(self, job: Job, reason: str) -> None:
+        """See `ComparedTexts`."""
+        super().refused(job, _TIED if _has_tied(job, reason) else reason)
+
     def scope(self, job: Job) -> int:
         """See `ComparedTexts`: an aggregate is switched off for its database."""
         return job.database_id
@@ -204,6 +210,11 @@ class RoutedCharts(ComparedTexts):
     def _noted(self, database_id: int, kept: Sequence[Kept]) -> None:
         """Forget why aggregates are left alone that are not what they were."""
         self._counts.noted(database_id, kept)
+
+
+def _has_tied(job: Job, reason: str) -> bool:
+    """Whether a text was ended by the division that stands for rows that tie; see `ties.checked`."""
+    return SURE in job.note.match.sql and "DivisionByZero" in reason
 
 
 def _held(cursor: Any, asked: Asked, sql: str, ms: int, stale_seconds: float) -> int | None:
