@@ -18,6 +18,10 @@ _DONE, _READING = 0, 1  # what `poll` of psycopg2 says; else it writes
 _DROPPED_SECONDS = 0.01  # for an answer that nobody needs, before its connection is closed
 
 
+class NoneFree(TimeoutError):
+    """All connections are in use, which says nothing of the server."""
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A connection that commits each statement, and waits for none.
@@ -140,17 +144,18 @@ class Connections:
         self._patience = patience
         self._recycle = recycle
         self._room = BoundedSemaphore(size)
+        self._waiting = 0  # who wait for one; nobody who need not have one comes before them
         self._idle: list[Connection] = []
 
     def send(self, sql: str, values: Any) -> Sent:
         """Send a statement.
 
         Raises:
-            TimeoutError: all connections are in use.
+            NoneFree: all connections are in use.
             Exception: what connecting raises.
         """
-        if not self._room.acquire(timeout=self._patience):
-            raise TimeoutError(f"no connection to the metadata database was free within {self._patience:g} s")
+        if not self._room.acquire(blocking=False):
+            self._wait()
         try:
             connection = self._fresh() or Connection.over(self._connect())
         except BaseException:
@@ -160,7 +165,7 @@ class Connections:
 
     def send_now(self, sql: str, values: Any) -> Sent | None:
         """Send a statement if a connection waits for one; nobody waits here."""
-        if not self._room.acquire(blocking=False):
+        if self._waiting > 0 or not self._room.acquire(blocking=False):
             return None
         connection = self._fresh()
         if connection is None:
@@ -169,6 +174,14 @@ class Connections:
         with suppress(Exception):  # it was closed while nobody used it: whoever asks again makes another one
             return self._sent(connection, sql, values)
         return None
+
+    def _wait(self) -> None:
+        self._waiting += 1
+        try:
+            if not self._room.acquire(timeout=self._patience):
+                raise NoneFree(f"no connection to the metadata database was free within {self._patience:g} s")
+        finally:
+            self._waiting -= 1
 
     def _sent(self, connection: Connection, sql: str, values: Any) -> Sent:
         try:

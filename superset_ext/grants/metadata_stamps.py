@@ -32,7 +32,7 @@ from superset_ext.core.warn_once import warn
 from superset_ext.core.within import within
 from superset_ext.errors import Unanswerable
 from superset_ext.grants import triggers
-from superset_ext.grants.connections import Connections, Sent
+from superset_ext.grants.connections import Connections, NoneFree, Sent
 from superset_ext.grants.early import Early
 from superset_ext.grants.held import Asked, Held, Question
 from superset_ext.grants.planned import STILL, is_unplanned, planned
@@ -246,6 +246,8 @@ class MetadataStamps:
         """Note why there is no answer; whether it is of no use to ask again."""
         if getattr(driver_error(error), "pgcode", None):
             self._refused(sql, error)
+            return True
+        if isinstance(error, NoneFree):
             return True
         if time.monotonic() - began >= _WAIT:
             self._silent_until = time.monotonic() + _SILENT

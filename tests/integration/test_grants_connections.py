@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from superset_ext.grants.connections import Connections, connected
+from superset_ext.grants.connections import Connections, NoneFree, connected
 from testing.databases import Databases
 from testing.warming import until
 
@@ -30,9 +31,9 @@ def url(databases: Databases) -> Iterator[str]:
 def pool(url: str) -> Iterator[Pool]:
     """Makes pools."""
 
-    def made(size: int = 1, recycle: float = 300, **how: Any) -> Connections:
+    def made(size: int = 1, recycle: float = 300, patience: float = 0.01, **how: Any) -> Connections:
         plain = partial(psycopg2.connect, url, application_name="asked", **how)
-        pools.append(Connections(partial(connected, plain, PATIENCE), size, 0.01, recycle))
+        pools.append(Connections(partial(connected, plain, PATIENCE), size, patience, recycle))
         return pools[-1]
 
     pools: list[Connections] = []
@@ -111,11 +112,27 @@ def test_who_finds_all_connections_in_use_waits_for_a_moment(pool: Pool) -> None
     """Intent: requests do not queue for the check; its place is free again afterwards."""
     one = pool()
     sent = one.send("SELECT 1", ())
-    with pytest.raises(TimeoutError):
+    with pytest.raises(NoneFree):
         one.send("SELECT 2", ())
     assert one.send_now("SELECT 2", ()) is None
     assert sent.row(PATIENCE) == (1,)
     assert pid(one)
+
+
+def test_who_has_to_have_one_comes_before_who_need_not(pool: Pool) -> None:
+    """Intent: those who ask early take no connection for which others wait."""
+    one = pool(patience=PATIENCE)
+    number = pid(one)
+    sent = one.send("SELECT 1", ())
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(pid, one)
+        until(lambda: one._waiting == 1, PATIENCE)
+        assert sent.row(PATIENCE) == (1,) and waiting.result() == number
+    one._waiting = 1  # as it is until who waits runs
+    assert one.send_now("SELECT 2", ()) is None
+    one._waiting = 0
+    early = one.send_now("SELECT 2", ())
+    assert early is not None and early.row(PATIENCE) == (2,)
 
 
 def test_nothing_is_connected_for_what_is_sent_at_once(pool: Pool, url: str) -> None:

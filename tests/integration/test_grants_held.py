@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 from sqlalchemy import create_engine
 
-from superset_ext.grants import held
+from superset_ext.grants import held, metadata_stamps
 from superset_ext.grants.metadata_stamps import MetadataStamps
 from superset_ext.grants.planned import NAME, STILL
 from testing.databases import Databases
@@ -264,6 +264,22 @@ def test_a_check_whose_connection_is_lost_is_asked_anew(url: str, stamps: Metada
         assert connection is not None
         connection.close()
         assert early.holds() and stamps.ready()
+    assert stamps.holds(mark)
+
+
+def test_a_busy_process_does_not_take_the_server_for_silent(
+    stamps: MetadataStamps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intent: who finds all connections in use is given nothing again; the next one is, as soon as one is free."""
+    stamps._connections().dispose()
+    stamps._pool = None
+    monkeypatch.setattr(metadata_stamps, "_POOL", 1)
+    monkeypatch.setattr(stamps._connections(), "_patience", 1.1 * metadata_stamps._WAIT)
+    mark = stamps.now()
+    assert mark and stamps.holds(mark)
+    sent = stamps._connections().send("SELECT 1", ())
+    assert not stamps.holds(mark) and stamps.begin(mark) is None
+    sent.drop()
     assert stamps.holds(mark)
 
 
