@@ -61,6 +61,10 @@ class WarmError(SupersetExtError):
     """A warming run cannot be started, does not exist, or failed."""
 
 
+class MetadataSilent(SupersetExtError):
+    """The metadata database did not say, or not soon."""
+
+
 class Unanswerable(SupersetExtError):
     """Superset cannot answer a request as the user it is made as, and a second attempt would not change that."""
 

@@ -158,15 +158,16 @@ class Store:
         Args:
             known: what the entry was when it was read before. It is not sent again while it has the same id.
         """
-        key, look, deadline = name.encode(), self._look(), self.deadline()
+        key, look = name.encode(), self._look()
         commands = [*look, (key, ("EVALSHA", GRANT, *self._judging(key)))]
         if known is None:
             commands.append((key, ("GET", key)))
-        answer = self.topology.node(key, deadline).ask(commands, deadline)
+        answer = self.ask(commands)
         reply, *sent = answer.replies[len(look) :]
         word = bytes(whole(reply))
         head, is_there = word[1:], word[1:17] != _NO_ID
         if known is not None and is_there and not head.startswith(known[_ID]):
+            self._look_at = 0.0 if look else self._look_at  # what was heard is asked again too
             return self.read_with_parts(name)  # another one by now
         data = sent[0] if sent else known if is_there else None
         heard = self._heard(answer.replies[: len(look)], self._readings([key], [head, data], answer.run_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from blinker import Signal
@@ -33,7 +33,8 @@ def attempt(function: Callable[..., Any], *args: Any, **options: Any) -> None:
 
 
 def _name(function: Callable[..., Any]) -> str:
-    return getattr(function, "__qualname__", type(function).__name__)
+    whole = function.func if isinstance(function, partial) else function
+    return getattr(whole, "__qualname__", type(whole).__name__)
 
 
 @contextmanager

@@ -76,16 +76,15 @@ def wait(raw: Any, seconds: float) -> None:
         psycopg2.Error: the server refused, or is gone.
     """
     state = raw.poll()
-    if state == _DONE:
-        return
-    until, waiting = time.monotonic() + seconds, select.poll()
+    until = time.monotonic() + seconds
     while state != _DONE:
-        waiting.register(raw.fileno(), select.POLLIN if state == _READING else select.POLLOUT)
         left = until - time.monotonic()
-        # A process that stood still for longer is late by no fault of the server, whose answer may be there.
-        if not waiting.poll(max(left, 0) * 1000) and left <= 0:
+        waiting = select.poll()  # while it connects, its socket may become another one
+        waiting.register(raw.fileno(), select.POLLIN if state == _READING else select.POLLOUT)
+        waiting.poll(max(left, 0) * 1000)
+        state = raw.poll()  # also where this process has stood still for so long: the answer may be there
+        if state != _DONE and left <= 0:
             raise TimeoutError(f"the metadata database did not answer within {seconds:g} s")
-        state = raw.poll()
 
 
 class Sent:

@@ -43,9 +43,14 @@ class Held:
         """Whether it held then, at a moment that may be used."""
         return asked in self._asked and self.is_usable(asked)
 
+    @property
+    def is_recent(self) -> bool:
+        """Whether it can be asked if anything has changed since."""
+        return self.moment is not None and time.monotonic() < self._until
+
     def is_usable(self, asked: Asked) -> bool:
-        """Whether it can be asked if anything has changed since, under the triggers that a mark names."""
-        return self.moment is not None and self.under == asked[1] and time.monotonic() < self._until
+        """The same, under the triggers that a mark names."""
+        return self.under == asked[1] and self.is_recent
 
     def at(self, moment: str) -> Held:
         """The same at a later moment, since which nothing has changed."""

@@ -21,6 +21,7 @@ from superset_ext.events import Asked, Outcome, Queried, asked, outcome, queried
 from superset_ext.grants import capture as captures
 from superset_ext.grants import colors, documents, refusals
 from superset_ext.grants.capture import Capture
+from superset_ext.grants.early import Early
 from superset_ext.grants.identity import Caller, caller, unknowable
 from superset_ext.grants.judge import Grant, Judge
 from superset_ext.grants.key import Keys
@@ -65,6 +66,7 @@ class Hooks:
         self._with_documents = with_documents
         self._is_possible: bool | None = None
         self._refused: dict[str, float] = {}
+        self._is_giving = False
         self.given = self.kept = 0
         self.refused: dict[str, int] = {}
 
@@ -117,8 +119,23 @@ class Hooks:
         return True
 
     def _answer(self, started: float) -> Response | None:
+        """The answer that is given again, if one is.
+
+        The metadata database is asked at once, unless the request before was not answered so: then this one will
+        hardly be.
+        """
         if not self._judge.rights.ready():
             return None
+        early = self._judge.rights.begin() if self._is_giving else None
+        try:
+            response = self._granted(started, early)
+        finally:
+            if early is not None:
+                early.drop()
+        self._is_giving = response is not None
+        return response
+
+    def _granted(self, started: float, early: Early | None) -> Response | None:
         who = caller()
         if who is None:
             return None
@@ -129,7 +146,7 @@ class Hooks:
         if key is None or self._is_refused(key) or (not self._judge.gave(key) and refusals.is_hopeless()):
             return None
         try:
-            granted = self._judge.granted(key, not self._is_document())
+            granted = self._judge.granted(key, not self._is_document(), early)
         except StoreUnavailable:
             self._refuse("Redis did not answer")
             return None
@@ -177,6 +194,7 @@ class Hooks:
             else:
                 later()
 
+    @unfailing("counting an answer that was given again")
     def _tell_hits(self, hits: str, took: float, referrer: str | None, shades: str, asked: bytes) -> None:
         records = tell_hits(hits, took)
         if shades and shades != colors.digest(asked):

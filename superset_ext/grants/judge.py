@@ -35,9 +35,12 @@ stale. An entry that somebody will store later with rows from before a change ha
 
 **Order.** Stamps and marks that are stored are read before what they vouch for, and those that are checked are read
 after the request came, in whatever order: what has ended a grant goes on ending it, so where both checks succeed, both
-would have succeeded at the moment of the earlier one. Signature, key and times are checked as those of every entry. A
-writer to Redis can hide a grant or bring back an earlier one of the same key, which then fails its checks as it would
-have.
+would have succeeded at the moment of the earlier one. Where the grant was stored between the two, what it has read
+before the check of rights is what that check saw, and what it has read after it was so while this request waited.
+Signature, key and times are checked as those of every entry. A writer to Redis can hide a grant or bring back an
+earlier one of the same key, which then fails its checks as it would have. Where this process knows the bytes, such a
+writer can have them judged by other tags, as one who changes stamps can: at worst an answer is given that has ended,
+and not beyond its signed end.
 """
 
 from __future__ import annotations
@@ -51,22 +54,11 @@ from typing import Any, Protocol
 from superset_ext.cache.envelope import Envelope
 from superset_ext.errors import StoreUnavailable
 from superset_ext.grants.ages import Ages, are_ages
+from superset_ext.grants.early import Early
 from superset_ext.grants.moving import Pair, Range, joined
 
 _MARK_SECONDS = 0.25  # for which a mark is used
 _KEYS = 10_000  # whose marks a process remembers
-
-
-class Early(Protocol):
-    """A check that is under way."""
-
-    def holds(self) -> bool:
-        """Whether it holds; asked once."""
-        ...
-
-    def drop(self) -> None:
-        """Nobody asks, unless somebody has."""
-        ...
 
 
 class Rights(Protocol):
@@ -80,15 +72,17 @@ class Rights(Protocol):
         """The mark of this moment; `None` where none can be had."""
         ...
 
-    def holds(self, mark: tuple[str, str], dashboards: Sequence[int] | None = None) -> bool:
+    def holds(
+        self, mark: tuple[str, str], dashboards: Sequence[int] | None = None, early: Early | None = None
+    ) -> bool | None:
         """Whether nothing changed that is not in a mark, and matters to what has read the contents of these dashboards.
 
-        `None` stands for any dashboard.
+        `None` stands for any dashboard. `early` is what `begin` has begun. `None` where it cannot be known.
         """
         ...
 
-    def begin(self, mark: tuple[str, str], dashboards: Sequence[int] | None = None) -> Early | None:
-        """Begin to look at the same, without waiting for it; `None` where that cannot be."""
+    def begin(self) -> Early | None:
+        """Begin to look at that, before a mark is known, without waiting for it; `None` where that cannot be."""
         ...
 
 
@@ -178,9 +172,6 @@ def _pair(piece: bytes | Sequence[int]) -> bytes | list[int]:
     return piece if isinstance(piece, bytes) else list(piece)
 
 
-_Asked = tuple[tuple[str, str], tuple[int, ...] | None]  # a mark, and the dashboards of a grant
-
-
 class Judge:
     """Gives what holds.
 
@@ -195,7 +186,7 @@ class Judge:
         self.rights = rights
         self._seconds = seconds
         self._marked: tuple[tuple[str, str] | None, float] = (None, 0.0)
-        self._last: dict[str, _Asked] = {}  # of grants that this process has given, by their keys
+        self._given: set[str] = set()  # keys of grants that this process has given
 
     def mark(self) -> tuple[str, str] | None:
         """A mark from before now, `None` where none can be had.
@@ -209,45 +200,35 @@ class Judge:
             self._marked = mark, time.monotonic() + _MARK_SECONDS
         return mark
 
-    def granted(self, key: str, of_entries: bool = True) -> tuple[Grant, bytes] | None:
+    def granted(self, key: str, of_entries: bool = True, early: Early | None = None) -> tuple[Grant, bytes] | None:
         """What is granted under a key, and its body as of now; `None` where nothing holds.
 
         Args:
             of_entries: whether it was made of entries of chart data, or else of the metadata database alone.
+            early: what `rights` have begun since the request came.
 
         Raises:
             StoreUnavailable: Redis did not answer.
         """
-        # It nearly always has the mark that it had: that one is asked about while Redis brings the grant.
-        last = self._last.pop(key, None) if of_entries else None
-        early = None if last is None else self.rights.begin(*last)
-        try:
-            grant = self._kept(key, of_entries)
-            if grant is None:
-                return None
-            asked = grant.mark, grant.dashboards
-            return self._given(key, grant, early if asked == last else None)
-        finally:
-            if early is not None:
-                early.drop()
-
-    def _given(self, key: str, grant: Grant, early: Early | None) -> tuple[Grant, bytes] | None:
-        asked = grant.mark, grant.dashboards
-        if not self._holds(asked, early):
-            self._marked = None, 0.0  # something was written, so what is kept under this one would not hold either
+        grant = self._kept(key, of_entries)
+        if grant is None or not self._holds(grant, early):
+            self._given.discard(key)
             return None
-        if len(self._last) >= _KEYS:
-            self._last.clear()
-        self._last[key] = asked
+        if len(self._given) >= _KEYS:
+            self._given.clear()
+        self._given.add(key)
         body = grant.body()
         return None if body is None else (grant, body)
 
-    def _holds(self, asked: _Asked, early: Early | None) -> bool:
-        return self.rights.holds(*asked) if early is None else early.holds()
+    def _holds(self, grant: Grant, early: Early | None) -> bool:
+        holds = self.rights.holds(grant.mark, grant.dashboards, early)
+        if holds is False:
+            self._marked = None, 0.0  # something was written, so what is kept under this one would not hold either
+        return bool(holds)
 
     def gave(self, key: str) -> bool:
         """Whether this process has given what is granted under a key lately."""
-        return key in self._last
+        return key in self._given
 
     def _kept(self, key: str, of_entries: bool) -> Grant | None:
         if of_entries:

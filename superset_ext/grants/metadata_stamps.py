@@ -19,7 +19,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import Any, cast
 
@@ -30,7 +30,7 @@ from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.warn_once import warn
 from superset_ext.core.within import within
-from superset_ext.errors import Unanswerable
+from superset_ext.errors import MetadataSilent, Unanswerable
 from superset_ext.grants import triggers
 from superset_ext.grants.connections import Connections, NoneFree, Sent
 from superset_ext.grants.early import Early
@@ -46,6 +46,7 @@ _WAIT = 0.25  # seconds for a connection of the pool, and for an answer
 _CONNECT = 1.0  # seconds for a connection to be made
 _RECYCLE = 300.0  # seconds for which a connection is used
 _SILENT = 5.0  # seconds for which a server is not asked that was silent
+_BUSY = _WAIT  # the same where all connections were in use, so that few wait for one
 _RETRY = 60.0  # seconds after which triggers that were not there are looked for again
 _AGAIN = 1.0  # the same where they were there
 _TIDY_EVERY = 60.0
@@ -86,37 +87,47 @@ class MetadataStamps:
         """The mark of this moment; `None` where the triggers are not all there, or the server does not answer."""
         if not self.ready():
             return None
-        row = self._row(_NOW, ())
-        if row is None:
+        try:
+            row = self._row(_NOW, ())
+        except MetadataSilent:
             return None
         if row[1] is None or row[1] != self._anchor:
             self._anchor = None  # somebody took them away, or the server is another one by now
             return None
         return str(row[0]), str(row[1])
 
-    def holds(self, mark: Mark, dashboards: Sequence[int] | None = None) -> bool:
-        """Whether nothing that matters was written since; where that cannot be known, it does not hold.
+    def holds(self, mark: Mark, dashboards: Sequence[int] | None = None, early: Early | None = None) -> bool | None:
+        """Whether nothing that matters was written since; `None` where that cannot be known.
 
         Args:
             mark: what was seen then.
             dashboards: the ids of those whose contents matter, less than 0 where colors do; `None` for any.
+            early: what `begin` has begun.
         """
-        return self._holds(_asked(mark, dashboards), self._held)
+        asked = _asked(mark, dashboards)
+        try:
+            return self._holds(asked, self._held) if early is None else early.holds(asked)
+        except MetadataSilent:
+            return None
 
-    def begin(self, mark: Mark, dashboards: Sequence[int] | None = None) -> Early | None:
-        """Ask the same and read it later; `None` where it takes more than one statement that can be sent at once."""
-        asked, held = _asked(mark, dashboards), self._held
-        if not self._are_planned or asked not in held or time.monotonic() < self._silent_until:
+    def begin(self) -> Early | None:
+        """Ask early if all that held a moment ago holds; `None` where nothing did, or that cannot be sent at once."""
+        held = self._held
+        if not self._are_planned or not held.is_recent or time.monotonic() < self._silent_until:
             return None
         sent = self._connections().send_now(STILL, (held.moment, held.under))
-        return None if sent is None else Early(sent, partial(self._read, asked, held))
+        return None if sent is None else Early(held, sent, self._read)
 
     def _read(self, asked: Asked, held: Held, sent: Sent) -> bool:
+        if asked not in held:
+            sent.drop()
+            return self._holds_by_itself(asked, self._held)
         began = time.monotonic()
         try:
             moment = sent.row(_WAIT)[0]
-        except Exception as error:  # noqa: BLE001  (it is asked anew, if that may help)
-            self._failed(STILL, error, began)
+        except Exception as error:
+            if self._failed(STILL, error, began) and self._are_planned:
+                raise MetadataSilent from error
             return self._holds(asked, self._held)
         return self._holds_on(asked, held, moment)
 
@@ -135,10 +146,12 @@ class MetadataStamps:
     def _goes_on(self, held: Held) -> str | None:
         """What names this moment, if all that held at an earlier one holds."""
         if self._are_planned:
-            row = self._row(STILL, (held.moment, held.under))
-            if row is not None:
-                return cast("str | None", row[0])
-        return None if self._are_planned else self._moments(held.still)[0]
+            try:
+                return cast("str | None", self._row(STILL, (held.moment, held.under))[0])
+            except MetadataSilent:
+                if self._are_planned:
+                    raise
+        return self._moments(held.still)[0]
 
     def _holds_by_itself(self, asked: Asked, held: Held) -> bool:
         """The same, asked of the mark, and at the same moment of those that held: it is one of them then."""
@@ -154,8 +167,7 @@ class MetadataStamps:
 
     def _moments(self, *questions: Question) -> Sequence[str | None]:
         """For each what names this moment, if what it asks about holds; all by one statement, so of one moment."""
-        row = self._row(f"SELECT {', '.join([_HELD] * len(questions))}", sum(questions, ()))
-        return [None] * len(questions) if row is None else list(row)
+        return list(self._row(f"SELECT {', '.join([_HELD] * len(questions))}", sum(questions, ())))
 
     def install(self) -> None:
         """Make schema and triggers as far as they are not there.
@@ -216,7 +228,8 @@ class MetadataStamps:
         """Delete what no grant needs any more; once a minute, however often it is called."""
         if self._anchor is not None and time.monotonic() >= self._tidy_at:
             self._tidy_at = time.monotonic() + _TIDY_EVERY
-            self._row(_TIDY, ())
+            with suppress(MetadataSilent):
+                self._row(_TIDY, ())
 
     @contextmanager
     def _alone(self) -> Iterator[Any]:
@@ -230,17 +243,21 @@ class MetadataStamps:
             raise Unanswerable("the metadata database is not PostgreSQL by psycopg2")
 
     def _row(self, sql: str, values: Any) -> Any:
-        """The one row of a statement in one round trip; `None` where the server does not answer, or not soon."""
+        """The one row of a statement in one round trip.
+
+        Raises:
+            MetadataSilent: the server does not answer, or not soon, or refuses.
+        """
         began = time.monotonic()
         if began < self._silent_until:
-            return None
+            raise MetadataSilent
         for _ in range(2):  # a connection may have been closed while nobody used it
             try:
                 return self._connections().send(sql, values).row(_WAIT)
             except Exception as error:  # noqa: BLE001  (as above)
                 if self._failed(sql, error, began):
-                    return None
-        return None
+                    break
+        raise MetadataSilent
 
     def _failed(self, sql: str, error: Exception, began: float) -> bool:
         """Note why there is no answer; whether it is of no use to ask again."""
@@ -248,6 +265,7 @@ class MetadataStamps:
             self._refused(sql, error)
             return True
         if isinstance(error, NoneFree):
+            self._silent_until = time.monotonic() + _BUSY
             return True
         if time.monotonic() - began >= _WAIT:
             self._silent_until = time.monotonic() + _SILENT
@@ -260,6 +278,7 @@ class MetadataStamps:
             self._cannot_plan()
         else:
             self._anchor = None
+            warn("grants refused", "answers are not given again: %s", first_line(error))
 
     def _cannot_plan(self) -> None:
         self._are_planned = False

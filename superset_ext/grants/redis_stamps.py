@@ -79,10 +79,10 @@ class RedisStamps:
             return None
         return (stamp.decode(), "redis") if stamp else None
 
-    def begin(self, _mark: tuple[str, str], _dashboards: Sequence[int] | None = None) -> None:
-        """Nothing is asked early: Redis says it with what it is asked."""
+    def begin(self) -> None:
+        """Nothing is asked early: Redis is asked afterwards."""
 
-    def holds(self, mark: Mark, dashboards: Sequence[int] | None = None) -> bool:
+    def holds(self, mark: Mark, dashboards: Sequence[int] | None = None, early: object = None) -> bool:
         """Whether nobody has written since, or is writing now, whatever it was."""
         return self.now() == tuple(mark)
 

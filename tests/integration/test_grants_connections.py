@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -11,7 +12,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from superset_ext.grants.connections import Connections, NoneFree, connected
+from superset_ext.grants.connections import Connections, NoneFree, connected, wait
 from testing.databases import Databases
 from testing.warming import until
 
@@ -106,6 +107,35 @@ def test_nobody_waits_longer_than_was_said(pool: Pool) -> None:
     with pytest.raises(TimeoutError):
         one.send(SILENT, ()).row(0.05)
     assert pid(one) != number
+
+
+class _Wandering:
+    """A connection that is being made: the driver tries one address after the other, each by another socket."""
+
+    def __init__(self) -> None:
+        self.pairs = [socket.socketpair() for _ in range(2)]
+        self.pairs[0][1].send(b"no")
+        self.polls = 0
+
+    def poll(self) -> int:
+        self.polls += 1
+        if self.polls == 2:
+            for one in self.pairs[0]:
+                one.close()
+        return 1
+
+    def fileno(self) -> int:
+        return self.pairs[0 if self.polls < 2 else 1][0].fileno()
+
+
+def test_nobody_waits_longer_where_a_socket_is_replaced() -> None:
+    """Intent: a socket that was closed is always ready; it must not be looked at any more."""
+    raw = _Wandering()
+    with pytest.raises(TimeoutError):
+        wait(raw, 0.05)
+    assert raw.polls < 20
+    for one in raw.pairs[1]:
+        one.close()
 
 
 def test_who_finds_all_connections_in_use_waits_for_a_moment(pool: Pool) -> None:

@@ -18,6 +18,7 @@ from superset_ext.grants import held, metadata_stamps
 from superset_ext.grants.metadata_stamps import MetadataStamps
 from superset_ext.grants.planned import NAME, STILL
 from testing.databases import Databases
+from testing.warming import until
 
 pytestmark = pytest.mark.timeout(600)
 STEPS = int(os.environ.get("HELD_STEPS", "500"))
@@ -142,9 +143,8 @@ def test_what_is_remembered_is_what_each_mark_says(url: str, stamps: MetadataSta
             for mark, boards in draw.sample(marks, min(6, len(marks))):
                 numbers = "NULL" if boards is None else f"'{{{','.join(map(str, boards))}}}'"
                 says = oracle.run(f"SELECT superset_ext_grants.holds('{mark[0]}', '{mark[1]}', {numbers})")
-                early = stamps.begin(mark, boards) if draw.random() < 0.5 else None
-                holds = stamps.holds(mark, boards) if early is None else early.holds()
-                assert holds is says, (number, mark, boards)
+                early = stamps.begin() if draw.random() < 0.5 else None
+                assert stamps.holds(mark, boards, early) is says, (number, mark, boards)
                 begun += early is not None
                 given += says
         oracle.raw.close()
@@ -161,10 +161,10 @@ def test_nothing_holds_that_was_committed_before_anybody_asked(url: str, stamps:
         while not done.is_set():
             with lock:
                 known = list(marks)
-            holds = [stamps.holds(mark) for mark in known]
+            holds = [stamps.holds(mark, early=stamps.begin() if number % 2 else None) for mark in known]
             with lock:
                 stale = [mark for mark, held in zip(known, holds, strict=True) if held and mark not in marks]
-            held_by[number] += sum(holds)
+            held_by[number] += sum(map(bool, holds))
             # Those that were forgotten while they were asked about may have been asked before the commit.
             wrong.extend(mark for mark in stale if stamps.holds(mark))
 
@@ -244,43 +244,62 @@ def test_what_is_begun_is_as_of_when_it_was_sent(url: str, stamps: MetadataStamp
     could be sent at once, nothing is begun, and what is asked instead says the same."""
     mark = stamps.now()
     with writers(url, 1) as (writer,):
-        assert mark and stamps.begin(mark) is None  # of which nothing is known yet
-        assert stamps.holds(mark) and stamps.holds(mark)
-        early = stamps.begin(mark)
-        assert (early is not None) is stamps._are_planned and (early is None or early.holds())
+        assert mark and stamps.begin() is None  # nothing is known yet
+        assert stamps.holds(mark)
+        early = stamps.begin()
+        assert (early is not None) is stamps._are_planned and stamps.holds(mark, early=early)
         writer.run(WRITES[0])
-        early = stamps.begin(mark)
-        assert (early is not None) is stamps._are_planned and (early is None or not early.holds())
+        early = stamps.begin()
+        assert (early is not None) is stamps._are_planned and stamps.holds(mark, early=early) is False
         assert not stamps.holds(mark) and stamps.ready()
 
 
-def test_a_check_whose_connection_is_lost_is_asked_anew(url: str, stamps: MetadataStamps) -> None:
+def test_a_check_of_what_was_not_looked_at_yet_is_asked_by_itself(url: str, stamps: MetadataStamps) -> None:
+    """Intent: what was begun says nothing of a mark that it is not about, and holds up nobody who asks about that."""
+    first = stamps.now()
+    with writers(url, 1) as (writer,):
+        assert first and stamps.holds(first)
+        writer.run(WRITES[0])
+        second = stamps.now()
+        assert second
+        early = stamps.begin()
+        assert stamps.holds(second, early=early) and not stamps.holds(first)
+        assert early is None or early.sent._connection is None
+    assert len(stamps._connections()._idle) == 1
+
+
+def test_a_check_whose_connection_is_lost_is_asked_anew(stamps: MetadataStamps) -> None:
     """Intent: a server that restarts, or a proxy, ends the connection between sending and reading."""
     mark = stamps.now()
-    assert mark and stamps.holds(mark) and stamps.holds(mark)
-    early = stamps.begin(mark)
+    assert mark and stamps.holds(mark)
+    early = stamps.begin()
     if early is not None:
         connection = early.sent._connection
         assert connection is not None
         connection.close()
-        assert early.holds() and stamps.ready()
+        assert stamps.holds(mark, early=early) and stamps.ready()
     assert stamps.holds(mark)
 
 
 def test_a_busy_process_does_not_take_the_server_for_silent(
     stamps: MetadataStamps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Intent: who finds all connections in use is given nothing again; the next one is, as soon as one is free."""
+    """Intent: who finds all connections in use waits once, and is given nothing again; nobody waits for a moment then,
+    after which all is as before."""
     stamps._connections().dispose()
     stamps._pool = None
     monkeypatch.setattr(metadata_stamps, "_POOL", 1)
     monkeypatch.setattr(stamps._connections(), "_patience", 1.1 * metadata_stamps._WAIT)
     mark = stamps.now()
     assert mark and stamps.holds(mark)
-    sent = stamps._connections().send("SELECT 1", ())
-    assert not stamps.holds(mark) and stamps.begin(mark) is None
+    sent, pool = stamps._connections().send("SELECT 1", ()), stamps._connections()
+    asked: list[str] = []
+    send = pool.send
+    monkeypatch.setattr(pool, "send", lambda sql, values: (asked.append(sql), send(sql, values))[1])
+    assert stamps.holds(mark) is None and stamps.now() is None and stamps.begin() is None
+    assert len(asked) == 1
     sent.drop()
-    assert stamps.holds(mark)
+    until(lambda: stamps.holds(mark), 60)
 
 
 def test_a_statement_that_is_gone_is_asked_in_the_other_way(url: str, stamps: MetadataStamps) -> None:

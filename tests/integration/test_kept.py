@@ -145,3 +145,18 @@ def test_what_was_changed_in_redis_is_not_given(region: ChartCache, client: redi
     data = bytes(client.get(name) or b"")  # type: ignore[arg-type]
     client.set(name, data[:-1] + bytes([data[-1] ^ 1]))
     assert value(region) in (None, {"value": "signed"}) and value(chart_region(url)) is None
+
+
+def test_who_tells_of_changes_is_looked_at_whatever_was_kept_anew(
+    region: ChartCache, client: redis.Redis, url: str
+) -> None:
+    """Intent: the look that is due is made with the question that is answered, not with the one that came too late."""
+    other = chart_region(url)
+    assert region.kept.keep_grant("grant:it", LARGE, parts(region), 60)
+    assert value(region) == LARGE
+    assert other.kept.keep_grant("grant:it", {"value": "anew"}, parts(other), 60)
+    store, looked = region._store, list[Mapping[bytes, bytes]]()
+    client.hset(store.names.heard, "a listener", "1")
+    store.unheard, store._look_at = lambda heard, _: bool(looked.append(heard)), 0.0  # type: ignore[func-returns-value]
+    assert value(region) == {"value": "anew"}
+    assert looked == [{b"a listener": b"1"}]

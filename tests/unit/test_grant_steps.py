@@ -21,31 +21,12 @@ OLD, NEW = ("old", "anchor"), ("new", "anchor")
 WHO = Caller("jwt", Identity(7))
 
 
-class Early:
-    """A check that was begun."""
-
-    def __init__(self, rights: Rights, mark: tuple[str, str], dashboards: Sequence[int] | None) -> None:
-        self._rights, self._asked = rights, (mark, dashboards)
-        rights.under_way += 1
-
-    def holds(self) -> bool:
-        self._rights.under_way -= 1
-        return self._rights.holds(*self._asked)
-
-    def drop(self) -> None:
-        if self._rights.under_way:
-            self._rights.under_way -= 1
-            self._rights.asked.append("dropped")
-
-
 class Rights:
     """Says which mark holds, and counts what it is asked."""
 
-    def __init__(self, *, begins: bool = True) -> None:
-        self.begins = begins
+    def __init__(self) -> None:
         self.current = OLD
         self.asked: list[str] = []
-        self.under_way = 0
 
     def ready(self) -> bool:
         return True
@@ -54,15 +35,10 @@ class Rights:
         self.asked.append("now")
         return self.current
 
-    def holds(self, mark: tuple[str, str], dashboards: Sequence[int] | None = None) -> bool:
-        self.asked.append(f"holds {mark[0]}" + ("" if dashboards is None else f" of {list(dashboards)}"))
+    def holds(self, mark: tuple[str, str], dashboards: Sequence[int] | None = None, early: Any = None) -> bool:
+        what = f"holds {mark[0]}" + ("" if dashboards is None else f" of {list(dashboards)}")
+        self.asked.append(what + ("" if early is None else f", {early}"))
         return mark == self.current
-
-    def begin(self, mark: tuple[str, str], dashboards: Sequence[int] | None = None) -> Early | None:
-        if not self.begins:
-            return None
-        self.asked.append("begins")
-        return Early(self, mark, dashboards)
 
 
 class Region:
@@ -103,62 +79,48 @@ def given(judge: Judge) -> bool:
 
 
 def test_rights_are_asked_once_for_each_answer(rights: Rights, region: Region) -> None:
-    """Intent: the check that is begun before Redis is asked is the one that counts; it is made anew for each answer."""
+    """Intent: what was begun when the request came is what is asked; it is asked anew for each answer."""
     judge = Judge(region, rights, 300)  # type: ignore[arg-type]
-    assert [given(judge) for _ in range(3)] == [True] * 3
-    assert rights.asked == ["holds old", *["begins", "holds old"] * 2]
+    assert [given(judge) for _ in range(2)] == [True] * 2
+    assert judge.granted("key", early="begun") is not None  # type: ignore[arg-type]
+    assert rights.asked == ["holds old", "holds old", "holds old, begun"]
 
 
 def test_a_change_ends_a_grant_that_was_just_given(rights: Rights, region: Region) -> None:
     """Intent: what was known of the mark a moment ago is not taken for an answer."""
     judge = Judge(region, rights, 300)  # type: ignore[arg-type]
-    assert given(judge)
+    assert given(judge) and judge.gave("key")
     rights.current = NEW
-    assert not given(judge)
+    assert not given(judge) and not judge.gave("key")
 
 
-def test_another_mark_than_the_expected_one_is_asked_for(rights: Rights, region: Region) -> None:
-    """Intent: another process has stored the grant anew; the early check concerned the mark before it."""
-    judge = Judge(region, rights, 300)  # type: ignore[arg-type]
-    assert given(judge)
-    region.mark = NEW
-    assert not given(judge)  # the early one would have held, this one does not
-    assert rights.asked == ["holds old", "begins", "holds new", "dropped"]
-    rights.current = NEW
-    assert given(judge)
-
-
-def test_an_early_check_of_other_dashboards_is_not_taken(rights: Rights, region: Region) -> None:
-    """Intent: another process has stored the grant anew, which has read another dashboard than the one before."""
+def test_the_grants_own_mark_and_dashboards_are_asked_about(rights: Rights, region: Region) -> None:
+    """Intent: another process has stored the grant anew, which has read something else than the one before."""
     judge = Judge(region, rights, 300)  # type: ignore[arg-type]
     region.dashboards = (7,)
     assert given(judge)
     region.dashboards = None
     assert given(judge)
-    assert rights.asked == ["holds old of [7]", "begins", "holds old", "dropped"]
-
-
-def test_what_cannot_be_asked_early_is_asked_afterwards(region: Region) -> None:
-    """Intent: stamps in Redis come with what Redis is asked; a connection may be in use."""
-    rights = Rights(begins=False)
-    judge = Judge(region, rights, 300)  # type: ignore[arg-type]
-    assert [given(judge), given(judge)] == [True, True]
-    assert rights.asked == ["holds old", "holds old"]
-
-
-def test_an_early_check_is_dropped_where_nobody_reads_it(rights: Rights, region: Region) -> None:
-    """Intent: neither a grant that is gone nor a Redis that does not answer leaves a connection with an answer in
-    it."""
-    judge = Judge(region, rights, 300)  # type: ignore[arg-type]
-    assert given(judge)
-    region.mark = None
+    region.mark = NEW
     assert not given(judge)
-    region.mark = OLD
-    assert given(judge)
+    assert rights.asked == ["holds old of [7]", "holds old", "holds new"]
+
+
+def test_where_nobody_can_say_nothing_is_given_and_the_mark_stays(rights: Rights, region: Region) -> None:
+    """Intent: a metadata database that is busy ends no grant, and is not asked for another mark because of that."""
+    judge = Judge(region, rights, 300)  # type: ignore[arg-type]
+    assert judge.mark() == OLD
+    rights.holds = lambda *_: None  # type: ignore[method-assign, assignment, return-value]
+    assert not given(judge) and judge.mark() == OLD
+    assert rights.asked == ["now"]
+
+
+def test_redis_away_is_told(rights: Rights, region: Region) -> None:
+    """Intent: who asks says why nothing is given."""
+    judge = Judge(region, rights, 300)  # type: ignore[arg-type]
     region.is_away = True
     with pytest.raises(StoreUnavailable):
         given(judge)
-    assert rights.asked == ["holds old", "begins", "dropped", "holds old", "begins", "dropped"]
 
 
 def test_a_mark_serves_for_a_moment_and_until_something_is_written(

@@ -34,7 +34,7 @@ KIND = "aggregate"
 WORTH, SAVED_MS = 1.2, 5.0  # a text is used that, with the guard, is so many times as fast, and saves so much
 _MOMENT_SECONDS = 5.0  # for which an aggregate is left alone after something that passes
 _LASTING_SECONDS = 60.0  # and after something that does not
-_TIED = "rows tie where its LIMIT cuts"
+_TIED = "rows tie where its LIMIT cuts, or something is divided by zero"
 _LOST = {"OperationalError", "InterfaceError", "QueryCanceled", "QueryCanceledError", "IOException"}
 
 
@@ -213,7 +213,7 @@ class RoutedCharts(ComparedTexts):
 
 
 def _has_tied(job: Job, reason: str) -> bool:
-    """Whether a text was ended by the division that stands for rows that tie; see `ties.checked`."""
+    """Whether a text may have been ended by the division that stands for rows that tie; see `ties.checked`."""
     return SURE in job.note.match.sql and "DivisionByZero" in reason
 
 

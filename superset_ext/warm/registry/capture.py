@@ -33,11 +33,13 @@ def install(app: Flask, registry: Registry) -> None:
     asked.connect(_collect)
     app.before_request(_mark_own_browser)
 
-    @app.after_request
     @unfailing("remembering a request for warming", lambda response: response)
     def note(response: Response) -> Response:
         _note(registry, response)
         return response
+
+    # Flask calls them in the reverse order: this one last, when nobody puts another response in the place of this one.
+    app.after_request_funcs.setdefault(None, []).insert(0, note)
 
 
 def _note(registry: Registry, response: Response) -> None:
@@ -48,6 +50,7 @@ def _note(registry: Registry, response: Response) -> None:
     behind(response, partial(_remember, registry, whole, queries, current_identity(), time.time()))
 
 
+@unfailing("remembering a request for warming")
 def _remember(registry: Registry, request: Request, queries: list[Asked], identity: Identity, at: float) -> None:
     if chart := chart_request(request):
         registry.note(_use(chart, queries, identity, at))

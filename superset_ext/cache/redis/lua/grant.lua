@@ -9,4 +9,4 @@ local id = parts()
 if type(id) == 'table' then
   return id
 end
-return (id ~= '' and id == string.sub(head, 1, 16) and '1' or '0') .. head
+return (id ~= '' and '1' or '0') .. head
