@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import Any
 
+_UNREAD_SECONDS = 0.01  # for an answer that nobody has read, before its connection is closed
 _DONE, _READING = 0, 1  # what `poll` of psycopg2 says; else it writes
-_DROPPED_SECONDS = 0.01  # for an answer that nobody needs, before its connection is closed
 
 
 class NoneFree(TimeoutError):
@@ -40,6 +40,20 @@ class Connection:
     def over(cls, raw: Any) -> Connection:
         """One over a connection of psycopg2."""
         return cls(raw, raw.cursor(), time.monotonic())
+
+    def is_free(self, seconds: float) -> bool | None:
+        """Whether nothing is under way by then: what nobody wanted to read has come, and goes with the next statement.
+
+        `None` while it has not; not where the server has refused it, or is gone.
+        """
+        try:
+            if self.raw.isexecuting():
+                wait(self.raw, seconds)
+        except TimeoutError:
+            return None
+        except Exception:  # noqa: BLE001  (whoever asks next has another one)
+            return False
+        return True
 
     def close(self) -> None:
         """Give it up, whatever state it is in."""
@@ -122,10 +136,10 @@ class Sent:
         return row
 
     def drop(self) -> None:
-        """Have nobody read it, unless somebody has: it is read here, so that no other takes it for an answer."""
-        if self._connection is not None:
-            with suppress(Exception):
-                self.row(_DROPPED_SECONDS)
+        """Have nobody read it, unless somebody has. Nobody waits for it here; see `Connection.is_free`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.give_back(connection)
 
 
 class Connections:
@@ -156,7 +170,7 @@ class Connections:
         if not self._room.acquire(blocking=False):
             self._wait()
         try:
-            connection = self._fresh() or Connection.over(self._connect())
+            connection = self._fresh(_UNREAD_SECONDS) or Connection.over(self._connect())
         except BaseException:
             self._room.release()
             raise
@@ -166,7 +180,7 @@ class Connections:
         """Send a statement if a connection waits for one; nobody waits here."""
         if self._waiting > 0 or not self._room.acquire(blocking=False):
             return None
-        connection = self._fresh()
+        connection = self._fresh(0.0)
         if connection is None:
             self._room.release()
             return None
@@ -191,7 +205,7 @@ class Connections:
         return Sent(self, connection)
 
     def give_back(self, connection: Connection) -> None:
-        """Have a connection used again, whose statement was read."""
+        """Have a connection used again, unless its statement is still under way then."""
         self._idle.append(connection)
         self._room.release()
 
@@ -200,14 +214,22 @@ class Connections:
         connection.close()
         self._room.release()
 
-    def _fresh(self) -> Connection | None:
-        """An idle connection, the one that was used last; `None` where there is none."""
+    def _fresh(self, seconds: float) -> Connection | None:
+        """An idle connection, the one that was used last; `None` where there is none.
+
+        Args:
+            seconds: for which an answer is waited for that nobody has read; where that is 0 it may come later.
+        """
         oldest = time.monotonic() - self._recycle
         with suppress(IndexError):
             while True:
                 connection = self._idle.pop()
-                if connection.made >= oldest:
+                is_free = connection.made >= oldest and connection.is_free(seconds)
+                if is_free:
                     return connection
+                if is_free is None and not seconds:
+                    self._idle.insert(0, connection)
+                    return None
                 connection.close()
         return None
 

@@ -119,9 +119,6 @@ class MetadataStamps:
         return None if sent is None else Early(held, sent, self._read)
 
     def _read(self, asked: Asked, held: Held, sent: Sent) -> bool:
-        if asked not in held:
-            sent.drop()
-            return self._holds_by_itself(asked, self._held)
         began = time.monotonic()
         try:
             moment = sent.row(_WAIT)[0]
@@ -129,7 +126,7 @@ class MetadataStamps:
             if self._failed(STILL, error, began) and self._are_planned:
                 raise MetadataSilent from error
             return self._holds(asked, self._held)
-        return self._holds_on(asked, held, moment)
+        return self._holds_on(asked, held, moment) if asked in held else self._holds_by_itself(asked, self._held)
 
     def _holds(self, asked: Asked, held: Held) -> bool:
         if asked not in held:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import select
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -80,15 +82,43 @@ def test_what_was_sent_is_read_later_and_once(pool: Pool) -> None:
 
 
 def test_what_nobody_reads_is_nobody_elses_answer(pool: Pool) -> None:
-    """Intent: an answer that is there is read away; one that is not takes its connection with it."""
+    """Intent: an answer that is there by then goes with the next statement; one that is not takes its connection with
+    it, and nobody waits for it."""
     one = pool()
     number = pid(one)
     sent = one.send("SELECT 1", ())
-    until(lambda: not sent._connection or sent._connection.raw.poll() == 0, PATIENCE)
+    connection = sent._connection
+    assert connection is not None
+    until(lambda: select.select([connection.raw], [], [], 0)[0], PATIENCE)
     sent.drop()
     assert pid(one) == number
     one.send(SILENT, ()).drop()
+    assert one.send_now("SELECT 1", ()) is None  # it may come yet
     assert pid(one) != number
+    number = pid(one)
+    one.send("SELECT FROM nothing", ()).drop()
+    assert pid(one) != number
+
+
+def test_each_reads_its_own_answer(pool: Pool) -> None:
+    """Intent: many at once, of whom some drop what they have sent, on few connections."""
+    one = pool(3, patience=PATIENCE)
+
+    def ask(number: int) -> list[tuple[Any, int]]:
+        draw, answers = random.Random(number), list[tuple[Any, int]]()
+        for step in range(200):
+            value = number * 1000 + step
+            sent = one.send_now("SELECT %s", (value,)) if draw.random() < 0.3 else one.send("SELECT %s", (value,))
+            if sent is not None and draw.random() < 0.4:
+                sent.drop()
+            elif sent is not None:
+                answers.append((sent.row(PATIENCE), value))
+        return answers
+
+    with ThreadPoolExecutor(8) as threads:
+        all_answers = [pair for answers in threads.map(ask, range(8)) for pair in answers]
+    assert len(all_answers) > 500 and all(row == (value,) for row, value in all_answers)
+    assert len(one._idle) <= 3
 
 
 def test_a_statement_that_was_refused_costs_its_connection(pool: Pool) -> None:
