@@ -78,7 +78,11 @@ def connected(make: Callable[[], Any], seconds: float) -> Any:
         raw = connect(**plain.info.dsn_parameters, password=plain.info.password, async_=1)
     finally:
         plain.close()
-    wait(raw, seconds)
+    try:
+        wait(raw, seconds)
+    except BaseException:
+        raw.close()
+        raise
     return raw
 
 
