@@ -38,13 +38,13 @@ def _marks_of_documents() -> None:
     """A mark of a document holds for ever."""
     granted = Judge.granted
 
-    def careless(self: Any, key: str, of_entries: bool = True) -> Any:
+    def careless(self: Any, key: str, of_entries: bool = True, early: Any = None) -> Any:
         if of_entries:
-            return granted(self, key, of_entries)
+            return granted(self, key, of_entries, early)
         holds = self.rights.holds
         self.rights.holds = lambda *_: True
         try:
-            return granted(self, key, of_entries)
+            return granted(self, key, of_entries, early)
         finally:
             self.rights.holds = holds
 
