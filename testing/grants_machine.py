@@ -34,7 +34,7 @@ VERBS = {
 # What is done more often where a rule is left out that it would show.
 _SHOWN_BY: dict[str | None, dict[str, int]] = {
     "stamps": {"write": 100, "change": 100}, "marks": {"revoke": 60}, "marks of documents": {"rename": 60},
-    "ends": {"write": 100, "change": 0, "rename": 0, "redefine": 0, "lose": 0, "pause": 60},
+    "ends": {"write": 100, "change": 0, "rename": 0, "redefine": 0, "lose": 0, "restart": 0, "pause": 60},
     "dashboards": {"restyle": 60}, "late marks": {"rename": 50, "lose": 0, "evict": 0},
 }  # fmt: skip
 _COUNTED = 200  # steps after which the counts are written down
@@ -229,7 +229,9 @@ class Machine:
 
     def do_pause(self) -> None:
         """Time passes, in which entries and grants end."""
-        self._hear(self.chance.random() * TIMEOUT)
+        until = time.monotonic() + self.chance.random() * TIMEOUT
+        while (left := until - time.monotonic()) > 0:
+            self._hear(left)  # which ends with the next answer
 
     def _send(self, verb: str, args: tuple[Any, ...], job: Any, who: str) -> None:
         while not (idle := [worker for worker in self.workers if worker.job is None]):
