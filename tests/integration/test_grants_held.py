@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -300,6 +301,7 @@ def test_a_busy_process_does_not_take_the_server_for_silent(
     assert stamps.holds(mark) is None and stamps.now() is None and stamps.begin() is None
     assert len(asked) == 1
     sent.drop()
+    assert stamps._silent_until > time.monotonic() + 30  # as for one that is busy, not as for one that is silent
     stamps._silent_until = float("-inf")
     until(lambda: stamps.holds(mark), 60)
 
