@@ -167,7 +167,8 @@ class Store:
         word = bytes(whole(reply))
         head, is_there = word[1:], word[1:17] != _NO_ID
         if known is not None and is_there and not head.startswith(known[_ID]):
-            self._look_at = 0.0 if look else self._look_at  # what was heard is asked again too
+            if look:
+                self._look_at = 0.0  # what was heard is asked again, too
             return self.read_with_parts(name)  # another one by now
         data = sent[0] if sent else known if is_there else None
         heard = self._heard(answer.replies[: len(look)], self._readings([key], [head, data], answer.run_id))

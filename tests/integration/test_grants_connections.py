@@ -15,7 +15,6 @@ import psycopg2
 import pytest
 
 from superset_ext.grants.connections import Connections, NoneFree, connected, wait
-from testing.databases import Databases
 from testing.warming import until
 
 PATIENCE = 60.0
@@ -24,18 +23,11 @@ Pool = Callable[..., Connections]
 
 
 @pytest.fixture
-def url(databases: Databases) -> Iterator[str]:
-    """An empty database."""
-    with databases.empty() as url:
-        yield url
-
-
-@pytest.fixture
-def pool(url: str) -> Iterator[Pool]:
+def pool(database_url: str) -> Iterator[Pool]:
     """Makes pools."""
 
     def made(size: int = 1, recycle: float = 300, patience: float = 0.01, **how: Any) -> Connections:
-        plain = partial(psycopg2.connect, url, application_name="asked", **how)
+        plain = partial(psycopg2.connect, database_url, application_name="asked", **how)
         pools.append(Connections(partial(connected, plain, PATIENCE), size, patience, recycle))
         return pools[-1]
 
@@ -50,18 +42,18 @@ def pid(pool: Connections) -> int:
     return int(pool.send("SELECT pg_backend_pid()", ()).row(PATIENCE)[0])
 
 
-def _backends(url: str) -> list[tuple[Any, ...]]:
-    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+def _backends(database_url: str) -> list[tuple[Any, ...]]:
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'asked'")
         return cursor.fetchall()
 
 
-def test_a_connection_is_used_again(pool: Pool, url: str) -> None:
+def test_a_connection_is_used_again(pool: Pool, database_url: str) -> None:
     """Intent: one is made for many statements, and the one that showed how to connect is closed."""
     one = pool()
     number = pid(one)
     assert [pid(one), pid(one)] == [number] * 2
-    until(lambda: _backends(url) == [(number,)], PATIENCE)
+    until(lambda: _backends(database_url) == [(number,)], PATIENCE)
 
 
 def test_it_leads_to_where_the_other_one_leads(pool: Pool) -> None:
@@ -195,22 +187,22 @@ def test_who_has_to_have_one_comes_before_who_need_not(pool: Pool) -> None:
     assert early is not None and early.row(PATIENCE) == (2,)
 
 
-def test_nothing_is_connected_for_what_is_sent_at_once(pool: Pool, url: str) -> None:
+def test_nothing_is_connected_for_what_is_sent_at_once(pool: Pool, database_url: str) -> None:
     """Intent: who asks early waits for no connection to be made; where one is idle, it is used."""
     one = pool()
-    assert one.send_now("SELECT 1", ()) is None and _backends(url) == []
+    assert one.send_now("SELECT 1", ()) is None and _backends(database_url) == []
     number = pid(one)
     sent = one.send_now("SELECT pg_backend_pid()", ())
     assert sent is not None and sent.row(PATIENCE) == (number,)
 
 
-def test_a_connection_that_was_closed_meanwhile_is_seen(pool: Pool, url: str) -> None:
+def test_a_connection_that_was_closed_meanwhile_is_seen(pool: Pool, database_url: str) -> None:
     """Intent: a server ends connections that nobody uses; who asks is told, and its place is free again."""
     one = pool()
     number = pid(one)
-    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s)", (number,))
-    until(lambda: not _backends(url), PATIENCE)
+    until(lambda: not _backends(database_url), PATIENCE)
     sent = one.send_now("SELECT 1", ())
     if sent is not None:
         with pytest.raises(psycopg2.OperationalError):
