@@ -136,19 +136,20 @@ def counted(world: World) -> dict[str, Any]:
 
 def counted_hits(world: World) -> dict[str, Any]:
     """The outcomes and the requests for warming of an answer, with grants and without."""
-    from superset_ext import events
+    from superset_ext.events import asked, outcome
+    from superset_ext.host.given_again import GivenAgain, given_again
 
     client, body = world.client("p1"), world.body()
     world.granted(client, body)
     heard: list[Any] = []
 
     def hear(_sender: Any, event: Any) -> None:
-        heard.append(event)
+        heard.extend(event.queries if isinstance(event, GivenAgain) else [event])
 
     results = []
     for ask in (world.ask, world.oracle):
         heard.clear()
-        with events.outcome.connected_to(hear), events.asked.connected_to(hear):
+        with outcome.connected_to(hear), asked.connected_to(hear), given_again.connected_to(hear):
             ask(client, body)
         results.append(sorted(map(_timeless, heard)))
     return {
@@ -161,6 +162,7 @@ def counted_hits(world: World) -> dict[str, Any]:
 def behind(world: World) -> dict[str, list[int]]:
     """What was kept, counted and logged when an answer's last byte was there, and when gunicorn had closed it."""
     from superset_ext import events
+    from superset_ext.host.given_again import given_again
 
     client, body, hooks, heard = world.client("p1"), world.body(row_limit=9753), world.grants.hooks, list[Any]()
 
@@ -181,7 +183,7 @@ def behind(world: World) -> dict[str, list[int]]:
     world.ask(client, body)  # its rows are in the cache from now on
     kept, before = asked(lambda: hooks.kept), logged()
     given = hooks.given
-    with events.outcome.connected_to(hear):
+    with events.outcome.connected_to(hear), given_again.connected_to(hear):
         outcomes = asked(lambda: len(heard))
     rows = asked(lambda: logged() - before)
     return {"kept": [kept[1] - kept[0]], "given": [hooks.given - given], "told": outcomes, "rows": rows}

@@ -14,7 +14,7 @@ from functools import partial
 from flask import Flask, Response, g, request, session
 
 from superset_ext.cache import used
-from superset_ext.core.signals import harmless, unfailing
+from superset_ext.core.signals import tell, unfailing
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import StoreUnavailable, Unanswerable
 from superset_ext.events import Asked, Outcome, Queried, asked, outcome, queried
@@ -26,8 +26,10 @@ from superset_ext.grants.identity import Caller, caller, unknowable
 from superset_ext.grants.judge import Grant, Judge
 from superset_ext.grants.key import Keys
 from superset_ext.grants.log_rows import LogRows
-from superset_ext.grants.replayed import tell_hits, tell_queries
+from superset_ext.grants.replayed import queries_of, tell_hits
 from superset_ext.host.behind import behind
+from superset_ext.host.bodies import read
+from superset_ext.host.given_again import GivenAgain, given_again
 from superset_ext.host.granting import has_read_metadata
 from superset_ext.host.people import know_identity
 from superset_ext.host.scope import is_warming
@@ -177,29 +179,30 @@ class Hooks:
         if grant.is_document:
             documents.tag(response, body)
         know_identity(who.identity)
-        self._count(grant, started)
+        self._count(grant, who, started)
         self.given += 1
         return response
 
-    def _count(self, grant: Grant, started: float) -> None:
+    @unfailing("counting an answer that was given again")
+    def _count(self, grant: Grant, who: Caller, started: float) -> None:
         """Count the answer as one of Superset's: what needs no request, behind it."""
-        queries, hits = grant.replayed
-        referrer = request.environ.get("HTTP_REFERER", "")[:1000] or None
-        with harmless("counting an answer that was given again"):
-            tell_queries(queries)
-            took = (time.perf_counter() - started) * 1000
-            later = partial(self._tell_hits, hits, took, referrer, grant.colors, request.get_data())
-            if self._logs.needs_no_request:
-                setattr(g, _OWED, later)
-            else:
-                later()
+        took = (time.perf_counter() - started) * 1000
+        again = GivenAgain(read(request._get_current_object()), who.identity, (), time.time())  # type: ignore[attr-defined]
+        later = partial(self._tell, grant, again, took)
+        if self._logs.needs_no_request:
+            setattr(g, _OWED, later)
+        else:
+            later()
 
     @unfailing("counting an answer that was given again")
-    def _tell_hits(self, hits: str, took: float, referrer: str | None, shades: str, asked: bytes) -> None:
-        records = tell_hits(hits, took)
-        if shades and shades != colors.digest(asked):
+    def _tell(self, grant: Grant, again: GivenAgain, took: float) -> None:
+        queries, hits = grant.replayed
+        again.queries = queries_of(queries)
+        tell(given_again, self._app, again)
+        records, asked = tell_hits(hits, took), again.request.get_data()
+        if grant.colors and grant.colors != colors.digest(asked):
             records = colors.renewed(records, asked)
-        self._logs.tell(records, took, referrer)
+        self._logs.tell(records, took, again.request.environ.get("HTTP_REFERER", "")[:1000] or None)
 
     @unfailing("reading an answer", otherwise=lambda _, response: response)
     def _plain(self, response: Response) -> Response:

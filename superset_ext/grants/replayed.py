@@ -1,7 +1,6 @@
 """What an answer that is given again still has to count: hits, requests for warming, and rows of Superset's log.
 
-It is kept in two texts. Requests for warming are told while the request lasts, since who listens looks at it; the rest
-is read and told behind the answer.
+It is kept in two texts, which are read and told behind the answer.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from operator import attrgetter
 from typing import Any
 
 from superset_ext.core.signals import tell
-from superset_ext.events import Answer, Asked, Outcome, Scope, asked, outcome
+from superset_ext.events import Answer, Asked, Outcome, Scope, outcome
 from superset_ext.settings import Region
 
 _TEXTS = 512  # that a process has read and keeps, of each kind
@@ -49,12 +48,6 @@ class Replayed:
         return json.dumps(queries), json.dumps([hits, list(map(dict, self.records))])
 
 
-def tell_queries(text: str) -> None:
-    """Tell of the requests for warming in the first text."""
-    for query in _queries(text):
-        tell(asked, query.scope.channel, query)
-
-
 def tell_hits(text: str, ms: float) -> Sequence[Mapping[str, Any]]:
     """Tell of the hits in the second text, and return what is to be logged; `ms` is what the answer took in all.
 
@@ -68,7 +61,8 @@ def tell_hits(text: str, ms: float) -> Sequence[Mapping[str, Any]]:
 
 
 @lru_cache(maxsize=_TEXTS)
-def _queries(text: str) -> Sequence[Asked]:
+def queries_of(text: str) -> Sequence[Asked]:
+    """The queries in the first text; nobody may change what is returned."""
     return [Asked(Scope(*scope), tuple(_answer(*answer) for answer in answers)) for scope, answers in json.loads(text)]
 
 

@@ -9,13 +9,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from superset_ext.core import warn_once
 from superset_ext.core.log_database import LogDatabase
-from superset_ext.core.signals import failures
+from superset_ext.core.signals import failures, tell
 from superset_ext.events import WARM, Answer, Asked, Scope
+from superset_ext.host.bodies import read
+from superset_ext.host.given_again import GivenAgain, given_again
 from superset_ext.host.people import Identity
 from superset_ext.host.scope import is_warming
 from superset_ext.settings import load
@@ -155,3 +157,18 @@ def test_what_replaces_an_answer_does_not_keep_it_from_being_noted(
     answer.close()  # type: ignore[attr-defined]
     assert headers["Content-Type"] == "text/plain"
     assert len(registry.queue) == 1
+
+
+def test_what_is_given_again_is_noted_by_the_app_that_gave_it(app: Flask, registry: Registry) -> None:
+    """Intent: an answer that is given again is wanted like any other, once, and told of when its request has ended;
+    nothing is noted of an answer that was made of no query, or of none that counts."""
+    other = Registry(LogDatabase("postgresql://nobody@127.0.0.1:9/none"), load({}))
+    made(other)
+    with app.test_request_context("/api/v1/chart/data?a=b", method="POST", json={"queries": []}):
+        asked = read(request._get_current_object())  # type: ignore[attr-defined]
+    counted, warmed = (Asked(Scope(counted=counts), (Answer("key", True, None, 1.0),)) for counts in (True, False))
+    for queries in ((counted,), (warmed,), ()):
+        tell(given_again, app, GivenAgain(asked, somebody(), queries, 5.0))
+    (use,) = registry.queue.take()
+    assert (use.request.body, use.request.args, use.identity, use.at) == ('{"queries": []}', "a=b", somebody(), 5.0)
+    assert len(other.queue) == 0

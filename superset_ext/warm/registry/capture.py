@@ -17,6 +17,7 @@ from superset_ext.core.signals import unfailing
 from superset_ext.events import Asked, asked
 from superset_ext.host.behind import behind
 from superset_ext.host.bodies import is_form, read
+from superset_ext.host.given_again import GivenAgain, given_again
 from superset_ext.host.people import Identity, current_identity
 from superset_ext.host.scope import is_warming, mark_as_warming
 from superset_ext.warm.registry.registry import Registry
@@ -38,6 +39,12 @@ def install(app: Flask, registry: Registry) -> None:
         _note(registry, response)
         return response
 
+    def note_again(_: Flask, event: GivenAgain) -> None:
+        queries = [query for query in event.queries if query.scope.counted]
+        if queries:
+            _remember(registry, event.request, queries, event.identity, event.at)
+
+    given_again.connect(note_again, sender=app, weak=False)
     # Flask calls them in the reverse order: this one last, when nobody puts another response in the place of this one.
     app.after_request_funcs.setdefault(None, []).insert(0, note)
 
