@@ -15,6 +15,7 @@ between.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 SECONDS = 60.0  # for which a moment is used; a row lives for hours
@@ -66,3 +67,8 @@ class Held:
         if len(self._asked) >= _MOST:
             self._asked.clear()
         self._asked.add(asked)
+
+
+def asked_of(mark: tuple[str, str], dashboards: Sequence[int] | None) -> Asked:
+    """What is asked of a mark, with the dashboards as PostgreSQL writes them; `None` stands for any."""
+    return (*mark, None if dashboards is None else "{" + ",".join(map(str, dashboards)) + "}")

@@ -34,12 +34,12 @@ from superset_ext.errors import MetadataSilent, Unanswerable
 from superset_ext.grants import triggers
 from superset_ext.grants.connections import Connections, NoneFree, Sent
 from superset_ext.grants.early import Early
-from superset_ext.grants.held import Asked, Held, Question
-from superset_ext.grants.planned import STILL, is_unplanned, planned
+from superset_ext.grants.held import Asked, Held, Question, asked_of
+from superset_ext.grants.looks import looked
+from superset_ext.grants.planned import HELD, STILL, is_unplanned, planned, still
 from superset_ext.grants.triggers import is_possible
 
 _NOW = "SELECT pg_current_snapshot()::text, superset_ext_grants.anchor()"
-_HELD = "superset_ext_grants.held_still(%s::pg_snapshot, %s, %s::integer[], %s)"
 _TIDY = "SELECT superset_ext_grants.tidy()"
 _POOL = 16
 _WAIT = 0.25  # seconds for a connection of the pool, and for an answer
@@ -104,7 +104,7 @@ class MetadataStamps:
             dashboards: the ids of those whose contents matter, less than 0 where colors do; `None` for any.
             early: what `begin` has begun.
         """
-        asked = _asked(mark, dashboards)
+        asked = asked_of(mark, dashboards)
         try:
             return self._holds(asked, self._held) if early is None else early.holds(asked)
         except MetadataSilent:
@@ -113,17 +113,18 @@ class MetadataStamps:
     def begin(self) -> Early | None:
         """Ask early if all that held a moment ago holds; `None` where nothing did, or that cannot be sent at once."""
         held = self._held
-        if not self._are_planned or not held.is_recent or time.monotonic() < self._silent_until:
+        if not held.is_recent or time.monotonic() < self._silent_until:
             return None
-        sent = self._connections().send_now(STILL, (held.moment, held.under))
-        return None if sent is None else Early(held, sent, self._read)
+        sql, values = still(held, self._are_planned)
+        sent = self._connections().send_now(sql, values)
+        return None if sent is None else Early(held, sent, partial(self._read, sql))
 
-    def _read(self, asked: Asked, held: Held, sent: Sent) -> bool:
+    def _read(self, sql: str, asked: Asked, held: Held, sent: Sent) -> bool:
         began = time.monotonic()
         try:
             moment = sent.row(_WAIT)[0]
         except Exception as error:
-            if self._failed(STILL, error, began) and self._are_planned:
+            if self._failed(sql, error, began) and not self._has_lost(sql):
                 raise MetadataSilent from error
             return self._holds(asked, self._held)
         return self._holds_on(asked, held, moment) if asked in held else self._holds_by_itself(asked, self._held)
@@ -142,13 +143,17 @@ class MetadataStamps:
 
     def _goes_on(self, held: Held) -> str | None:
         """What names this moment, if all that held at an earlier one holds."""
-        if self._are_planned:
-            try:
-                return cast("str | None", self._row(STILL, (held.moment, held.under))[0])
-            except MetadataSilent:
-                if self._are_planned:
-                    raise
+        sql, values = still(held, self._are_planned)
+        try:
+            return cast("str | None", self._row(sql, values)[0])
+        except MetadataSilent:
+            if not self._has_lost(sql):
+                raise
         return self._moments(held.still)[0]
+
+    def _has_lost(self, sql: str) -> bool:
+        """Whether a statement had no answer because connections have not planned it."""
+        return sql == STILL and not self._are_planned
 
     def _holds_by_itself(self, asked: Asked, held: Held) -> bool:
         """The same, asked of the mark, and at the same moment of those that held: it is one of them then."""
@@ -164,7 +169,7 @@ class MetadataStamps:
 
     def _moments(self, *questions: Question) -> Sequence[str | None]:
         """For each what names this moment, if what it asks about holds; all by one statement, so of one moment."""
-        return list(self._row(f"SELECT {', '.join([_HELD] * len(questions))}", sum(questions, ())))
+        return list(self._row(f"SELECT {', '.join([HELD] * len(questions))}", sum(questions, ())))
 
     def install(self) -> None:
         """Make schema and triggers as far as they are not there.
@@ -198,9 +203,7 @@ class MetadataStamps:
         self._anchor, self.missing, self._are_planned = None, "", True
         try:
             self._must_be_possible()
-            with self._engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                anchor = triggers.anchor(connection, self._tables)
-            self._anchor = anchor
+            self._anchor = looked(self._engine(), self._tables)
         except Exception as error:  # noqa: BLE001  (whatever it is, Superset answers without grants)
             self.missing = _line(error)
         return self._anchor is not None
@@ -287,11 +290,6 @@ class MetadataStamps:
                 connect = partial(within, _CONNECT, planned, creator, _CONNECT, self._cannot_plan)
                 self._pool = Connections(connect, _POOL, _WAIT, _RECYCLE)
             return self._pool
-
-
-def _asked(mark: Mark, dashboards: Sequence[int] | None) -> Asked:
-    """What is asked of a mark, with the dashboards as PostgreSQL writes them."""
-    return (*mark, None if dashboards is None else "{" + ",".join(map(str, dashboards)) + "}")
 
 
 def _line(error: Exception) -> str:

@@ -2,7 +2,8 @@
 
 Mostly nothing has been written since, and the name is the same: then nothing else is looked at. That is so for the
 reasons that `held_still` has in `sql/grants`, which makes the same name and is asked where it is another one. Behind a
-pooler that changes connections the plan is not there, and `held_still` is asked each time.
+pooler that changes connections the plan is not there, and `held_still` is asked each time: it says the same, and may be
+sent as early.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from superset_ext.core.driver_errors import driver_error
 from superset_ext.grants.connections import connected, wait
+from superset_ext.grants.held import Held
 
 # Of this moment: the transactions that it sees, and the run of the server.
 NAME = """
@@ -24,6 +26,7 @@ FROM (SELECT {NAME} AS name) AS moment
 """  # noqa: S608  (nothing but constants)
 # With a moment's name, and that of the triggers: what names this moment, NULL where what held then may not hold.
 STILL = "EXECUTE superset_ext_still_9 (%s, %s)"
+HELD = "superset_ext_grants.held_still(%s::pg_snapshot, %s, %s::integer[], %s)"  # of a `Question`
 _CLASSES = ("26", "42", "3F")  # of SQLSTATEs: no such plan, or it is there already, or may not be made
 
 
@@ -55,3 +58,8 @@ def planned(connect: Callable[[], Any], seconds: float, cannot: Callable[[], obj
 def is_unplanned(error: Exception) -> bool:
     """Whether the server says that it has no such plan, or may make none."""
     return str(getattr(driver_error(error), "pgcode", None)).startswith(_CLASSES)
+
+
+def still(held: Held, is_planned: bool) -> tuple[str, tuple[str | None, ...]]:
+    """The statement that asks if all that held then holds, and its values; with a plan or without, it says the same."""
+    return (STILL, (held.moment, held.under)) if is_planned else (f"SELECT {HELD}", held.still)

@@ -149,7 +149,7 @@ def test_what_is_remembered_is_what_each_mark_says(url: str, stamps: MetadataSta
                 begun += early is not None
                 given += says
         oracle.raw.close()
-    assert given > STEPS / 4 and (begun > STEPS / 20) is stamps._are_planned
+    assert given > STEPS / 4 and begun > STEPS / 20
 
 
 def test_nothing_holds_that_was_committed_before_anybody_asked(url: str, stamps: MetadataStamps) -> None:
@@ -241,17 +241,16 @@ def test_both_statements_name_a_moment_alike(url: str, stamps: MetadataStamps) -
 
 
 def test_what_is_begun_is_as_of_when_it_was_sent(url: str, stamps: MetadataStamps) -> None:
-    """Intent: nothing that was committed before a check was begun is missed by it; where there is no statement that
-    could be sent at once, nothing is begun, and what is asked instead says the same."""
+    """Intent: nothing that was committed before a check was begun is missed by it, with a plan or without."""
     mark = stamps.now()
     with writers(url, 1) as (writer,):
         assert mark and stamps.begin() is None  # nothing is known yet
         assert stamps.holds(mark)
         early = stamps.begin()
-        assert (early is not None) is stamps._are_planned and stamps.holds(mark, early=early)
+        assert early is not None and stamps.holds(mark, early=early)
         writer.run(WRITES[0])
         early = stamps.begin()
-        assert (early is not None) is stamps._are_planned and stamps.holds(mark, early=early) is False
+        assert early is not None and stamps.holds(mark, early=early) is False
         assert not stamps.holds(mark) and stamps.ready()
 
 
@@ -265,7 +264,7 @@ def test_a_check_of_what_was_not_looked_at_yet_is_asked_by_itself(url: str, stam
         assert second
         early = stamps.begin()
         assert stamps.holds(second, early=early) and not stamps.holds(first)
-        assert early is None or early.sent._connection is None
+        assert early is not None and early.sent._connection is None
     assert len(stamps._connections()._idle) == 1
 
 
@@ -274,12 +273,11 @@ def test_a_check_whose_connection_is_lost_is_asked_anew(stamps: MetadataStamps) 
     mark = stamps.now()
     assert mark and stamps.holds(mark)
     early = stamps.begin()
-    if early is not None:
-        connection = early.sent._connection
-        assert connection is not None
-        connection.close()
-        assert stamps.holds(mark, early=early) and stamps.ready()
-    assert stamps.holds(mark)
+    assert early is not None
+    connection = early.sent._connection
+    assert connection is not None
+    connection.close()
+    assert stamps.holds(mark, early=early) and stamps.ready() and stamps.holds(mark)
 
 
 def test_a_busy_process_does_not_take_the_server_for_silent(
@@ -316,3 +314,32 @@ def test_a_statement_that_is_gone_is_asked_in_the_other_way(url: str, stamps: Me
         assert stamps.holds(mark) and not stamps._are_planned and stamps.ready()
         writer.run(WRITES[0])
         assert not stamps.holds(mark) and stamps.ready()
+
+
+def test_a_plan_that_is_gone_once_a_check_is_begun(url: str, stamps: MetadataStamps) -> None:
+    """Intent: what was begun finds no plan, and is asked in the other way; the next check is begun in that way."""
+    mark = stamps.now()
+    with writers(url, 1) as (writer,):
+        assert mark and stamps.holds(mark)
+        _lose_plans(stamps)
+        stamps._are_planned = True
+        early = stamps.begin()
+        assert early is not None and stamps.holds(mark, early=early) and not stamps._are_planned and stamps.ready()
+        sent = _asks(stamps)
+        early = stamps.begin()
+        assert early is not None and stamps.holds(mark, early=early) and sent == []  # nothing else was asked
+        early = stamps.begin()
+        writer.run(WRITES[0])
+        stamps.holds(mark, early=early)
+        assert early is not None and not stamps.holds(mark)
+
+
+def test_a_check_that_was_begun_and_is_refused_says_nothing(url: str, stamps: MetadataStamps) -> None:
+    """Intent: somebody takes the triggers away while nobody looks: the check is refused, and nothing holds."""
+    mark = stamps.now()
+    with writers(url, 1) as (writer,):
+        assert mark and stamps.holds(mark)
+        writer.run("DROP SCHEMA superset_ext_grants CASCADE")
+        for _ in range(3):
+            assert not stamps.holds(mark, early=stamps.begin())
+        assert not stamps.look() and stamps.now() is None
