@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from superset_ext.core.driver_errors import first_line
 from superset_ext.errors import Unanswerable
 from superset_ext.grants import triggers
 
@@ -37,3 +38,8 @@ def _looked(engine: Engine, tables: Callable[[], list[str]]) -> str:
         if connection.exec_driver_sql(_IS_REPLICA).scalar():
             raise Unanswerable("Superset reads a replica of its metadata database")
         return triggers.anchor(connection, tables)
+
+
+def why(error: Exception) -> str:
+    """Why a look has shown nothing, in one line."""
+    return first_line(error) if isinstance(error, SQLAlchemyError) else str(error).strip().split("\n", 1)[0]

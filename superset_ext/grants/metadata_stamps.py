@@ -24,18 +24,17 @@ from functools import partial
 from typing import Any, cast
 
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from superset_ext.core.driver_errors import driver_error, first_line
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.core.warn_once import warn
-from superset_ext.core.within import within
+from superset_ext.core.within import Within
 from superset_ext.errors import MetadataSilent, Unanswerable
 from superset_ext.grants import triggers
 from superset_ext.grants.connections import Connections, NoneFree, Sent
 from superset_ext.grants.early import Early
 from superset_ext.grants.held import Asked, Held, Question, asked_of
-from superset_ext.grants.looks import looked
+from superset_ext.grants.looks import looked, why
 from superset_ext.grants.planned import HELD, STILL, is_unplanned, planned, still
 from superset_ext.grants.triggers import is_possible
 
@@ -51,6 +50,7 @@ _RETRY = 60.0  # seconds after which triggers that were not there are looked for
 _AGAIN = 1.0  # the same where they were there
 _TIDY_EVERY = 60.0
 
+_within = Within()  # of its own: who waits for a pooler that is paused takes no room from other calls
 Mark = tuple[str, str]  # the snapshot; the triggers and the run of the server
 
 
@@ -205,7 +205,7 @@ class MetadataStamps:
             self._must_be_possible()
             self._anchor = looked(self._engine(), self._tables)
         except Exception as error:  # noqa: BLE001  (whatever it is, Superset answers without grants)
-            self.missing = _line(error)
+            self.missing = why(error)
         return self._anchor is not None
 
     def _look_soon(self) -> None:
@@ -257,6 +257,9 @@ class MetadataStamps:
             except Exception as error:  # noqa: BLE001  (as above)
                 if self._failed(sql, error, began):
                     break
+                self._connections().dispose()  # who has closed this one has closed all of them
+        else:
+            self._silent_until = time.monotonic() + _BUSY
         raise MetadataSilent
 
     def _failed(self, sql: str, error: Exception, began: float) -> bool:
@@ -287,10 +290,6 @@ class MetadataStamps:
         with self._lock:
             if self._pool is None:
                 creator = self._engine().pool._creator
-                connect = partial(within, _CONNECT, planned, creator, _CONNECT, self._cannot_plan)
+                connect = partial(_within, _CONNECT, planned, creator, _CONNECT, self._cannot_plan)
                 self._pool = Connections(connect, _POOL, _WAIT, _RECYCLE)
             return self._pool
-
-
-def _line(error: Exception) -> str:
-    return first_line(error) if isinstance(error, SQLAlchemyError) else str(error).strip().split("\n", 1)[0]

@@ -343,3 +343,17 @@ def test_a_check_that_was_begun_and_is_refused_says_nothing(url: str, stamps: Me
         for _ in range(3):
             assert not stamps.holds(mark, early=stamps.begin())
         assert not stamps.look() and stamps.now() is None
+
+
+def test_one_connection_that_was_closed_is_not_asked_for_after_another(url: str, stamps: MetadataStamps) -> None:
+    """Intent: a restart closes all connections at once; who asks next has an answer, by one that is made anew."""
+    mark = stamps.now()
+    assert mark and stamps.holds(mark)
+    for sent in [stamps._connections().send("SELECT 1", ()) for _ in range(4)]:
+        sent.row(60)
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with writers(url, 1) as (writer,):
+        writer.run(f"SELECT count(pg_terminate_backend(pid)) {others}")
+        until(lambda: writer.run(f"SELECT count(*) {others}") == 0, 60)
+        assert stamps.holds(mark) and stamps.ready()
+        assert len(stamps._connections()._idle) == 1
