@@ -9,6 +9,7 @@ from typing import Any
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from testing.grants import CSRF_SETTINGS
+from testing.pooler import Pooler
 from testing.regions import PATIENT
 from testing.superset_app import run
 
@@ -16,6 +17,7 @@ from testing.superset_app import run
 _START = """
 from testing import grants
 world = grants.World(app, source, os.environ["METADATA"])
+world.url = os.environ["PAST_POOLER"] or world.url
 from flask.globals import _cv_app
 _cv_app.get().pop()
 world.ready()
@@ -32,13 +34,24 @@ say(results)
 
 
 def run_in_app(
-    script: str, postgres: Postgres, valkey: Valkey, folder: Path, seconds: float = 900, **more: str
+    script: str,
+    postgres: Postgres,
+    valkey: Valkey,
+    folder: Path,
+    seconds: float = 900,
+    pooler: Pooler | None = None,
+    **more: str,
 ) -> dict[str, Any]:
-    """What a script has put into `results`; it finds `world`, and `more` in its environment."""
+    """What a script has put into `results`; it finds `world`, and `more` in its environment.
+
+    With a pooler, Superset reaches its metadata database by that, and whoever changes something goes past it.
+    """
     metadata, source = (postgres.create_database(f"{name}_{uuid.uuid4().hex[:8]}") for name in ("meta", "source"))
     own = {
         "SUPERSET_EXT_REDIS_URL": valkey.url, "SUPERSET_EXT_RECORDER": "false", "SUPERSET_EXT_GRANTS": "triggers",
         **{f"SUPERSET_EXT_{name}": str(value) for name, value in PATIENT.items()}, **more,
     }  # fmt: skip
-    result: dict[str, Any] = run(_START + script + _END, metadata, source, folder, CSRF_SETTINGS, seconds, **own)
+    own["PAST_POOLER"] = metadata if pooler else ""
+    by = pooler.url(metadata.rpartition("/")[2]) if pooler else metadata
+    result: dict[str, Any] = run(_START + script + _END, by, source, folder, CSRF_SETTINGS, seconds, **own)
     return result

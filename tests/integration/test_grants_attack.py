@@ -18,9 +18,11 @@ import pytest
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.embedded.valkey import Valkey
 from testing.grants_app import run_in_app
+from testing.pooler import MISSING, PROGRAM, pooler_before
 
 pytestmark = [pytest.mark.timeout(20_000), pytest.mark.thorough]  # they are off, which test_grants_off.py looks at
 CHANGES = int(os.environ.get("GRANTS_CHANGES", "250"))
+POOLED = int(os.environ.get("GRANTS_POOLED", "30"))  # changes behind a pooler, in each of its modes
 SEED = int(os.environ.get("GRANTS_SEED", "4"))
 DOCUMENTS = {"SUPERSET_EXT_GRANTS_DOCUMENTS": "true"}
 ATTACK = """
@@ -72,6 +74,14 @@ def test_a_few_changes_and_servers_that_are_away(
     assert {name: answer[1] for name, answer in results["away"].items()} == {
         "Redis": 200, "Redis, role taken": 403, "both": 200, "both, role taken": 403, "neither": 200,
     }  # fmt: skip
+
+
+@pytest.mark.skipif(PROGRAM is None, reason=MISSING)
+@pytest.mark.parametrize("mode", ["session", "transaction"])  # by statement Superset itself does not work
+def test_a_few_changes_behind_a_pooler(mode: str, postgres: Postgres, shared_valkey: Valkey, tmp_path: Path) -> None:
+    """Intent: the same where Superset reaches its metadata database by PgBouncer, and who changes it does not."""
+    with pooler_before(postgres, tmp_path / "pooler", mode, default_pool_size=100) as pooler:
+        check(run_in_app(attack(POOLED), postgres, shared_valkey, tmp_path, pooler=pooler, **DOCUMENTS), POOLED)
 
 
 def test_many_changes(postgres: Postgres, shared_valkey: Valkey, tmp_path: Path) -> None:
