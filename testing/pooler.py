@@ -69,6 +69,14 @@ class Pooler:
                 cursor.execute(command)
                 return list(cursor.fetchall()) if cursor.description else []
 
+    def lead(self, name: str, to: str) -> None:
+        """Have a name lead to another database of the server from now on."""
+        ini = self._folder / "ini"
+        line = f"{name} = host={LOOPBACK} port={self._server.port} dbname={to}\n"
+        ini.write_text(ini.read_text().replace("[databases]\n", f"[databases]\n{line}"))
+        self.order("RELOAD")
+        self.order("RECONNECT")
+
     def _is_up(self) -> bool:
         with suppress(psycopg2.OperationalError):
             return bool(self.order("SHOW VERSION"))

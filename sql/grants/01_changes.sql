@@ -11,7 +11,7 @@
 DO $$ BEGIN PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('superset_ext_grants', 0)); END $$;
 
 CREATE SCHEMA IF NOT EXISTS superset_ext_grants;
-COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 9';
+COMMENT ON SCHEMA superset_ext_grants IS 'superset_ext: what rights and answers depend on, version 10';
 GRANT USAGE ON SCHEMA superset_ext_grants TO PUBLIC;
 
 CREATE TABLE IF NOT EXISTS superset_ext_grants.change (
@@ -122,13 +122,15 @@ $$;
 COMMENT ON FUNCTION superset_ext_grants.dashboard_written() IS 'Notes that dashboards were changed: which ones, where only their contents or their colors were.';
 
 -- Which of these tables do not tell of every write: a trigger is missing or does not always fire, or rows can be written
--- or hidden past it (partitions, children, policies). What is not an ordinary table does not tell either.
+-- or hidden past it (partitions, children, policies, subscriptions of logical replication, which fire no trigger of a
+-- statement). What is not an ordinary table does not tell either.
 CREATE OR REPLACE FUNCTION superset_ext_grants.untold(tables regclass[]) RETURNS SETOF regclass
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT c.oid::regclass FROM pg_class c
     WHERE c.oid = ANY (tables) AND NOT (
         c.relkind = 'r' AND NOT c.relhassubclass AND NOT c.relispartition AND NOT c.relrowsecurity
+        AND NOT EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = c.oid)
         AND 1 + (c.relname IN ('ab_user', 'dashboards'))::integer = (
             SELECT count(*) FROM pg_trigger t
             WHERE t.tgrelid = c.oid AND t.tgenabled = 'A' AND (
@@ -181,14 +183,18 @@ COMMENT ON FUNCTION superset_ext_grants.watch(regclass[]) IS 'Makes the triggers
 -- The run of this server, the triggers, their tables and ours, as text: what was granted under another text does not
 -- hold. Our table lies in another file when it was made anew or emptied by TRUNCATE. A
 -- trigger that was switched off and on again has another xmin; a table whose rows were written anew past its triggers,
--- as ALTER TABLE does, lies in another file; a server that was promoted has another start.
+-- as ALTER TABLE does, lies in another file; a server that was promoted has another start. NULL at a replica, and where a
+-- subscription writes to one of the tables.
 CREATE OR REPLACE FUNCTION superset_ext_grants.anchor() RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     digest numeric;
 BEGIN
-    IF pg_is_in_recovery() THEN
+    IF pg_is_in_recovery() OR EXISTS (
+        SELECT FROM pg_subscription_rel r JOIN pg_trigger t ON t.tgrelid = r.srrelid
+        WHERE t.tgname = 'superset_ext_grants'
+    ) THEN
         RETURN NULL;
     END IF;
     SELECT sum(hashtextextended(concat_ws(' ', t.oid, t.xmin, c.oid, c.relname, c.relnamespace, c.relfilenode,
@@ -222,13 +228,15 @@ COMMENT ON FUNCTION superset_ext_grants.holds(pg_snapshot, text, integer[]) IS '
 -- As `holds`, for whoever remembers when it held last: what names this moment, or NULL. With `last`, the name of an
 -- earlier moment, it is asked instead whether everything that held then holds still: NULL says that it may not, and then
 -- each is asked about by itself. Where the name is the one of then, nothing is looked at: a snapshot that sees the same
--- transactions, in the same run of the same server, sees the same rows. It has a name of its own, since an earlier
--- version's `held` says of one grant what this says of all.
+-- transactions, in the same run of the same server, sees the same rows of the same database. A copy of it on that server
+-- has the id of the run too, and a pooler may lead there by the same address. It has a name of its own, since an
+-- earlier version's `held` says of one grant what this says of all.
 CREATE OR REPLACE FUNCTION superset_ext_grants.held_still(since pg_snapshot, under text, dashboards integer[], last text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE  -- web processes make the same name by a statement of theirs
-    run text := ' ' || extract(epoch FROM pg_postmaster_start_time()) || ' ' || (SELECT id FROM superset_ext_grants.run);
+    run text := ' ' || extract(epoch FROM pg_postmaster_start_time()) || ' ' || (SELECT id FROM superset_ext_grants.run)
+        || ' ' || current_database();
     moment text := pg_current_snapshot() || run;
     earlier text := split_part(last, ' ', 1);
     holds boolean;
@@ -247,7 +255,8 @@ $$;
 COMMENT ON FUNCTION superset_ext_grants.held_still(pg_snapshot, text, integer[], text) IS 'What names this moment, if nothing that matters was written that a snapshot, or an earlier moment, does not see.';
 
 -- Deletes the rows that no grant needs: a grant lives for an hour at most, and a transaction that had ended two hours
--- ago is visible in the snapshot of every grant that may still be used.
+-- ago is visible in the snapshot of every grant that may still be used. Sixty rows of the horizon, which are a minute
+-- apart, have to follow as well: a clock that is put forward makes none.
 CREATE OR REPLACE FUNCTION superset_ext_grants.tidy() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -259,7 +268,7 @@ BEGIN
     END IF;
     -- Not max(), which xid8 has not before PostgreSQL 15.
     SELECT oldest INTO ended FROM superset_ext_grants.horizon WHERE at < clock_timestamp() - interval '2 hours'
-    ORDER BY oldest DESC LIMIT 1;
+    ORDER BY oldest DESC OFFSET 60 LIMIT 1;
     DELETE FROM superset_ext_grants.change WHERE xid < ended;
     DELETE FROM superset_ext_grants.horizon WHERE oldest < ended;
     INSERT INTO superset_ext_grants.horizon (at) SELECT clock_timestamp()

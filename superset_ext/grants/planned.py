@@ -15,17 +15,17 @@ from superset_ext.core.driver_errors import driver_error
 from superset_ext.grants.connections import connected, wait
 from superset_ext.grants.held import Held
 
-# Of this moment: the transactions that it sees, and the run of the server.
+# Of this moment: the transactions that it sees, the run of the server, and the database.
 NAME = """
 pg_catalog.concat_ws(' ', pg_catalog.pg_current_snapshot(), extract(epoch FROM pg_catalog.pg_postmaster_start_time()),
-    (SELECT id FROM superset_ext_grants.run))"""
+    (SELECT id FROM superset_ext_grants.run), pg_catalog.current_database())"""
 _PREPARE = f"""
-PREPARE superset_ext_still_9 (text, text) AS
+PREPARE superset_ext_still_10 (text, text) AS
 SELECT CASE WHEN name OPERATOR(pg_catalog.=) $1 THEN name ELSE superset_ext_grants.held_still(NULL, $2, NULL, $1) END
 FROM (SELECT {NAME} AS name) AS moment
 """  # noqa: S608  (nothing but constants)
 # With a moment's name, and that of the triggers: what names this moment, NULL where what held then may not hold.
-STILL = "EXECUTE superset_ext_still_9 (%s, %s)"
+STILL = "EXECUTE superset_ext_still_10 (%s, %s)"
 HELD = "superset_ext_grants.held_still(%s::pg_snapshot, %s, %s::integer[], %s)"  # of a `Question`
 _CLASSES = ("26", "42", "3F")  # of SQLSTATEs: no such plan, or it is there already, or may not be made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from copy import copy
@@ -152,6 +153,37 @@ def test_a_pooler_before_a_silent_server_takes_no_room(
                 stamps._anchor = "somewhere"
                 assert stamps.now() is None
             assert within(PATIENCE, int) == 0
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("pooler", ["transaction"], indirect=True)
+@pytest.mark.parametrize("is_planned", [True, False])
+def test_nothing_holds_in_a_copy_of_the_database(
+    is_planned: bool, databases: Databases, postgres: Postgres, pooler: Pooler
+) -> None:
+    """Intent: a pooler is told to lead to a copy on the same server, where rights have been changed since, while no
+    transaction ends anywhere: the copy has the id of the run too, and sees the same transactions."""
+    name = f"copied_{uuid.uuid4().hex[:8]}"
+    with databases.empty() as url:
+        run(url, TABLES)
+        with made(url) as stamps:
+            stamps.install()
+            assert stamps.look()  # which draws the id
+        with closing(psycopg2.connect(postgres.url())) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {url.rpartition('/')[2]}")
+        run(postgres.url(name), grants_walk.WATCHED)
+        with behind(pooler, url) as stamps:
+            mark = stamps.now()
+            assert mark and stamps.holds(mark)
+            stamps._are_planned = is_planned
+            pooler.lead(url.rpartition("/")[2], name)
+            until(lambda: _place(stamps) == name, PATIENCE)
+            assert not stamps.holds(mark, early=stamps.begin()) and not stamps.holds(mark)
+
+
+def _place(stamps: MetadataStamps) -> Any:
+    return stamps._connections().send("SELECT current_database()", ()).row(PATIENCE)[0]
 
 
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -190,9 +190,11 @@ def test_a_moment_is_another_one_once_anything_was_committed(run: Run, stamps: M
 def test_a_moment_of_another_run_of_the_server_is_none(run: Run, stamps: MetadataStamps) -> None:
     """Intent: transaction ids of another run say nothing of this one."""
     mark = marked(stamps)
-    snapshot, started, number = str(held(run, mark, None)).split(" ")
-    assert held(run, mark, f"{snapshot} {float(started) - 1} {number}") is None
-    assert held(run, mark, f"{snapshot} {started} {number[::-1]}") is None
+    snapshot, started, number, place = str(held(run, mark, None)).split(" ")
+    assert held(run, mark, f"{snapshot} {started} {number} {place}")
+    assert held(run, mark, f"{snapshot} {float(started) - 1} {number} {place}") is None
+    assert held(run, mark, f"{snapshot} {started} {number[::-1]} {place}") is None
+    assert held(run, mark, f"{snapshot} {started} {number} {place[::-1]}") is None  # a copy of the database
 
 
 def test_what_did_not_hold_is_not_remembered(run: Run, stamps: MetadataStamps) -> None:
@@ -362,13 +364,23 @@ def test_another_process_s_triggers_are_seen(run: Run, make: Make) -> None:
     assert not web.ready()
 
 
+def seen(mark: tuple[str, str]) -> int:
+    """The transaction before which a mark has seen all."""
+    return int(mark[0].split(":")[0])
+
+
 def test_rows_that_no_grant_needs_are_deleted(run: Run, stamps: MetadataStamps) -> None:
-    """Intent: the table of changes does not grow for ever, and what a grant of an hour needs is left."""
+    """Intent: the table of changes does not grow for ever, and what a grant of an hour needs is left, also where the
+    server's clock is put forward by hours, as if they had passed: an hour of tidying has to follow."""
     run("UPDATE ab_user SET active = false")
     stamps.tidy()
-    run("UPDATE superset_ext_grants.horizon SET at = at - interval '3 hours'")
+    run("UPDATE superset_ext_grants.horizon SET at = at - interval '4 hours'")
     mark = marked(stamps)
     run("UPDATE ab_user SET active = true")
+    run("SELECT superset_ext_grants.tidy()")
+    assert not stamps.holds(mark) and run("SELECT min(xid::text::int) FROM superset_ext_grants.change") < seen(mark)
+    minutes = f"SELECT now() - (180 + n) * interval '1 minute', '{seen(mark)}' FROM generate_series(1, 60) n"
+    run(f"INSERT INTO superset_ext_grants.horizon {minutes}")
     run("SELECT superset_ext_grants.tidy()")
     assert run("SELECT count(*) FROM superset_ext_grants.change") == 1
     assert not stamps.holds(mark)
