@@ -191,7 +191,7 @@ AS $$
 DECLARE
     digest numeric;
 BEGIN
-    IF pg_is_in_recovery() OR EXISTS (
+    IF pg_is_in_recovery() OR EXISTS (SELECT FROM pg_subscription_rel) AND EXISTS (  -- mostly there is none
         SELECT FROM pg_subscription_rel r JOIN pg_trigger t ON t.tgrelid = r.srrelid
         WHERE t.tgname = 'superset_ext_grants'
     ) THEN

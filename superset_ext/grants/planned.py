@@ -1,9 +1,10 @@
 """The statement of a hit, which each connection plans once: whether this moment has the name of an earlier one.
 
 Mostly nothing has been written since, and the name is the same: then nothing else is looked at. That is so for the
-reasons that `held_still` has in `sql/grants`, which makes the same name and is asked where it is another one. Behind a
-pooler that changes connections the plan is not there, and `held_still` is asked each time: it says the same, and may be
-sent as early.
+reasons that `held_still` has in `sql/grants`, which makes the same name. Where it is another one, `holds` is asked as
+there. It looks at the run of the server and the database by what names the triggers, which was read together with the
+earlier moment's name: so the two need not be compared once more. Behind a pooler that changes connections the plan is
+not there, and `held_still` is asked each time: it says the same, and may be sent as early.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ pg_catalog.concat_ws(' ', pg_catalog.pg_current_snapshot(), extract(epoch FROM p
     (SELECT id FROM superset_ext_grants.run), pg_catalog.current_database())"""
 _PREPARE = f"""
 PREPARE superset_ext_still_10 (text, text) AS
-SELECT CASE WHEN name OPERATOR(pg_catalog.=) $1 THEN name ELSE superset_ext_grants.held_still(NULL, $2, NULL, $1) END
-FROM (SELECT {NAME} AS name) AS moment
+SELECT CASE WHEN name OPERATOR(pg_catalog.=) $1 THEN $1
+    WHEN superset_ext_grants.holds(pg_catalog.split_part($1, ' ', 1)::pg_catalog.pg_snapshot, $2, NULL) THEN name END
+FROM (SELECT {NAME} AS name OFFSET 0) AS moment
 """  # noqa: S608  (nothing but constants)
 # With a moment's name, and that of the triggers: what names this moment, NULL where what held then may not hold.
 STILL = "EXECUTE superset_ext_still_10 (%s, %s)"

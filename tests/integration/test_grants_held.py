@@ -17,7 +17,7 @@ from sqlalchemy import create_engine
 
 from superset_ext.grants import held, metadata_stamps
 from superset_ext.grants.metadata_stamps import MetadataStamps
-from superset_ext.grants.planned import NAME, STILL
+from superset_ext.grants.planned import NAME, STILL, still
 from testing.databases import Databases
 from testing.warming import until
 
@@ -238,6 +238,38 @@ def test_both_statements_name_a_moment_alike(url: str, stamps: MetadataStamps) -
     assert mark and stamps.holds(mark)
     with writers(url, 1) as (writer,):
         assert writer.run(f"SELECT {NAME}") == stamps._held.moment
+
+
+BETWEEN: dict[str, tuple[str, ...]] = {
+    "nothing": (),
+    "something else": (WRITES[-1],),
+    "a right": (WRITES[0],),
+    "the contents of a dashboard": (WRITES[1],),
+    "a trigger that is off": (TRIGGER[0],),
+    "a trigger that was off": TRIGGER,
+    "the id of the run": ("UPDATE superset_ext_grants.run SET id = gen_random_uuid()",),
+    "our table": ("TRUNCATE superset_ext_grants.change",),
+}
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+def test_both_statements_say_alike_whether_all_holds(url: str, between: str) -> None:
+    """Intent: what was written since decides, whichever of the two is asked; a check of one text that says `yes` where
+    the other says `no` would give what has ended."""
+    engine = create_engine(url)
+    stamps = MetadataStamps(lambda: engine, lambda: ["ab_user_role"])
+    stamps.install()
+    assert stamps.look() and (mark := stamps.now()) and stamps.holds(mark)
+    before = stamps._held
+    with writers(url, 1) as (writer,):
+        for sql in BETWEEN[between]:
+            writer.run(sql)
+        moment = writer.run(f"SELECT {NAME}")
+    answers = [stamps._row(*still(before, is_planned))[0] for is_planned in (True, False)]
+    assert stamps._are_planned and answers == [moment if between in ("nothing", "something else") else None] * 2
+    assert (moment == before.moment) is (between == "nothing")
+    stamps._connections().dispose()
+    engine.dispose()
 
 
 def test_what_is_begun_is_as_of_when_it_was_sent(url: str, stamps: MetadataStamps) -> None:
