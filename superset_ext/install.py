@@ -23,7 +23,7 @@ from superset_ext.freshness.listeners import install as listeners
 from superset_ext.freshness.log import InvalidationLog
 from superset_ext.freshness.relations.datasources import Following
 from superset_ext.grants import install as grants
-from superset_ext.host import engines, permissions, seams, sessions, substitutes
+from superset_ext.host import engines, known_since, permissions, seams, sessions, substitutes
 from superset_ext.host import task_context as postrun
 from superset_ext.host.regions import chart_region, regions
 from superset_ext.host.same_source import same_source
@@ -62,6 +62,7 @@ def install(app: Any) -> Package | None:
     if isinstance(results, RegionCache):
         results.bind(app)
     sessions.install(app)
+    known_since.watch()
     substitutes.substitutes = ()
     database, recorder, log = _log(app, settings)
     _freshness(app, settings, database, recorder, log)

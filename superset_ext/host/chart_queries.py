@@ -16,6 +16,7 @@ from superset_ext.cache.query import Query, note_opened, running
 from superset_ext.core.signals import count_failure
 from superset_ext.events import Miss, Outcome, Scope
 from superset_ext.host import nested
+from superset_ext.host.known_since import date_back
 from superset_ext.host.scope import id_of, is_fetch, scope_of, shown_by
 from superset_ext.settings import Region
 
@@ -28,6 +29,7 @@ def of_context(stock: Callable[..., Any]) -> Callable[..., Any]:
         shown = shown_by(getattr(query_obj, "annotation_layers", None))
         used.note_query(query_obj)
         with running(scope, context.datasource, shown) as query, _attributes(context, force=False):
+            date_back(query)
             return _counted(query, lambda: stock(self, query_obj, bool(force_cached) and not is_fetch()))
 
     return get_df_payload
@@ -41,6 +43,7 @@ def of_viz(stock: Callable[..., Any]) -> Callable[..., Any]:
         shown = shown_by(self.form_data.get("annotation_layers"))
         used.note_query(self)
         with running(scope, self.datasource, shown) as query, _attributes(self, force=False, _force_cached=cached):
+            date_back(query)
             return _counted(query, lambda: stock(self, query_obj, **kwargs))
 
     return get_df_payload

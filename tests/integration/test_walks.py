@@ -29,7 +29,7 @@ from superset_ext.warm.work import work
 from testing.in_process import InProcess
 from testing.walk import Walk, walk
 
-CHANGED, OUTCOME, RUN = 35, 90, 259
+CHANGED, OUTCOME, RUN = 35, 90, 266
 
 
 @pytest.fixture
