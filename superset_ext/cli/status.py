@@ -16,6 +16,7 @@ from superset_ext.host.databases import names_by_id
 from superset_ext.host.regions import HELD
 from superset_ext.monitor import report
 from superset_ext.package import package, this_app
+from superset_ext.settings import PREFIX
 
 _COLUMNS = ("region", "server", "reached", "memory", "policy", "hits 24 h", "misses 24 h", "hit ratio")
 _NUMBERS = ("reached", "memory", "hits 24 h", "misses 24 h", "hit ratio")
@@ -42,6 +43,8 @@ def status(as_json: bool) -> None:
         )
     else:
         print_table(_COLUMNS, map(_cells, rows), right=_NUMBERS)
+        if here.database is None:
+            click.echo(f"Hits and misses are not counted: there is no log database; set {PREFIX}LOG_DATABASE_URL")
         for row in watched:
             click.echo(_listening(row, names.get(row["database_id"])))
     if not all(row["reachable"] for row in rows):
@@ -65,5 +68,5 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     reached = "yes" if row["reachable"] else "no"
     return (
         row["region"], row["server"], reached, memory, row["policy"] or NOTHING,
-        str(row["hits"]), str(row["misses"]), ratio,
+        *(NOTHING if row[name] is None else str(row[name]) for name in ("hits", "misses")), ratio,
     )  # fmt: skip

@@ -29,16 +29,21 @@ _REFRESHES = "SELECT view, refreshed_at, seconds_ago, seconds, rows, error FROM 
 def status(app: Any, database: LogDatabase | None, settings: Settings) -> list[dict[str, Any]]:
     """Each region: its server, its memory in bytes, its hits and misses of the last day.
 
+    Hits and misses are `None` where there is no log database, so that nobody counts them.
+
     Raises:
         LogUnavailable: see `LogDatabase.transaction`.
     """
-    counts = {} if database is None else {row["cache_type"]: row for row in database.rows(_LAST_DAY)}
-    return [_region(settings, name, cache, counts.get(name, {})) for name, cache in regions(app).items()]
+    counts = None if database is None else {row["cache_type"]: row for row in database.rows(_LAST_DAY)}
+    return [
+        _region(settings, name, cache, None if counts is None else counts.get(name, {}))
+        for name, cache in regions(app).items()
+    ]
 
 
-def _region(settings: Settings, name: str, cache: RegionCache, counts: dict[str, Any]) -> dict[str, Any]:
+def _region(settings: Settings, name: str, cache: RegionCache, counts: dict[str, Any] | None) -> dict[str, Any]:
     info = cache.server_info()
-    hits, misses = int(counts.get("hits") or 0), int(counts.get("misses") or 0)
+    hits, misses = (None if counts is None else int(counts.get(key) or 0) for key in ("hits", "misses"))
     return {
         "region": name,
         "server": safe_url(settings.region_url(Region(name))),
@@ -47,8 +52,12 @@ def _region(settings: Settings, name: str, cache: RegionCache, counts: dict[str,
         "policy": info.policy if info else None,
         "hits": hits,
         "misses": misses,
-        "hit_ratio": round(hits / (hits + misses), 4) if hits + misses else None,
+        "hit_ratio": _ratio(hits or 0, misses or 0),
     }
+
+
+def _ratio(hits: int, misses: int) -> float | None:
+    return round(hits / (hits + misses), 4) if hits + misses else None
 
 
 def watched(app: Any, database: LogDatabase | None) -> list[dict[str, Any]]:
@@ -73,10 +82,10 @@ def _listeners(app: Any) -> dict[int, float]:
 
 
 def health(app: Any, database: LogDatabase | None) -> dict[str, Any]:
-    """Whether each region reaches its server, and whether the log database answers; no figures."""
+    """Whether each region reaches its server, and whether the log database answers, `None` where none is set."""
     reached = {name: cache.server_info() is not None for name, cache in regions(app).items()}
-    log = database is not None and _answers(database)
-    return {"healthy": log and all(reached.values()), "regions": reached, "log": log}
+    log = None if database is None else _answers(database)
+    return {"healthy": log is not False and all(reached.values()), "regions": reached, "log": log}
 
 
 def _answers(database: LogDatabase) -> bool:

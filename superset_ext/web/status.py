@@ -21,8 +21,8 @@ class RegionStatus(Answer):
     reachable = fields.Boolean(metadata={"description": "Whether the server answers"})
     used_memory = fields.Integer(allow_none=True, metadata={"description": "Bytes that the server uses"})
     policy = fields.String(allow_none=True, metadata={"description": "The server's maxmemory-policy"})
-    hits = fields.Integer(metadata={"description": "Of the last day"})
-    misses = fields.Integer(metadata={"description": "Of the last day"})
+    hits = fields.Integer(allow_none=True, metadata={"description": "Of the last day; null without a log database"})
+    misses = fields.Integer(allow_none=True, metadata={"description": "Of the last day; null without a log database"})
     hit_ratio = fields.Float(allow_none=True, metadata={"description": "Of the last day; null without requests"})
 
 
@@ -36,13 +36,15 @@ class PerformanceStatus(Answer):
 
 
 class PerformanceHealth(Answer):
-    """Whether everything that the package needs answers."""
+    """Whether everything that the package is set to use answers."""
 
     healthy = fields.Boolean(metadata={"description": "Whether all of it answers"})
     regions = fields.Dict(
         keys=fields.String(), values=fields.Boolean(), metadata={"description": "Whether each region's server answers"}
     )
-    log = fields.Boolean(metadata={"description": "Whether the log database answers"})
+    log = fields.Boolean(
+        allow_none=True, metadata={"description": "Whether the log database answers; null where none is set"}
+    )
 
 
 class StatusApi(Resource):
