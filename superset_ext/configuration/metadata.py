@@ -14,7 +14,7 @@ URI = "SQLALCHEMY_DATABASE_URI"
 SECONDS = 5.0
 # What says where a server is beside the URL: a function, or an argument of the driver's.
 _PLACES = frozenset({"creator", "host", "hostaddr", "port", "service", "unix_socket"})
-_PORTS = {"postgresql": 5432, "mysql": 3306}
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
 
 class MetadataAway(SupersetExtError):

@@ -18,6 +18,7 @@ from superset_ext.host.event_engine import is_in_transaction, unasked
 logger = logging.getLogger(__name__)
 
 MOST_TRIES = 30  # of an event that the database refuses by itself, for no fault of the event: about a minute
+MYSQL = frozenset({"mysql", "mariadb"})  # SQLAlchemy's names of it, as its URL has one or the other
 LATEST = 20_000  # rows among which one is looked for whose commit was in doubt
 _OF_THE_ROW = (DataError, IntegrityError, ProgrammingError)
 
@@ -128,7 +129,7 @@ def _is_written(connection: Any, row: dict[str, Any]) -> bool:
 
 
 def _precision(connection: Any) -> float:
-    return 1.0 if connection.dialect.name == "mysql" else 0.0
+    return 1.0 if connection.dialect.name in MYSQL else 0.0
 
 
 def _refused(engine: Any, event: Event, error: Exception) -> list[Event]:

@@ -15,6 +15,7 @@ from superset_ext.host.databases import METADATA_SECONDS
 
 # Engines whose URL names a schema in the place of a catalog: all tables of the server have a schema in their names.
 _SCHEMA_IN_URL = frozenset({"mysql", "mariadb", "clickhouse", "clickhousedb", "hive", "impala", "starrocks", "doris"})
+_ENGINES = {"mariadb": "mysql"}  # two names of one kind of server
 _SPELLINGS = {"localhost": "127.0.0.1", "::1": "127.0.0.1", "": "127.0.0.1"}
 REMEMBERED_SECONDS = 2.0  # for stamps that are repeated every 50 ms
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "redshift": 5439, "mssql": 1433, "trino": 8080}
@@ -24,7 +25,7 @@ class Place(NamedTuple):
     """Where a database is.
 
     Attributes:
-        engine: SQLAlchemy's name of it, without the driver.
+        engine: SQLAlchemy's name of it, without the driver; of several names of one kind of server, one.
         servers: hosts and ports.
         catalog: the catalog, or the file; empty for any of the server.
     """
@@ -96,7 +97,7 @@ def _place(uri: str, extra: str | None) -> Place | None:
         url = make_url(uri)
     except Exception:  # noqa: BLE001  (Superset keeps whatever was typed)
         return None
-    engine = url.get_backend_name()
+    engine = _ENGINES.get(url.get_backend_name(), url.get_backend_name())
     is_any = engine in _SCHEMA_IN_URL or bool(_settings(extra).get("allow_multi_catalog"))
     catalog = "" if is_any and url.host else _catalog(url)
     return Place(engine, _servers(url, engine), catalog)
