@@ -181,11 +181,14 @@ class Followed:
 
 
 def _place(database: Database, catalog: str | None) -> Key:
-    """Where names are looked up. An impersonated user may have a search path of their own."""
+    """Where names are looked up. An impersonated user may have a search path of their own.
+
+    When a database was edited does not tell two edits within a second apart where MySQL keeps it.
+    """
     from superset_ext.host.services import get_username
 
     user = get_username() if database.impersonate_user else None
-    return database.id, str(database.changed_on), catalog, user
+    return database.id, str(database.changed_on), str(database.sqlalchemy_uri), catalog, user
 
 
 def _asked(database: Database, schema: str, catalog: str | None, tables: Collection[Table]) -> dict[Table, _Behind]:
