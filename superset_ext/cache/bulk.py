@@ -14,11 +14,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from superset_ext.cache.envelope import MAX_BLOCK, TAGS_AT, short, times
-from superset_ext.cache.reading import Reading, entry_of, whole
 from superset_ext.cache.redis.node import Node
 from superset_ext.cache.redis.scripts import LEFT
 from superset_ext.cache.stamps import fresh
-from superset_ext.cache.store import Store
+from superset_ext.cache.store import Reading, Store, entry_of, whole
 
 _NO_KEY, _NO_END = -2, -1  # answers of lua/left.lua
 _NOTHING = b"\0"  # with which no key begins

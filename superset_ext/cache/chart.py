@@ -25,10 +25,10 @@ from superset_ext.cache.envelope import Envelope
 from superset_ext.cache.kept import Kept
 from superset_ext.cache.lease import Busy, Lease
 from superset_ext.cache.query import Query, Read, Views
-from superset_ext.cache.reading import Reading, whole
 from superset_ext.cache.region import RegionCache
 from superset_ext.cache.single_flight import SingleFlight
 from superset_ext.cache.stamps import Health, health, outdated, repair, stamp
+from superset_ext.cache.store import Reading, whole
 from superset_ext.cache.tags import USAGE
 from superset_ext.errors import StoreUnavailable
 from superset_ext.events import Miss, Stored

@@ -11,8 +11,7 @@ from werkzeug.wrappers import Response
 from superset_ext.cache.envelope import Envelope, pack, unpack
 from superset_ext.cache.keyring import KeyRing
 from superset_ext.cache.query import Read
-from superset_ext.cache.reading import Reading
-from superset_ext.cache.store import Store
+from superset_ext.cache.store import Reading, Store
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import BadSignature, CodecError, EnvelopeError
 from superset_ext.events import Miss, Stored

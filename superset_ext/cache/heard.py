@@ -12,10 +12,9 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
-from superset_ext.cache.reading import whole
 from superset_ext.cache.redis.node import Addressed
 from superset_ext.cache.stamps import stamp
-from superset_ext.cache.store import Store
+from superset_ext.cache.store import Store, whole
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import StoreUnavailable
 

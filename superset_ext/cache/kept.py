@@ -12,9 +12,8 @@ from superset_ext.cache.entries import Entries, Lifetime
 from superset_ext.cache.envelope import Envelope
 from superset_ext.cache.known import Known
 from superset_ext.cache.query import Read
-from superset_ext.cache.reading import Reading
 from superset_ext.cache.stamps import outdated
-from superset_ext.cache.store import Store
+from superset_ext.cache.store import Reading, Store
 from superset_ext.cache.tags import PART, USAGE
 from superset_ext.events import Miss
 

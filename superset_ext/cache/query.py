@@ -17,8 +17,8 @@ from typing import Any
 
 from superset_ext.cache import used
 from superset_ext.cache.lease import Lease
-from superset_ext.cache.reading import Reading
 from superset_ext.cache.sent import Sent, began
+from superset_ext.cache.store import Reading
 from superset_ext.cache.tags import ANY, object_tag, tables_tag
 from superset_ext.core.signals import tell
 from superset_ext.events import WARM, Answer, Asked, Miss, Outcome, Scope, Stored, asked, outcome

@@ -21,9 +21,8 @@ from superset_ext.cache.configured import heed, ring_of, store_of
 from superset_ext.cache.entries import Entries, Lifetime, Lookup, Policy
 from superset_ext.cache.envelope import Envelope
 from superset_ext.cache.query import Read
-from superset_ext.cache.reading import Reading
 from superset_ext.cache.redis.server_info import ServerInfo
-from superset_ext.cache.store import Store
+from superset_ext.cache.store import Reading, Store
 from superset_ext.core.clock import skew
 from superset_ext.core.warn_once import warn
 from superset_ext.errors import CodecError, StoreUnavailable

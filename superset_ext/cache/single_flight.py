@@ -23,11 +23,10 @@ from hashlib import blake2b
 from redis.exceptions import RedisError
 
 from superset_ext.cache.lease import Busy, Lease, handed_lease
-from superset_ext.cache.reading import Reading
 from superset_ext.cache.redis.connection import AnyConnection
 from superset_ext.cache.redis.node import Addressed
 from superset_ext.cache.redis.scripts import LEASE, RELEASE, RENEW
-from superset_ext.cache.store import FAILED, FILLED, Store
+from superset_ext.cache.store import FAILED, FILLED, Reading, Store
 from superset_ext.core.fork_reset import reset_on_fork
 from superset_ext.errors import StoreUnavailable
 

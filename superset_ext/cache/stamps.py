@@ -21,9 +21,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from superset_ext.cache.envelope import Envelope
-from superset_ext.cache.reading import Reading, whole
 from superset_ext.cache.redis.scripts import STAMP
-from superset_ext.cache.store import Store
+from superset_ext.cache.store import Reading, Store, whole
 from superset_ext.core.warn_once import warn
 from superset_ext.events import Miss
 

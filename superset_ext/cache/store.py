@@ -18,28 +18,60 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from superset_ext.cache.envelope import tags_of
 from superset_ext.cache.lease import Lease
 from superset_ext.cache.names import Names
-from superset_ext.cache.reading import FOR_EVER, NONE, Reading, entry_of, stamp_of, views_of, whole, words_of
 from superset_ext.cache.redis.node import Addressed, Answer, Command
 from superset_ext.cache.redis.scripts import FILL, GRANT, READ, STAMPS, SWAP
 from superset_ext.cache.redis.server_info import ServerInfo
 from superset_ext.cache.redis.topology import Topology
 from superset_ext.cache.tags import VIEWS
+from superset_ext.core.warn_once import warn
 from superset_ext.errors import StoreUnavailable
 
 FILLED, FAILED = b"1", b"0"  # how the end of a lease is published, after the entry's digest
+_FOR_EVER = 2**53 - 1  # the deadline, in ms, of what has none: the largest integer that a score holds exactly
+_DIGITS = 16  # of a stamp, until the year 2286
 _KEEP = -1
 _TOLERATED_US = 1_000_000  # by which what is known of the server's time may be behind
 _ID = slice(8, 24)
 _NO_ID = bytes(16)
 _LOOK_SECONDS = 1.0
+_NONE = b"-"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the server knows of one key.
+
+    Attributes:
+        data: the entry's bytes, `None` where there are none.
+        time_us: the server's time before the bytes were read, in microseconds.
+        stamps: of the entry's tags in their order, `None` for a tag without one.
+        deadline_ms: when the absent entry was to expire, in ms of the server's time; `None` if not remembered.
+        run_id: of the server that holds the stamps, and their era; empty where there is none.
+        last_stamp: the last stamp that the region had given.
+        views: the stamp of `VIEWS` after that, 0 where it has none; `None` where it was not asked for.
+    """
+
+    data: bytes | None
+    time_us: int
+    stamps: tuple[int | None, ...]
+    deadline_ms: int | None
+    run_id: str
+    last_stamp: int = 0
+    views: int | None = None
+
+    def bad_tags(self) -> list[bytes]:
+        """The entry's tags whose stamps are none, or were never given."""
+        pairs = zip(tags_of(self.data or b""), self.stamps, strict=False)
+        return [tag for tag, stamp in pairs if stamp is not None and stamp > self.last_stamp]
 
 
 class Store:
@@ -91,7 +123,7 @@ class Store:
         if self.names.stamps:
             return self.judgeable([b""], [None])[0]
         answer = self.ask([(self.names.seen, ("TIME",))])
-        return self._reading([*whole(answer.replies[0]), NONE, NONE, NONE], None, answer.run_id)
+        return self._reading([*whole(answer.replies[0]), _NONE, _NONE, _NONE], None, answer.run_id)
 
     def read(self, *names: str) -> list[Reading]:
         """All that is known of some keys."""
@@ -112,7 +144,7 @@ class Store:
             return reply, self.judgeable([key], [entry], views=True)[0]
         answer = self.ask([first, *self._reads(key), *self._asks_views()])
         reply, head, data, *views = answer.replies
-        return whole(reply), self._readings([key], [head, data], answer.run_id, views_of(views))[0]
+        return whole(reply), self._readings([key], [head, data], answer.run_id, _views_of(views))[0]
 
     def views(self) -> Reading:
         """The time and the stamp of `VIEWS`, where no reading has brought it."""
@@ -231,9 +263,9 @@ class Store:
         look = self._look() if self.topology.clustered else []
         answer = self.ask([*look, *commands, *(self._asks_views() if views else [])])
         heads = answer.replies[len(look) :]
-        beside = views_of(heads[len(keys) :])
+        beside = _views_of(heads[len(keys) :])
         pairs = zip(heads[: len(keys)], entries, strict=True)
-        readings = [self._reading(words_of(head), data, answer.run_id, beside) for head, data in pairs]
+        readings = [self._reading(_words(head), data, answer.run_id, beside) for head, data in pairs]
         return self._heard(answer.replies[: len(look)], readings) or self.judgeable(keys, entries, views)
 
     def _look(self) -> list[Addressed]:
@@ -277,7 +309,7 @@ class Store:
     ) -> list[Reading]:
         heads = replies[::2]
         pairs = zip(heads, replies[1::2], strict=True)
-        readings = [self._reading(words_of(head), data, run_id, views) for head, data in pairs]
+        readings = [self._reading(_words(head), data, run_id, views) for head, data in pairs]
         # What is judged anew is of a later time than the views.
         again = [place for place, reading in enumerate(readings) if self._is_doubtful(heads[place], reading)]
         if again:
@@ -298,13 +330,13 @@ class Store:
 
     def _reading(self, words: Sequence[bytes], data: Any, run_id: str, views: int | None = None) -> Reading:
         time_us = int(words[0]) * 1_000_000 + int(words[1])
-        deadline = None if words[2] == NONE else int(max(0.0, min(float(words[2]), FOR_EVER)))
+        deadline = None if words[2] == _NONE else int(max(0.0, min(float(words[2]), _FOR_EVER)))
         last_stamp = 0
         if self.names.stamps:
-            last_stamp = stamp_of(words[4]) or 0
-            run_id = self._run(run_id, words[3]) if 0 < last_stamp < FOR_EVER else ""
+            last_stamp = _stamp(words[4]) or 0
+            run_id = self._run(run_id, words[3]) if 0 < last_stamp < _FOR_EVER else ""
         self._skew_us, self._run_id = time_us - time.time_ns() // 1000, run_id
-        return Reading(entry_of(data), time_us, tuple(map(stamp_of, words[5:])), deadline, run_id, last_stamp, views)
+        return Reading(entry_of(data), time_us, tuple(map(_stamp, words[5:])), deadline, run_id, last_stamp, views)
 
     def _run(self, run_id: str, era: bytes) -> str:
         """A server's run and the era of its stamps, as one text; nearly always that of the read before."""
@@ -317,7 +349,7 @@ class Store:
         if not self._key_memory:
             return []
         seen = self.names.seen
-        deadline = self.now_us() // 1000 + ttl_ms if ttl_ms else FOR_EVER
+        deadline = self.now_us() // 1000 + ttl_ms if ttl_ms else _FOR_EVER
         scores = [part for key in keys for part in (deadline, digest_of(key))]
         return [(seen, ("ZADD", seen, *scores)), (seen, ("ZREMRANGEBYRANK", seen, 0, -self._key_memory - 1))]
 
@@ -325,3 +357,35 @@ class Store:
 def digest_of(key: bytes) -> bytes:
     """16 bytes that stand for a key in the memory of keys."""
     return blake2b(key, digest_size=16).digest()
+
+
+def entry_of(reply: Any) -> bytes | None:
+    """An entry's bytes; a key that holds something else holds no entry."""
+    return reply if isinstance(reply, bytes) else None
+
+
+def whole(reply: Any) -> Any:
+    """The reply itself; a refused command's reply is raised as `StoreUnavailable`."""
+    if isinstance(reply, ResponseError):
+        warn("refused", "Redis refused a command (%s); see that nothing else writes under our prefixes", reply)
+        raise StoreUnavailable(f"Redis refused a command ({reply})")
+    return reply
+
+
+def _words(head: Any) -> list[bytes]:
+    """The words of a script of `lua/` after the entry's id."""
+    return bytes(whole(head))[16:].split(b" ")
+
+
+def _views_of(replies: Sequence[Any]) -> int | None:
+    """The stamp in the reply to `_asks_views`, 0 where there is none yet; `None` where it cannot be known."""
+    if not replies or isinstance(replies[0], ResponseError):
+        return None
+    return _stamp(replies[0] or b"0")
+
+
+def _stamp(word: bytes) -> int | None:
+    """A stamp; one that is none counts as later than any entry, and so makes every entry stale."""
+    if word == _NONE:
+        return None
+    return int(word) if len(word) == _DIGITS and word.isdigit() else _FOR_EVER

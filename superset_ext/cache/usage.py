@@ -7,8 +7,7 @@ number gives it the rest of its life.
 from __future__ import annotations
 
 from superset_ext.cache.envelope import Envelope
-from superset_ext.cache.reading import whole
-from superset_ext.cache.store import Store
+from superset_ext.cache.store import Store, whole
 from superset_ext.cache.tags import USAGE
 
 _DAY_MS = 86_400_000
