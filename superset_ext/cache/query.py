@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -67,6 +67,7 @@ class Query:
         seen_until_us: the least of those of its parts that read from a replica; see `Sent`.
         supposed: what its key was made of without asking the source.
         started: `time.perf_counter()` when it began, in seconds.
+        known_since: says since when what it is made of is known, as `started`; `None` where that says nothing.
     """
 
     scope: Scope
@@ -83,6 +84,7 @@ class Query:
     seen_until_us: int | None = None
     supposed: dict[Any, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
+    known_since: Callable[[], float | None] = lambda: None
 
     def lease(self, key: str) -> Lease | None:
         """The lease of a key that this query, or one that it is a part of, has."""
@@ -185,7 +187,7 @@ def remember(region: str, key: str, read: Read) -> None:
     """Note that a get of `key` missed, for the set that may follow it."""
     query = _query.get()
     if query is not None:
-        query.reads[(region, key)] = read
+        query.reads[(region, key)] = _known(read, query.known_since())
         return
     reads = _loose.get()
     if reads is None:
@@ -194,6 +196,17 @@ def remember(region: str, key: str, read: Read) -> None:
     reads[(region, key)] = read
     if len(reads) > _PAIRS:
         reads.popitem(last=False)
+
+
+def _known(read: Read, since: float | None) -> Read:
+    """A read of just now by who knows no mark from after a moment.
+
+    Where a mark is later than the time of the read, the clock of the server was put back, and says nothing of marks.
+    """
+    if since is None or read.last_stamp > read.as_of_us:
+        return read
+    until_us = read.as_of_us - int((time.perf_counter() - since) * 1e6)
+    return replace(read, last_stamp=max(0, min(read.last_stamp, until_us)))
 
 
 def recall(region: str, key: str) -> Read | None:

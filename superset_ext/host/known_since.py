@@ -10,14 +10,13 @@ database are in no key. So an answer counts as of the begin of the transaction t
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from superset_ext.cache.query import Query, Read
+from superset_ext.cache.query import Query
 from superset_ext.core.signals import count_failure
 
 _BEGAN = "_superset_ext_began"  # on a transaction of SQLAlchemy's session
-_SECOND_US = 1_000_000
 
 
 def watch() -> None:
@@ -35,28 +34,10 @@ def _begins(session: Any, _transaction: Any, _connection: Any) -> None:
         root.__dict__.setdefault(_BEGAN, time.perf_counter())
 
 
-class Reads(dict[tuple[str, str], Read]):
-    """What gets of a query leave behind, each as of when the query's datasource was read.
-
-    Args:
-        source: Superset's datasource.
-    """
-
-    def __init__(self, source: Any) -> None:
-        super().__init__()
-        self._source = source
-
-    def __setitem__(self, key: tuple[str, str], read: Read) -> None:
-        """Keep what a get has left behind just now."""
-        began = _began(self._source)
-        super().__setitem__(key, read if began is None else as_of_begin(read, time.perf_counter() - began))
-
-
 def date_back(query: Query) -> None:
     """Have the answer of a query that begins count as of when its datasource was read."""
-    query.reads = Reads(query.source)
-    began = _began(query.source)
-    if began is not None:
+    query.known_since = partial(_began, query.source)
+    if (began := _began(query.source)) is not None:
         query.started = min(query.started, began)
 
 
@@ -71,14 +52,3 @@ def _began(thing: Any) -> float | None:
     except Exception as error:  # noqa: BLE001  (somebody waits for the rows)
         count_failure("looking since when a query is known", error)
         return None
-
-
-def as_of_begin(read: Read, seconds: float) -> Read:
-    """A read of just now that knows no mark from within so many seconds before it.
-
-    Where a mark is later than the time of the read, the clock of the server was put back, and says nothing of marks.
-    """
-    if read.last_stamp > read.as_of_us:
-        return read
-    until_us = read.as_of_us - int(seconds * _SECOND_US)
-    return replace(read, last_stamp=max(0, min(read.last_stamp, until_us)))

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Column, Integer, create_engine, event
 from sqlalchemy.orm import Session, declarative_base
 
-from superset_ext.cache.query import Query, Read
+from superset_ext.cache.query import Query, Read, remember, running
 from superset_ext.events import Scope
 from superset_ext.host import known_since
 
@@ -43,9 +43,9 @@ def session() -> Iterator[Session]:
 
 def asked(source: Any, last_stamp: int) -> tuple[Query, Read]:
     """A query of this datasource, and what its get of the cache left behind, which knew this mark."""
-    query = Query(Scope(), source)
-    known_since.date_back(query)
-    query.reads[KEY] = Read(NOW_US, time.perf_counter(), "run", last_stamp)
+    with running(Scope(), source) as query:
+        known_since.date_back(query)
+        remember(*KEY, Read(NOW_US, time.perf_counter(), "run", last_stamp))
     return query, query.reads[KEY]
 
 
