@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ class Capture:
 
     Attributes:
         mark: what rights and objects were as of, before Superset read any.
+        since: when that was at the latest, by the monotonic clock: a grant lives from then on.
         session: what was in the session.
         plain: the body before it was compressed.
         lasting: why what was asked so far is not granted, whatever the answer.
@@ -44,6 +46,7 @@ class Capture:
     lasting: str | None = None
     key_moves: bool = False
     is_document: bool = False
+    since: float = field(default_factory=time.monotonic)
 
 
 def begin(capture: Capture) -> None:

@@ -244,7 +244,7 @@ class Hooks:
             documents.tag(response, response.get_data())
 
     def _store(self, capture: Capture, grant: Grant) -> bool:
-        is_kept = self._judge.keep(capture.key, grant, capture.used.entries)
+        is_kept = self._judge.keep(capture.key, grant, capture.used.entries, capture.since)
         if is_kept:
             self.kept += 1
         else:

@@ -237,11 +237,18 @@ class Judge:
         document = self._region.document(key)
         return None if document is None else Grant.unpacked(document)
 
-    def keep(self, key: str, grant: Grant, parts: Mapping[str, Envelope]) -> bool:
-        """Keep an answer that was made of entries; whether it was kept."""
+    def keep(self, key: str, grant: Grant, parts: Mapping[str, Envelope], since: float) -> bool:
+        """Keep an answer that was made of entries; whether it was kept.
+
+        Args:
+            since: by the monotonic clock, when nothing that it is made of had been read yet.
+        """
+        seconds = self._seconds - (time.monotonic() - since)
+        if seconds <= 0:
+            return False
         try:
             if grant.is_document:
-                return self._region.keep_document(key, grant.packed(), self._seconds)
-            return self._region.keep_grant(key, grant.packed(), parts, self._seconds)
+                return self._region.keep_document(key, grant.packed(), seconds)
+            return self._region.keep_grant(key, grant.packed(), parts, seconds)
         except StoreUnavailable:
             return False

@@ -220,9 +220,11 @@ class MetadataStamps:
         if self.look():
             self._look_at = time.monotonic() + _AGAIN
         else:
+            other = ""
             if not is_possible(self._engine()):
                 self._look_at = float("inf")  # nor will it be later
-            warn("grants", "answers are not given again: %s", self.missing)
+                other = "; SUPERSET_EXT_GRANTS=stamps needs no triggers"
+            warn("grants", "answers are not given again: %s%s", self.missing, other)
 
     def tidy(self) -> None:
         """Delete what no grant needs any more; once a minute, however often it is called."""

@@ -140,6 +140,22 @@ def test_a_mark_serves_for_a_moment_and_until_something_is_written(
     assert rights.asked == ["now", "holds old", "now", "now"]
 
 
+def test_a_grant_lives_from_when_its_request_came(rights: Rights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intent: where nothing tells of a change, the limit is all that ends an answer: a slow request does not extend it,
+    and one that took as long leaves nothing."""
+    monkeypatch.setattr(judge, "time", SimpleNamespace(monotonic=lambda: 107.0))
+    kept: list[float] = []
+    region = SimpleNamespace(
+        keep_grant=lambda _key, _value, _parts, seconds: not kept.append(seconds),  # type: ignore[func-returns-value]
+        keep_document=lambda _key, _value, seconds: not kept.append(seconds),  # type: ignore[func-returns-value]
+    )
+    one = Judge(region, rights, 10.0)  # type: ignore[arg-type]
+    grants = [Grant(OLD, "text", None, (b"x",), (), False, None, ("", ""), is_document=of) for of in (False, True)]
+    assert [one.keep("key", grant, {}, 104.0) for grant in grants] == [True, True]
+    assert not any(one.keep("key", grant, {}, 97.0) for grant in grants)
+    assert kept == [7.0, 7.0]
+
+
 @pytest.fixture
 def app() -> Flask:
     """An app without Superset."""
