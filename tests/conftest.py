@@ -276,3 +276,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.skip(reason="no Chromium on this machine; install the package chromium"))
+
+
+@pytest.fixture
+def patient_grants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stalls is no metadata database that is silent, of which nothing is known for a while."""
+    from superset_ext.grants import metadata_stamps
+
+    for name in ("_WAIT", "_CONNECT"):
+        monkeypatch.setattr(metadata_stamps, name, 60.0)

@@ -21,7 +21,7 @@ from superset_ext.grants.planned import NAME, STILL, still
 from testing.databases import Databases
 from testing.warming import until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("patient_grants")]
 STEPS = int(os.environ.get("HELD_STEPS", "500"))
 Mark = tuple[str, str]
 TABLES = """
@@ -319,6 +319,7 @@ def test_a_busy_process_does_not_take_the_server_for_silent(
     after which all is as before."""
     stamps._connections().dispose()
     stamps._pool = None
+    monkeypatch.setattr(metadata_stamps, "_WAIT", 0.25)
     monkeypatch.setattr(metadata_stamps, "_POOL", 1)
     monkeypatch.setattr(metadata_stamps, "_BUSY", 60.0)  # longer than this test
     monkeypatch.setattr(stamps._connections(), "_patience", 1.1 * metadata_stamps._WAIT)

@@ -88,14 +88,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(metadata_stamps, name, 0.02)
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that stalls is not a server that is silent."""
-    for name in ("_WAIT", "_CONNECT"):
-        monkeypatch.setattr(metadata_stamps, name, PATIENCE)
-
-
-@pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("patient_grants")
 def test_nothing_is_missed_behind_a_pooler(url: str, pooler: Pooler) -> None:
     """Intent: threads mark, write, commit and ask at random: a mark from before a commit that has returned never holds,
     one without such a commit does, and everybody reads the answer to what they asked."""
@@ -155,7 +148,7 @@ def test_a_pooler_before_a_silent_server_takes_no_room(
             assert within(PATIENCE, int) == 0
 
 
-@pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("patient_grants")
 @pytest.mark.parametrize("pooler", ["transaction"], indirect=True)
 @pytest.mark.parametrize("is_planned", [True, False])
 def test_nothing_holds_in_a_copy_of_the_database(
@@ -194,7 +187,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("patient_grants")
 @pytest.mark.parametrize("pooler", MODES, indirect=True)
 @pytest.mark.parametrize("how", OPTIONS)
 def test_who_connects_as_superset_does_gets_through(how: str, url: str, pooler: Pooler) -> None:

@@ -25,7 +25,7 @@ from testing.databases import postgres_in, quick_folder
 from testing.standby import standby_of
 from testing.warming import until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("patient_grants")]
 PATIENCE = 120.0
 TABLES = """
 CREATE TABLE ab_user (id int);

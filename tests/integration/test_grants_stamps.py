@@ -32,7 +32,7 @@ from testing.in_process import InProcess
 from testing.versions import need
 from testing.warming import until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("patient_grants")]
 TABLES = """
 CREATE TABLE ab_user (id int PRIMARY KEY, username text, active boolean, last_login timestamp, login_count int,
     fail_login_count int, changed_on timestamp, changed_by_fk int);
@@ -477,7 +477,6 @@ def _is_cut(connection: Any) -> bool:
 
 def test_nobody_waits_for_a_silent_server(server: Postgres, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Intent: a stopped server closes nothing; a mark cannot be had then, and is to be had soon afterwards."""
-    monkeypatch.setattr(metadata_stamps, "_SILENT", 0.1)
     url = server.create_database("meta")
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
@@ -487,6 +486,8 @@ def test_nobody_waits_for_a_silent_server(server: Postgres, make: Make, monkeypa
         mark = marked(stamps)
         cursor.execute("SELECT pid FROM pg_stat_activity WHERE datname = 'meta' AND pid <> pg_backend_pid()")
         backends = [pid for (pid,) in cursor.fetchall()]
+    for name in ("_SILENT", "_WAIT"):
+        monkeypatch.setattr(metadata_stamps, name, 0.1)
     answers: list[Any] = []
     asking = threading.Thread(target=lambda: answers.extend((stamps.holds(mark), stamps.now())), daemon=True)
     pids = [server.pid, *backends]
@@ -499,6 +500,7 @@ def test_nobody_waits_for_a_silent_server(server: Postgres, make: Make, monkeypa
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
+    monkeypatch.setattr(metadata_stamps, "_WAIT", 60.0)
     until(lambda: stamps.now(), 120)
     assert stamps.holds(mark)
 

@@ -16,7 +16,7 @@ from superset_ext.grants.metadata_stamps import MetadataStamps
 from testing.databases import postgres_in, quick_folder
 from testing.warming import until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("patient_grants")]
 TABLES = """
 CREATE TABLE ab_user (id int);
 CREATE TABLE ab_user_role (id int PRIMARY KEY, user_id int, role_id int);
