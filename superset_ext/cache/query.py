@@ -18,7 +18,7 @@ from typing import Any
 from superset_ext.cache import used
 from superset_ext.cache.lease import Lease
 from superset_ext.cache.sent import Sent, began
-from superset_ext.cache.store import Reading
+from superset_ext.cache.store import Reading, ServerClock
 from superset_ext.cache.tags import ANY, object_tag, tables_tag
 from superset_ext.core.signals import tell
 from superset_ext.events import WARM, Answer, Asked, Miss, Outcome, Scope, Stored, asked, outcome
@@ -183,11 +183,11 @@ def note_opened(kind: str, number: int) -> None:
         query.opened.add(object_tag(kind, number))
 
 
-def remember(region: str, key: str, read: Read) -> None:
-    """Note that a get of `key` missed, for the set that may follow it."""
+def remember(region: str, key: str, read: Read, clock: ServerClock) -> None:
+    """Note that a get of `key` missed, for the set that may follow it; `clock` is that of the server that was read."""
     query = _query.get()
     if query is not None:
-        query.reads[(region, key)] = _known(read, query.known_since())
+        query.reads[(region, key)] = _known(read, query, clock)
         return
     reads = _loose.get()
     if reads is None:
@@ -198,14 +198,15 @@ def remember(region: str, key: str, read: Read) -> None:
         reads.popitem(last=False)
 
 
-def _known(read: Read, since: float | None) -> Read:
-    """A read of just now by who knows no mark from after a moment.
+def _known(read: Read, query: Query, clock: ServerClock) -> Read:
+    """A read of just now by a query, which knows no mark from after what it is made of was read.
 
     Where a mark is later than the time of the read, the clock of the server was put back, and says nothing of marks.
     """
+    since = query.known_since()
     if since is None or read.last_stamp > read.as_of_us:
         return read
-    until_us = read.as_of_us - int((time.perf_counter() - since) * 1e6)
+    until_us = clock.at(since, read.started, read.as_of_us)
     return replace(read, last_stamp=max(0, min(read.last_stamp, until_us)))
 
 

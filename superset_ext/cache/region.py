@@ -234,7 +234,8 @@ class RegionCache(BaseCache):
         reading, took = lookup.reading, (time.perf_counter() - started) * 1000 / of
         size = len(reading.data or b"")
         if isinstance(lookup.verdict, Miss):
-            queries.remember(self.region, key, Read(reading.time_us, started, reading.run_id, reading.last_stamp))
+            read = Read(reading.time_us, started, reading.run_id, reading.last_stamp)
+            queries.remember(self.region, key, read, self._store.server_clock)
             queries.report(key, Outcome(self.region, lookup.verdict, took, size))
             return None
         envelope, value = lookup.verdict

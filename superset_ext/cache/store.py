@@ -44,6 +44,8 @@ _ID = slice(8, 24)
 _NO_ID = bytes(16)
 _LOOK_SECONDS = 1.0
 _NONE = b"-"
+_DRIFT = 1e-4  # the crystals of two machines differ by a few millionths of a second each second
+_US = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +76,45 @@ class Reading:
         return [tag for tag, stamp in pairs if stamp is not None and stamp > self.last_stamp]
 
 
+class ServerClock:
+    """What the clock of a server has shown at least at a moment of this process.
+
+    A time that comes with an answer is of a moment before it came. So the server is never less ahead than one answer
+    says, and what most of them say is nearest: that of the answer that came soonest (as in NTP, RFC 5905). Two clocks
+    drift apart by less than `_DRIFT`. It stands here since each reading tells it the time.
+    """
+
+    def __init__(self) -> None:
+        self._ahead_us: int | None = None  # of `time.perf_counter()` here, at least
+        self._heard = 0.0
+
+    def hear(self, time_us: int) -> None:
+        """Take a time, in microseconds, that has come just now."""
+        now = time.perf_counter()
+        ahead_us = time_us - int(now * _US)
+        if self._ahead_us is not None:
+            ahead_us = max(ahead_us, self._ahead_us - int((now - self._heard) * _DRIFT * _US))
+        self._ahead_us, self._heard = ahead_us, now
+
+    def at(self, moment: float, asked: float, time_us: int) -> int:
+        """What the clock has shown at a moment of this process, in microseconds, or somewhat less.
+
+        Args:
+            moment: by `time.perf_counter()`, in seconds, as `asked`.
+            asked: when the server was asked that has answered `time_us`. Where it should have shown more by then, its
+                clock was put back.
+        """
+        if self._ahead_us is None or int(asked * _US) + self._ahead_us > time_us:
+            self._ahead_us = None
+            self.hear(time_us)
+        return int(moment * _US) + (self._ahead_us or 0)
+
+
 class Store:
     """The entries of one region.
 
     Attributes:
+        server_clock: what the clock of the server with the stamps has shown.
         unheard: called with what lies in Redis of listeners, and the server's time; whether it has written stamps.
 
     Args:
@@ -94,6 +131,7 @@ class Store:
         self._key_memory = key_memory
         self._total = total
         self._skew_us = 0
+        self.server_clock = ServerClock()
         self._run_id = ""
         self._last_run = ("", b"", "")
         self._look_at = 0.0  # when to look next whether listeners are heard, by the monotonic clock
@@ -336,6 +374,7 @@ class Store:
             last_stamp = _stamp(words[4]) or 0
             run_id = self._run(run_id, words[3]) if 0 < last_stamp < _FOR_EVER else ""
         self._skew_us, self._run_id = time_us - time.time_ns() // 1000, run_id
+        self.server_clock.hear(time_us)
         return Reading(entry_of(data), time_us, tuple(map(_stamp, words[5:])), deadline, run_id, last_stamp, views)
 
     def _run(self, run_id: str, era: bytes) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy import Column, Integer, create_engine, event
 from sqlalchemy.orm import Session, declarative_base
 
 from superset_ext.cache.query import Query, Read, remember, running
+from superset_ext.cache.store import ServerClock
 from superset_ext.events import Scope
 from superset_ext.host import known_since
 
@@ -45,7 +46,7 @@ def asked(source: Any, last_stamp: int) -> tuple[Query, Read]:
     """A query of this datasource, and what its get of the cache left behind, which knew this mark."""
     with running(Scope(), source) as query:
         known_since.date_back(query)
-        remember(*KEY, Read(NOW_US, time.perf_counter(), "run", last_stamp))
+        remember(*KEY, Read(NOW_US, time.perf_counter(), "run", last_stamp), ServerClock())
     return query, query.reads[KEY]
 
 
