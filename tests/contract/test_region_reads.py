@@ -278,7 +278,8 @@ class TestStamps:
         """Intent: an entry from the future could not be told from one that a stamp made stale."""
         with running(Scope(dataset_id=7)):
             clock = cache._store.clock()
-            remember("chart_data", "k", Read(server_time(client) + 3_600_000_000, time.perf_counter(), clock.run_id))
+            read = Read(server_time(client) + 3_600_000_000, time.perf_counter(), clock.run_id)
+            remember("chart_data", "k", read, cache._store.server_clock)
             cache.set("k", CHART)
         assert why(cache) is Miss.INVALIDATED
 
@@ -311,7 +312,9 @@ class TestStamps:
         fresh_entry = client.get("chart_k")
         client.delete("chart_k")  # which nothing that was read earlier would replace
         with running(Scope(dataset_id=8, database_id=1)):
-            remember("chart_data", "k", Read(1, time.perf_counter(), cache._store.last_run_id()))
+            remember(
+                "chart_data", "k", Read(1, time.perf_counter(), cache._store.last_run_id()), cache._store.server_clock
+            )
             cache.set("k", {"query": "stale"})
         stale_entry = client.get("chart_k")
         store_of = cache._store

@@ -6,6 +6,7 @@ import time
 
 from superset_ext.cache.query import Read, recall, remember, report, running
 from superset_ext.cache.sent import Sent
+from superset_ext.cache.store import ServerClock
 from superset_ext.events import Miss, Outcome, Scope, Stored
 from superset_ext.host import source_queries
 from testing.regions import heard
@@ -16,9 +17,9 @@ CHART = "chart_data"
 def test_nested_charts_pair_their_own_sets() -> None:
     """Intent: an annotation's chart (get A, get B, set B, set A) never takes its parent's start time."""
     with running(Scope(chart_id=1)):
-        remember(CHART, "A", Read(10, 1.0))
+        remember(CHART, "A", Read(10, 1.0), ServerClock())
         with running(Scope(chart_id=2)):
-            remember(CHART, "B", Read(20, 2.0))
+            remember(CHART, "B", Read(20, 2.0), ServerClock())
             assert recall(CHART, "A") is None
             assert recall(CHART, "B") == Read(20, 2.0)
         assert recall(CHART, "A") == Read(10, 1.0)
@@ -76,7 +77,7 @@ def test_reads_outside_a_frame_are_bounded() -> None:
     """Intent: a thread that lives for weeks does not collect reads that no set ever follows."""
     now = time.perf_counter()
     for number in range(1000):
-        remember("metadata", str(number), Read(number, now))
+        remember("metadata", str(number), Read(number, now), ServerClock())
     assert recall("metadata", "0") is None
     assert recall("metadata", "999") == Read(999, now)
     assert recall("metadata", "999") is None
@@ -84,7 +85,7 @@ def test_reads_outside_a_frame_are_bounded() -> None:
 
 def test_a_read_of_an_earlier_request_is_not_taken_for_this_ones() -> None:
     """Intent: a get that missed an hour ago, in a thread that still lives, does not say what a set cost."""
-    remember("metadata", "old", Read(1, time.perf_counter() - 3600))
+    remember("metadata", "old", Read(1, time.perf_counter() - 3600), ServerClock())
     assert recall("metadata", "old") is None
 
 
