@@ -163,3 +163,12 @@ def _apply_views(url: str) -> None:
     with closing(LogDatabase(url)) as database:
         database.apply_schema()
         apply_views(database)
+
+
+def run_each(url: str, *statements: str) -> Any:
+    """Run statements over one connection, each committed by itself; the first value of the last, where it has one."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        for statement in statements:
+            cursor.execute(statement)
+        return cursor.fetchone()[0] if cursor.description else None

@@ -220,11 +220,9 @@ class MetadataStamps:
         if self.look():
             self._look_at = time.monotonic() + _AGAIN
         else:
-            other = ""
             if not is_possible(self._engine()):
                 self._look_at = float("inf")  # nor will it be later
-                other = "; SUPERSET_EXT_GRANTS=stamps needs no triggers"
-            warn("grants", "answers are not given again: %s%s", self.missing, other)
+            warn("grants", "answers are not given again: %s", self.missing)
 
     def tidy(self) -> None:
         """Delete what no grant needs any more; once a minute, however often it is called."""
@@ -242,7 +240,8 @@ class MetadataStamps:
 
     def _must_be_possible(self) -> None:
         if not is_possible(self._engine()):
-            raise Unanswerable("the metadata database is not PostgreSQL by psycopg2")
+            other = "SUPERSET_EXT_GRANTS=stamps needs no triggers"
+            raise Unanswerable(f"the metadata database is not PostgreSQL by psycopg2; {other}")
 
     def _row(self, sql: str, values: Any) -> Any:
         """The one row of a statement in one round trip.

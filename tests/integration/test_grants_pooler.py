@@ -21,7 +21,7 @@ from superset_ext.embedded.postgres import Postgres
 from superset_ext.grants import metadata_stamps
 from superset_ext.grants.metadata_stamps import MetadataStamps
 from testing import grants_walk
-from testing.databases import Databases
+from testing.databases import Databases, run_each
 from testing.grants_walk import Disturber, walked
 from testing.pooler import MISSING, PROGRAM, Pooler, pooler_before
 from testing.warming import until
@@ -43,7 +43,7 @@ MODES = ("session", "transaction", "statement")
 def url(databases: Databases) -> Iterator[str]:
     """A metadata database with a table that is watched and one that is not, without a pooler."""
     with databases.empty() as url:
-        run(url, TABLES)
+        run_each(url, TABLES)
         with made(url) as stamps:
             stamps.install()
         yield url
@@ -55,12 +55,6 @@ def pooler(request: pytest.FixtureRequest, postgres: Postgres, tmp_path: Path) -
     soon = {"server_login_retry": 1, "query_wait_timeout": 5}
     with pooler_before(postgres, tmp_path / "pooler", request.param, default_pool_size=30, **soon) as pooler:
         yield pooler
-
-
-def run(url: str, sql: str) -> None:
-    """Run a statement by a connection of its own, and commit it."""
-    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(sql)
 
 
 @contextmanager
@@ -125,7 +119,7 @@ def test_a_pooler_that_is_paused_holds_up_nobody(url: str, pooler: Pooler, monke
         stamps.holds(mark, early=early)
         for _ in range(5):
             assert stamps.holds(mark, early=stamps.begin()) is None
-        run(url, grants_walk.WATCHED)
+        run_each(url, grants_walk.WATCHED)
         pooler.order("RESUME")
         monkeypatch.undo()
         until(lambda: stamps.holds(mark, early=stamps.begin()) is False, PATIENCE)
@@ -158,14 +152,14 @@ def test_nothing_holds_in_a_copy_of_the_database(
     transaction ends anywhere: the copy has the id of the run too, and sees the same transactions."""
     name = f"copied_{uuid.uuid4().hex[:8]}"
     with databases.empty() as url:
-        run(url, TABLES)
+        run_each(url, TABLES)
         with made(url) as stamps:
             stamps.install()
             assert stamps.look()  # which draws the id
         with closing(psycopg2.connect(postgres.url())) as connection:
             connection.autocommit = True
             connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {url.rpartition('/')[2]}")
-        run(postgres.url(name), grants_walk.WATCHED)
+        run_each(postgres.url(name), grants_walk.WATCHED)
         with behind(pooler, url) as stamps:
             mark = stamps.now()
             assert mark and stamps.holds(mark)
@@ -200,5 +194,5 @@ def test_who_connects_as_superset_does_gets_through(how: str, url: str, pooler: 
         assert mark and stamps.holds(mark)
         early = stamps.begin()
         assert early is not None and stamps.holds(mark, early=early)
-        run(url, grants_walk.WATCHED)
+        run_each(url, grants_walk.WATCHED)
         assert stamps.holds(mark, early=stamps.begin()) is False

@@ -21,7 +21,7 @@ from sqlalchemy import create_engine
 
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.grants.metadata_stamps import MetadataStamps
-from testing.databases import postgres_in, quick_folder
+from testing.databases import postgres_in, quick_folder, run_each
 from testing.standby import standby_of
 from testing.warming import until
 
@@ -46,7 +46,7 @@ def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Postgres]
     """A server that the test may crash; one that has a replica writes at once, since a copy of it waits for that."""
     settings = {"max_prepared_transactions": "5"} | ({} if "standby" in request.fixturenames else FORGETFUL)
     with quick_folder(tmp_path) as folder, postgres_in(folder, **settings) as made:
-        run(made.create_database("meta"), TABLES)
+        run_each(made.create_database("meta"), TABLES)
         yield made
 
 
@@ -69,19 +69,10 @@ def stamps_of(server: Postgres) -> Iterator[MetadataStamps]:
     engine.dispose()
 
 
-def run(url: str, *statements: str) -> Any:
-    """Run statements by a connection of their own; the first value of the last."""
-    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        for sql in statements:
-            cursor.execute(sql)
-        return cursor.fetchone()[0] if cursor.description else None  # type: ignore[index]
-
-
 def write(url: str, how: str, number: int) -> int:
     """Commit a row of the watched table; the transaction."""
     sql = f"INSERT INTO ab_user_role VALUES ({number}, 1, {number}) RETURNING pg_current_xact_id()::text"
-    return int(run(url, how, sql))
+    return int(run_each(url, how, sql))
 
 
 def marked(stamps: MetadataStamps) -> Mark:
@@ -148,18 +139,18 @@ def test_no_mark_outlives_a_crash_that_undoes_a_commit(how: str, server: Postgre
     the mark does not hold, neither before anybody has looked at the triggers nor after; one from after the crash ends
     with a prepared transaction that is older than the crash."""
     url = server.url("meta")
-    run(url, KEPT, "CHECKPOINT")
-    run(url, KEPT, PREPARED)
+    run_each(url, KEPT, "CHECKPOINT")
+    run_each(url, KEPT, PREPARED)
     undone = write(url, LOST, 2)
     mark = marked(stamps)
     CRASHES[how](server)
-    assert until(lambda: quietly(lambda: run(url, "SELECT count(*) FROM ab_user_role")), PATIENCE) == 1
+    assert until(lambda: quietly(lambda: run_each(url, "SELECT count(*) FROM ab_user_role")), PATIENCE) == 1
     assert write(url, KEPT, 3) == undone
     assert not stamps.holds(mark)
     assert stamps.look(), stamps.missing  # though Superset's own connection was closed
     later = marked(stamps)
     assert not stamps.holds(mark) and stamps.holds(later)
-    run(url, KEPT, "COMMIT PREPARED 'late'")
+    run_each(url, KEPT, "COMMIT PREPARED 'late'")
     assert not stamps.holds(later) and not stamps.holds(mark)
 
 
@@ -173,11 +164,11 @@ def quietly(ask: Callable[[], Any]) -> Any:
 def test_a_prepared_transaction_ends_a_mark_when_it_is_committed(server: Postgres, stamps: MetadataStamps) -> None:
     """Intent: it was prepared before the mark, by a session that is gone, and is committed by another: only then."""
     url = server.url("meta")
-    run(url, PREPARED)
+    run_each(url, PREPARED)
     mark = marked(stamps)
-    run(url, "INSERT INTO elsewhere VALUES (1)")
+    run_each(url, "INSERT INTO elsewhere VALUES (1)")
     assert stamps.holds(mark)
-    run(url, "COMMIT PREPARED 'late'")
+    run_each(url, "COMMIT PREPARED 'late'")
     assert not stamps.holds(mark)
 
 
@@ -188,9 +179,9 @@ def standby(server: Postgres, stamps: MetadataStamps, tmp_path: Path) -> Iterato
     with quick_folder(tmp_path) as folder:
         made = standby_of(server, folder / "standby")
         made.start()
-        position = run(server.url("meta"), "SELECT pg_current_wal_insert_lsn()")
-        run(server.url("meta"), KEPT, "INSERT INTO elsewhere VALUES (0)")  # else nothing is sent for a while
-        until(lambda: run(made.url(), f"SELECT pg_last_wal_replay_lsn() >= '{position}'"), PATIENCE)
+        position = run_each(server.url("meta"), "SELECT pg_current_wal_insert_lsn()")
+        run_each(server.url("meta"), KEPT, "INSERT INTO elsewhere VALUES (0)")  # else nothing is sent for a while
+        until(lambda: run_each(made.url(), f"SELECT pg_last_wal_replay_lsn() >= '{position}'"), PATIENCE)
         yield made
         made.stop()
 
@@ -220,8 +211,8 @@ def test_no_mark_outlives_a_promotion_that_loses_a_commit(
     standby.port = server.port
     standby.start()
     assert stamps.holds(mark) is not True and stamps.now() is None and not stamps.look()
-    run(standby.url(), "SELECT pg_promote(true, 60)")
-    assert not run(url, "SELECT pg_is_in_recovery()")
+    run_each(standby.url(), "SELECT pg_promote(true, 60)")
+    assert not run_each(url, "SELECT pg_is_in_recovery()")
     assert write(url, KEPT, 3) == undone
     assert stamps.holds(mark) is not True
     until(stamps.look, PATIENCE)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-import psycopg2
 import pytest
 from sqlalchemy import create_engine
 
 from superset_ext.embedded.postgres import Postgres
 from superset_ext.grants.metadata_stamps import MetadataStamps
-from testing.databases import postgres_in, quick_folder
+from testing.databases import postgres_in, quick_folder, run_each
 from testing.warming import until
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("patient_grants")]
@@ -28,19 +25,10 @@ def server(tmp_path: Path) -> Iterator[Postgres]:
     """A server with a database that publishes, and one with the same tables."""
     with quick_folder(tmp_path) as folder, postgres_in(folder, wal_level="logical") as made:
         for name in ("published", "meta"):
-            run(made.create_database(name), TABLES)
-        run(made.url("published"), "CREATE PUBLICATION rights FOR TABLE ab_user_role")
-        run(made.url("published"), "SELECT pg_create_logical_replication_slot('rights', 'pgoutput')")
+            run_each(made.create_database(name), TABLES)
+        run_each(made.url("published"), "CREATE PUBLICATION rights FOR TABLE ab_user_role")
+        run_each(made.url("published"), "SELECT pg_create_logical_replication_slot('rights', 'pgoutput')")
         yield made
-
-
-def run(url: str, *statements: str) -> Any:
-    """Run statements by themselves; the first value of the last."""
-    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        for sql in statements:
-            cursor.execute(sql)
-        return cursor.fetchone()[0] if cursor.description else None  # type: ignore[index]
 
 
 def test_nothing_holds_where_a_subscription_writes(server: Postgres) -> None:
@@ -54,13 +42,13 @@ def test_nothing_holds_where_a_subscription_writes(server: Postgres) -> None:
     mark = stamps.now()
     assert mark and stamps.holds(mark)
     way = f"CONNECTION '{server.url('published')}' PUBLICATION rights WITH (create_slot = false)"
-    run(url, f"CREATE SUBSCRIPTION rights {way}")
+    run_each(url, f"CREATE SUBSCRIPTION rights {way}")
     assert not stamps.holds(mark) and stamps.now() is None
-    run(server.url("published"), "INSERT INTO ab_user_role VALUES (1, 1, 1)")
-    until(lambda: run(url, "SELECT count(*) FROM ab_user_role") == 1, 120)
+    run_each(server.url("published"), "INSERT INTO ab_user_role VALUES (1, 1, 1)")
+    until(lambda: run_each(url, "SELECT count(*) FROM ab_user_role") == 1, 120)
     assert not stamps.look() and "ab_user_role" in stamps.missing and stamps.now() is None
-    run(url, *(f"ALTER SUBSCRIPTION rights {how}" for how in ("DISABLE", "SET (slot_name = NONE)")))
-    run(url, "DROP SUBSCRIPTION rights")
+    run_each(url, *(f"ALTER SUBSCRIPTION rights {how}" for how in ("DISABLE", "SET (slot_name = NONE)")))
+    run_each(url, "DROP SUBSCRIPTION rights")
     stamps.install()
     assert stamps.look()
     mark = stamps.now()

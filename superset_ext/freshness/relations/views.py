@@ -188,7 +188,7 @@ def _place(database: Database, catalog: str | None) -> Key:
     from superset_ext.host.services import get_username
 
     user = get_username() if database.impersonate_user else None
-    return database.id, str(database.changed_on), str(database.sqlalchemy_uri), catalog, user
+    return database.id, str(database.changed_on), str(database.sqlalchemy_uri), str(database.extra), catalog, user
 
 
 def _asked(database: Database, schema: str, catalog: str | None, tables: Collection[Table]) -> dict[Table, _Behind]:
